@@ -1,0 +1,45 @@
+# Every target sets up what it needs: a virtual environment in .venv with the package and its extension built.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/pip --disable-pip-version-check
+DEMO ?= demo
+
+.PHONY: install demo test lint format bench gpu-check clean
+
+install: $(INSTALLED)
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maescan needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): $(BIN)/python pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
+	PIP_CONSTRAINT=constraints.txt $(PIP) install --quiet --editable '.[train,dicom,tensorrt,dev]'
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/maescan demo --out $(DEMO)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror csrc/*.h csrc/*.cpp csrc/*.cu
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i csrc/*.h csrc/*.cpp csrc/*.cu
+
+bench: $(INSTALLED)
+	$(BIN)/python -m pytest bench --benchmark-only
+
+gpu-check:
+	$(PYTHON) bench/gpu_check.py
+
+clean:
+	rm -rf $(VENV) build $(DEMO)

@@ -1,0 +1,45 @@
+"""Errors that a user can act on: what is wrong, with which file, what to do. The CLI prints them in one line."""
+
+from __future__ import annotations
+
+import os
+
+
+class MaescanError(Exception):
+    """Base of all. `str(error)` is one line: path, reason, remedy."""
+
+    def __init__(self, reason: str, *, path: str | os.PathLike[str] | None = None, remedy: str | None = None):
+        self.reason, self.path, self.remedy = reason, path, remedy
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        where = f"{os.fspath(self.path)}: " if self.path is not None else ""
+        then = f" ({self.remedy})" if self.remedy else ""
+        return " ".join(f"{where}{self.reason}{then}".split())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.reason, self.path, self.remedy)
+
+
+def _rebuild(cls: type[MaescanError], reason: str, path: str | None, remedy: str | None) -> MaescanError:
+    return cls(reason, path=path, remedy=remedy)
+
+
+class ConfigError(MaescanError):
+    """An option or preset that does not exist or does not fit."""
+
+
+class ScanError(MaescanError):
+    """A scan that cannot be read, or must not be scored."""
+
+
+class DataError(MaescanError):
+    """A data set that lacks what the step needs."""
+
+
+class BundleError(MaescanError):
+    """A bundle that is damaged, of another version, or whose engine drifts."""
+
+
+class EngineError(MaescanError):
+    """An engine that cannot run here."""
