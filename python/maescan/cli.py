@@ -1,0 +1,294 @@
+"""The command line: parse, call one function, print. Heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from maescan.errors import ConfigError, MaescanError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+Out = Annotated[Path, typer.Option(help="Folder to write into.")]
+Seed = Annotated[int, typer.Option(help="Seed of all that is drawn at random.")]
+BundleOption = Annotated[Path, typer.Option(help="A bundle made by `maescan export`.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N. The device asked for, or an error.")]
+PresetOption = Annotated[str, typer.Option(help="brats, luna16, tiny, or a preset's .json file.")]
+Precision = Annotated[str | None, typer.Option(help="fp32, bf16, int8, fp16; default: the bundle's own choice.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only errors.")]
+
+
+class Kind(enum.StrEnum):
+    brain = "brain"
+    lung = "lung"
+    both = "both"
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write into.")],
+    healthy: Annotated[int, typer.Option(min=0, help="Healthy scans.")] = 10,
+    lesions: Annotated[int, typer.Option(min=0, help="Scans with lesions.")] = 10,
+    seed: Seed = 0,
+    kind: Annotated[Kind, typer.Option(help="What to make.")] = Kind.brain,
+) -> None:
+    """Make artificial scans (healthy/, lesions/, masks/, labels.csv), the same for the same seed."""
+    from maescan.datasets.phantom import write_phantom
+
+    write_phantom(out, healthy=healthy, lesions=lesions, seed=seed, kind=kind.value)
+    print(f"{healthy} healthy scans and {lesions} with lesions are in {out}")
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="A folder of healthy scans, a data set, or a prepared cache.")],
+    out: Out,
+    preset: PresetOption = "brats",
+    seed: Seed = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Processes, one a GPU.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    accumulate: Annotated[int, typer.Option(min=1, help="Batches a step: gradient accumulation.")] = 1,
+    epochs: Annotated[int | None, typer.Option(min=1, help="MAE epochs, instead of the preset's.")] = None,
+    classifier_epochs: Annotated[int | None, typer.Option(min=1, help="Classifier epochs, likewise.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Batch of both phases, instead of the preset's.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+    fresh_negatives: Annotated[bool, typer.Option(help="New masks and boxes each epoch.")] = False,
+    compile: Annotated[bool, typer.Option(help="torch.compile (GPU).")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train the masked autoencoder on healthy slices, then the classifier. Run again to resume."""
+    from maescan import datasets
+    from maescan import train as training
+
+    chosen = _preset(preset, epochs, classifier_epochs, batch_size, fresh_negatives)
+    slices = datasets.load(data, chosen, modality=modality)
+    run = training.train(
+        slices,
+        chosen,
+        out,
+        seed=seed,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        accumulate=accumulate,
+        compile=compile,
+        quiet=quiet,
+    )
+    print(f"trained; next: maescan export {run} --out BUNDLE")
+
+
+def _preset(name: str, epochs: int | None, classifier_epochs: int | None, batch_size: int | None, fresh: bool) -> Any:
+    from maescan.config import preset
+
+    changes: dict[str, Any] = {
+        "mae__epochs": epochs,
+        "classifier__epochs": classifier_epochs,
+        "mae__batch_size": batch_size,
+        "classifier__batch_size": batch_size,
+        "classifier__fresh_negatives": fresh or None,
+    }
+    return preset(name).replace(**{key: value for key, value in changes.items() if value is not None})
+
+
+@app.command()
+def prepare(
+    data: Annotated[Path, typer.Argument(help="A data set or a folder of scans.")],
+    cache: Annotated[Path, typer.Option(help="Folder for the memory-mapped slices.")],
+    preset: PresetOption = "brats",
+    workers: Annotated[int, typer.Option(min=1, help="Reader processes.")] = 2,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+    split_dir: Annotated[Path | None, typer.Option(help="The authors' split files.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Read a data set once into a cache that training and evaluation map into memory. Run again to resume."""
+    from maescan import datasets
+    from maescan.config import preset as named
+
+    print(
+        datasets.prepare(
+            data, named(preset), cache, workers=workers, modality=modality, split_dir=split_dir, seed=seed
+        )
+    )
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder of `maescan train`, or a bundle to add engines to.")],
+    out: Annotated[Path | None, typer.Option(help="The bundle to write; not needed to add to one.")] = None,
+    to: Annotated[
+        str, typer.Option(help="openvino, torchscript, onnx, tensorrt-rtx, tensorrt; comma-separated.")
+    ] = "openvino",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, fp16, int8; comma-separated.")] = "fp32",
+) -> None:
+    """Compile a trained run into a bundle: weights, engines and golden answers that prove them."""
+    from maescan import export as exporting
+
+    bundle = exporting.export(run, out or run, to=tuple(to.split(",")), precision=tuple(precision.split(",")))
+    print(f"bundle: {bundle}")
+
+
+@app.command()
+def score(
+    paths: Annotated[list[Path], typer.Argument(help="Scans, or folders of them.")],
+    bundle: BundleOption,
+    out: Out,
+    device: Device = "cpu",
+    precision: Precision = None,
+    maps: Annotated[bool, typer.Option("--maps", help="Also write heat maps as NIfTI on each scan's grid.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Score again what is already scored.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Reader processes.")] = 2,
+    threads: Threads = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Slices a batch; scores do not depend on it.")] = None,
+    shard: Annotated[str, typer.Option(help="I/N: the I-th of N parts of the folder.")] = "1/1",
+    volume: Annotated[int | None, typer.Option(min=0, help="Which volume of a 4-D scan.")] = None,
+    accept: Annotated[str, typer.Option(help="Faults to accept, comma-separated; `inspect` names them.")] = "",
+    json_events: Annotated[bool, typer.Option("--json", help="Events as JSON lines on standard output.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score every scan: scores.csv, scans.csv, failures.csv, run.json. Exit code 3: done, some scans failed."""
+    from maescan.scoring.run import score_paths
+
+    read: dict[str, Any] = {"volume": volume} if volume is not None else {}
+    if accept:
+        read["accept"] = frozenset(accept.split(","))
+    summary = score_paths(
+        paths,
+        bundle,
+        out,
+        device=device,
+        precision=precision,
+        threads=threads,
+        maps=maps,
+        force=force,
+        workers=workers,
+        batch=batch,
+        shard=_shard(shard),
+        read=read,
+        show="json" if json_events else "quiet" if quiet else "progress",
+    )
+    if not (quiet or json_events):
+        print(
+            f"{len(summary.scored)} scans scored ({summary.skipped} of them before), {len(summary.failures)} failed,"
+            f" {summary.slices} slices in {summary.seconds:.1f} s: {out / 'scans.csv'}"
+        )
+    if summary.failures:
+        for row in summary.failures:
+            print(
+                f"{row['scan']}: {row['reason']}" + (f" ({row['remedy']})" if row["remedy"] else ""), file=sys.stderr
+            )
+        raise typer.Exit(3)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise ConfigError(f"--shard {text} is not I/N with I from 1 to N", remedy="for example --shard 2/3")
+    return int(number), int(count)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="Scans with labels.csv or masks, a data set, or a prepared cache.")],
+    bundle: BundleOption,
+    out: Out,
+    device: Device = "cpu",
+    precision: Precision = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+) -> None:
+    """AUROC beside the trivial baselines: metrics.json, roc.png, report.md."""
+    from maescan import evaluate as evaluation
+
+    evaluation.evaluate(data, bundle, out, device=device, precision=precision, modality=modality)
+    print((out / "report.md").read_text())
+
+
+@app.command()
+def inspect(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders.")],
+    picture: Annotated[Path | None, typer.Option(help="Also write a montage PNG.")] = None,
+) -> None:
+    """What each file or series is, how it would be read, and why it would be refused."""
+    from maescan import inspect as inspection
+
+    inspection.show(paths, picture=picture)
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="The bundle.")],
+    device: Annotated[str | None, typer.Option(help="Only engines of this device.")] = None,
+) -> None:
+    """Check every hash of a bundle, then run its golden slices through every engine that can run here."""
+    from maescan import verify as verification
+
+    if not verification.show(bundle, device=device):
+        raise typer.Exit(2)
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine can run, and the command to get what is missing."""
+    from maescan import doctor as check
+
+    check.show()
+
+
+@app.command()
+def import_checkpoint(
+    mae: Annotated[Path, typer.Option(help="The public MAE checkpoint (.pth).")],
+    classifier: Annotated[Path, typer.Option(help="The public classifier checkpoint (.pth).")],
+    out: Out,
+    preset: PresetOption = "brats",
+) -> None:
+    """Turn the authors' released weights into a bundle."""
+    from maescan import export as exporting
+
+    print(f"bundle: {exporting.import_checkpoint(mae, classifier, preset, out)}")
+
+
+@app.command()
+def demo(out: Out = Path("demo"), seed: Seed = 0) -> None:
+    """Train on a phantom, export, score scans with and without lesions, and say how well it went."""
+    from maescan.demo import run_demo
+
+    run_demo(out, seed)
+
+
+@app.command()
+def version() -> None:
+    """The version of maescan."""
+    from maescan import __version__
+
+    print(json.dumps({"maescan": __version__}))
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 a fault of maescan, 2 wrong input, 3 done but some scans failed."""
+    try:
+        app(prog_name="maescan")
+    except MaescanError as error:
+        print(f"maescan: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("maescan: stopped; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("MAESCAN_DEBUG"):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"maescan: {reason} (a fault of maescan; MAESCAN_DEBUG=1 shows where)", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

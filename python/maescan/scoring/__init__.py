@@ -1,0 +1,1 @@
+"""Scoring folders of scans: the streaming pipeline and what it writes."""

@@ -1,0 +1,40 @@
+"""From slice scores to a scan score, and from scores to p-values against held-back healthy scans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from maescan.errors import ConfigError
+
+DEFAULT: dict[str, Any] = {"method": "top", "k": 3}
+
+
+def scan_score(scores: np.ndarray, rule: Mapping[str, Any] | None = None) -> float:
+    """One score from a scan's slice scores [S].
+
+    `rule`: {"method": "max"}, {"method": "top", "k": 3} (mean of the k highest) or
+    {"method": "area", "threshold": t} (share of slices over t). Raises ConfigError for another method.
+    """
+    rule = rule or DEFAULT
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))[::-1]
+    method = rule.get("method")
+    if method == "max":
+        return float(ordered[0])
+    if method == "top":
+        return float(ordered[: int(rule["k"])].mean())
+    if method == "area":
+        return float((ordered > float(rule["threshold"])).mean())
+    raise ConfigError(f"unknown aggregation '{method}'", remedy="use max, top or area")
+
+
+def p_values(scores: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Conformal p-values [N]: (1 + number of reference scores >= score) / (1 + number of reference scores).
+
+    With exchangeable healthy scans, at most a share a of them has a p-value <= a.
+    """
+    ordered = np.sort(np.asarray(reference, dtype=np.float64))
+    above = len(ordered) - np.searchsorted(ordered, np.asarray(scores, dtype=np.float64), side="left")
+    return (1.0 + above) / (1.0 + len(ordered))

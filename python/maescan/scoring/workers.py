@@ -1,0 +1,132 @@
+"""Reading and preprocessing in processes of their own: a crash in a native library costs one scan, not the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import multiprocessing
+import signal
+import time
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maescan.config import Preset
+from maescan.errors import MaescanError, ScanError
+
+
+def content_hash(files: list[Path]) -> str:
+    """SHA-256 over the bytes of a scan's files, in the order given. Raises ScanError for one that cannot be read."""
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            with open(file, "rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise ScanError(f"cannot be read: {error.strerror}", path=file, remedy="check its permissions") from error
+    return digest.hexdigest()
+
+
+def read_and_prepare(
+    source: Any, preset: Preset, options: Mapping[str, Any]
+) -> tuple[Any, np.ndarray, dict[str, Any]]:
+    """Reads one scan: (prepared without images, images [S, H, W] float32, {affine, format, warnings, seconds})."""
+    from maescan.preprocess import prepare
+    from maescan.scans import read_scan
+
+    start = time.perf_counter()
+    scan = read_scan(source, **options)
+    middle = time.perf_counter()
+    prepared = prepare(scan, preset)
+    end = time.perf_counter()
+    facts = {
+        "affine": scan.affine,
+        "warnings": list(dict.fromkeys([*scan.warnings, *prepared.warnings])),
+        "seconds": {"read": middle - start, "preprocess": end - middle},
+    }
+    images = np.ascontiguousarray(prepared.images, dtype=np.float32)
+    return dataclasses.replace(prepared, images=images[:0]), images, facts
+
+
+def _serve(connection: Connection, preset: Preset, options: Mapping[str, Any]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; it closes the pipe
+    while True:
+        try:
+            source = connection.recv()
+        except EOFError:
+            return
+        try:
+            prepared, images, facts = read_and_prepare(source, preset, options)
+        except MaescanError as error:
+            connection.send(error)
+        except MemoryError:
+            connection.send(
+                ScanError("does not fit in memory", path=source.path, remedy="score it on a larger machine")
+            )
+        except Exception as error:
+            reason = f"reading failed: {type(error).__name__}: {error}"
+            connection.send(ScanError(reason, path=source.path, remedy="check the file with `maescan inspect`"))
+        else:
+            connection.send((prepared, images.shape, facts))
+            connection.send_bytes(memoryview(images).cast("B") if images.size else b"")
+
+
+class Reader:
+    """One worker process, restarted when it dies. `read` returns what `read_and_prepare` does, or raises."""
+
+    def __init__(self, preset: Preset, options: Mapping[str, Any], limit_s: float = 600.0):
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["maescan.scoring.workers", "maescan.preprocess", "maescan.scans"])
+        self._arguments = (preset, dict(options))
+        self._limit_s = limit_s
+        self._start()
+
+    def _start(self) -> None:
+        self._pipe, child = self._context.Pipe()
+        self._process = self._context.Process(target=_serve, args=(child, *self._arguments), daemon=True)
+        self._process.start()
+        child.close()
+
+    def read(self, source: Any) -> tuple[Any, np.ndarray, dict[str, Any]]:
+        """Raises ScanError: the reader's own, or that its process crashed or took longer than its limit."""
+        try:
+            self._pipe.send(source)
+            if not self._pipe.poll(self._limit_s):
+                self._restart()
+                raise ScanError(
+                    f"reading took over {self._limit_s:.0f} s", path=source.path, remedy="check the file or the disk"
+                )
+            answer = self._pipe.recv()
+            if isinstance(answer, MaescanError):
+                raise answer
+            prepared, shape, facts = answer
+            images = np.empty(shape, dtype=np.float32)
+            if images.size:
+                self._pipe.recv_bytes_into(memoryview(images).cast("B"))
+            else:
+                self._pipe.recv_bytes()
+        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
+            code = self._restart()
+            raise ScanError(
+                f"the reader crashed (exit {code})",
+                path=source.path,
+                remedy="the file is likely damaged; export it anew",
+            ) from error
+        return prepared, images, facts
+
+    def _restart(self) -> int | None:
+        self._process.kill() if self._process.is_alive() and self._process.exitcode is None else None
+        self._process.join()
+        code = self._process.exitcode
+        self._pipe.close()
+        self._start()
+        return code
+
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.join(timeout=2)
+        if self._process.exitcode is None:
+            self._process.kill()
