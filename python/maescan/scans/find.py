@@ -1,0 +1,103 @@
+"""What lies in files and folders, told by extension and by DICOM headers."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from maescan.errors import ScanError
+
+EXTENSIONS = {
+    ".nii": "nifti",
+    ".nii.gz": "nifti",
+    ".hdr": "nifti",
+    ".hdr.gz": "nifti",
+    ".mhd": "metaimage",
+    ".mha": "metaimage",
+    ".nrrd": "nrrd",
+    ".nhdr": "nrrd",
+    ".zip": "zip",
+    ".dcm": "dicom",
+    ".ima": "dicom",
+}
+
+
+@dataclass(frozen=True)
+class ScanSource:
+    """A scan that was found and not yet read.
+
+    name: unique among the scans found together: the path below the folder that was searched; of a DICOM series
+    its folder, with '#' and a number where the folder holds several. path: the file, or the folder of a series.
+    files: all that it is read from (for a .zip, the .zip; `members` are the files inside it).
+    """
+
+    name: str
+    path: Path
+    format: str
+    files: tuple[Path, ...]
+    series_uid: str = ""
+    members: tuple[str, ...] = ()
+
+
+def find_scans(paths: str | Path | Iterable[str | Path]) -> list[ScanSource]:
+    """The scans in files and folders (searched to any depth), ordered by name. Only DICOM headers are read.
+
+    A damaged file with a scan's extension is listed, and fails when it is read; what is no scan is passed over.
+    Raises ScanError where a path does not exist."""
+    found: dict[tuple[object, ...], tuple[Path, ScanSource]] = {}
+    for root in [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]:
+        for source in _find(root):
+            files = tuple(os.path.abspath(file) for file in source.files)
+            found.setdefault((files, source.name if source.members else ""), (root, source))
+    return sorted(_unique(list(found.values())), key=lambda source: source.name)
+
+
+def format_of(path: Path) -> str | None:
+    """The format that a file's extension promises."""
+    name = path.name.lower()
+    return next((kind for end, kind in EXTENSIONS.items() if name.endswith(end) and name != end), None)
+
+
+def _find(root: Path) -> Iterator[ScanSource]:
+    if not os.path.lexists(root):
+        raise ScanError("does not exist", path=root, remedy="check the path")
+    if not root.is_dir():
+        yield from _in_files([root], root.parent)
+        return
+    yield from _in_files(_walk(root), root)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        yield from (Path(folder, file) for file in sorted(files) if not file.startswith("."))
+
+
+def _in_files(files: Iterable[Path], base: Path) -> Iterator[ScanSource]:
+    for file in files:
+        kind = format_of(file)
+        if kind in ("nifti", "metaimage", "nrrd"):
+            yield ScanSource(file.relative_to(base).as_posix(), file, kind, (file, *_data_files(file, kind)))
+
+
+def _data_files(file: Path, kind: str) -> tuple[Path, ...]:
+    """The file that holds the voxels of a header on its own."""
+    if kind == "nifti":
+        from maescan.scans.nifti import image_of
+
+        return image_of(file)
+    return ()
+
+
+def _unique(found: list[tuple[Path, ScanSource]]) -> list[ScanSource]:
+    """The sources; where two have the same name, all are named by their root as well, or by their full path."""
+    bases = [(root if root.is_dir() else root.parent).resolve() for root, _ in found]
+    named = [source for _, source in found]
+    for prefixes in ([""] * len(found), [f"{base.name}/" for base in bases], [f"{base}/" for base in bases]):
+        named = [replace(source, name=p + source.name) for p, (_, source) in zip(prefixes, found, strict=True)]
+        if max(Counter(source.name for source in named).values(), default=1) == 1:
+            break
+    return named

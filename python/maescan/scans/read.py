@@ -1,0 +1,63 @@
+"""One function that reads any scan that was found."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from maescan.errors import ConfigError, MaescanError, ScanError
+from maescan.scans.find import ScanSource, find_scans
+from maescan.scans.quiet import quiet
+from maescan.scans.scan import Scan
+
+ACCEPT = frozenset({"missing-slices", "duplicate-slices", "irregular-spacing", "tilt", "shear", "localizer"})
+"""Faults that a reader refuses unless it is told to accept them."""
+
+
+def read_scan(source: ScanSource | str | Path, *, volume: int | None = None, accept: Iterable[str] = ()) -> Scan:
+    """The `Scan` of a source, or of a path that holds exactly one. volume: which one of a 4-D file, from 0.
+
+    accept: names of `ACCEPT` that are not to be refused. Raises ScanError, in one line, for whatever cannot be
+    read or must not be scored; ConfigError for a name that is not in ACCEPT."""
+    flags = frozenset(accept)
+    if unknown := ", ".join(sorted(flags - ACCEPT)):
+        raise ConfigError(f"cannot accept '{unknown}'", remedy=f"use {', '.join(sorted(ACCEPT))}")
+    if not isinstance(source, ScanSource):
+        source = _only(Path(source))
+    try:
+        for file in source.files:
+            _check_regular(file)
+        with quiet():
+            return _read(source, volume, flags)
+    except MaescanError:
+        raise
+    except Exception as error:  # a library's own complaint about a damaged file
+        reason = f"cannot be read: {type(error).__name__}: {str(error)[:200]}"
+        raise ScanError(reason, path=source.path, remedy="it is damaged, or too large for this machine") from error
+
+
+def _read(source: ScanSource, volume: int | None, accept: frozenset[str]) -> Scan:
+    if source.format == "nifti":
+        from maescan.scans.nifti import read_nifti
+
+        return read_nifti(source.path, source.name, volume=volume, accept=accept)
+    raise ScanError("is of no format that is read", path=source.path, remedy="see `maescan inspect`")
+
+
+def _check_regular(path: Path) -> None:
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        raise ScanError(f"cannot be read: {error.strerror}", path=path, remedy="check the path") from error
+    if not regular:
+        raise ScanError("is not a file", path=path, remedy="name a scan, or a folder of scans")
+
+
+def _only(path: Path) -> ScanSource:
+    sources = find_scans(path)
+    if len(sources) == 1:
+        return sources[0]
+    names = ", ".join(s.name for s in sources[:5]) + (" ..." if len(sources) > 5 else "")
+    reason = f"holds {len(sources)} scans: {names}" if sources else "holds no scan that can be read"
+    raise ScanError(reason, path=path, remedy="name one of them" if sources else "see `maescan inspect`")

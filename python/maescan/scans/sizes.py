@@ -1,0 +1,52 @@
+"""What a header declares, checked before any memory is taken for it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from maescan.errors import ScanError
+
+MAX_VOXELS = 2**30
+"""Voxels of one volume (1024 cubed); MAESCAN_MAX_VOXELS in the environment overrides it."""
+SLACK = 2**16
+"""Bytes that may follow the declared data: some writers pad."""
+DEFLATE = 1032
+"""No deflate stream grows more than this many times."""
+BOMB_RATIO, BOMB_BYTES = 200, 2**28
+"""A scan does not shrink this much; a mask may, and is small."""
+
+
+def check_shape(shape: Sequence[int], path: Path) -> int:
+    """The number of voxels of a volume. Raises ScanError for empty, negative or absurd dimensions."""
+    text = " x ".join(str(n) for n in shape)
+    if not shape or min(shape) < 1:
+        raise ScanError(f"dimensions {text} are not positive", path=path, remedy="the header is damaged")
+    voxels = math.prod(int(n) for n in shape)
+    limit = int(os.environ.get("MAESCAN_MAX_VOXELS", MAX_VOXELS))
+    if voxels > limit:
+        remedy = f"the header is damaged, or set MAESCAN_MAX_VOXELS above {limit}"
+        raise ScanError(f"header declares {text} voxels, more than {limit}", path=path, remedy=remedy)
+    return voxels
+
+
+def check_length(declared: int, real: int, path: Path) -> None:
+    """Raises ScanError where a plain file of `real` bytes cannot hold the `declared`, or holds far more."""
+    if real < declared:
+        reason = f"is truncated: its header declares {declared} bytes, it has {real}"
+        raise ScanError(reason, path=path, remedy="copy it again from its source")
+    if real > declared + SLACK:
+        reason = f"holds {real - declared} bytes more than its header declares"
+        raise ScanError(reason, path=path, remedy="header and data do not belong together")
+
+
+def check_deflated(declared: int, compressed: int, path: Path) -> None:
+    """Raises ScanError where `compressed` bytes cannot inflate to the `declared`, or only as a bomb does."""
+    if declared > compressed * DEFLATE:
+        reason = f"is truncated: {compressed} compressed bytes cannot hold the {declared} that its header declares"
+        raise ScanError(reason, path=path, remedy="copy it again from its source")
+    if declared > BOMB_BYTES and declared > compressed * BOMB_RATIO:
+        reason = f"would inflate from {compressed} to {declared} bytes: a decompression bomb, not a scan"
+        raise ScanError(reason, path=path, remedy="if it is a scan, store it uncompressed")

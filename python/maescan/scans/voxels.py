@@ -1,0 +1,68 @@
+"""Voxels from bytes: four kept types, everything else becomes float32, and nothing that is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from maescan.errors import ScanError
+from maescan.scans.scan import Array
+
+KEPT = ("int16", "uint16", "uint8", "float32")
+CHUNK = 2**20
+
+
+class Voxels:
+    """A flat array that is filled piece by piece, so that no second copy of the volume ever exists."""
+
+    def __init__(self, size: int, stored: np.dtype):
+        self.stored = stored
+        self.kept = stored.newbyteorder("=").name in KEPT
+        self.array: Array = np.empty(size, stored.newbyteorder("=") if self.kept else np.float32)
+        self.rounded = False
+
+    def fill(self, readinto: Callable[[memoryview], int]) -> int:
+        """Fill from a stream; the bytes that were there (fewer than wanted: the stream is truncated)."""
+        if self.kept:
+            done = read_exactly(readinto, self.array)
+            if not self.stored.isnative:
+                self.array.byteswap(inplace=True)
+            return done
+        done, chunk = 0, np.empty(min(CHUNK, self.array.size), self.stored)
+        for start in range(0, self.array.size, CHUNK):
+            piece = chunk[: self.array.size - start]
+            done += read_exactly(readinto, piece)
+            self.convert(start, piece)
+        return done
+
+    def convert(self, start: int, piece: Array) -> None:
+        """Store `piece` at `start` as float32, and note whether that changed a value."""
+        target = self.array[start : start + piece.size]
+        with np.errstate(all="ignore"):
+            target[:] = piece
+            self.rounded |= bool(((target != piece) & (piece == piece)).any())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        name = self.stored.newbyteorder("=").name
+        return (f"{name} voxels were rounded to float32",) if self.rounded else ()
+
+
+def read_exactly(readinto: Callable[[memoryview], int], array: Array) -> int:
+    """Read until `array` is full or the stream ends; the number of bytes read."""
+    view, done = memoryview(array).cast("B"), 0  # type: ignore[arg-type]
+    while done < len(view) and (got := readinto(view[done:])):
+        done += got
+    return done
+
+
+def check_finite(voxels: Array, path: Path) -> bool:
+    """Raises ScanError naming the number of NaN or infinite voxels; True where all voxels are the same."""
+    low, high = voxels.min(), voxels.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        count = int(voxels.size - np.isfinite(voxels).sum())
+        reason = f"{count} of {voxels.size} voxels are NaN or infinite"
+        raise ScanError(reason, path=path, remedy="replace them, with 0 or air, in the tool that wrote the scan")
+    return bool(low == high)
