@@ -120,6 +120,7 @@ class ClassifierTraining:
     label_smoothing: float = 0.1
     warmup_epochs: int = 5
     erasing: float = 0.25
+    crop_scale: float = 0.08
     fresh_negatives: bool = False
 
 

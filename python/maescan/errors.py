@@ -37,6 +37,10 @@ class DataError(MaescanError):
     """A data set that lacks what the step needs."""
 
 
+class TrainingError(MaescanError):
+    """Training that cannot go on."""
+
+
 class BundleError(MaescanError):
     """A bundle that is damaged, of another version, or whose engine drifts."""
 

@@ -1,0 +1,46 @@
+"""Anomaly measures without a classifier (paper, table 2a): how far a reconstruction is from its slice."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan import kernels
+from maescan.errors import ConfigError
+
+Slices = NDArray[np.float32]
+
+
+def mse(slices: Slices, reconstructions: Slices) -> NDArray[np.float32]:
+    """Mean squared error [B] of reconstructions [B, H, W]."""
+    return np.square(slices - reconstructions).mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+
+
+def mae(slices: Slices, reconstructions: Slices) -> NDArray[np.float32]:
+    """Mean absolute error [B] of reconstructions [B, H, W]."""
+    return np.abs(slices - reconstructions).mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+
+
+def ssim(slices: Slices, reconstructions: Slices) -> NDArray[np.float32]:
+    """Structural similarity [B] of reconstructions [B, H, W]; 1 is identical."""
+    return kernels.ssim(slices, reconstructions)
+
+
+def anomaly(measure: str, slices: Slices, reconstructions: Slices) -> NDArray[np.float32]:
+    """The score [B] of `measure`, higher is more abnormal (so minus the SSIM). Raises ConfigError for others."""
+    known = {"mse": mse, "mae": mae, "ssim": lambda x, y: -ssim(x, y)}
+    if measure not in known:
+        raise ConfigError(f"unknown measure '{measure}'", remedy=f"use one of {', '.join(known)}")
+    return known[measure](slices, reconstructions)
+
+
+def auroc(abnormal: NDArray[np.bool_], scores: NDArray[np.float32]) -> float:
+    """Area under the ROC curve: the chance that an abnormal slice scores above a normal one, ties counting half.
+
+    nan when one of the two classes is absent.
+    """
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    positive = int(abnormal.sum())
+    pairs = positive * (len(scores) - positive)
+    return float((ranks[abnormal].sum() - positive * (positive + 1) / 2) / pairs) if pairs else float("nan")

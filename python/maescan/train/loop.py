@@ -1,0 +1,195 @@
+"""The training loop of both phases: any number of processes, resumable at every step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maescan import draws
+from maescan.errors import ConfigError, DataError, TrainingError
+from maescan.train import optimiser as optim
+from maescan.train.bar import Bar
+from maescan.train.phases import Ids, Phase
+from maescan.train.state import Log, Position, save_checkpoint, save_weights
+
+
+@dataclass
+class Run:
+    """What the two phases share. `checkpoint` is the state to go on from; `key` says which run it belongs to."""
+
+    fabric: Any
+    out: Path
+    key: dict[str, Any]
+    seed: int
+    log: Log
+    checkpoint: dict[str, Any] | None = None
+    accumulate: int = 1
+    compile: bool = False
+    checkpoint_seconds: float = 300.0
+    log_steps: int = 20
+    quiet: bool = False
+
+    @property
+    def parts(self) -> int:
+        """Into how many a batch is divided: processes times accumulated steps."""
+        return self.fabric.world_size * self.accumulate
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.fabric.is_global_zero
+
+
+class Fit:
+    """Trains one phase to its last epoch, from the run's checkpoint where that is of this phase."""
+
+    def __init__(self, run: Run, phase: Phase, seconds: float = 0.0) -> None:
+        """`seconds` is the time that earlier phases took."""
+        self.run, self.phase = run, phase
+        self.batch, self.steps = batches(phase.samples, phase.training.batch_size, run.parts)
+        saved = run.checkpoint if run.checkpoint and run.checkpoint["at"].phase == phase.name else None
+        self.at: Position = saved["at"] if saved else Position(phase.name, seconds=seconds)
+        if saved:
+            phase.model.load_state_dict(saved["model"])
+        if run.first:
+            run.log.resume(self.at, self.steps)
+        adamw = optim.adamw(phase.groups())
+        model = torch.compile(phase.model) if run.compile else phase.model
+        self.forward, self.optimiser = run.fabric.setup(model, adamw)
+        if saved:
+            self.optimiser.load_state_dict(saved["optimiser"])
+        self.loss_sum = torch.tensor(self.at.loss_sum, dtype=torch.float64, device=run.fabric.device)
+        self.saved_at = self.started = time.monotonic() - self.at.seconds
+
+    def fit(self) -> Position:
+        """Runs what is left. Raises TrainingError when the loss is not finite."""
+        quiet = self.run.quiet or not self.run.first
+        with Bar(self.phase.name, self.phase.training.epochs * self.steps, quiet=quiet) as self.bar:
+            while self.at.epoch < self.phase.training.epochs:
+                self._epoch(self.at.epoch)
+        self.at.seconds = time.monotonic() - self.started
+        return self.at
+
+    def _epoch(self, epoch: int) -> None:
+        self.phase.start_epoch(epoch)
+        self.phase.model.train()
+        order = draws.order(self.run.seed, epoch, self.phase.samples)
+        parts = [ids for step in range(self.at.step, self.steps) for ids in self._mine(order, step)]
+        with closing(prefetch(self.phase, parts, epoch)) as loaded:
+            for step in range(self.at.step, self.steps):
+                self._step(loaded, epoch, step)
+        self._judge()
+        self.at.epoch, self.at.step = epoch + 1, 0
+        self._save()
+
+    def _mine(self, order: Ids, step: int) -> list[Ids]:
+        """This process's parts of a step's batch, one for each accumulated step."""
+        size = self.batch // self.run.parts
+        start, world = step * self.batch, self.run.fabric.world_size
+        places = [start + size * (i * world + self.run.fabric.global_rank) for i in range(self.run.accumulate)]
+        return [order[place : place + size] for place in places]
+
+    def _step(self, loaded: Iterator[tuple[Ids, tuple[Tensor, ...]]], epoch: int, step: int) -> None:
+        run, t = self.run, self.phase.training
+        at = epoch + step / self.steps
+        peak, low = t.base_lr * self.batch / 256, getattr(t, "min_lr", 0.0)
+        self.lr = optim.rate(at, peak=peak, low=low, warmup=t.warmup_epochs, epochs=t.epochs)
+        optim.set_rate(self.optimiser, self.lr)
+        for i in range(run.accumulate):
+            part = i * run.fabric.world_size + run.fabric.global_rank
+            torch.manual_seed(draws.seed_of(run.seed, epoch, draws.NOISE, step * run.parts + part))
+            self._accumulate(*next(loaded), epoch, last=i == run.accumulate - 1)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.at.step, self.at.losses = step + 1, self.at.losses + 1
+        run.log.samples += self.batch
+        if (step + 1) % run.log_steps == 0 and step + 1 < self.steps:
+            self._log()
+        if time.monotonic() - self.saved_at > run.checkpoint_seconds:
+            self._save()
+
+    def _accumulate(self, ids: Ids, batch: tuple[Tensor, ...], epoch: int, *, last: bool) -> None:
+        fabric = self.run.fabric
+        batch = tuple(part.to(fabric.device, non_blocking=True) for part in batch)
+        waiting = nullcontext() if last else fabric.no_backward_sync(self.forward)
+        with waiting:
+            loss = self.phase.loss(self.forward, batch, ids, epoch) / self.run.accumulate
+            fabric.backward(loss)
+        self.loss_sum += loss.detach()
+
+    def _log(self, auroc: float | None = None) -> None:
+        mean = self._finite() / max(self.at.losses, 1)
+        self.loss_sum.zero_()
+        self.at.losses = 0
+        step = self.at.epoch * self.steps + self.at.step
+        self.bar.show(step, mean, self.lr, auroc)
+        if self.run.first:
+            self.run.log.row(self.at, step, mean, self.lr, auroc)
+
+    def _finite(self) -> float:
+        total = float(self.run.fabric.all_reduce(self.loss_sum.clone(), reduce_op="mean"))
+        if not math.isfinite(total):
+            raise TrainingError(
+                f"the loss is not finite in {self.at.phase} epoch {self.at.epoch}",
+                remedy="lower base_lr, train with precision fp32, or look for extreme values in the data",
+            )
+        return total
+
+    def _judge(self) -> None:
+        """Ends an epoch: its row of the log, and the weights where validation is the best so far."""
+        if self.run.first:
+            auroc = self._validate()
+            if auroc is not None and not auroc <= self.at.best_auroc:
+                self.at.best_auroc, self.at.best_epoch = auroc, self.at.epoch
+                save_weights(self.run.out / f"{self.phase.name}.safetensors", self.phase.model)
+        else:
+            auroc = None
+        self._log(auroc)
+
+    def _validate(self) -> float | None:
+        self.phase.model.eval()
+        with self.run.fabric.autocast():
+            return self.phase.validate()
+
+    def _save(self) -> None:
+        """A checkpoint, never of weights that a bad loss has spoilt."""
+        if self.run.first and math.isfinite(float(self.loss_sum)):
+            self.at.loss_sum, self.at.seconds = float(self.loss_sum), time.monotonic() - self.started
+            parts = {"model": self.phase.model, "optimiser": self.optimiser}
+            save_checkpoint(self.run.out / "checkpoint.pt", self.run.key, self.at, **parts)
+        self.saved_at = time.monotonic()
+
+
+def batches(samples: int, batch_size: int, parts: int) -> tuple[int, int]:
+    """Batch size (of all parts together) and steps an epoch; the remainder of an epoch is left out, as He et al.
+
+    Raises ConfigError when the batch does not divide into `parts`, DataError when the samples do not fill one.
+    """
+    if batch_size % parts:
+        raise ConfigError(f"a batch of {batch_size} does not divide into {parts} parts", remedy="change accumulate")
+    batch = min(batch_size, samples // parts * parts)
+    if batch == 0:
+        raise DataError(f"{samples} samples are too few to train on", remedy="add healthy scans")
+    return batch, samples // batch
+
+
+def prefetch(phase: Phase, parts: list[Ids], epoch: int) -> Generator[tuple[Ids, tuple[Tensor, ...]], None, None]:
+    """Batches in order, the next one made in a thread while the model works on this one."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = None
+        for ids in parts:
+            ahead = thread.submit(phase.batch, ids, epoch)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = ids, ahead
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()

@@ -1,0 +1,113 @@
+"""The classifier's training pairs (section 3.4): reconstructions in a memory-mapped file, boxes drawn when read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan import draws
+from maescan.config import Preset
+from maescan.models import MaskedAutoencoder
+from maescan.models.classifier import ABNORMAL, NORMAL
+from maescan.pseudo import pseudo_abnormal
+from maescan.scoring.outputs import whole_file
+from maescan.train import steps
+
+Ids = NDArray[np.int64]
+CHUNK = 64  # slices that are reconstructed at once
+
+
+class Pairs:
+    """Reconstructions [2, N, H, W] of N slices by two sets of masks, made by all processes together.
+
+    The first half serves as normal; the second, altered, as abnormal. Processes must share the run folder.
+    """
+
+    def __init__(
+        self, fabric: Any, path: Path, model: MaskedAutoencoder, images: NDArray[Any], preset: Preset, seed: int
+    ) -> None:
+        self.fabric, self.path, self.model, self.images = fabric, path, model, images
+        self.preset, self.seed = preset, seed
+        self.epoch: int | None = None
+
+    def __call__(self, epoch: int) -> NDArray[np.float32]:
+        """The pairs made with the masks of `epoch`; always epoch 0 where they are made once."""
+        if self.epoch != epoch:
+            self._make(epoch)
+            self.epoch = epoch
+        return np.load(self.path, mmap_mode="r")
+
+    def _make(self, epoch: int) -> None:
+        fabric = self.fabric
+        fabric.barrier()
+        if fabric.is_global_zero:
+            with whole_file(self.path) as empty:
+                np.lib.format.open_memmap(empty, "w+", np.float32, (2, *self.images.shape))
+        fabric.barrier()
+        pairs = np.load(self.path, mmap_mode="r+")
+        mine = np.arange(fabric.global_rank, len(self.images), fabric.world_size)
+        for half in range(2):
+            seed = draws.seed_of(self.seed, epoch, draws.PAIR_MASKS + half)
+            for start in range(0, len(mine), CHUNK):
+                ids = mine[start : start + CHUNK]
+                pairs[half, ids] = self._reconstruct(self.images[ids], ids, seed)
+        pairs.flush()
+        fabric.barrier()
+
+    def _reconstruct(self, images: NDArray[Any], ids: Ids, seed: int) -> NDArray[np.float32]:
+        with self.fabric.autocast():
+            made = steps.reconstruct(self.model, images, ids, self.preset, seed=seed, reconstruction=True)
+        return made.reconstruction
+
+
+def pair_inputs(
+    preset: Preset, slices: NDArray[Any], pairs: NDArray[np.float32], which: Ids, label: Ids, *, seed: int, epoch: int
+) -> NDArray[np.float32]:
+    """Classifier inputs [B, H, W] of `slices` [B, H, W], numbers `which` [B] of the pairs [2, N, H, W].
+
+    Those of `label` abnormal are the altered half, with the boxes of (seed, slice, epoch).
+    """
+    reconstructions = np.where((label == NORMAL)[:, None, None], pairs[0, which], pairs[1, which])
+    altered = np.flatnonzero(label == ABNORMAL)
+    if len(altered):
+        boxed = pseudo_abnormal(reconstructions[altered], preset.pseudo, which[altered], seed=seed, epoch=epoch)
+        reconstructions[altered] = boxed
+    return steps.classifier_input(preset.input, slices.astype(np.float32), reconstructions)
+
+
+def validation_inputs(
+    fabric: Any, model: MaskedAutoencoder, validation: Any, preset: Preset, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Inputs [M, H, W] and whether each is abnormal, to judge the epochs by; only the first process has any.
+
+    Real lesions where validation patients have slices with and without them, else pairs of their healthy slices.
+    """
+    labels = np.asarray(validation.label)
+    if not fabric.is_global_zero:
+        return np.empty((0, 0, 0), np.float32), np.empty(0, bool)
+    if (labels == 1).any() and (labels == 0).any():
+        known = np.flatnonzero(labels >= 0)
+        return _inputs(fabric, model, validation.images[known], preset, seed, altered=False), labels[known] == 1
+    images = validation.images[labels != 1]
+    inputs = [_inputs(fabric, model, images, preset, seed, altered=altered) for altered in (False, True)]
+    return np.concatenate(inputs), np.arange(2 * len(images)) >= len(images)
+
+
+def _inputs(
+    fabric: Any, model: MaskedAutoencoder, images: NDArray[Any], preset: Preset, seed: int, *, altered: bool
+) -> NDArray[np.float32]:
+    made = [np.empty((0, *images.shape[1:]), np.float32)]
+    mask_seed = draws.seed_of(seed, 0, draws.VALIDATION_MASKS + altered)
+    for start in range(0, len(images), CHUNK):
+        part = images[start : start + CHUNK].astype(np.float32)
+        ids = np.arange(start, start + len(part))
+        with fabric.autocast():
+            differences = steps.reconstruct(model, part, ids, preset, seed=mask_seed, reconstruction=True)
+        reconstructions = differences.reconstruction
+        if altered:
+            reconstructions = pseudo_abnormal(reconstructions, preset.pseudo, ids, seed=mask_seed)
+        made.append(steps.classifier_input(preset.input, part, reconstructions))
+    return np.concatenate(made)

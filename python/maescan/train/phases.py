@@ -1,0 +1,122 @@
+"""The two trainings: what a batch is, its loss, and how an epoch is judged."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from maescan import draws
+from maescan.config import Preset
+from maescan.masks import make_masks
+from maescan.measures import auroc
+from maescan.models import Classifier, MaskedAutoencoder
+from maescan.train import steps
+from maescan.train.augment import crop_and_flip, erase
+from maescan.train.optimiser import parameter_groups
+from maescan.train.pairs import pair_inputs
+
+Ids = NDArray[np.int64]
+
+
+class Phase(Protocol):
+    """What `loop.fit` runs. `batch` runs in a thread beside the model; `loss` is a mean over the batch."""
+
+    name: str
+    model: Any
+    samples: int
+    training: Any
+
+    def groups(self) -> list[dict[str, Any]]: ...
+    def start_epoch(self, epoch: int) -> None: ...
+    def batch(self, ids: Ids, epoch: int) -> tuple[Tensor, ...]: ...
+    def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor: ...
+    def validate(self) -> float | None: ...
+
+
+class MaePhase:
+    """The MAE on healthy slices: a new mask and a new crop of every slice in every epoch."""
+
+    name = "mae"
+
+    def __init__(self, model: MaskedAutoencoder, images: NDArray[Any], preset: Preset, seed: int) -> None:
+        self.model, self.images, self.preset, self.seed = model, images, preset, seed
+        self.samples, self.training = len(images), preset.mae
+        self.masks = dataclasses.replace(preset.masks, strategy="random", passes=1)
+
+    def groups(self) -> list[dict[str, Any]]:
+        return parameter_groups(self.model, self.training.weight_decay)
+
+    def start_epoch(self, epoch: int) -> None:
+        pass
+
+    def batch(self, ids: Ids, epoch: int) -> tuple[Tensor, ...]:
+        """Slices [B, H, W], keep_ids [B, K], restore_ids [B, T]."""
+        seed = draws.seed_of(self.seed, epoch, draws.TRAIN_MASKS)
+        masks = make_masks(self.masks, ids, self.preset.model.tokens, seed=seed)
+        return tuple(torch.from_numpy(a) for a in (self.images[ids].astype(np.float32), *masks))
+
+    def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
+        slices, keep_ids, restore_ids = batch
+        slices = crop_and_flip(slices, ids, self.training.crop_scale, seed=self.seed, epoch=epoch)
+        patches = steps.patchify(slices, self.preset.model.patch_size)
+        visible = torch.gather(patches, 1, keep_ids.long()[:, :, None].expand(-1, -1, patches.shape[2]))
+        token_ids = steps.full_grid(len(slices), patches.shape[1], slices.device)
+        predictions = forward(visible, token_ids, keep_ids, restore_ids)
+        return self.model.loss(predictions, patches, restore_ids, keep_ids.shape[1], self.training.loss_tokens)
+
+    def validate(self) -> float | None:
+        return None
+
+
+class ClassifierPhase:
+    """The classifier on pairs (section 3.4): sample 2 i is slice i altered, sample 2 i + 1 the slice unaltered."""
+
+    name = "classifier"
+
+    def __init__(
+        self,
+        model: Classifier,
+        images: NDArray[Any],
+        pairs: Callable[[int], NDArray[np.float32]],
+        validation: tuple[NDArray[np.float32], NDArray[np.bool_]],
+        preset: Preset,
+        seed: int,
+    ) -> None:
+        """`pairs(epoch)` are the reconstructions [2, N, H, W] of images [N, H, W] by two sets of masks; `validation`
+        are inputs [M, H, W] and whether each is abnormal."""
+        self.model, self.images, self.make_pairs, self.validation = model, images, pairs, validation
+        self.preset, self.seed, self.training = preset, seed, preset.classifier
+        self.samples = 2 * len(images)
+
+    def groups(self) -> list[dict[str, Any]]:
+        return parameter_groups(self.model, self.training.weight_decay, self.training.layer_decay)
+
+    def start_epoch(self, epoch: int) -> None:
+        self.pairs = self.make_pairs(epoch if self.training.fresh_negatives else 0)
+
+    def batch(self, ids: Ids, epoch: int) -> tuple[Tensor, ...]:
+        """Inputs [B, H, W] and labels [B] (0 abnormal, 1 normal)."""
+        which, label = np.divmod(ids, 2)
+        boxes_epoch = epoch if self.training.fresh_negatives else 0
+        inputs = pair_inputs(
+            self.preset, self.images[which], self.pairs, which, label, seed=self.seed, epoch=boxes_epoch
+        )
+        return torch.from_numpy(inputs), torch.from_numpy(label)
+
+    def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
+        inputs, labels = batch
+        inputs = crop_and_flip(inputs, ids, self.training.crop_scale, seed=self.seed, epoch=epoch)
+        inputs = erase(inputs, ids, self.training.erasing, seed=self.seed, epoch=epoch)
+        patches = steps.patchify(inputs, self.preset.model.patch_size)
+        logits = forward(patches, steps.full_grid(len(patches), patches.shape[1], patches.device))
+        return nn.functional.cross_entropy(logits.float(), labels, label_smoothing=self.training.label_smoothing)
+
+    def validate(self) -> float | None:
+        inputs, abnormal = self.validation
+        return auroc(abnormal, steps.score(self.model, inputs)) if len(inputs) else None

@@ -1,0 +1,157 @@
+"""`train`: the masked autoencoder, then the classifier, into one run folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+import maescan
+from maescan.config import Preset
+from maescan.errors import ConfigError
+from maescan.models import Classifier, MaskedAutoencoder
+from maescan.scoring.outputs import whole_file, write_json
+from maescan.train.loop import Fit, Run
+from maescan.train.pairs import Pairs, validation_inputs
+from maescan.train.phases import ClassifierPhase, MaePhase
+from maescan.train.setup import build, data_hash, make_fabric, split
+from maescan.train.state import Log, Position, load_checkpoint, load_weights, save_checkpoint, save_weights
+
+OURS = ("run.json", "log.csv", "mae.safetensors", "classifier.safetensors", "golden.safetensors", "checkpoint.pt")
+
+
+def train(
+    slices: Any,
+    preset: Preset,
+    out: Path,
+    *,
+    seed: int = 0,
+    resume: bool = True,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    precision: str = "auto",
+    accumulate: int = 1,
+    compile: bool = False,
+    val_fraction: float = 0.2,
+    checkpoint_seconds: float = 300.0,
+    tensorboard: bool = True,
+    quiet: bool = False,
+) -> Path:
+    """Trains on the healthy slices of a SliceSet and returns `out`, the run folder.
+
+    The folder gets preset.json, run.json, log.csv, mae.safetensors, golden.safetensors and, unless the preset's
+    measure needs none, classifier.safetensors. Patients are held back for validation by the set's own split, or
+    `val_fraction` of them. With `resume` a killed run goes on where it was, to the same weights.
+
+    The preset's batch size counts all `devices`, `nodes` and `accumulate`d steps together, so that none of them
+    changes the recipe. `precision` is fp32, bf16 or auto (bf16 on a GPU that has it). `compile` is for CUDA only.
+
+    Raises DataError without healthy slices or with wrong shapes, ConfigError for options that do not fit the
+    machine or the folder's run, TrainingError when the loss is not finite.
+    """
+    training, validation = split(slices, preset, val_fraction, seed)
+    fabric = make_fabric(device, devices, nodes, precision)
+    if compile and fabric.device.type != "cuda":
+        raise ConfigError("compile is for CUDA devices", remedy="leave it off on this device")
+    key = {"preset": preset.to_dict(), "seed": seed, "data": data_hash(training, validation)}
+    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+        run = _open(Path(out), fabric, key, resume, tensorboard)
+        run.accumulate, run.compile, run.quiet, run.checkpoint_seconds = (
+            accumulate,
+            compile,
+            quiet,
+            checkpoint_seconds,
+        )
+        if run.checkpoint is None or run.checkpoint["at"].phase != "done":
+            _both(run, preset, training, validation)
+    return run.out
+
+
+def _open(out: Path, fabric: Any, key: dict[str, Any], resume: bool, tensorboard: bool) -> Run:
+    """The run of this folder: its checkpoint if it may go on, else an empty folder."""
+    checkpoint = load_checkpoint(out / "checkpoint.pt", key) if resume else None
+    if fabric.is_global_zero:
+        out.mkdir(parents=True, exist_ok=True)
+        for left in [*out.glob(".part-*"), *(out / name for name in OURS if checkpoint is None)]:
+            left.unlink(missing_ok=True)
+        write_json(out / "preset.json", key["preset"])
+    fabric.barrier()
+    log = Log(out, tensorboard=tensorboard and fabric.is_global_zero)
+    return Run(fabric, out, key, key["seed"], log, checkpoint)
+
+
+def _both(run: Run, preset: Preset, training: Any, validation: Any) -> None:
+    """Each phase begins with what the one before it left in the folder."""
+    mae = build(MaskedAutoencoder, run.seed, preset.model)
+    at = run.checkpoint["at"] if run.checkpoint else Position("mae")
+    _report(run, at, training, validation)
+    if at.phase == "mae":
+        at = Fit(run, MaePhase(mae, training.images, preset, run.seed)).fit()
+        if run.first:
+            save_weights(run.out / "mae.safetensors", mae)
+            _golden(run.out, validation if len(validation.images) else training)
+    else:
+        load_weights(run.out / "mae.safetensors", mae)
+    mae.to(run.fabric.device).eval()
+    if preset.measure == "classifier":
+        at = _classifier(run, preset, mae, training, validation, at.seconds)
+    run.fabric.barrier()
+    if run.first:
+        _report(run, at, training, validation, finished=True)
+        (run.out / "pairs.npy").unlink(missing_ok=True)
+        save_checkpoint(run.out / "checkpoint.pt", run.key, replace(at, phase="done"))
+    run.fabric.barrier()
+
+
+def _classifier(
+    run: Run, preset: Preset, mae: MaskedAutoencoder, training: Any, validation: Any, seconds: float
+) -> Position:
+    classifier = build(Classifier, run.seed, preset.model, drop_path=preset.classifier.drop_path)
+    classifier.start_from(mae.state_dict())
+    pairs = Pairs(run.fabric, run.out / "pairs.npy", mae, training.images, preset, run.seed)
+    judged = validation_inputs(run.fabric, mae, validation, preset, run.seed)
+    at = Fit(run, ClassifierPhase(classifier, training.images, pairs, judged, preset, run.seed), seconds).fit()
+    if run.first and at.best_epoch < 0:
+        save_weights(run.out / "classifier.safetensors", classifier)
+    return at
+
+
+def _golden(out: Path, slices: Any) -> None:
+    """Four slices with much in them, spread over the patients, for the bundle to prove itself with."""
+    full = np.flatnonzero(slices.area >= np.median(slices.area))
+    chosen = full[np.linspace(0, len(full) - 1, 4).astype(int)]
+    images = np.ascontiguousarray(slices.images[chosen], np.float32)
+    with whole_file(out / "golden.safetensors") as temporary:
+        save_file({"images": images, "slice_ids": np.asarray(slices.slice)[chosen].astype(np.int64)}, temporary)
+
+
+def _report(run: Run, at: Position, training: Any, validation: Any, *, finished: bool = False) -> None:
+    """run.json: what was trained on what, and how far."""
+    if not run.first:
+        return
+    import timm
+
+    values = {
+        "versions": {"maescan": maescan.__version__, "torch": torch.__version__, "timm": timm.__version__},
+        "seed": run.seed,
+        "data": run.key["data"],
+        "patients": {name: _patients(part) for name, part in (("train", training), ("val", validation))},
+        "slices": {"train": len(training.images), "val": len(validation.images)},
+        "device": str(run.fabric.device),
+        "processes": run.fabric.world_size,
+        "phase": at.phase,
+        "epochs": at.epoch,
+        "best": {"epoch": at.best_epoch, "val_auroc": at.best_auroc} if at.best_epoch >= 0 else None,
+        "seconds": round(at.seconds, 1),
+        "finished": finished,
+    }
+    write_json(run.out / "run.json", values)
+
+
+def _patients(slices: Any) -> list[str]:
+    return sorted({str(patient) for patient in slices.patient})

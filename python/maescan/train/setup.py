@@ -1,0 +1,92 @@
+"""What a run needs before its first step: patients held back, a device, a fingerprint of the data."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from maescan.config import ModelConfig, Preset
+from maescan.errors import ConfigError, DataError
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def split(slices: Any, preset: Preset, fraction: float, seed: int) -> tuple[Any, Any]:
+    """(training, validation) of a SliceSet, disjoint by patient; training has its healthy slices only.
+
+    The set's own split decides where it has one. Raises DataError for slices that do not fit the preset, and
+    where no healthy slice is left.
+    """
+    size = preset.model.image_size
+    if slices.images.shape[1:] != (size, size):
+        raise DataError(
+            f"slices are {slices.images.shape[1:]}, preset '{preset.name}' wants ({size}, {size})",
+            remedy="prepare the data with this preset",
+        )
+    own = getattr(slices, "split", None)
+    if own is not None and (np.asarray(own) == "train").any():
+        training, validation = slices.select(np.asarray(own) == "train"), slices.select(np.asarray(own) == "val")
+    elif len(np.unique(slices.patient)) > 1:
+        training, validation = slices.split_patients(fraction, seed)
+    else:
+        training, validation = slices, slices.select(np.zeros(len(slices.images), bool))
+    training = training.healthy()
+    if len(training.images) == 0:
+        raise DataError(
+            "no healthy slices to train on", remedy="label slices without a lesion 0, or add healthy scans"
+        )
+    return training, validation
+
+
+def make_fabric(device: str, devices: int, nodes: int, precision: str) -> Any:
+    """A launched Fabric. Raises ConfigError for a device that is not there: there is no silent fall-back."""
+    from lightning_fabric import Fabric
+
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = (here if device == "auto" else device).partition(":")
+    if kind not in ("cpu", "cuda"):
+        raise ConfigError(f"unknown device '{device}'", remedy="use auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and torch.cuda.device_count() < max(devices, int(index or 0) + 1):
+        raise ConfigError(
+            f"device '{device}' x {devices} is not here", remedy=f"{torch.cuda.device_count()} GPUs are"
+        )
+    several = devices * nodes > 1
+    fabric = Fabric(
+        accelerator=kind,
+        devices=[int(index)] if index else devices,
+        num_nodes=nodes,
+        strategy="ddp" if several else "auto",
+        precision=_precision(precision, kind),
+    )
+    fabric.launch()
+    return fabric
+
+
+def _precision(precision: str, kind: str) -> Any:
+    known = {"fp32": "32-true", "bf16": "bf16-mixed"}
+    if precision == "auto":
+        precision = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if precision not in known:
+        raise ConfigError(f"unknown precision '{precision}'", remedy="use auto, fp32 or bf16")
+    return known[precision]
+
+
+def data_hash(*sets: Any) -> str:
+    """SHA-256 over the images, patients, slice numbers and labels of SliceSets."""
+    digest = hashlib.sha256()
+    for part in sets:
+        for start in range(0, len(part.images), 256):
+            digest.update(np.ascontiguousarray(part.images[start : start + 256]).data)
+        for column in (part.patient, part.slice, part.label):
+            digest.update("\n".join(map(str, np.asarray(column).tolist())).encode())
+    return digest.hexdigest()
+
+
+def build(kind: type[Model], seed: int, config: ModelConfig, **options: Any) -> Model:
+    """A model whose first weights depend on `seed` alone."""
+    torch.manual_seed(seed)
+    return kind(config, **options)

@@ -1,0 +1,112 @@
+"""What a run leaves in its folder so that it can go on after a kill: checkpoint and log, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from maescan.errors import ConfigError
+from maescan.scoring.outputs import whole_file
+
+COLUMNS = ("phase", "epoch", "step", "loss", "lr", "samples_per_s", "val_auroc")
+PHASES = ("mae", "classifier")
+
+
+@dataclass
+class Position:
+    """Where a run stands: `step` steps of `epoch` are done. Losses are those since the last row of the log."""
+
+    phase: str
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    losses: int = 0
+    best_auroc: float = -1.0
+    best_epoch: int = -1
+    seconds: float = 0.0
+
+
+def save_checkpoint(path: Path, key: dict[str, Any], at: Position, **parts: Any) -> None:
+    """Position and the state of `parts`; `key` says which run this is. No random state: draws go by position."""
+    state = {"key": key, "at": asdict(at), **{name: part.state_dict() for name, part in parts.items()}}
+    with whole_file(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_checkpoint(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+    """The checkpoint, or None where there is none. Raises ConfigError when another run left it."""
+    if not path.exists():
+        return None
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    other = sorted(name for name in key if state["key"].get(name) != key[name])
+    if other:
+        raise ConfigError(
+            f"the folder holds a run with another {' and '.join(other)}",
+            path=path.parent,
+            remedy="use another folder, or start afresh with resume off",
+        )
+    return {**state, "at": Position(**state["at"])}
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """The model's state as safetensors."""
+    with whole_file(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, temporary)
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """The inverse of `save_weights`."""
+    model.load_state_dict(load_file(path))
+
+
+class Log:
+    """log.csv, and TensorBoard's events beside it where it is installed."""
+
+    def __init__(self, out: Path, *, tensorboard: bool = True) -> None:
+        self.path, self.started, self.samples = out / "log.csv", time.monotonic(), 0
+        self.writer = _tensorboard(out / "tensorboard") if tensorboard else None
+
+    def resume(self, at: Position, steps: int) -> None:
+        """Drops the rows that come after `at`, of a phase with `steps` steps an epoch."""
+        rows: list[list[str]] = []
+        if self.path.exists():
+            done = at.epoch * steps + at.step
+            with self.path.open(newline="") as file:
+                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and _kept(row, at.phase, done)]
+        with whole_file(self.path) as temporary, temporary.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+
+    def row(self, at: Position, step: int, loss: float, lr: float, auroc: float | None = None) -> None:
+        """One row; `step` counts from the phase's start."""
+        now = time.monotonic()
+        speed, self.started, self.samples = self.samples / max(now - self.started, 1e-9), now, 0
+        shown = "" if auroc is None else f"{auroc:.6f}"
+        with self.path.open("a", newline="") as file:
+            row = [at.phase, at.epoch, step, f"{loss:.8g}", f"{lr:.6g}", f"{speed:.1f}", shown]
+            csv.writer(file, lineterminator="\n").writerow(row)
+        if self.writer is not None:
+            values = {"loss": loss, "lr": lr, "samples_per_s": speed, "val_auroc": auroc}
+            for name, value in values.items():
+                if value is not None:
+                    self.writer.add_scalar(f"{at.phase}/{name}", value, step)
+
+
+def _kept(row: list[str], phase: str, done: int) -> bool:
+    if row[0] not in PHASES or PHASES.index(row[0]) > PHASES.index(phase):
+        return False
+    return row[0] != phase or int(row[2]) <= done
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))
