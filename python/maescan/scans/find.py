@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -77,10 +78,26 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _in_files(files: Iterable[Path], base: Path) -> Iterator[ScanSource]:
+    images = []
     for file in files:
         kind = format_of(file)
-        if kind in ("nifti", "metaimage", "nrrd"):
+        if kind == "dicom" or (kind is None and _holds_dicom(file)):
+            images.append(file)
+        elif kind in ("nifti", "metaimage", "nrrd"):
             yield ScanSource(file.relative_to(base).as_posix(), file, kind, (file, *_data_files(file, kind)))
+    if images:
+        from maescan.scans.dicom_find import find_series
+
+        yield from find_series(images, base)
+
+
+def _holds_dicom(file: Path) -> bool:
+    from maescan.scans.dicom_file import is_dicom
+
+    try:
+        return stat.S_ISREG(file.stat().st_mode) and is_dicom(file)
+    except (OSError, ScanError):
+        return False
 
 
 def _data_files(file: Path, kind: str) -> tuple[Path, ...]:
@@ -89,7 +106,9 @@ def _data_files(file: Path, kind: str) -> tuple[Path, ...]:
         from maescan.scans.nifti import image_of
 
         return image_of(file)
-    return ()
+    from maescan.scans.metaimage import data_file_of
+
+    return data_file_of(file)
 
 
 def _unique(found: list[tuple[Path, ScanSource]]) -> list[ScanSource]:

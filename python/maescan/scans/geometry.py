@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from maescan.errors import ScanError
 from maescan.scans.scan import obliquity
 
-SHEAR = 0.005
-"""Largest cosine between storage axes that counts as rounding (0.3 degrees)."""
+SHEAR = 0.01
+"""Largest cosine between storage axes that counts as rounding (0.6 degrees)."""
 OBLIQUE = 20.0
 SPACING = (0.01, 100.0)
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

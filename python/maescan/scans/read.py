@@ -42,6 +42,14 @@ def _read(source: ScanSource, volume: int | None, accept: frozenset[str]) -> Sca
         from maescan.scans.nifti import read_nifti
 
         return read_nifti(source.path, source.name, volume=volume, accept=accept)
+    if source.format == "dicom":
+        from maescan.scans.dicom import read_dicom
+
+        return read_dicom(source.files, source.path, source.name, volume=volume, accept=accept)
+    if source.format in ("metaimage", "nrrd"):
+        from maescan.scans.metaimage import read_itk
+
+        return read_itk(source.path, source.name, source.format, volume=volume, accept=accept)
     raise ScanError("is of no format that is read", path=source.path, remedy="see `maescan inspect`")
 
 

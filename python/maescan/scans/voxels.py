@@ -37,6 +37,18 @@ class Voxels:
             self.convert(start, piece)
         return done
 
+    @staticmethod
+    def copy(array: Array) -> Voxels:
+        """Of an array that belongs to somebody else, in its memory order (C-contiguous)."""
+        voxels = Voxels(array.size, array.dtype)
+        flat = array.reshape(-1)
+        if voxels.kept:
+            voxels.array[:] = flat
+            return voxels
+        for start in range(0, flat.size, CHUNK):
+            voxels.convert(start, flat[start : start + CHUNK])
+        return voxels
+
     def convert(self, start: int, piece: Array) -> None:
         """Store `piece` at `start` as float32, and note whether that changed a value."""
         target = self.array[start : start + piece.size]
