@@ -1,0 +1,102 @@
+"""report.md: the metrics for a reader, baselines in every table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; floats with three decimals, None as a dash."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _between(interval: Sequence[float] | None) -> str | None:
+    return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else None
+
+
+def report(found: Mapping[str, Any], *, pictures: Sequence[str] = ()) -> str:
+    """The text of report.md from what `summary.summarise` found."""
+    parts = [f"# Evaluation of {found['model']['name']}\n", _about(found), _ranking(found), _detail(found)]
+    for title, section in (("Localisation", _pixels), ("Which lesions are found", _lesions)):
+        if found["pixels" if section is _pixels else "lesions"]:
+            parts.append(f"## {title}\n\n{section(found)}")
+    if found["missing"]:
+        rows = [f"- {name}: {reason}" for name, reason in sorted(found["missing"].items())]
+        parts.append("## Not answered\n\n" + "\n".join(rows) + "\n")
+    parts += [f"![{name}]({name})\n" for name in pictures]
+    return "\n".join(parts)
+
+
+def _about(found: Mapping[str, Any]) -> str:
+    data = found["data"]
+    return (
+        f"{data['slices']} slices of {data['scans']} scans: {data['normal']} normal, {data['abnormal']} abnormal "
+        f"(in {data['abnormal_scans']} scans). Intervals: 95 %, whole patients resampled. The baselines need no "
+        "model; a score that does not beat them, or whose matched AUROC is near 0.5, has only found where brains are "
+        "large.\n"
+    )
+
+
+def _ranking(found: Mapping[str, Any]) -> str:
+    rows = [_ranked(f"**{found['model']['score']}**", found["slice"], "")]
+    rows += [_ranked(name, values, f" ({values['direction']})") for name, values in found["baselines"].items()]
+    columns = ("slices ranked by", "AUROC", "interval", "area-matched", "within area strata", "average precision")
+    return "## Slices\n\n" + table(columns, rows)
+
+
+def _ranked(name: str, values: Mapping[str, Any], direction: str) -> list[Any]:
+    matched = values["area_matched"]["auroc"] if values["area_matched"] else None
+    interval = _between(values["interval"])
+    return [
+        name + direction,
+        values["auroc"],
+        interval,
+        matched,
+        values["area_strata"],
+        values["average_precision"],
+    ]
+
+
+def _detail(found: Mapping[str, Any]) -> str:
+    slice_, gap, scan = found["slice"], found["over_best_baseline"], found["scan"]
+    rows = [
+        [f"AUROC over the best baseline ({gap['baseline']})", f"{gap['gap']:+.3f}", _between(gap["interval"])],
+        *(
+            [f"sensitivity at {name} specificity", values["sensitivity"], None]
+            for name, values in slice_["at_specificity"].items()
+        ),
+        ["scan-level AUROC", scan["auroc"], None],
+        ["expected calibration error", slice_["calibration_error"], None],
+    ]
+    text = table(("what", "value", "interval"), rows)
+    if matched := slice_["area_matched"]:
+        text += (
+            f"\nArea-matched: {matched['matched']} of {matched['abnormal']} abnormal slices have normal partners "
+            f"(position within 0.05 of the brain's height, area within 10 %), {matched['pairs']} pairs; mean area "
+            f"left over {matched['area_gap']:+.4f} of the slice.\n"
+        )
+    return text
+
+
+def _pixels(found: Mapping[str, Any]) -> str:
+    names = {"heat": "heat map, in the brain", "heat_everywhere": "heat map, air included"}
+    names["brightness"] = "brightness alone, in the brain"
+    rows = [[names[key], value["auroc"], value["best_dice"]] for key, value in found["pixels"].items()]
+    note = "\nBest Dice: one threshold for all slices, chosen in hindsight.\n"
+    return table(("pixels ranked by", "AUROC", "best Dice"), rows) + note
+
+
+def _lesions(found: Mapping[str, Any]) -> str:
+    text = "Sensitivity at 95 % specificity.\n"
+    for key, title in (("size", "lesion, share of the brain's slice"), ("contrast", "lesion against other brain")):
+        rows = [list(row.values()) for row in found["lesions"][key]]
+        text += "\n" + table((title, "slices", "sensitivity"), rows)
+    return text

@@ -1,0 +1,81 @@
+"""Scores of a labelled set, by the very path that `maescan score` takes, and what its masks say about them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.config import Preset
+from maescan.errors import DataError
+from maescan.evaluate.lesions import lesion_contrast, lesion_share
+from maescan.evaluate.pixels import PixelCounts, foreground
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class Pixels:
+    """Pixels of all slices with masks, by heat map and by brightness (the baseline), in the brain and everywhere."""
+
+    heat: PixelCounts = field(default_factory=PixelCounts)
+    heat_everywhere: PixelCounts = field(default_factory=PixelCounts)
+    brightness: PixelCounts = field(default_factory=PixelCounts)
+
+    def add(self, images: NDArray[Any], heat: NDArray[Any], mask: NDArray[np.bool_]) -> None:
+        brain = foreground(images) | mask
+        self.heat.add(heat, mask, within=brain)
+        self.heat_everywhere.add(heat, mask)
+        self.brightness.add(images, mask, within=brain)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores [N], higher is more abnormal; where the set has masks also `pixels`, and lesion size (share of the
+    foreground) and contrast [N] (nan without a lesion). `seconds`: in the engine and kernels alone."""
+
+    score: Floats
+    pixels: Pixels | None
+    size: Floats | None
+    contrast: Floats | None
+    seconds: float
+
+
+def score_set(slices: Any, engine: Any, preset: Preset, *, batch: int = 32) -> Scored:
+    """Scores every slice of a SliceSet. Raises DataError for a score that is not finite."""
+    from maescan.scoring.steps import score_slices
+
+    n, mask = len(slices.images), getattr(slices, "mask", None)
+    score, size, contrast = np.empty(n), np.zeros(n), np.full(n, np.nan)
+    pixels, seconds = Pixels() if mask is not None else None, 0.0
+    for start in range(0, n, batch):
+        part = np.s_[start : start + batch]
+        images = np.ascontiguousarray(slices.images[part], np.float32)
+        begun = time.perf_counter()
+        made = score_slices(images, ids_of(slices.slice[part]), engine, preset, maps=mask is not None)
+        seconds += time.perf_counter() - begun
+        score[part] = made.score
+        if pixels is not None and mask is not None:
+            lesion = np.asarray(mask[part], bool)
+            pixels.add(images, np.asarray(made.difference).reshape(images.shape), lesion)
+            size[part], contrast[part] = lesion_share(images, lesion), lesion_contrast(images, lesion)
+    _refuse_nan(score, slices)
+    return Scored(score, pixels, size if pixels else None, contrast if pixels else None, seconds)
+
+
+def ids_of(numbers: Any) -> NDArray[np.uint64]:
+    """What keys the masks of slices: their numbers inside their scans, as when scoring."""
+    return np.asarray(numbers).astype(np.uint64)
+
+
+def _refuse_nan(score: Floats, slices: Any) -> None:
+    bad = np.flatnonzero(~np.isfinite(score))
+    if len(bad):
+        first = f"slice {slices.slice[bad[0]]} of {slices.patient[bad[0]]}"
+        raise DataError(
+            f"{len(bad)} of {len(score)} scores are NaN or infinite, the first that of {first}",
+            remedy="check the bundle with `maescan verify`",
+        )

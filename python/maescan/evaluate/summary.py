@@ -1,0 +1,162 @@
+"""All metrics of a scored set as one dictionary of JSON types; what cannot be had is named in `missing`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.errors import DataError
+from maescan.evaluate import metrics
+from maescan.evaluate.lesions import CONTRASTS, SIZES
+from maescan.evaluate.scans import scan_labels
+from maescan.evaluate.scored import Pixels, Scored
+
+SPECIFICITIES = (0.95, 0.99)
+Answer = TypeVar("Answer")
+Missing = dict[str, str]
+
+
+def summarise(
+    slices: Any,
+    scored: Scored,
+    *,
+    rule: Mapping[str, Any] | None = None,
+    probability: bool = True,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Metrics of the slices of known label (0 or 1) of a SliceSet.
+
+    `rule` aggregates slice scores to a scan's; `probability`: the scores are a classifier's. Raises DataError when
+    one class is absent.
+    """
+    label = np.asarray(slices.label)
+    metrics.auroc(label, scored.score)  # refuses
+    missing: Missing = {}
+    view = _View(slices, label, resamples, seed, missing)
+    baselines = {name: view.ranked(score, name) for name, score in metrics.trivial_scores(slices).items()}
+    ranked = view.ranked(scored.score, "score", turn=False)
+    calibration = metrics.calibration_error(label, scored.score) if probability else None
+    found: dict[str, Any] = {
+        "data": _data(slices, label),
+        "slice": {**ranked, **_thresholds(label, scored.score), "calibration_error": calibration},
+        "baselines": baselines,
+        "over_best_baseline": view.over_best(ranked["auroc"], baselines),
+        "scan": _scan(slices, label, scored.score, rule, missing),
+        "pixels": _pixels(scored.pixels, missing),
+        "lesions": _lesions(label, scored, missing),
+    }
+    if not probability:
+        missing["calibration_error"] = "the scores are a measure, not a probability"
+    return {**found, "missing": missing}
+
+
+class _View:
+    """The ranking metrics that the score and every baseline get alike."""
+
+    def __init__(self, slices: Any, label: NDArray[Any], resamples: int, seed: int, missing: Missing):
+        self.label, self.patient, self.area = label, np.asarray(slices.patient), np.asarray(slices.area)
+        self.position = metrics.position_in_brain(slices.patient, slices.slice, slices.area)
+        self.resamples, self.seed, self.missing = resamples, seed, missing
+        self.bootstraps: dict[str, NDArray[np.float64]] = {}
+
+    def ranked(self, score: NDArray[np.float64], name: str, *, turn: bool = True) -> dict[str, Any]:
+        """AUROC with interval, average precision and the matched ones; `turn` takes the better direction."""
+        sign = -1.0 if turn and metrics.auroc(self.label, score) < 0.5 else 1.0
+        score = sign * score
+        samples = metrics.bootstrap(self.label, score, self.patient, resamples=self.resamples, seed=self.seed)
+        self.bootstraps[name] = samples
+        between = metrics.interval(samples)
+        if between is None:
+            self.missing["interval"] = "too few patients of each class to resample"
+        return {
+            "auroc": metrics.auroc(self.label, score),
+            "interval": list(between) if between else None,
+            "direction": "higher" if sign > 0 else "lower",
+            "average_precision": metrics.average_precision(self.label, score),
+            "area_matched": self._matched(score),
+            "area_strata": _try(
+                self.missing, "area_strata", lambda: metrics.auroc_in_area_strata(self.label, score, self.area)
+            ),
+        }
+
+    def over_best(self, auroc: float, baselines: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """How far the score's AUROC lies over that of the best baseline; both resampled together."""
+        best = max(baselines, key=lambda name: baselines[name]["auroc"])
+        gaps = self.bootstraps["score"] - self.bootstraps[best]
+        between = metrics.interval(gaps)
+        gap = auroc - baselines[best]["auroc"]
+        return {"baseline": best, "gap": gap, "interval": list(between) if between else None}
+
+    def _matched(self, score: NDArray[np.float64]) -> dict[str, Any] | None:
+        def matched() -> dict[str, Any]:
+            return asdict(metrics.area_matched_auroc(self.label, score, self.position, self.area))
+
+        return _try(self.missing, "area_matched", matched)
+
+
+def _try(missing: Missing, name: str, answer: Callable[[], Answer]) -> Answer | None:
+    try:
+        return answer()
+    except DataError as error:
+        missing[name] = error.reason
+        return None
+
+
+def _data(slices: Any, label: NDArray[Any]) -> dict[str, Any]:
+    abnormal = int((label == 1).sum())
+    scans = scan_labels(label, slices.patient)
+    return {
+        "slices": len(label),
+        "normal": len(label) - abnormal,
+        "abnormal": abnormal,
+        "scans": len(scans),
+        "abnormal_scans": int(scans.sum()),
+    }
+
+
+def _thresholds(label: NDArray[Any], score: NDArray[np.float64]) -> dict[str, Any]:
+    rows = {}
+    for specificity in SPECIFICITIES:
+        sensitivity, threshold = metrics.sensitivity_at(label, score, specificity)
+        threshold_ = threshold if np.isfinite(threshold) else None
+        rows[f"{specificity:.0%}"] = {"sensitivity": sensitivity, "threshold": threshold_}
+    return {"at_specificity": rows}
+
+
+def _scan(
+    slices: Any, label: NDArray[Any], score: NDArray[np.float64], rule: Mapping[str, Any] | None, missing: Missing
+) -> dict[str, Any]:
+    auroc = _try(missing, "scan_auroc", lambda: metrics.scan_auroc(label, score, slices.patient, rule))
+    return {"auroc": auroc, "aggregation": dict(rule) if rule else None}
+
+
+def _pixels(pixels: Pixels | None, missing: Missing) -> dict[str, Any] | None:
+    if pixels is None:
+        missing["pixels"] = missing["lesions"] = "the data set has no lesion masks"
+        return None
+    rows: dict[str, Any] = {}
+    for name, counts in vars(pixels).items():
+        auroc, dice = _try(missing, "pixels", counts.auroc), _try(missing, "pixels", counts.best_dice)
+        if auroc is None or dice is None:
+            return None
+        rows[name] = {"auroc": auroc, "best_dice": dice[0], "threshold": dice[1]}
+    return rows
+
+
+def _lesions(label: NDArray[Any], scored: Scored, missing: Missing) -> dict[str, Any] | None:
+    """Sensitivity at 95 % specificity by lesion size and contrast, over abnormal slices with a mask."""
+    if scored.size is None or scored.contrast is None or not (scored.size[label == 1] > 0).any():
+        missing.setdefault("lesions", "no abnormal slice has a lesion in its mask")
+        return None
+    threshold = metrics.sensitivity_at(label, scored.score, SPECIFICITIES[0])[1]
+    lesion = (label == 1) & (scored.size > 0)
+    found = scored.score[lesion] >= threshold
+    return {
+        "size": metrics.by_bin(scored.size[lesion], found, SIZES, "%"),
+        "contrast": metrics.by_bin(scored.contrast[lesion], found, CONTRASTS, "sd"),
+    }
