@@ -46,15 +46,29 @@ def decode(ordered: Stack, path: Path) -> tuple[Array, float, float, tuple[str, 
 
 def _frames(ordered: Stack) -> Iterator[tuple[int, Frame, Array]]:
     """Slot, frame and decoded pixels [rows, columns], each file opened once."""
-    from pydicom.pixels import iter_pixels
-
     by_image: dict[DicomImage, list[tuple[int, Frame]]] = defaultdict(list)
     for slot, frame in zip(ordered.slots, ordered.frames, strict=True):
         by_image[frame.image].append((slot, frame))
     for image, wanted in by_image.items():
-        pixels = iter_pixels(image.file, indices=[frame.index for _, frame in wanted], raw=True)
+        pixels = _pixels(image, [frame.index for _, frame in wanted])
         for slot, frame in wanted:
             yield slot, frame, _decoded(image, pixels)
+
+
+def _pixels(image: DicomImage, indices: list[int]) -> Iterator[Array]:
+    """The frames at `indices`, decoded as they are asked for; pydicom does so only from a file with meta data."""
+    from pydicom import dcmread, uid
+    from pydicom.pixels import iter_pixels
+
+    syntax = image.header.file_meta.get("TransferSyntaxUID")
+    if syntax and not syntax.is_deflated:
+        return iter_pixels(image.file, indices=indices, raw=True)
+    dataset = dcmread(image.file, force=True)
+    if not syntax:
+        implicit, little = dataset.original_encoding
+        explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
+    return iter_pixels(dataset, indices=indices, raw=True)
 
 
 def _decoded(image: DicomImage, pixels: Iterator[Array]) -> Array:

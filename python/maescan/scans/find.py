@@ -80,23 +80,37 @@ def _walk(root: Path) -> Iterator[Path]:
 def _in_files(files: Iterable[Path], base: Path) -> Iterator[ScanSource]:
     images = []
     for file in files:
-        kind = format_of(file)
-        if kind == "dicom" or (kind is None and _holds_dicom(file)):
+        kind, name = format_of(file), file.relative_to(base).as_posix()
+        if not _is_regular(file):
+            yield from [ScanSource(name, file, kind, (file,))] if kind else []
+        elif kind == "dicom" or (kind is None and _holds_dicom(file)):
             images.append(file)
-        elif kind in ("nifti", "metaimage", "nrrd"):
-            yield ScanSource(file.relative_to(base).as_posix(), file, kind, (file, *_data_files(file, kind)))
+        elif kind == "zip":
+            from maescan.scans.archive import find_in_zip
+
+            yield from find_in_zip(file, name)
+        elif kind:
+            yield ScanSource(name, file, kind, (file, *_data_files(file, kind)))
     if images:
         from maescan.scans.dicom_find import find_series
 
         yield from find_series(images, base)
 
 
+def _is_regular(file: Path) -> bool:
+    """Not a pipe, which would be waited on for ever, nor a link to nowhere."""
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        return False
+
+
 def _holds_dicom(file: Path) -> bool:
     from maescan.scans.dicom_file import is_dicom
 
     try:
-        return stat.S_ISREG(file.stat().st_mode) and is_dicom(file)
-    except (OSError, ScanError):
+        return is_dicom(file)
+    except ScanError:
         return False
 
 

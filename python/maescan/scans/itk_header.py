@@ -32,7 +32,8 @@ NRRD_TYPES = {
 @dataclass(frozen=True)
 class ItkHeader:
     """shape: of all axes, fastest first. itemsize: bytes of a voxel. data: the file that
-    holds the voxels, from byte `start`. oriented: whether it says where the axes point."""
+    holds the voxels, from byte `start`. oriented: whether it says where the axes point. packed: declared bytes of
+    compressed data, 0 where it does not say."""
 
     path: Path
     shape: tuple[int, ...]
@@ -42,6 +43,7 @@ class ItkHeader:
     compressed: bool
     oriented: bool
     nrrd: bool = False
+    packed: int = 0
 
     @property
     def volumes(self) -> int:
@@ -57,6 +59,7 @@ class ItkHeader:
         declared = math.prod(self.shape) * self.itemsize
         with open_plain(self.data):  # it exists and can be read
             real = self.data.stat().st_size - self.start
+        check_length(self.packed, min(real, self.packed), self.data)
         (check_deflated if self.compressed else check_length)(declared, real, self.data)
 
 
@@ -96,7 +99,8 @@ def _meta(start: bytes, path: Path) -> ItkHeader:
     data = path if local else _beside(path, fields["elementdatafile"])
     compressed = fields.get("compresseddata", "false").lower() in ("true", "1")
     oriented = any(key in fields for key in ("transformmatrix", "rotation", "orientation"))
-    return ItkHeader(path, shape, META_TYPES[kind], data, length if local else max(skip, 0), compressed, oriented)
+    begin, packed = length if local else max(skip, 0), int(fields.get("compresseddatasize", 0)) if compressed else 0
+    return ItkHeader(path, shape, META_TYPES[kind], data, begin, compressed, oriented, packed=packed)
 
 
 def _nrrd(start: bytes, path: Path) -> ItkHeader:

@@ -23,7 +23,13 @@ def read_itk(
     """The scan whose header is at `path`. Raises ScanError."""
     header = read_itk_header(path)
     header.check()
-    image = _read(header, check_volume(header.volumes, volume, path))
+    index = check_volume(header.volumes, volume, path)
+    try:
+        image = _read(header, index)
+    except RuntimeError as error:
+        said = [line for line in str(error).splitlines() if not line.startswith("Reason:")][-1]
+        reason = f"SimpleITK cannot read it: {said.split('ITK ERROR:')[-1].strip()[:150]}"
+        raise ScanError(reason, path=path, remedy="it is damaged: copy it again from its source") from error
     affine = _affine(image)
     warnings: tuple[str, ...] = () if header.oriented else (UNORIENTED,)
     warnings += check_affine(affine, path, accept)
@@ -59,7 +65,7 @@ def _read(header: ItkHeader, volume: int) -> Any:
         raise ScanError(reason, path=header.path, remedy="the header is damaged")
     if len(size) > 3:
         reader.SetExtractSize([*size[:3], *[0] * (len(size) - 3)])
-        reader.SetExtractIndex([0, 0, 0, *np.unravel_index(volume, size[3:], "F")])
+        reader.SetExtractIndex([0, 0, 0, *(int(i) for i in np.unravel_index(volume, size[3:], "F"))])
     return reader.Execute()
 
 

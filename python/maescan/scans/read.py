@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from maescan.errors import ConfigError, MaescanError, ScanError
@@ -38,6 +39,12 @@ def read_scan(source: ScanSource | str | Path, *, volume: int | None = None, acc
 
 
 def _read(source: ScanSource, volume: int | None, accept: frozenset[str]) -> Scan:
+    if source.members or source.format == "zip":
+        from maescan.scans.archive import place_in_zip, unpacked
+
+        with unpacked(source.path, source.members) as root:
+            scan = _read(replace(place_in_zip(source, root), members=()), volume, accept)
+        return replace(scan, path=source.path)
     if source.format == "nifti":
         from maescan.scans.nifti import read_nifti
 

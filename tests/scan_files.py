@@ -1,0 +1,76 @@
+"""Small scan files for the tests of the readers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+UID = "1.2.826.0.1.3680043.8.498."
+SHAPE = (6, 5, 4)  # slices, rows, columns
+VALUES = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
+
+
+def dicom_slice(values: np.ndarray, position: Any, **tags: Any) -> Any:
+    """A pydicom dataset of one axial CT slice [rows, columns]; `tags` overrides its elements, None removes one."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+    dataset = FileDataset("", {}, preamble=b"\0" * 128, is_little_endian=None, is_implicit_VR=None)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = tags.pop("TransferSyntaxUID", ExplicitVRLittleEndian)
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CTImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
+    dataset.file_meta.ImplementationClassUID = UID + "9"
+    elements = {
+        **{"Modality": "CT", "SeriesInstanceUID": UID + "1", "SeriesNumber": 3, "ImageType": ["ORIGINAL", "PRIMARY"]},
+        **{"Rows": values.shape[-2], "Columns": values.shape[-1], "SamplesPerPixel": 1, "PixelSpacing": [1.5, 0.5]},
+        **{
+            "BitsAllocated": values.itemsize * 8,
+            "BitsStored": values.itemsize * 8,
+            "HighBit": values.itemsize * 8 - 1,
+        },
+        **{"PixelRepresentation": int(values.dtype.kind == "i"), "PhotometricInterpretation": "MONOCHROME2"},
+        **{"RescaleSlope": 1, "RescaleIntercept": 0, "SliceThickness": 3, "SpacingBetweenSlices": 9},
+        **{"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": list(position)},
+    }
+    for tag, value in {**elements, **tags}.items():
+        if value is not None:
+            setattr(dataset, tag, value)
+    dataset.PixelData = values.tobytes()
+    return dataset
+
+
+def save(dataset: Any, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def write_series(
+    folder: Path,
+    values: np.ndarray = VALUES,
+    *,
+    step: Any = (0, 0, 2.5),
+    depths: Any = None,
+    first: int = 0,
+    **tags: Any,
+) -> list[Path]:
+    """One file a slice of `values` [slices, rows, columns], `step` mm apart; depths: their places in steps."""
+    places = range(len(values)) if depths is None else depths
+    return [
+        save(
+            dicom_slice(image, np.add(np.multiply(step, place), (10, 20, 30)), **tags), folder / f"{first + i:03}.dcm"
+        )
+        for i, (image, place) in enumerate(zip(values, places, strict=True))
+    ]
+
+
+def write_nifti(path: Path, values: np.ndarray = VALUES) -> Path:
+    """Axial slices `values` [slices, rows, columns] as NIfTI, RAS+, 0.5 x 1.5 x 2.5 mm."""
+    import nibabel
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(values.transpose(2, 1, 0), np.diag([0.5, 1.5, 2.5, 1])), path)
+    return path
