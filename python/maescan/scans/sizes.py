@@ -43,10 +43,14 @@ def check_length(declared: int, real: int, path: Path) -> None:
 
 
 def check_deflated(declared: int, compressed: int, path: Path) -> None:
-    """Raises ScanError where `compressed` bytes cannot inflate to the `declared`, or only as a bomb does."""
+    """Raises ScanError where `compressed` bytes cannot inflate to the `declared`, to far more, or
+    only as a bomb does."""
     if declared > compressed * DEFLATE:
         reason = f"is truncated: {compressed} compressed bytes cannot hold the {declared} that its header declares"
         raise ScanError(reason, path=path, remedy="copy it again from its source")
+    if compressed > declared + declared // 100 + SLACK:
+        reason = f"holds {compressed} compressed bytes, far more than the {declared} that its header declares"
+        raise ScanError(reason, path=path, remedy="header and data do not belong together")
     if declared > BOMB_BYTES and declared > compressed * BOMB_RATIO:
         reason = f"would inflate from {compressed} to {declared} bytes: a decompression bomb, not a scan"
         raise ScanError(reason, path=path, remedy="if it is a scan, store it uncompressed")

@@ -12,6 +12,8 @@ from maescan.scans.scan import Array
 
 KEPT = ("int16", "uint16", "uint8", "float32")
 CHUNK = 2**20
+PIECE = 2**22
+"""Bytes asked of a stream at once: igzip makes a copy of each request."""
 
 
 class Voxels:
@@ -65,7 +67,7 @@ class Voxels:
 def read_exactly(readinto: Callable[[memoryview], int], array: Array) -> int:
     """Read until `array` is full or the stream ends; the number of bytes read."""
     view, done = memoryview(array).cast("B"), 0  # type: ignore[arg-type]
-    while done < len(view) and (got := readinto(view[done:])):
+    while done < len(view) and (got := readinto(view[done : done + PIECE])):
         done += got
     return done
 
