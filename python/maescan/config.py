@@ -49,16 +49,25 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class MaskConfig:
-    """Masking at test time: `passes` (R) masks a slice, each hiding `ratio` of its tokens."""
+    """Masking at test time: `passes` (R) masks a slice, each hiding `ratio` of its tokens.
+
+    `paste`: visible tokens keep their original pixels in a reconstruction (section 4.3); without it all are the
+    MAE's predictions, as in the paper's ablation of the loss. Ratio 0, the autoencoder, needs it off.
+    """
 
     ratio: float = 0.75
     passes: int = 4
     strategy: Literal["random", "complementary"] = "random"
     seed: int = 0
+    paste: bool = True
 
     def visible(self, tokens: int) -> int:
         """Visible tokens (K) of a set of `tokens`: int(T * (1 - ratio)), as He et al."""
         return int(tokens * (1 - self.ratio))
+
+    def pasted(self, keep: int) -> int:
+        """How many of `keep` visible tokens hold original pixels in a reconstruction: all or none."""
+        return keep if self.paste else 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ class ClassifierTraining:
 @dataclass(frozen=True)
 class Preset:
     """All that decides a score. `input` is what the classifier sees: l1 = |X - X_hat|, l2 = (X - X_hat)^2,
-    or the reconstruction. `measure` is what scores a slice: the classifier, or mse, mae, ssim without one."""
+    the reconstruction, or the image with no MAE at all (an ablation of section 4.5). `measure` is what scores a slice: the classifier, or mse, mae, ssim without one."""
 
     name: str
     modality: Literal["mr", "ct"] = "mr"
@@ -138,7 +147,7 @@ class Preset:
     grid: GridConfig = field(default_factory=GridConfig)
     mae: MaeTraining = field(default_factory=MaeTraining)
     classifier: ClassifierTraining = field(default_factory=ClassifierTraining)
-    input: Literal["l1", "l2", "reconstruction"] = "l1"
+    input: Literal["l1", "l2", "reconstruction", "image"] = "l1"
     measure: Literal["classifier", "mse", "mae", "ssim"] = "classifier"
 
     def to_dict(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def make_masks(
     `seed` and `passes` default to the configuration's. Raises ConfigError where the masks cannot be made so.
     """
     keep = masks.visible(tokens)
-    if not 0 < keep < tokens:
+    if not 0 < keep < tokens and (keep != tokens or masks.paste):
         raise ConfigError(
             f"mask ratio {masks.ratio} leaves {keep} of {tokens} tokens visible", remedy="change masks.ratio"
         )

@@ -27,7 +27,13 @@ class Pairs:
     """
 
     def __init__(
-        self, fabric: Any, path: Path, model: MaskedAutoencoder, images: NDArray[Any], preset: Preset, seed: int
+        self,
+        fabric: Any,
+        path: Path,
+        model: MaskedAutoencoder | None,
+        images: NDArray[Any],
+        preset: Preset,
+        seed: int,
     ) -> None:
         self.fabric, self.path, self.model, self.images = fabric, path, model, images
         self.preset, self.seed = preset, seed
@@ -59,8 +65,7 @@ class Pairs:
 
     def _reconstruct(self, images: NDArray[Any], ids: Ids, seed: int) -> NDArray[np.float32]:
         with self.fabric.autocast():
-            made = steps.reconstruct(self.model, images, ids, self.preset, seed=seed, reconstruction=True)
-        return made.reconstruction
+            return steps.reconstructions(self.model, images, ids, self.preset, seed=seed)
 
 
 def pair_inputs(
@@ -79,7 +84,7 @@ def pair_inputs(
 
 
 def validation_inputs(
-    fabric: Any, model: MaskedAutoencoder, validation: Any, preset: Preset, seed: int
+    fabric: Any, model: MaskedAutoencoder | None, validation: Any, preset: Preset, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Inputs [M, H, W] and whether each is abnormal, to judge the epochs by; only the first process has any.
 
@@ -97,7 +102,7 @@ def validation_inputs(
 
 
 def _inputs(
-    fabric: Any, model: MaskedAutoencoder, images: NDArray[Any], preset: Preset, seed: int, *, altered: bool
+    fabric: Any, model: MaskedAutoencoder | None, images: NDArray[Any], preset: Preset, seed: int, *, altered: bool
 ) -> NDArray[np.float32]:
     made = [np.empty((0, *images.shape[1:]), np.float32)]
     mask_seed = draws.seed_of(seed, 0, draws.VALIDATION_MASKS + altered)
@@ -105,8 +110,7 @@ def _inputs(
         part = images[start : start + CHUNK].astype(np.float32)
         ids = np.arange(start, start + len(part))
         with fabric.autocast():
-            differences = steps.reconstruct(model, part, ids, preset, seed=mask_seed, reconstruction=True)
-        reconstructions = differences.reconstruction
+            reconstructions = steps.reconstructions(model, part, ids, preset, seed=mask_seed)
         if altered:
             reconstructions = pseudo_abnormal(reconstructions, preset.pseudo, ids, seed=mask_seed)
         made.append(steps.classifier_input(preset.input, part, reconstructions))

@@ -38,7 +38,8 @@ def reconstruct(
     passes: int | None = None,
     **wanted: bool,
 ) -> Any:
-    """Differences of slices [B, H, W]: the MAE's predictions of `passes` masks, visible patches pasted, averaged.
+    """Differences of slices [B, H, W]: the MAE's predictions of `passes` masks, visible patches pasted (unless
+    preset.masks says otherwise), averaged.
 
     `seed` and `passes` default to preset.masks; `wanted` are `kernels.average_difference`'s flags (reconstruction,
     squared, tokens, errors). The model is used as it is: call eval() first.
@@ -54,17 +55,29 @@ def reconstruct(
         images,
         predictions.float().cpu().numpy(),
         restore_ids,
-        keep=keep_ids.shape[1],
+        keep=preset.masks.pasted(keep_ids.shape[1]),
         patch=config.patch_size,
         **wanted,
     )
 
 
+def reconstructions(
+    model: MaskedAutoencoder | None, images: NDArray[Any], slice_ids: ArrayLike, preset: Preset, *, seed: int
+) -> NDArray[np.float32]:
+    """Reconstructions [B, H, W] of slices [B, H, W]; the slices themselves without an MAE."""
+    if model is None:
+        return np.array(images, np.float32)
+    made = reconstruct(model, images, slice_ids, preset, seed=seed, reconstruction=True)
+    return np.asarray(made.reconstruction)
+
+
 def classifier_input(
     kind: str, slices: NDArray[np.float32], reconstructions: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """What the classifier sees [B, H, W]: |X - X_hat| (l1), (X - X_hat)^2 (l2) or the reconstruction (table 2b)."""
-    if kind == "reconstruction":
+    """What the classifier sees [B, H, W]: |X - X_hat| (l1), (X - X_hat)^2 (l2) or the reconstruction (table 2b).
+
+    Without an MAE ("image") the slice, altered or not, stands in for its reconstruction."""
+    if kind in ("reconstruction", "image"):
         return reconstructions
     difference = np.abs(slices - reconstructions)
     return difference if kind == "l1" else difference * difference
