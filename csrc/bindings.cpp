@@ -1,0 +1,244 @@
+// The extension `maescan._kernels`: checks every argument, releases the GIL, and picks the CPU's or the GPU's loops.
+// Outputs are the caller's arrays. Private: `maescan.kernels` is the interface.
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <vector>
+
+#include "tensor_view.h"
+
+namespace py = pybind11;
+
+namespace maescan {
+namespace {
+
+#ifdef MAESCAN_SHIM  // CUDA's launches run on host memory, in loops
+constexpr bool kHostRunsCuda = true;
+#else
+constexpr bool kHostRunsCuda = false;
+#endif
+
+class Call {
+ public:
+  Call(int threads, uintptr_t stream) : threads_(threads), stream_(reinterpret_cast<void*>(stream)) {}
+
+  TensorView in(py::handle object, const char* name) {
+    const TensorView view = exported(object, name);
+    if (!view.on_host() && !view.on_cuda()) view.fail("must be in host or CUDA memory");
+    if (capsules_.size() == 1) cuda_ = view.on_cuda(), device_ = view.device_id(), first_ = name;
+    if (view.on_cuda() != cuda_ || (cuda_ && view.device_id() != device_))
+      view.fail("is on another device than " + first_);
+    return view;
+  }
+  TensorView out(py::handle object, const char* name) { return in(object, name).writable(); }
+
+  template <class Arguments>
+  void run(void (*on_cpu)(const Arguments&, int), void (*on_cuda)(const Arguments&, void*), const Arguments& a) {
+    py::gil_scoped_release release;
+    if (cuda_) cuda::use_device(device_);
+    cuda_ || kHostRunsCuda ? on_cuda(a, stream_) : on_cpu(a, threads_);
+  }
+
+ private:
+  TensorView exported(py::handle object, const char* name) {
+    if (!py::hasattr(object, "__dlpack__"))
+      throw py::type_error(std::string(name) + " must be an array, not " + type_of(object));
+    try {
+      capsules_.push_back(capsule_of(object));
+    } catch (py::error_already_set& error) {
+      throw std::invalid_argument(std::string(name) +
+                                  " cannot be exported: " + py::str(error.value()).cast<std::string>());
+    }
+    PyObject* capsule = capsules_.back().ptr();
+    if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
+      const auto* managed = static_cast<dlpack::Versioned*>(PyCapsule_GetPointer(capsule, "dltensor_versioned"));
+      return {managed->array, name, (managed->flags & 1) != 0};
+    }
+    const auto* managed = static_cast<dlpack::Managed*>(PyCapsule_GetPointer(capsule, "dltensor"));
+    if (!managed) throw py::error_already_set();
+    return {managed->array, name, false};
+  }
+
+  // The producer must not wait for a stream: the caller's stream is where the data is ready.
+  static py::object capsule_of(py::handle object) {
+    py::dict options;
+    const int type = object.attr("__dlpack_device__")().cast<py::tuple>()[0].cast<int>();
+    if (type == dlpack::kCuda || type == dlpack::kCudaManaged) options["stream"] = -1;
+    try {
+      return object.attr("__dlpack__")(**options, py::arg("max_version") = py::make_tuple(1, 0));
+    } catch (py::error_already_set& error) {
+      if (!error.matches(PyExc_TypeError)) throw;
+      return object.attr("__dlpack__")(**options);
+    }
+  }
+  static std::string type_of(py::handle object) { return Py_TYPE(object.ptr())->tp_name; }
+
+  std::vector<py::object> capsules_;
+  int threads_;
+  void* stream_;
+  bool cuda_ = false;
+  int32_t device_ = 0;
+  std::string first_;
+};
+
+Tokens tokens_of(Call& call, py::handle ids, const TensorView& slices, int32_t side) {
+  const int64_t height = slices.size(1), width = slices.size(2);
+  if (side < 1 || height % side || width % side || height == 0 || width == 0)
+    slices.fail("must have sides that are multiples of the patch side " + std::to_string(side));
+  const int64_t cells = height / side * (width / side);
+  if (cells > INT32_MAX || static_cast<int64_t>(side) * side > INT32_MAX) slices.fail("has too many patches");
+  Tokens tokens{nullptr, static_cast<int32_t>(cells), side, static_cast<int32_t>(width / side),
+                static_cast<int32_t>(cells)};
+  if (ids.is_none()) return tokens;
+  const TensorView view = call.in(ids, "token_ids");
+  view.int32().shaped({slices.size(0), -1}).contiguous().below(tokens.cells);
+  tokens.ids = view.data<const int32_t>(), tokens.count = view.size32(1);
+  return tokens;
+}
+
+void make_masks(py::object slice_ids, py::object keep_ids, py::object restore_ids, uint64_t seed, int passes,
+                bool complementary, int threads, uintptr_t stream) {
+  Call call(threads, stream);
+  const TensorView slices = call.in(slice_ids, "slice_ids"), keep = call.out(keep_ids, "keep_ids");
+  const TensorView restore = call.out(restore_ids, "restore_ids");
+  slices.int64().shaped({-1}).contiguous();
+  keep.int32().shaped({slices.size(0) * passes, -1}), restore.int32().shaped({slices.size(0) * passes, -1});
+  const MakeMasks a{slices.data<const uint64_t>(),
+                    keep.data<int32_t>(),
+                    restore.data<int32_t>(),
+                    slices.size(0),
+                    passes,
+                    restore.size32(1),
+                    keep.size32(1),
+                    seed,
+                    complementary};
+  if (a.keep > a.tokens) keep.fail("must not be longer than restore_ids");
+  if (complementary && static_cast<int64_t>(a.keep) * passes != a.tokens)
+    keep.fail("times passes must be every token");
+  call.run(cpu::make_masks, cuda::make_masks, a);
+}
+
+void patchify(py::object slices, py::object keep_ids, py::object token_ids, py::object patches, int passes, int side,
+              int threads, uintptr_t stream) {
+  Call call(threads, stream);
+  const TensorView pixels = call.in(slices, "slices");
+  Patchify a{};
+  a.slices = pixels.slices(), a.tokens = tokens_of(call, token_ids, pixels, side);
+  a.rows = pixels.size(0) * passes, a.passes = passes, a.keep = a.tokens.count;
+  if (!keep_ids.is_none()) {
+    const TensorView keep = call.in(keep_ids, "keep_ids");
+    keep.int32().shaped({a.rows, -1}).contiguous().below(a.tokens.count);
+    a.keep_ids = keep.data<const int32_t>(), a.keep = keep.size32(1);
+  }
+  const TensorView out = call.out(patches, "patches").shaped({a.rows, a.keep, a.tokens.pixels()});
+  a.patches = out.data<void>(), a.dtype = out.floating();
+  call.run(cpu::patchify, cuda::patchify, a);
+}
+
+float* output(Call& call, py::handle object, const char* name, std::initializer_list<int64_t> shape) {
+  return object.is_none() ? nullptr : call.out(object, name).float32().shaped(shape).data<float>();
+}
+
+void average_difference(py::object slices, py::object predictions, py::object restore_ids, py::object token_ids,
+                        int passes, int keep, int side, py::object difference, py::object reconstruction,
+                        py::object squared, py::object by_token, py::object partials, py::object mse, py::object mae,
+                        int threads, uintptr_t stream) {
+  Call call(threads, stream);
+  const TensorView pixels = call.in(slices, "slices");
+  AverageDifference a{};
+  a.slices = pixels.slices(), a.tokens = tokens_of(call, token_ids, pixels, side);
+  a.count = pixels.size(0), a.height = pixels.size(1), a.width = pixels.size(2), a.passes = passes, a.keep = keep;
+  const int64_t rows = a.count * passes, patch = a.tokens.pixels();
+  const TensorView predicted = call.in(predictions, "predictions");
+  a.dtype = predicted.shaped({rows, a.tokens.count, patch}).contiguous().floating();
+  a.predictions = predicted.data<const void>();
+  const TensorView restore = call.in(restore_ids, "restore_ids");
+  a.restore_ids = restore.int32().shaped({rows, a.tokens.count}).contiguous().data<const int32_t>();
+  a.difference = output(call, difference, "difference", {a.count, 1, a.height, a.width});
+  a.reconstruction = output(call, reconstruction, "reconstruction", {a.count, a.height, a.width});
+  a.squared = output(call, squared, "squared", {a.count, 1, a.height, a.width});
+  a.by_token = output(call, by_token, "tokens", {a.count, a.tokens.count, patch});
+  a.partials = output(call, partials, "partials", {a.count, a.tokens.cells, 2});
+  a.mse = output(call, mse, "mse", {a.count}), a.mae = output(call, mae, "mae", {a.count});
+  if (!a.difference || (a.partials && !(a.mse && a.mae))) throw std::invalid_argument("an output is missing");
+  call.run(cpu::average_difference, cuda::average_difference, a);
+}
+
+void pseudo_abnormal(py::object reconstructions, py::object boxes, py::object factors, py::object altered,
+                     int threads, uintptr_t stream) {
+  Call call(threads, stream);
+  const TensorView pixels = call.in(reconstructions, "reconstructions"), box = call.in(boxes, "boxes");
+  PseudoAbnormal a{};
+  a.reconstructions = pixels.slices();
+  a.count = pixels.size(0), a.height = pixels.size(1), a.width = pixels.size(2);
+  a.boxes = box.int32().shaped({a.count, -1, 4}).contiguous().data<const Box>(), a.boxes_each = box.size32(1);
+  const TensorView factor = call.in(factors, "factors");
+  const bool one_a_box = factor.rank() == 2;
+  if (one_a_box)
+    a.by_box = factor.float32().shaped({a.count, a.boxes_each}).contiguous().data<const float>();
+  else
+    a.by_pixel = factor.float32().shaped({a.count, a.height, a.width}).contiguous().data<const float>();
+  a.altered = call.out(altered, "altered").float32().shaped({a.count, a.height, a.width}).data<float>();
+  call.run(cpu::pseudo_abnormal, cuda::pseudo_abnormal, a);
+}
+
+void ssim(py::object slices, py::object reconstructions, double data_range, py::object partials, py::object scores,
+          int threads, uintptr_t stream) {
+  Call call(threads, stream);
+  const TensorView pixels = call.in(slices, "slices"), other = call.in(reconstructions, "reconstructions");
+  Ssim a{};
+  a.slices = pixels.slices(), a.count = pixels.size(0), a.height = pixels.size(1), a.width = pixels.size(2);
+  if (a.height < kWindow || a.width < kWindow) pixels.fail("must have sides of at least 7 pixels");
+  a.reconstructions = other.shaped({a.count, a.height, a.width}).slices(), a.data_range = data_range;
+  const TensorView sums = call.out(partials, "partials").of(dlpack::kFloat, 64, "float64");
+  a.partials = sums.shaped({a.count, a.height - kWindow + 1}).data<double>();
+  a.ssim = output(call, scores, "ssim", {a.count});
+  call.run(cpu::ssim, cuda::ssim, a);
+}
+
+Taps taps_of(Call& call, py::handle index, py::handle weights, const char* axis, int64_t inputs) {
+  const std::string name(axis);
+  const TensorView first = call.in(index, (name + ".index").c_str()),
+                   each = call.in(weights, (name + ".weights").c_str());
+  each.float32().shaped({first.size(0), -1}).contiguous();
+  if (each.size(1) > inputs)
+    each.fail("reach over " + std::to_string(each.size(1)) + " of " + std::to_string(inputs) + " voxels");
+  first.int32().shaped({-1}).contiguous().below(static_cast<int32_t>(inputs - each.size(1) + 1));
+  return {first.data<const int32_t>(), each.data<const float>(), first.size32(0), each.size32(1)};
+}
+
+void extract_slices(py::object volume, py::object row_index, py::object row_weights, py::object column_index,
+                    py::object column_weights, float scale, float offset, py::object background, float low,
+                    float high, py::object slices, int threads, uintptr_t stream) {
+  Call call(threads, stream);
+  const TensorView voxels = call.in(volume, "volume").shaped({-1, -1, -1});
+  ExtractSlices a{};
+  a.volume = voxels.data<const void>(), a.voxel = voxels.voxel();
+  a.along_s = voxels.stride(0), a.along_y = voxels.stride(1), a.along_x = voxels.stride(2);
+  a.count = voxels.size(0), a.height = voxels.size(1), a.width = voxels.size(2);
+  a.rows = taps_of(call, row_index, row_weights, "rows", a.height);
+  a.columns = taps_of(call, column_index, column_weights, "cols", a.width);
+  a.intensity = {
+      scale, offset, low, high, background.is_none() ? 0.0f : background.cast<float>(), !background.is_none()};
+  const TensorView out = call.out(slices, "slices").shaped({a.count, a.rows.outputs, a.columns.outputs});
+  a.slices = out.data<void>(), a.dtype = out.floating();
+  call.run(cpu::extract_slices, cuda::extract_slices, a);
+}
+
+}  // namespace
+}  // namespace maescan
+
+PYBIND11_MODULE(_kernels, m, py::mod_gil_not_used()) {
+  m.doc() = "Fused kernels of maescan; use them through maescan.kernels.";
+#ifdef MAESCAN_HAS_CUDA
+  m.attr("has_cuda") = true;
+#else
+  m.attr("has_cuda") = false;
+#endif
+  m.def("make_masks", &maescan::make_masks);
+  m.def("patchify", &maescan::patchify);
+  m.def("average_difference", &maescan::average_difference);
+  m.def("pseudo_abnormal", &maescan::pseudo_abnormal);
+  m.def("ssim", &maescan::ssim);
+  m.def("extract_slices", &maescan::extract_slices);
+}

@@ -1,0 +1,16 @@
+// Stands in for kernels_cuda.cu where no CUDA compiler was found: says so.
+#include <stdexcept>
+
+#include "kernels.h"
+
+namespace maescan::cuda {
+
+void use_device(int) {
+  throw std::runtime_error("this build has no CUDA kernels; install maescan again with MAESCAN_CUDA=ON and nvcc");
+}
+
+#define MAESCAN_REFUSE(name, Arguments) \
+  void name(const Arguments&, void*) { use_device(0); }
+MAESCAN_KERNELS(MAESCAN_REFUSE)
+
+}  // namespace maescan::cuda
