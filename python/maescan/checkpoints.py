@@ -41,7 +41,7 @@ def import_checkpoint(mae: Path, classifier: Path | None, preset: Preset, out: P
     write_json(out / "preset.json", preset.to_dict())
     sources = {"mae": mae.name, **({"classifier": classifier.name} if classifier else {})}
     write_json(
-        out / "run.json", {"versions": {"maescan": maescan.__version__}, "imported": sources, "finished": True}
+        out / "run.json", {"versions": {"maescan": maescan.__version__}, "imported": sources, "phase": "done"}
     )
     return out
 

@@ -32,15 +32,3 @@ def anomaly(measure: str, slices: Slices, reconstructions: Slices) -> NDArray[np
     if measure not in known:
         raise ConfigError(f"unknown measure '{measure}'", remedy=f"use one of {', '.join(known)}")
     return known[measure](slices, reconstructions)
-
-
-def auroc(abnormal: NDArray[np.bool_], scores: NDArray[np.float32]) -> float:
-    """Area under the ROC curve: the chance that an abnormal slice scores above a normal one, ties counting half.
-
-    nan when one of the two classes is absent.
-    """
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    positive = int(abnormal.sum())
-    pairs = positive * (len(scores) - positive)
-    return float((ranks[abnormal].sum() - positive * (positive + 1) / 2) / pairs) if pairs else float("nan")

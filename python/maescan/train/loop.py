@@ -146,9 +146,10 @@ class Fit:
 
     def _judge(self) -> None:
         """Ends an epoch: its row of the log, and the weights where validation is the best so far."""
+        self._finite()
         if self.run.first:
             auroc = self._validate()
-            if auroc is not None and not auroc <= self.at.best_auroc:
+            if auroc is not None and auroc > self.at.best_auroc:
                 self.at.best_auroc, self.at.best_epoch = auroc, self.at.epoch
                 save_weights(self.run.out / f"{self.phase.name}.safetensors", self.phase.model)
         else:

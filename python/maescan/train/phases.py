@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from maescan import draws
 from maescan.config import Preset
+from maescan.evaluate.ranking import auroc
 from maescan.masks import make_masks
-from maescan.measures import auroc
 from maescan.models import Classifier, MaskedAutoencoder
 from maescan.train import steps
 from maescan.train.augment import crop_and_flip, erase

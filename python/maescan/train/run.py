@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def train(
     out: Path,
     *,
     seed: int = 0,
+    mae: Path | None = None,
     resume: bool = True,
     device: str = "auto",
     devices: int = 1,
@@ -45,20 +47,23 @@ def train(
     """Trains on the healthy slices of a SliceSet and returns `out`, the run folder.
 
     The folder gets preset.json, run.json, log.csv, mae.safetensors, golden.safetensors and, unless the preset's
-    measure needs none, classifier.safetensors. Patients are held back for validation by the set's own split, or
+    measure needs none, classifier.safetensors. `mae`: weights (a run's mae.safetensors) to take instead of training
+    an MAE; with preset.input "image" there is none. Patients are held back for validation by the set's own split, or
     `val_fraction` of them. With `resume` a killed run goes on where it was, to the same weights.
 
     The preset's batch size counts all `devices`, `nodes` and `accumulate`d steps together, so that none of them
-    changes the recipe. `precision` is fp32, bf16 or auto (bf16 on a GPU that has it). `compile` is for CUDA only.
+    changes the recipe. `precision` is fp32, bf16 or auto (bf16 where it is faster). `compile` is for CUDA only.
 
     Raises DataError without healthy slices or with wrong shapes, ConfigError for options that do not fit the
     machine or the folder's run, TrainingError when the loss is not finite.
     """
     training, validation = split(slices, preset, val_fraction, seed)
-    fabric = make_fabric(device, devices, nodes, precision)
+    fabric = make_fabric(device, devices, nodes, precision, preset.model)
     if compile and fabric.device.type != "cuda":
         raise ConfigError("compile is for CUDA devices", remedy="leave it off on this device")
     key = {"preset": preset.to_dict(), "seed": seed, "data": data_hash(training, validation)}
+    if mae is not None:
+        key["mae"] = hashlib.sha256(Path(mae).read_bytes()).hexdigest()
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
         run = _open(Path(out), fabric, key, resume, tensorboard)
         run.accumulate, run.compile, run.quiet, run.checkpoint_seconds = (
@@ -68,7 +73,7 @@ def train(
             checkpoint_seconds,
         )
         if run.checkpoint is None or run.checkpoint["at"].phase != "done":
-            _both(run, preset, training, validation)
+            _both(run, preset, training, validation, mae)
     return run.out
 
 
@@ -85,19 +90,15 @@ def _open(out: Path, fabric: Any, key: dict[str, Any], resume: bool, tensorboard
     return Run(fabric, out, key, key["seed"], log, checkpoint)
 
 
-def _both(run: Run, preset: Preset, training: Any, validation: Any) -> None:
+def _both(run: Run, preset: Preset, training: Any, validation: Any, weights: Path | None) -> None:
     """Each phase begins with what the one before it left in the folder."""
-    mae = build(MaskedAutoencoder, run.seed, preset.model)
     at = run.checkpoint["at"] if run.checkpoint else Position("mae")
     _report(run, at, training, validation)
-    if at.phase == "mae":
-        at = Fit(run, MaePhase(mae, training.images, preset, run.seed)).fit()
-        if run.first:
-            save_weights(run.out / "mae.safetensors", mae)
-            _golden(run.out, validation if len(validation.images) else training)
-    else:
-        load_weights(run.out / "mae.safetensors", mae)
-    mae.to(run.fabric.device).eval()
+    mae = None
+    if preset.input != "image":
+        mae, at = _mae(run, preset, training, at, weights)
+    if run.first:
+        _golden(run.out, validation if len(validation.images) else training)
     if preset.measure == "classifier":
         at = _classifier(run, preset, mae, training, validation, at.seconds)
     run.fabric.barrier()
@@ -108,11 +109,26 @@ def _both(run: Run, preset: Preset, training: Any, validation: Any) -> None:
     run.fabric.barrier()
 
 
+def _mae(
+    run: Run, preset: Preset, training: Any, at: Position, weights: Path | None
+) -> tuple[MaskedAutoencoder, Position]:
+    """The MAE in eval mode: given, trained before, or trained now."""
+    mae, own = build(MaskedAutoencoder, run.seed, preset.model), run.out / "mae.safetensors"
+    if at.phase == "mae" and weights is None:
+        at = Fit(run, MaePhase(mae, training.images, preset, run.seed)).fit()
+    else:
+        load_weights(own if weights is None else weights, mae)
+    if run.first:
+        save_weights(own, mae)
+    return mae.to(run.fabric.device).eval(), at
+
+
 def _classifier(
-    run: Run, preset: Preset, mae: MaskedAutoencoder, training: Any, validation: Any, seconds: float
+    run: Run, preset: Preset, mae: MaskedAutoencoder | None, training: Any, validation: Any, seconds: float
 ) -> Position:
     classifier = build(Classifier, run.seed, preset.model, drop_path=preset.classifier.drop_path)
-    classifier.start_from(mae.state_dict())
+    if mae is not None:
+        classifier.start_from(mae.state_dict())
     pairs = Pairs(run.fabric, run.out / "pairs.npy", mae, training.images, preset, run.seed)
     judged = validation_inputs(run.fabric, mae, validation, preset, run.seed)
     at = Fit(run, ClassifierPhase(classifier, training.images, pairs, judged, preset, run.seed), seconds).fit()
@@ -144,11 +160,10 @@ def _report(run: Run, at: Position, training: Any, validation: Any, *, finished:
         "slices": {"train": len(training.images), "val": len(validation.images)},
         "device": str(run.fabric.device),
         "processes": run.fabric.world_size,
-        "phase": at.phase,
-        "epochs": at.epoch,
+        "phase": "done" if finished else at.phase,
+        "epochs": {"mae": run.key["preset"]["mae"]["epochs"], at.phase: at.epoch},
         "best": {"epoch": at.best_epoch, "val_auroc": at.best_auroc} if at.best_epoch >= 0 else None,
         "seconds": round(at.seconds, 1),
-        "finished": finished,
     }
     write_json(run.out / "run.json", values)
 

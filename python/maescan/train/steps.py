@@ -53,7 +53,7 @@ def reconstruct(
     predictions = model(given, tokens, keep, restore)
     return kernels.average_difference(
         images,
-        predictions.float().cpu().numpy(),
+        predictions.float().cpu().contiguous().numpy(),
         restore_ids,
         keep=preset.masks.pasted(keep_ids.shape[1]),
         patch=config.patch_size,
