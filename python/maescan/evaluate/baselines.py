@@ -13,6 +13,7 @@ from maescan.evaluate.pixels import PixelCounts, foreground
 from maescan.evaluate.ranking import auroc
 
 BRIGHT = 0.95
+NAMES = ("brain area", "slice position", "mean intensity", "bright pixels")
 
 
 def trivial_scores(slices: Any) -> dict[str, NDArray[np.float64]]:
@@ -26,12 +27,8 @@ def trivial_scores(slices: Any) -> dict[str, NDArray[np.float64]]:
         means.append(images.mean(axis=(1, 2), dtype=np.float64))
         bright.append((images > limit).sum(axis=(1, 2)))
     position = position_in_brain(slices.patient, slices.slice, slices.area)
-    return {
-        "brain area": np.asarray(slices.area, np.float64),
-        "slice position": -np.abs(position - 0.5),
-        "mean intensity": np.concatenate(means),
-        "bright pixels": np.concatenate(bright).astype(np.float64),
-    }
+    scores = (slices.area, -np.abs(position - 0.5), np.concatenate(means), np.concatenate(bright))
+    return {name: np.asarray(score, np.float64) for name, score in zip(NAMES, scores, strict=True)}
 
 
 def trivial_baselines(slices: Any) -> dict[str, tuple[float, str]]:

@@ -46,7 +46,7 @@ def evaluate(
     from maescan.bundle import Bundle
 
     bundle = Bundle.load(bundle) if isinstance(bundle, str | Path) else bundle
-    slices = datasets.load(data, bundle.preset, modality=modality) if isinstance(data, str | Path) else data
+    slices = datasets.load(Path(data), bundle.preset, modality=modality) if isinstance(data, str | Path) else data
     slices, unknown = known_slices(slices, split)
     engine = engines.load(bundle, device=device, precision=precision, threads=threads)
     try:

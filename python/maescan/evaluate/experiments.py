@@ -1,0 +1,105 @@
+"""The paper's tables as lists of presets, with the numbers that it prints (AUROC over slices, BRATS2020)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maescan.config import Preset
+from maescan.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a preset, and the paper's AUROC where it states one."""
+
+    name: str
+    preset: Preset
+    paper: float | None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table: where it stands in the paper, what its first column is, its rows."""
+
+    place: str
+    what: str
+    rows: tuple[Row, ...]
+
+
+NAMES = ("table1", "table2a", "table2b", "table2c", "beta", "loss", "mask-ratio", "epochs", "no-mae")
+OURS = 0.899
+
+
+def experiment(name: str, preset: Preset) -> Experiment:
+    """The experiment `name` of the paper for a preset. Raises ConfigError for another name."""
+    known = {
+        "table1": _table1,
+        "table2a": _table2a,
+        "table2b": _table2b,
+        "table2c": _table2c,
+        "beta": _beta,
+        "loss": _loss,
+        "mask-ratio": _mask_ratio,
+        "epochs": _epochs,
+        "no-mae": _no_mae,
+    }
+    if name not in known:
+        raise ConfigError(f"unknown experiment '{name}'", remedy=f"use one of {', '.join(NAMES)}")
+    return known[name](preset.replace(measure="classifier"))
+
+
+def _table1(p: Preset) -> Experiment:
+    paper = 0.634 if p.name.startswith("luna16") else OURS
+    return Experiment("table 1", "method", (Row("MAE and classifier", p, paper),))
+
+
+def _table2a(p: Preset) -> Experiment:
+    values = {"mse": ("mean squared error", 0.614), "mae": ("mean absolute error", 0.834), "ssim": ("SSIM", 0.877)}
+    rows = (Row(name, p.replace(measure=measure), paper) for measure, (name, paper) in values.items())
+    return Experiment("table 2a", "anomaly measure", tuple(rows))
+
+
+def _table2b(p: Preset) -> Experiment:
+    values = {"l1": ("L1 difference", OURS), "l2": ("L2 difference", 0.875)}
+    values["reconstruction"] = ("reconstructed image", 0.821)
+    rows = (Row(name, p.replace(input=kind), paper) for kind, (name, paper) in values.items())
+    return Experiment("table 2b", "input", tuple(rows))
+
+
+def _table2c(p: Preset) -> Experiment:
+    values = {(1, 10): OURS, (5, 10): 0.889, (1, 5): 0.901}
+    rows = (Row(f"({low}, {high})", p.replace(pseudo__boxes=(low, high)), v) for (low, high), v in values.items())
+    return Experiment("table 2c", "[k1, k2]", tuple(rows))
+
+
+def _beta(p: Preset) -> Experiment:
+    box, pixel = (p.replace(pseudo__beta=kind) for kind in ("box", "pixel"))
+    return Experiment("section 4.5", "beta", (Row("one a box", box, OURS), Row("one a pixel", pixel, 0.835)))
+
+
+def _loss(p: Preset) -> Experiment:
+    """The loss on all tokens goes with using the predictions of all tokens, as in the paper."""
+    every = p.replace(mae__loss_tokens="all", masks__paste=False)
+    return Experiment("section 4.5", "loss on", (Row("masked tokens", p, OURS), Row("all tokens", every, 0.864)))
+
+
+def _mask_ratio(p: Preset) -> Experiment:
+    """Ratio 0 is the autoencoder: it sees every token, and is judged on its predictions of them."""
+    whole = p.replace(masks__ratio=0.0, masks__paste=False, masks__passes=1, mae__loss_tokens="all")
+    paper = {0.75: OURS}
+    rows = (Row(f"{ratio:g}", p.replace(masks__ratio=ratio), paper.get(ratio)) for ratio in (0.25, 0.5, 0.75, 0.9))
+    return Experiment("figure 5, left", "mask ratio", (Row("0 (autoencoder)", whole, 0.735), *rows))
+
+
+def _epochs(p: Preset) -> Experiment:
+    """Runs of their own, each with its whole schedule: a quarter, a half, all and five quarters of the preset's."""
+    counts = [max(1, round(p.mae.epochs * share)) for share in (0.25, 0.5, 1.0, 1.25)]
+    presets = [p.replace(mae__epochs=n, mae__warmup_epochs=min(p.mae.warmup_epochs, n // 4)) for n in counts]
+    rows = (Row(f"{n}", q, OURS if n == 1600 else None) for n, q in zip(counts, presets, strict=True))
+    return Experiment("figure 5, right", "MAE epochs", tuple(rows))
+
+
+def _no_mae(p: Preset) -> Experiment:
+    """The classifier on images, trained from scratch on slices and altered slices."""
+    image = p.replace(input="image")
+    return Experiment("section 4.5", "framework", (Row("with MAE", p, OURS), Row("without MAE", image, 0.874)))

@@ -1,0 +1,63 @@
+"""Training and test patients of a set that comes without the authors' split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from maescan.errors import DataError
+
+FEW, HELD_OUT = 10, 0.4
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Slices to train on (of which training takes the healthy ones) and slices of other patients to judge by."""
+
+    name: str
+    train: Any
+    test: Any
+
+
+def make_folds(slices: Any, folds: int | None = None, seed: int = 0) -> list[Fold]:
+    """Folds disjoint by patient.
+
+    A set with a "test" part is one fold, its own. Else `folds` parts take turns at being the test; by default every
+    patient of up to ten (leave one patient out), and of more 40 % once (the paper's share). Patients with lesions
+    are dealt evenly. Raises DataError with one patient only.
+    """
+    parts = getattr(slices, "split", None)
+    if parts is not None and (np.asarray(parts) == "test").any():
+        test = np.asarray(parts) == "test"
+        return [Fold("test", slices.select(~test), _known(slices.select(test)))]
+    patients = _dealt(slices, seed)
+    if len(patients) < 2:
+        raise DataError("the data set has one patient only", remedy="two are needed to train and to judge")
+    if folds is None and len(patients) > FEW:
+        return [_fold("held out", slices, _share(patients, HELD_OUT))]
+    count = min(folds or len(patients), len(patients))
+    return [_fold(f"{i + 1} of {count}", slices, patients[i::count]) for i in range(count)]
+
+
+def _dealt(slices: Any, seed: int) -> list[str]:
+    """Patients in random order, those with abnormal slices first."""
+    names = np.random.default_rng(seed).permutation(np.unique(np.asarray(slices.patient)))
+    ill = set(np.asarray(slices.patient)[np.asarray(slices.label) == 1])
+    return sorted((str(name) for name in names), key=lambda name: name not in ill)
+
+
+def _share(patients: list[str], share: float) -> list[str]:
+    """That share of the patients, spread evenly over the order."""
+    count = max(1, round(share * len(patients)))
+    return [patients[int(i * len(patients) / count)] for i in range(count)]
+
+
+def _fold(name: str, slices: Any, patients: list[str]) -> Fold:
+    test = np.isin(np.asarray(slices.patient), patients)
+    return Fold(name, slices.select(~test), _known(slices.select(test)))
+
+
+def _known(slices: Any) -> Any:
+    return slices.select(np.asarray(slices.label) >= 0)

@@ -1,0 +1,52 @@
+"""A run folder as an engine, so that ablations need no export. Loads torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.config import Preset
+
+
+class TorchEngine:
+    """`reconstruct` and `classify` of a run folder, with the interface of `maescan.engines`."""
+
+    name, target, precision, batch = "torch-fp32", "torch", "fp32", 32
+
+    def __init__(self, run: Path, preset: Preset, device: str = "cpu"):
+        """Loads mae.safetensors and classifier.safetensors, where they are there."""
+        from maescan.models import Classifier, MaskedAutoencoder
+
+        self.device = device
+        self.mae = self._load(MaskedAutoencoder(preset.model), run / "mae.safetensors")
+        self.classifier = self._load(Classifier(preset.model), run / "classifier.safetensors")
+
+    def _load(self, model: Any, path: Path) -> Any:
+        from safetensors.torch import load_file
+
+        if not path.exists():
+            return None
+        model.load_state_dict(load_file(path))
+        return model.to(self.device).eval()
+
+    def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
+        """Predictions [N, T, P*P] of visible [N, K, P*P]."""
+        return self._run(self.mae, visible, token_ids, keep_ids, restore_ids)
+
+    def classify(self, tokens: Any, token_ids: Any) -> NDArray[np.float32]:
+        """Probability [B] that tokens [B, T, P*P] are of an abnormal slice."""
+        return self._run(self.classifier.score, tokens, token_ids)
+
+    def _run(self, model: Any, *arrays: Any) -> NDArray[np.float32]:
+        import torch
+
+        with torch.inference_mode():
+            given = [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in arrays]
+            result: NDArray[np.float32] = model(*given).float().cpu().contiguous().numpy()
+        return result
+
+    def close(self) -> None:
+        self.mae = self.classifier = None
