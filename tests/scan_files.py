@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,34 @@ def write_nifti(path: Path, values: np.ndarray = VALUES) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(values.transpose(2, 1, 0), np.diag([0.5, 1.5, 2.5, 1])), path)
     return path
+
+
+def dataset_of(**elements: Any) -> Any:
+    from pydicom.dataset import Dataset
+
+    dataset = Dataset()
+    for tag, value in elements.items():
+        setattr(dataset, tag, value)
+    return dataset
+
+
+def enhanced(path: Path, order: Iterable[int] = range(6), echoes: Iterable[int] = (0,)) -> Path:
+    """An enhanced image: one volume an echo (its number is added to the voxels), frames in any order."""
+    frames = [(i, echo) for i in order for echo in echoes]
+    values = np.stack([VALUES[i] + np.int16(echo) for i, echo in frames])
+    dataset = dicom_slice(values, (0, 0, 0), NumberOfFrames=len(frames), Modality="MR")
+    del dataset.PixelSpacing, dataset.ImagePositionPatient, dataset.ImageOrientationPatient
+    shared = dataset_of(
+        PlaneOrientationSequence=[dataset_of(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
+        PixelMeasuresSequence=[dataset_of(PixelSpacing=[1.5, 0.5], SliceThickness=9)],
+        PixelValueTransformationSequence=[dataset_of(RescaleSlope=2, RescaleIntercept=-1)],
+    )
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = [
+        dataset_of(
+            PlanePositionSequence=[dataset_of(ImagePositionPatient=[0, 0, i * 2.5])],
+            MREchoSequence=[dataset_of(EffectiveEchoTime=float(echo))],
+        )
+        for i, echo in frames
+    ]
+    return save(dataset, path)

@@ -129,7 +129,7 @@ def test_a_single_slice_says_so(tmp_path):
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "is a localizer"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "MOSAIC"]}, "is a mosaic"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
-        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "RGB"),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, r"3 numbers a voxel \(RGB\)"),
         ({"ImagePositionPatient": None}, "no ImagePositionPatient"),
         ({"ImageOrientationPatient": None}, "no ImageOrientationPatient"),
         ({"PixelSpacing": None}, "no PixelSpacing"),

@@ -7,7 +7,7 @@ import pytest
 
 from maescan.errors import ScanError
 from maescan.scans import read_scan
-from scan_files import UID, VALUES, dicom_slice, save, write_series
+from scan_files import UID, VALUES, dicom_slice, enhanced, save, write_series
 
 pytest.importorskip("pydicom")
 STORAGE = VALUES.transpose(2, 1, 0)
@@ -119,37 +119,6 @@ def test_big_endian(tmp_path):
         save(dataset, tmp_path / f"{i}.dcm")
     voxels = read_scan(tmp_path).voxels
     assert voxels.dtype.isnative and np.array_equal(voxels, STORAGE)
-
-
-def dataset_of(**elements):
-    from pydicom.dataset import Dataset
-
-    dataset = Dataset()
-    for tag, value in elements.items():
-        setattr(dataset, tag, value)
-    return dataset
-
-
-def enhanced(path, order=range(6), echoes=(0,)):
-    """An enhanced image: one volume an echo (its number is added to the voxels), frames in any order."""
-    frames = [(i, echo) for i in order for echo in echoes]
-    values = np.stack([VALUES[i] + np.int16(echo) for i, echo in frames])
-    dataset = dicom_slice(values, (0, 0, 0), NumberOfFrames=len(frames), Modality="MR")
-    del dataset.PixelSpacing, dataset.ImagePositionPatient, dataset.ImageOrientationPatient
-    shared = dataset_of(
-        PlaneOrientationSequence=[dataset_of(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
-        PixelMeasuresSequence=[dataset_of(PixelSpacing=[1.5, 0.5], SliceThickness=9)],
-        PixelValueTransformationSequence=[dataset_of(RescaleSlope=2, RescaleIntercept=-1)],
-    )
-    dataset.SharedFunctionalGroupsSequence = [shared]
-    dataset.PerFrameFunctionalGroupsSequence = [
-        dataset_of(
-            PlanePositionSequence=[dataset_of(ImagePositionPatient=[0, 0, i * 2.5])],
-            MREchoSequence=[dataset_of(EffectiveEchoTime=float(echo))],
-        )
-        for i, echo in frames
-    ]
-    return save(dataset, path)
 
 
 def test_enhanced_multi_frame(tmp_path):

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 from maescan.errors import ScanError
 from maescan.scans.find import ScanSource, find_scans
+from maescan.scans.quiet import words
 from maescan.scans.sizes import BOMB_BYTES, BOMB_RATIO
 
 MAX_FILES, MAX_BYTES = 20_000, 2**32
@@ -52,7 +53,7 @@ def unpacked(path: Path, members: Iterable[str] = ()) -> Iterator[Path]:
                 for info in infos:
                     archive.extract(info, root)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-            raise ScanError(f"cannot be unpacked: {error}", path=path, remedy="zip the scan again") from error
+            raise ScanError(f"cannot be unpacked: {words(error)}", path=path, remedy="zip the scan again") from error
         try:
             yield root
         except ScanError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from maescan.errors import ScanError
-from maescan.scans.dicom_image import DicomImage, Frame, frames_of, is_localizer, read_image
+from maescan.scans.dicom_image import DicomImage, Frame, is_localizer, read_frames
 from maescan.scans.dicom_pixels import decode
 from maescan.scans.dicom_stack import stack
 from maescan.scans.geometry import check_affine
@@ -26,10 +26,10 @@ def read_dicom(
     files: Sequence[Path], path: Path, name: str, *, volume: int | None = None, accept: frozenset[str] = frozenset()
 ) -> Scan:
     """The scan in the files of one series (see `find_series`). Raises ScanError."""
-    images = [read_image(file) for file in files]
-    if is_localizer(images[0].header) and "localizer" not in accept:
+    frames = [frame for file in files for frame in read_frames(file)]
+    if is_localizer(frames[0].image.header) and "localizer" not in accept:
         raise ScanError("is a localizer, not a scan", path=path, remedy="leave it out, or accept 'localizer'")
-    frames = _volume([frame for image in images for frame in frames_of(image)], path, volume)
+    frames = _volume(frames, path, volume)
     _check_alike(frames, path)
     ordered = stack(frames, path, accept)
     first = frames[0].image

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maescan.errors import ScanError
+from maescan.scans.quiet import words
 from maescan.scans.streams import open_plain
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -34,7 +35,7 @@ def read_header(path: Path, tags: list[str] | None = None) -> Any:
     try:
         return dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
     except Exception as error:  # pydicom has no common type for damage
-        raise ScanError(f"has a damaged DICOM header: {error}", path=path, remedy=REMEDY) from error
+        raise ScanError(f"has a damaged DICOM header: {words(error)}", path=path, remedy=REMEDY) from error
 
 
 def _check_deflated(path: Path) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from maescan.errors import ScanError
 from maescan.scans.dicom_file import read_header
 from maescan.scans.find import ScanSource
+from maescan.scans.quiet import quiet
 
 PHASES = (
     "TemporalPositionIdentifier",
@@ -52,12 +52,21 @@ def find_series(files: Iterable[Path], base: Path) -> Iterator[ScanSource]:
     images = []
     for file in files:
         try:
-            header = read_header(file, TAGS)
-            if "Rows" in header and header.get("Modality") not in NOT_SCANS:
-                images.append(_image(file, header))
-        except (ScanError, ValueError, TypeError, AttributeError, OverflowError):
+            with quiet():
+                header = read_header(file, TAGS)
+                if _is_image(header):
+                    images.append(_image(file, header))
+        except Exception:  # damage, for which pydicom has no common type: it is told when the file is read
             yield ScanSource(file.relative_to(base).as_posix(), file, "dicom", (file,))
     yield from _named(list(_volumes(images)), base)
+
+
+def _is_image(header: Any) -> bool:
+    """Not a report, a plan or an index. Raises ValueError for an image that has lost its size."""
+    kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+    if "Rows" not in header and (kind is None or kind.name.endswith("Image Storage")):
+        raise ValueError("an image without Rows")
+    return "Rows" in header and header.get("Modality") not in NOT_SCANS
 
 
 def _image(file: Path, header: Any) -> Image:

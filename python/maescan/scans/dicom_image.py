@@ -12,6 +12,7 @@ import numpy as np
 
 from maescan.errors import ScanError
 from maescan.scans.dicom_file import read_header
+from maescan.scans.quiet import words
 from maescan.scans.sizes import check_length, check_shape
 
 GROUPS = {
@@ -73,6 +74,17 @@ class DicomImage:
         )
 
 
+def read_frames(file: Path) -> list[Frame]:
+    """The frames of a file, with their `DicomImage`. Raises ScanError naming the file."""
+    try:
+        return list(frames_of(read_image(file)))
+    except ScanError:
+        raise
+    except Exception as error:  # pydicom turns bytes into numbers when asked for them, and has no type for damage
+        reason = f"has a damaged DICOM header: {words(error)}"
+        raise ScanError(reason, path=file, remedy="copy it again from its source") from error
+
+
 def read_image(file: Path) -> DicomImage:
     """The file's header, checked. Raises ScanError, by name, for what is not one real number a voxel."""
     header = read_header(file)
@@ -86,9 +98,10 @@ def read_image(file: Path) -> DicomImage:
 
 
 def _check_content(header: Any, file: Path) -> None:
-    if int(header.get("SamplesPerPixel") or 1) != 1 or header.get("PhotometricInterpretation") == "PALETTE COLOR":
-        colours = header.get("PhotometricInterpretation", "colours")
-        raise ScanError(f"holds {colours}", path=file, remedy="only one real number a voxel is a scan")
+    samples, colours = int(header.get("SamplesPerPixel") or 1), header.get("PhotometricInterpretation")
+    if samples != 1 or colours == "PALETTE COLOR":
+        reason = f"holds {samples} numbers a voxel ({colours})"
+        raise ScanError(reason, path=file, remedy="only one real number a voxel is a scan")
     if "MOSAIC" in _image_type(header):
         raise ScanError("is a mosaic of slices in one image", path=file, remedy="convert it to NIfTI with dcm2niix")
     if "ModalityLUTSequence" in header:

@@ -11,6 +11,7 @@ import numpy as np
 from maescan.errors import ScanError
 from maescan.scans.dicom_image import DicomImage, Frame
 from maescan.scans.dicom_stack import Stack
+from maescan.scans.quiet import words
 from maescan.scans.scan import Array
 from maescan.scans.voxels import KEPT
 
@@ -74,8 +75,10 @@ def _pixels(image: DicomImage, indices: list[int]) -> Iterator[Array]:
 def _decoded(image: DicomImage, pixels: Iterator[Array]) -> Array:
     try:
         frame = next(pixels)
-    except Exception as error:  # pydicom and its plug-ins have no common type for damage
-        reason = f"its pixels cannot be decoded: {str(error)[:200]}"
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # no common type for damage; a panic in the Rust of a plug-in is no Exception
+        reason = f"its pixels cannot be decoded: {words(error)}"
         raise ScanError(reason, path=image.file, remedy="copy it again from its source") from error
     if frame.shape != (image.rows, image.columns):
         raise ScanError(f"its pixels are {frame.shape}", path=image.file, remedy="header and pixels disagree")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maescan.errors import ScanError
+from maescan.scans.quiet import words
 from maescan.scans.sizes import check_deflated, check_length, check_shape
 from maescan.scans.streams import open_plain
 
@@ -72,9 +73,12 @@ def read_itk_header(path: Path) -> ItkHeader:
     parse: Callable[[bytes, Path], ItkHeader] = _nrrd if start[:4] == b"NRRD" else _meta
     try:
         return parse(start, path)
-    except (KeyError, ValueError, OverflowError) as error:
-        reason = f"has a header without a proper {str(error)[:60]}"
-        raise ScanError(reason, path=path, remedy="it is damaged, or not of this format") from error
+    except KeyError as error:
+        raise ScanError(
+            f"its header lacks {error}", path=path, remedy="it is damaged, or not of this format"
+        ) from error
+    except ValueError as error:
+        raise ScanError(f"its header is damaged: {words(error)}", path=path, remedy="copy it again") from error
 
 
 def _meta(start: bytes, path: Path) -> ItkHeader:
@@ -83,7 +87,7 @@ def _meta(start: bytes, path: Path) -> ItkHeader:
         length += len(line)
         key, equals, value = line.decode("latin-1").partition("=")
         if not equals:
-            raise ValueError("'key = value' line")
+            raise ValueError(f"no key in '{line[:40].decode('latin-1')}'")
         fields[key.strip().lower()] = value.strip()
         if key.strip().lower() == "elementdatafile":
             break
@@ -93,7 +97,7 @@ def _meta(start: bytes, path: Path) -> ItkHeader:
     _refuse(path, kind not in META_TYPES, f"voxels of type {kind}")
     shape = tuple(int(n) for n in fields["dimsize"].split())
     if len(shape) != int(fields["ndims"]):
-        raise ValueError("DimSize")
+        raise ValueError("DimSize and NDims differ")
     local = fields["elementdatafile"].upper() == "LOCAL"
     skip = int(fields.get("headersize", 0))
     data = path if local else _beside(path, fields["elementdatafile"])
@@ -116,7 +120,7 @@ def _nrrd(start: bytes, path: Path) -> ItkHeader:
     _refuse(path, kind not in NRRD_TYPES, f"voxels of type '{kind}'")
     shape = tuple(int(n) for n in fields["sizes"].split())
     if len(shape) != int(fields["dimension"]):
-        raise ValueError("sizes")
+        raise ValueError("sizes and dimension differ")
     directions = fields.get("spacedirections", "")
     _refuse(path, "none" in directions.split() or len(shape) > 3, f"{len(shape)} axes, or several numbers a voxel")
     detached = fields.get("datafile")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from maescan.errors import ScanError
 from maescan.scans.geometry import LPS_TO_RAS, Affine, check_affine
 from maescan.scans.itk_header import ItkHeader, read_itk_header
 from maescan.scans.nifti import check_volume
+from maescan.scans.quiet import words
 from maescan.scans.scan import Scan
 from maescan.scans.voxels import Voxels, check_finite
 
@@ -27,8 +29,7 @@ def read_itk(
     try:
         image = _read(header, index)
     except RuntimeError as error:
-        said = [line for line in str(error).splitlines() if not line.startswith("Reason:")][-1]
-        reason = f"SimpleITK cannot read it: {said.split('ITK ERROR:')[-1].strip()[:150]}"
+        reason = f"SimpleITK cannot read it: {_said(error)}"
         raise ScanError(reason, path=path, remedy="it is damaged: copy it again from its source") from error
     affine = _affine(image)
     warnings: tuple[str, ...] = () if header.oriented else (UNORIENTED,)
@@ -37,6 +38,12 @@ def read_itk(
     array = voxels.array.reshape(image.GetSize()[::-1]).transpose(2, 1, 0)
     warnings += voxels.warnings + (("all voxels are equal",) if check_finite(array, path) else ())
     return Scan(array, 1.0, 0.0, affine, name, path, format, warnings)
+
+
+def _said(error: RuntimeError) -> str:
+    """The reason in an ITK error, without source lines and addresses."""
+    text = re.sub(r"\w+\((0x)?[0-9a-f]+\):", "", str(error).split("ITK ERROR:")[-1])
+    return words(RuntimeError(text.split("[nrrd]")[-1].split("Reason:")[0]))
 
 
 def data_file_of(path: Path) -> tuple[Path, ...]:

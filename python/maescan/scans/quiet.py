@@ -1,4 +1,4 @@
-"""Libraries warn about files in their own words; ours are in `Scan.warnings` and in errors."""
+"""Libraries warn and fail in their own words; ours are in `Scan.warnings` and in errors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from contextlib import ExitStack, contextmanager
 _lock = threading.Lock()
 _users = 0
 _stack = ExitStack()
+
+
+def words(error: BaseException) -> str:
+    """What a library said, as part of one line: printable, and not endless."""
+    text = "".join(letter if letter.isprintable() else " " for letter in f"{error}")
+    return " ".join(text.split())[:150] or type(error).__name__
 
 
 @contextmanager
