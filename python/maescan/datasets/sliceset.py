@@ -1,0 +1,56 @@
+"""`SliceSet`: labelled slices on the model's grid."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from maescan.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class SliceSet:
+    """images [N, h, w] float32 or float16 (may be a memmap); patient [N] str; slice [N] index inside its scan;
+    label [N]: 0 normal, 1 abnormal, -1 unknown; area [N]: share of the slice that is foreground; mask [N, h, w] bool
+    or None; split [N] of train, val, test or None."""
+
+    images: NDArray[Any]
+    patient: NDArray[np.str_]
+    slice: NDArray[np.int64]
+    label: NDArray[np.int8]
+    area: NDArray[np.float32]
+    mask: NDArray[np.bool_] | None = None
+    split: NDArray[np.str_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, which: ArrayLike) -> SliceSet:
+        """The slices of an index or a boolean array."""
+        index = np.asarray(which)
+        optional = [None if part is None else part[index] for part in (self.mask, self.split)]
+        parts = [part[index] for part in (self.images, self.patient, self.slice, self.label, self.area)]
+        return SliceSet(*parts, *optional)
+
+    def healthy(self) -> SliceSet:
+        """Normal slices. Raises DataError where there are none."""
+        if not (self.label == 0).any():
+            raise DataError("no healthy slices", remedy="give a folder of healthy scans, or labels")
+        return self.select(self.label == 0)
+
+    def split_patients(self, fraction: float, seed: int) -> tuple[SliceSet, SliceSet]:
+        """(the rest, `fraction` of the patients drawn by `seed`): no patient is in both."""
+        names = np.random.default_rng(seed).permutation(np.unique(self.patient))
+        held = np.isin(self.patient, names[: round(len(names) * fraction)])
+        return self.select(~held), self.select(held)
+
+    def data_hash(self) -> str:
+        """SHA-256 of the images and labels."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.label).tobytes())
+        for image in self.images:
+            digest.update(np.ascontiguousarray(image).tobytes())
+        return digest.hexdigest()
