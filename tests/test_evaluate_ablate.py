@@ -12,7 +12,6 @@ from maescan.evaluate.experiments import NAMES, experiment
 from maescan.evaluate.folds import make_folds
 from test_evaluate_run import Slices
 
-pytest.importorskip("maescan.scoring.steps")
 
 BRATS, LUNA = preset("brats"), preset("luna16")
 SMALL = preset("tiny").replace(

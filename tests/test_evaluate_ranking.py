@@ -69,6 +69,7 @@ def test_sensitivity_at_specificity_by_hand():
     assert sensitivity_at(label, score, 0.75) == (0.5, 0.5)  # one false alarm allowed: 0.6
     assert sensitivity_at(label, score, 0.5) == (0.75, 0.3)  # the tie at 0.3 costs the second
     assert sensitivity_at(label, score, 0.76) == (0.25, 0.9)
+    assert sensitivity_at([0] * 10 + [1], [*range(10), 8.5], 0.9) == (1.0, 8.5)  # (1 - 0.9) * 10 is under 1
     assert sensitivity_at([0, 1], [1, 1], 0.95) == (0.0, np.inf)
 
 
@@ -84,6 +85,7 @@ def test_calibration_error_by_hand():
     label, score = [0, 0, 1, 1, 0], [0.05, 0.05, 0.95, 0.95, 0.95]
     assert calibration_error(label, score) == pytest.approx((2 * 0.05 + 3 * abs(0.95 - 2 / 3)) / 5)
     assert calibration_error([0, 1], [0.0, 1.0]) == 0.0
+    assert calibration_error([0, 1], [1.0, 0.05]) == pytest.approx((1 + 0.95) / 2)  # 1.0 is in the last bin
     with pytest.raises(DataError, match="no probabilities"):
         calibration_error([0, 1], [0.0, 1.1])
 

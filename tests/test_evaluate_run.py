@@ -12,7 +12,6 @@ from maescan.errors import DataError
 from maescan.evaluate.run import judge, known_slices
 from maescan.evaluate.scored import score_set
 
-pytest.importorskip("maescan.scoring.steps")
 TINY = preset("tiny").replace(masks__passes=1)
 
 

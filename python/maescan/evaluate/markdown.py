@@ -80,8 +80,8 @@ def _detail(found: Mapping[str, Any]) -> str:
     if matched := slice_["area_matched"]:
         text += (
             f"\nArea-matched: {matched['matched']} of {matched['abnormal']} abnormal slices have normal partners "
-            f"(position within 0.05 of the brain's height, area within 10 %), {matched['pairs']} pairs; mean area "
-            f"left over {matched['area_gap']:+.4f} of the slice.\n"
+            f"(as far from the middle within 0.1 of the brain's height, area within 20 %, larger and smaller ones "
+            f"weighing alike), {matched['pairs']} pairs.\n"
         )
     return text
 

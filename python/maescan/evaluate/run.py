@@ -45,7 +45,7 @@ def evaluate(
     from maescan import datasets, engines
     from maescan.bundle import Bundle
 
-    bundle = Bundle.load(bundle) if isinstance(bundle, str | Path) else bundle
+    bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
     slices = datasets.load(Path(data), bundle.preset, modality=modality) if isinstance(data, str | Path) else data
     slices, unknown = known_slices(slices, split)
     engine = engines.load(bundle, device=device, precision=precision, threads=threads)
