@@ -44,7 +44,8 @@ def _table(out: Path, tiny, summary):  # type: ignore[no-untyped-def]
     from rich.table import Table
 
     from maescan import datasets
-    from maescan.evaluate import metrics
+    from maescan.evaluate.baselines import trivial_baselines
+    from maescan.evaluate.ranking import auroc
 
     slices = datasets.load(out / "unseen", tiny)
     scores = _scores(out / "scores" / "scores.csv")
@@ -54,9 +55,9 @@ def _table(out: Path, tiny, summary):  # type: ignore[no-untyped-def]
     table = Table(title="slices of scans that training never saw, lesion or not")
     table.add_column("what tells them apart")
     table.add_column("AUROC", justify="right")
-    table.add_row("maescan (MAE and classifier)", f"{metrics.auroc(slices.label, score):.3f}", style="bold")
-    for name, (auroc, _) in metrics.trivial_baselines(slices).items():
-        table.add_row(f"{name} alone", f"{auroc:.3f}")
+    table.add_row("maescan (MAE and classifier)", f"{auroc(slices.label, score):.3f}", style="bold")
+    for name, (value, _) in trivial_baselines(slices).items():
+        table.add_row(f"{name} alone", f"{value:.3f}")
     table.add_section()
     table.add_row("time a scan", f"{1000 * summary.seconds / max(1, len(summary.scored)):.0f} ms")
     return table

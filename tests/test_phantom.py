@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy")
+
+from maescan.datasets.phantom import make_phantom, write_phantom
+from maescan.errors import ConfigError
+from maescan.scans import axial_view, find_scans, read_scan
+
+SMALL = (48, 48, 16)
+
+
+def files(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_same_seed_same_bytes(tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        write_phantom(tmp_path / name, healthy=1, lesions=1, seed=seed, kind="both", shape=SMALL)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    assert files(tmp_path / "a")["healthy/brain_0000.nii.gz"] != files(tmp_path / "c")["healthy/brain_0000.nii.gz"]
+
+
+def test_labels_are_where_the_masks_are(tmp_path):
+    write_phantom(tmp_path, healthy=1, lesions=3, seed=1, shape=SMALL)
+    labels = {}
+    with open(tmp_path / "labels.csv", newline="") as stream:
+        for row in csv.DictReader(stream):
+            labels[row["scan"], int(row["slice"])] = int(row["label"])
+    assert len(labels) == 4 * 16 and sum(labels.values()) > 0
+    for source in find_scans([tmp_path / "masks"]):
+        view, _ = axial_view(read_scan(source))
+        found = [labels[f"lesions/{source.path.name}", z] for z in range(16)]
+        assert found == view.any(axis=(1, 2)).astype(int).tolist()
+
+
+def test_a_lesion_can_be_seen():
+    for kind in ("brain", "lung"):
+        ill, well = (make_phantom(kind, 0, 5, ill=sick, shape=SMALL) for sick in (True, False))
+        change = np.abs(ill.voxels[ill.mask].astype(float) - well.voxels[ill.mask].astype(float)).mean()
+        assert ill.mask.any() and not well.mask.any()
+        assert change > 0.15 * (np.percentile(well.voxels, 99) - well.voxels.min())
+
+
+def test_metaimage_is_the_same_scan(tmp_path):
+    pytest.importorskip("SimpleITK")
+    for name, mhd in (("nii", False), ("mhd", True)):
+        write_phantom(tmp_path / name, healthy=1, lesions=0, seed=2, kind="lung", mhd=mhd, shape=SMALL)
+    nifti, meta = (read_scan(find_scans([tmp_path / name / "healthy"])[0]) for name in ("nii", "mhd"))
+    assert np.array_equal(nifti.voxels, meta.voxels) and np.allclose(nifti.affine, meta.affine, atol=1e-3)
+
+
+def test_unknown_kind(tmp_path):
+    with pytest.raises(ConfigError, match="brain, lung, both"):
+        write_phantom(tmp_path, healthy=1, lesions=1, seed=0, kind="knee")
+
+
+def test_nothing_trivial_gives_lesions_away(tmp_path):
+    from maescan import datasets
+    from maescan.config import preset
+    from maescan.evaluate.baselines import trivial_baselines
+
+    write_phantom(tmp_path, healthy=6, lesions=12, seed=1)
+    found = trivial_baselines(datasets.load(tmp_path, preset("tiny")))
+    assert max(auroc for auroc, _ in found.values()) < 0.65, found
