@@ -2,7 +2,7 @@
 
 Every scan is a function of (seed, index, kind). A brain is a deformed set of nested ellipsoids (grey and white
 matter, ventricles, deep grey, fissure) under a bias field and Rician noise, in air that is exactly zero; a chest is
-body, lungs, vessels, airway and spine in Hounsfield units. Lesion centres are uniform over the slices and contrasts of
+matter, ventricles, deep grey, fissure) under a bias field and Rician noise, in air that is zero; a chest is
 either sign, so that neither area, position nor mean intensity tells an abnormal slice.
 """
 
@@ -103,7 +103,7 @@ def _grid(shape: tuple[int, int, int]) -> Volume:
 
 
 def _smooth(rng: np.random.Generator, shape: tuple[int, ...], cells: int) -> Volume:
-    """A smooth random field of mean 0 and deviation about 1: `cells` random values an axis, cubically interpolated."""
+    """A smooth random field of mean 0, deviation about 1: `cells` random values an axis, cubically interpolated."""
     from scipy.ndimage import zoom
 
     coarse = rng.standard_normal([cells] * len(shape)).astype(np.float32)
