@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import multiprocessing
+import os
 import random
 import tempfile
 import time
@@ -214,6 +216,24 @@ def _dicom(folder: Path) -> Iterator[Seed]:
         yield Seed(_files(folder))
     enhanced(folder / "a.dcm")
     yield Seed(_files(folder))
+    for name in ("jpeg_lossless_sel1", "jpeg_baseline_8bit"):  # no plug-in encodes these
+        for real in Path(os.environ.get("MAESCAN_DATA", folder)).rglob(f"{name}.dcm"):
+            yield Seed({"a.dcm": _one_frame(real)})
+
+
+def _one_frame(path: Path) -> bytes:
+    """The first compressed frame of a real file, in a header that is read."""
+    from pydicom import dcmread, encaps
+
+    real = dcmread(path)
+    shape, bits = np.zeros((real.Rows, real.Columns), f"u{real.BitsAllocated // 8}"), real.BitsStored
+    made = dicom_slice(shape, (0, 0, 0), PixelRepresentation=real.PixelRepresentation, BitsStored=bits)
+    made.file_meta.TransferSyntaxUID = real.file_meta.TransferSyntaxUID
+    frame = encaps.get_frame(real.PixelData, 0, number_of_frames=int(real.get("NumberOfFrames") or 1))
+    made.PixelData = encaps.encapsulate([frame])
+    buffer = io.BytesIO()
+    made.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def _itk(folder: Path) -> Iterator[Seed]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from maescan.errors import ScanError
+from maescan.scans.dicom_codestream import check_codestreams
 from maescan.scans.dicom_image import DicomImage, Frame
 from maescan.scans.dicom_stack import Stack
 from maescan.scans.quiet import words
@@ -51,7 +53,8 @@ def _frames(ordered: Stack) -> Iterator[tuple[int, Frame, Array]]:
     for slot, frame in zip(ordered.slots, ordered.frames, strict=True):
         by_image[frame.image].append((slot, frame))
     for image, wanted in by_image.items():
-        pixels = _pixels(image, [frame.index for _, frame in wanted])
+        with _told(image):
+            pixels = _pixels(image, [frame.index for _, frame in wanted])
         for slot, frame in wanted:
             yield slot, frame, _decoded(image, pixels)
 
@@ -62,6 +65,8 @@ def _pixels(image: DicomImage, indices: list[int]) -> Iterator[Array]:
     from pydicom.pixels import iter_pixels
 
     syntax = image.header.file_meta.get("TransferSyntaxUID")
+    if syntax and syntax.is_encapsulated:
+        check_codestreams(image.file, image.rows, image.columns, image.frames)
     if syntax and not syntax.is_deflated:
         return iter_pixels(image.file, indices=indices, raw=True)
     dataset = dcmread(image.file, force=True)
@@ -72,14 +77,21 @@ def _pixels(image: DicomImage, indices: list[int]) -> Iterator[Array]:
     return iter_pixels(dataset, indices=indices, raw=True)
 
 
-def _decoded(image: DicomImage, pixels: Iterator[Array]) -> Array:
+@contextmanager
+def _told(image: DicomImage) -> Iterator[None]:
+    """Whatever a decoder says of damage becomes a ScanError; a panic in the Rust of a plug-in is no Exception."""
     try:
-        frame = next(pixels)
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        yield
+    except (ScanError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except BaseException as error:  # no common type for damage; a panic in the Rust of a plug-in is no Exception
+    except BaseException as error:
         reason = f"its pixels cannot be decoded: {words(error)}"
         raise ScanError(reason, path=image.file, remedy="copy it again from its source") from error
+
+
+def _decoded(image: DicomImage, pixels: Iterator[Array]) -> Array:
+    with _told(image):
+        frame = next(pixels)
     if frame.shape != (image.rows, image.columns):
         raise ScanError(f"its pixels are {frame.shape}", path=image.file, remedy="header and pixels disagree")
     return frame
