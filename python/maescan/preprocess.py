@@ -43,29 +43,28 @@ def prepare(scan: Scan, preset: Preset) -> Prepared:
             remedy=f"at least {MIN_SIDE} x {MIN_SIDE} are needed",
         )
     fit = fit_intensity(view, scan, preset)
-    size, field_mm = preset.model.image_size, preset.grid.field_mm
-    spacing = [scan.spacing[axes.order[1]], scan.spacing[axes.order[2]]]
-    steps = [field_mm / s / size if field_mm else n / size for s, n in zip(spacing, view.shape[1:], strict=True)]
-    starts = [n / 2 - step * size / 2 for n, step in zip(view.shape[1:], steps, strict=True)]
+    size, field_mm, sides = preset.model.image_size, preset.grid.field_mm, view.shape[1:]
+    spacing = [scan.spacing[axis] for axis in axes.order[1:]]
+    steps = [field_mm / s / size if field_mm else n / size for s, n in zip(spacing, sides, strict=True)]
+    starts = [n / 2 - step * size / 2 for n, step in zip(sides, steps, strict=True)]
+    rows, cols = (kernels.resample_taps(sides[i], size, start=starts[i], step=steps[i]) for i in range(2))
+    mapping = {name: fit[name] for name in ("scale", "offset", "background", "low", "high")}
+    images = kernels.extract_slices(view, rows, cols, **mapping)
+    area = (images > fit["air"]).mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+    where = {"in_plane": (sides[0], sides[1]), "starts": (starts[0], starts[1]), "steps": (steps[0], steps[1])}
+    return Prepared(images, area, (), fit, axes, **where)
+
+
+def to_grid(mask: Array, prepared: Prepared) -> NDArray[np.bool_]:
+    """A mask [S, H, W] on the scan's axial grid -> [S, h, w] on the model's grid: the nearest voxel's value."""
+    size = prepared.images.shape[1:]
     rows, cols = (
-        kernels.resample_taps(n, size, start=start, step=step)
-        for n, start, step in zip(view.shape[1:], starts, steps, strict=True)
+        np.floor(prepared.starts[i] + (np.arange(size[i]) + 0.5) * prepared.steps[i]).astype(int) for i in range(2)
     )
-    images = kernels.extract_slices(
-        view,
-        rows,
-        cols,
-        scale=fit["scale"],
-        offset=fit["offset"],
-        background=fit["background"],
-        low=fit["low"],
-        high=fit["high"],
-    )
-    air = fit["air"]
-    area = (images > air).mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
-    return Prepared(
-        images, area, (), fit, axes, (view.shape[1], view.shape[2]), (starts[0], starts[1]), (steps[0], steps[1])
-    )
+    inside = [(at >= 0) & (at < n) for at, n in zip((rows, cols), prepared.in_plane, strict=True)]
+    picked = mask[:, np.clip(rows, 0, prepared.in_plane[0] - 1)][:, :, np.clip(cols, 0, prepared.in_plane[1] - 1)]
+    result: NDArray[np.bool_] = picked.astype(bool) & inside[0][:, None] & inside[1]
+    return result
 
 
 def to_source(maps: Array, prepared: Prepared) -> NDArray[np.float32]:
@@ -90,64 +89,52 @@ def _linear(n_out: int, n_in: int, start: float, step: float) -> NDArray[np.floa
 
 
 def fit_intensity(view: Array, scan: Scan, preset: Preset) -> dict[str, Any]:
-    config = preset.intensity
-    slope, inter = scan.slope, scan.inter
+    """How a raw voxel becomes a model's value: clamp(raw * scale + offset, low, high), `background` and what lies
+    beside the scan 0; values up to `air` are air. Raises ScanError where nothing but air is found."""
+    config, slope, inter = preset.intensity, scan.slope, scan.inter
     if config.method == "hu":
-        return {
-            "scale": slope / 100,
-            "offset": inter / 100,
-            "background": None,
-            "low": -10.24,
-            "high": 30.71,
-            "air": -5.0,
-        }
+        return _fit(slope / 100, inter / 100, None, -10.24, 30.71, air=-5.0)
     if config.method == "none":
-        return {"scale": slope, "offset": inter, "background": None, "low": -np.inf, "high": np.inf, "air": 0.0}
+        return _fit(slope, inter, None, -np.inf, np.inf, air=0.0)
     sample = view[:, ::2, ::2]
-    background = _constant_background(sample)
+    background = constant_background(sample)
     inside = sample[sample != background] if background is not None else sample[sample > _otsu(sample)]
-    if inside.size < 16:
+    if inside.size < 16 or inside.min() == inside.max():
         raise ScanError("there is nothing but air in it", path=scan.path, remedy="check the file")
+    if config.method == "zscore":
+        mean, deviation = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
+        return _fit(1 / deviation, -mean / deviation, background, -5.0, 5.0, air=0.0)
     low, high = (float(v) for v in np.percentile(inside, [config.low, config.high]))
     if high <= low:
         raise ScanError("all its foreground has one value", path=scan.path, remedy="check the file")
-    if config.method == "zscore":
-        mean, std = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
-        return {
-            "scale": 1 / std,
-            "offset": -mean / std,
-            "background": background,
-            "low": -5.0,
-            "high": 5.0,
-            "air": 0.0,
-        }
     scale = config.top / (high - low)
-    return {
-        "scale": scale,
-        "offset": -low * scale,
-        "background": background,
-        "low": 0.0,
-        "high": 1.5 * config.top,
-        "air": 0.02 * config.top,
-    }
+    return _fit(scale, -low * scale, background, 0.0, 1.5 * config.top, air=0.02 * config.top)
 
 
-def _constant_background(sample: Array) -> float | None:
-    border = np.concatenate(
-        [sample[:, 0].ravel(), sample[:, -1].ravel(), sample[:, :, 0].ravel(), sample[:, :, -1].ravel()]
+def _fit(
+    scale: float, offset: float, background: float | None, low: float, high: float, *, air: float
+) -> dict[str, Any]:
+    return {"scale": scale, "offset": offset, "background": background, "low": low, "high": high, "air": air}
+
+
+def constant_background(sample: Array) -> float | None:
+    """The raw value of air in [S, H, W] where it is one value, as in skull-stripped scans (0, or what z-scoring made
+    of it): the commonest value at the slices' edges, if it is common. None where air is noise."""
+    edges = np.concatenate(
+        [sample[:, side].ravel() for side in (0, -1)] + [sample[..., side].ravel() for side in (0, -1)]
     )
-    values, counts = np.unique(border, return_counts=True)
+    values, counts = np.unique(edges, return_counts=True)
     value = values[np.argmax(counts)]
-    if counts.max() < 0.5 * border.size or (sample == value).mean() < 0.03:
+    if counts.max() < 0.5 * edges.size or (sample == value).mean() < 0.03:
         return None
     return float(value)
 
 
 def _otsu(sample: Array) -> float:
+    """The threshold that parts air from tissue best (Otsu, 1979)."""
     counts, edges = np.histogram(sample, bins=256)
     centres = (edges[1:] + edges[:-1]) / 2
-    weight = np.cumsum(counts)
-    mean = np.cumsum(counts * centres)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        between = (mean[-1] * weight / weight[-1] - mean) ** 2 / (weight * (weight[-1] - weight))
-    return float(centres[np.nanargmax(between[:-1])])
+    weight, mean = np.cumsum(counts)[:-1], np.cumsum(counts * centres)
+    share = weight / counts.sum()
+    spread = np.maximum(share * (1 - share), 1e-12)
+    return float(centres[np.argmax((mean[-1] * share - mean[:-1]) ** 2 / spread)])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from maescan.config import Preset
+from maescan.datasets.brats import find_patients, load_brats
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 
@@ -23,6 +24,8 @@ def load(path: Path, preset: Preset, *, modality: str | None = None, **_: Any) -
     path = Path(path)
     if not path.exists():
         raise DataError("does not exist", path=path, remedy="give a folder of scans")
+    if find_patients(path):
+        return load_brats(path, preset, modality)
     sources = [s for s in find_scans([path]) if "masks" not in Path(s.name).parts]
     if not sources:
         raise DataError("no scans found", path=path, remedy="see which files maescan reads with `maescan inspect`")
@@ -31,10 +34,10 @@ def load(path: Path, preset: Preset, *, modality: str | None = None, **_: Any) -
     for source in sources:
         prepared = prepare(read_scan(source), preset)
         count = len(prepared.images)
-        label = [labels.get((source.name, i), -1) if labels else 0 for i in range(count)]
-        parts.append((prepared.images, np.repeat(source.name, count), np.arange(count), label, prepared.area))
-    images, patient, index, label, area = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return SliceSet(images, patient, index, label.astype(np.int8), area)
+        label = np.array([labels.get((source.name, i), -1) if labels else 0 for i in range(count)], np.int8)
+        names = np.repeat(source.name, count)
+        parts.append(SliceSet(prepared.images, names, np.arange(count), label, prepared.area))
+    return SliceSet.join(parts)
 
 
 def _labels(path: Path) -> dict[tuple[str, int], int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,16 @@ class SliceSet:
         optional = [None if part is None else part[index] for part in (self.mask, self.split)]
         parts = [part[index] for part in (self.images, self.patient, self.slice, self.label, self.area)]
         return SliceSet(*parts, *optional)
+
+    @staticmethod
+    def join(parts: Sequence[SliceSet]) -> SliceSet:
+        """All slices of `parts`, in order; masks only where every part has them."""
+
+        def whole(name: str) -> Any:
+            values = [getattr(part, name) for part in parts]
+            return None if any(value is None for value in values) else np.concatenate(values)
+
+        return SliceSet(*(whole(field.name) for field in fields(SliceSet)))
 
     def healthy(self) -> SliceSet:
         """Normal slices. Raises DataError where there are none."""
