@@ -68,3 +68,25 @@ def test_a_dangling_link_and_a_pipe_do_not_stop_a_folder(tmp_path):
             read_scan(source)
         reasons.append(error.value.reason)
     assert reasons == ["cannot be read: No such file or directory", *["is not a file"] * 4]
+
+
+def test_a_file_that_is_named_and_no_scan_is_not_passed_over(tmp_path):
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(ScanError, match=r"a\.txt: is no scan"):
+        read_scan(tmp_path / "a.txt")
+
+
+def test_a_folder_that_cannot_be_searched_is_not_passed_over(tmp_path, monkeypatch):
+    write_nifti(tmp_path / "a.nii")
+    (tmp_path / "sub").mkdir()
+    scandir = os.scandir
+
+    def denied(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    assert names(tmp_path) == ["a.nii", "sub"]
+    with pytest.raises(ScanError, match="sub: is a folder that cannot be searched"):
+        read_scan(find_scans(tmp_path)[1])

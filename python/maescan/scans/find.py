@@ -46,8 +46,9 @@ class ScanSource:
 def find_scans(paths: str | Path | Iterable[str | Path]) -> list[ScanSource]:
     """The scans in files and folders (searched to any depth), ordered by name. Only DICOM headers are read.
 
-    A damaged file with a scan's extension is listed, and fails when it is read; what is no scan is passed over.
-    Raises ScanError where a path does not exist."""
+    A damaged file with a scan's extension, a file named here that is no scan, and a folder that cannot be
+    searched are listed, and fail when they are read; other files are passed over. Raises ScanError where a path
+    does not exist."""
     found: dict[tuple[object, ...], tuple[Path, ScanSource]] = {}
     for root in [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]:
         for source in _find(root):
@@ -65,23 +66,28 @@ def format_of(path: Path) -> str | None:
 def _find(root: Path) -> Iterator[ScanSource]:
     if not os.path.lexists(root):
         raise ScanError("does not exist", path=root, remedy="check the path")
-    if not root.is_dir():
-        yield from _in_files([root], root.parent)
-        return
-    yield from _in_files(_walk(root), root)
+    if root.is_dir():
+        yield from _in_files(_walk(root), root)
+    else:
+        yield from list(_in_files([root], root.parent)) or [ScanSource(root.name, root, "unknown", (root,))]
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
+    """The files, and the folders that cannot be searched; links to folders are not followed."""
+    denied: list[OSError] = []
+    for folder, folders, files in os.walk(root, onerror=denied.append):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         yield from (Path(folder, file) for file in sorted(files) if not file.startswith("."))
+    yield from (Path(error.filename) for error in denied)
 
 
 def _in_files(files: Iterable[Path], base: Path) -> Iterator[ScanSource]:
     images = []
     for file in files:
         kind, name = format_of(file), file.relative_to(base).as_posix()
-        if not _is_regular(file):
+        if file.is_dir():
+            yield ScanSource(name, file, "folder", (file,))
+        elif not _is_regular(file):
             yield from [ScanSource(name, file, kind, (file,))] if kind else []
         elif kind == "dicom" or (kind is None and _holds_dicom(file)):
             images.append(file)

@@ -57,15 +57,17 @@ def _read(source: ScanSource, volume: int | None, accept: frozenset[str]) -> Sca
         from maescan.scans.metaimage import read_itk
 
         return read_itk(source.path, source.name, source.format, volume=volume, accept=accept)
-    raise ScanError("is of no format that is read", path=source.path, remedy="see `maescan inspect`")
+    raise ScanError("is no scan", path=source.path, remedy="NIfTI, DICOM, MetaImage and NRRD are read")
 
 
 def _check_regular(path: Path) -> None:
     try:
-        regular = stat.S_ISREG(path.stat().st_mode)
+        mode = path.stat().st_mode
     except OSError as error:
         raise ScanError(f"cannot be read: {error.strerror}", path=path, remedy="check the path") from error
-    if not regular:
+    if stat.S_ISDIR(mode):
+        raise ScanError("is a folder that cannot be searched", path=path, remedy="check its permissions")
+    if not stat.S_ISREG(mode):
         raise ScanError("is not a file", path=path, remedy="name a scan, or a folder of scans")
 
 
