@@ -12,11 +12,24 @@ namespace py = pybind11;
 namespace maescan {
 namespace {
 
-#ifdef MAESCAN_SHIM  // CUDA's launches run on host memory, in loops
-constexpr bool kHostRunsCuda = true;
+#ifdef MAESCAN_SHIM
+bool host_runs_cuda = false;  // tests: CUDA's launches run on host memory, in loops
 #else
-constexpr bool kHostRunsCuda = false;
+constexpr bool host_runs_cuda = false;
 #endif
+
+class OnDevice {  // for its lifetime the calling thread's CUDA device is the arrays'
+ public:
+  OnDevice(bool cuda, int device) : cuda_(cuda), before_(cuda ? cuda::use_device(device) : 0) {}
+  OnDevice(const OnDevice&) = delete;
+  ~OnDevice() {
+    if (cuda_) cuda::use_device(before_);
+  }
+
+ private:
+  bool cuda_;
+  int before_;
+};
 
 class Call {
  public:
@@ -35,8 +48,8 @@ class Call {
   template <class Arguments>
   void run(void (*on_cpu)(const Arguments&, int), void (*on_cuda)(const Arguments&, void*), const Arguments& a) {
     py::gil_scoped_release release;
-    if (cuda_) cuda::use_device(device_);
-    cuda_ || kHostRunsCuda ? on_cuda(a, stream_) : on_cpu(a, threads_);
+    const OnDevice device(cuda_, device_);
+    cuda_ || host_runs_cuda ? on_cuda(a, stream_) : on_cpu(a, threads_);
   }
 
  private:
@@ -171,13 +184,13 @@ void pseudo_abnormal(py::object reconstructions, py::object boxes, py::object fa
   PseudoAbnormal a{};
   a.reconstructions = pixels.slices();
   a.count = pixels.size(0), a.height = pixels.size(1), a.width = pixels.size(2);
-  a.boxes = box.int32().shaped({a.count, -1, 4}).contiguous().data<const Box>(), a.boxes_each = box.size32(1);
+  a.boxes.boxes = box.int32().shaped({a.count, -1, 4}).contiguous().data<const Box>(), a.boxes.each = box.size32(1);
   const TensorView factor = call.in(factors, "factors");
   const bool one_a_box = factor.rank() == 2;
   if (one_a_box)
-    a.by_box = factor.float32().shaped({a.count, a.boxes_each}).contiguous().data<const float>();
+    a.boxes.by_box = factor.float32().shaped({a.count, a.boxes.each}).contiguous().data<const float>();
   else
-    a.by_pixel = factor.float32().shaped({a.count, a.height, a.width}).contiguous().data<const float>();
+    a.boxes.by_pixel = factor.float32().shaped({a.count, a.height, a.width}).contiguous().data<const float>();
   a.altered = call.out(altered, "altered").float32().shaped({a.count, a.height, a.width}).data<float>();
   call.run(cpu::pseudo_abnormal, cuda::pseudo_abnormal, a);
 }
@@ -234,6 +247,9 @@ PYBIND11_MODULE(_kernels, m, py::mod_gil_not_used()) {
   m.attr("has_cuda") = true;
 #else
   m.attr("has_cuda") = false;
+#endif
+#ifdef MAESCAN_SHIM
+  m.def("run_cuda_on_host", [](bool on) { maescan::host_runs_cuda = on; });
 #endif
   m.def("make_masks", &maescan::make_masks);
   m.def("patchify", &maescan::patchify);

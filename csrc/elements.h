@@ -14,7 +14,8 @@
 
 namespace maescan {
 
-// ---- numbers: IEEE half and bfloat16, rounded to nearest even, without branches (so that loops vectorise)
+// ---- numbers: IEEE half and bfloat16, rounded to nearest even; without branches, so that loops vectorise (a GPU has
+// instructions that round alike; only NaN payloads may differ)
 
 struct Half {
   uint16_t bits;
@@ -42,10 +43,16 @@ MAESCAN_HD float to_float(uint8_t value) { return static_cast<float>(value); }
 MAESCAN_HD float to_float(Bfloat16 value) { return float_of(static_cast<uint32_t>(value.bits) << 16); }
 
 MAESCAN_HD float to_float(Half value) {
+#ifdef __CUDA_ARCH__
+  float wide_value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(wide_value) : "h"(value.bits));
+  return wide_value;
+#else
   const uint32_t sign = (value.bits & 0x8000u) << 16, rest = (value.bits & 0x7fffu) << 13;
   const uint32_t subnormal = bits_of(float_of(rest + 0x38800000u) - float_of(0x38800000u));  // 2^-14
   const uint32_t wide = rest + (rest >= 0x0f800000u ? 0x70000000u : 0x38000000u);  // infinity and NaN keep theirs
   return float_of(sign | (rest < 0x00800000u ? subnormal : wide));
+#endif
 }
 
 template <class T>
@@ -65,12 +72,18 @@ MAESCAN_HD Bfloat16 from_float<Bfloat16>(float value) {
 
 template <>
 MAESCAN_HD Half from_float<Half>(float value) {
+#ifdef __CUDA_ARCH__
+  Half half;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half.bits) : "f"(value));
+  return half;
+#else
   const uint32_t bits = bits_of(value), sign = (bits >> 16) & 0x8000u, size = bits & 0x7fffffffu;
   const uint32_t normal = (size - 0x38000000u + 0xfffu + ((size >> 13) & 1u)) >> 13;
   const uint32_t subnormal = bits_of(float_of(size) + 0.5f) - 0x3f000000u;  // an ulp of 0.5 is half's smallest step
   const uint32_t finite = size < 0x38800000u ? subnormal : (normal > 0x7c00u ? 0x7c00u : normal);
   const uint32_t special = size > 0x7f800000u ? 0x7e00u : 0x7c00u;
   return {static_cast<uint16_t>(sign | (size >= 0x7f800000u ? special : finite))};
+#endif
 }
 
 // ---- sums in one fixed order: 32 interleaved lanes, then the lanes in order
@@ -112,10 +125,14 @@ struct Tokens {        // the patches of a slice that the models see
     const int32_t cell = ids ? ids[b * count + local] : local;
     return cell < 0 || cell >= cells ? -1 : cell;
   }
+  MAESCAN_HD int64_t y_of(int32_t cell, int32_t p) const {
+    return static_cast<int64_t>(cell / columns) * side + p / side;
+  }
+  MAESCAN_HD int64_t x_of(int32_t cell, int32_t p) const {
+    return static_cast<int64_t>(cell % columns) * side + p % side;
+  }
   MAESCAN_HD const float* pixel(const Slices& slices, int64_t b, int32_t cell, int32_t p) const {
-    const int64_t y = static_cast<int64_t>(cell / columns) * side + p / side;
-    const int64_t x = static_cast<int64_t>(cell % columns) * side + p % side;
-    return slices.at(b, y, x);
+    return slices.at(b, y_of(cell, p), x_of(cell, p));
   }
 };
 
@@ -161,13 +178,49 @@ struct Box {
   }
 };
 
+struct Boxes {
+  const Box* boxes;       // [B, each]
+  const float* by_box;    // [B, each], or null
+  const float* by_pixel;  // [B, H, W], or null
+  int32_t each;
+  MAESCAN_HD bool cover(int64_t b, int64_t y, int64_t x) const {
+    bool covered = false;
+    for (int32_t k = 0; k < each; ++k) covered |= boxes[b * each + k].covers(y, x);
+    return covered;
+  }
+  // `at` is the pixel's place in [B, H, W].
+  MAESCAN_HD float altered(int64_t b, int64_t y, int64_t x, int64_t at, float value) const {
+    if (by_pixel) return cover(b, y, x) ? value * by_pixel[at] : value;
+    for (int32_t k = 0; k < each; ++k)
+      if (boxes[b * each + k].covers(y, x)) value *= by_box[b * each + k];
+    return value;
+  }
+};
+
 // ---- ssim: skimage.metrics.structural_similarity with a uniform 7 x 7 window and sample covariance
 
 constexpr int kWindow = 7;
 
-struct Moments {  // sums over a window
+struct Moments {  // sums of x, y, x * x, y * y, x * y
   double x, y, xx, yy, xy;
 };
+
+// Sums down seven rows of one column; steps lead from row to row.
+MAESCAN_HD Moments column_moments(const float* x, int64_t x_step, const float* y, int64_t y_step) {
+  Moments sums{};
+  for (int row = 0; row < kWindow; ++row) {
+    const double u = x[row * x_step], v = y[row * y_step];
+    sums.x += u, sums.y += v, sums.xx += u * u, sums.yy += v * v, sums.xy += u * v;
+  }
+  return sums;
+}
+
+// The sum along seven columns.
+MAESCAN_HD double along_window(const double* columns) {
+  double sum = 0;
+  for (int column = 0; column < kWindow; ++column) sum += columns[column];
+  return sum;
+}
 
 MAESCAN_HD double similarity(const Moments& sums, double data_range) {
   constexpr double n = kWindow * kWindow, unbiased = n / (n - 1);
@@ -176,6 +229,19 @@ MAESCAN_HD double similarity(const Moments& sums, double data_range) {
   const double vx = unbiased * (sums.xx / n - ux * ux), vy = unbiased * (sums.yy / n - uy * uy);
   const double vxy = unbiased * (sums.xy / n - ux * uy);
   return ((2 * ux * uy + c1) * (2 * vxy + c2)) / ((ux * ux + uy * uy + c1) * (vx + vy + c2));
+}
+
+// Column moments are kept as five rows of `pitch` columns; this is the window whose first column is `x`.
+MAESCAN_HD void keep_moments(const Moments& sums, double* columns, int64_t pitch, int64_t x) {
+  columns[x] = sums.x, columns[pitch + x] = sums.y;
+  columns[2 * pitch + x] = sums.xx, columns[3 * pitch + x] = sums.yy, columns[4 * pitch + x] = sums.xy;
+}
+
+MAESCAN_HD double similarity_at(const double* columns, int64_t pitch, int64_t x, double data_range) {
+  return similarity(
+      {along_window(columns + x), along_window(columns + pitch + x), along_window(columns + 2 * pitch + x),
+       along_window(columns + 3 * pitch + x), along_window(columns + 4 * pitch + x)},
+      data_range);
 }
 
 // ---- extract_slices
@@ -195,5 +261,14 @@ struct Taps {            // one banded operator along an axis: out[i] = sum_j we
   const float* weights;  // [outputs, width]
   int32_t outputs, width;
 };
+
+// sums[lane] = sum_j weights[j] * input(j, lane), for N lanes that share the weights
+template <int N, class Input>
+MAESCAN_HD void weigh(const float* weights, int32_t width, const Input& input, float* sums) {
+  float acc[N] = {};
+  for (int32_t j = 0; j < width; ++j)
+    for (int lane = 0; lane < N; ++lane) acc[lane] += weights[j] * input(j, lane);
+  for (int lane = 0; lane < N; ++lane) sums[lane] = acc[lane];
+}
 
 }  // namespace maescan

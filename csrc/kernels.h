@@ -48,12 +48,9 @@ struct AverageDifference {
 
 struct PseudoAbnormal {
   Slices reconstructions;
-  const Box* boxes;       // [B, boxes_each]
-  const float* by_box;    // [B, boxes_each], or null
-  const float* by_pixel;  // [B, H, W], or null
-  float* altered;         // [B, H, W]
+  Boxes boxes;
+  float* altered;  // [B, H, W]
   int64_t count, height, width;
-  int32_t boxes_each;
 };
 
 struct Ssim {
@@ -93,7 +90,7 @@ namespace cuda {  // enqueues on the stream and returns; throws std::runtime_err
 #define MAESCAN_DECLARE(name, Arguments) void name(const Arguments& a, void* stream);
 MAESCAN_KERNELS(MAESCAN_DECLARE)
 #undef MAESCAN_DECLARE
-void use_device(int device);  // of the calling thread; throws without a driver
+int use_device(int device);  // of the calling thread; returns the one before; throws without a driver
 }  // namespace cuda
 
 }  // namespace maescan

@@ -131,24 +131,18 @@ double sum_in_lanes(const T* values, int64_t stride, int64_t count) {
   return sum_of_lanes(lanes);
 }
 
-// Window sums for one row of windows: down the columns of seven rows, then along seven columns.
-double ssim_row(const Ssim& a, int64_t b, int64_t top, double* down, double* similarities) {
-  const int64_t wide = a.width, windows = wide - kWindow + 1;
-  for (int64_t i = 0; i < 5 * wide; ++i) down[i] = 0;
-  for (int64_t y = top; y < top + kWindow; ++y) {
-    const float *px = a.slices.at(b, y, 0), *py = a.reconstructions.at(b, y, 0);
-    for (int64_t i = 0; i < wide; ++i) {
-      const double u = px[i * a.slices.along_x], v = py[i * a.reconstructions.along_x];
-      down[i] += u, down[wide + i] += v;
-      down[2 * wide + i] += u * u, down[3 * wide + i] += v * v, down[4 * wide + i] += u * v;
-    }
-  }
-  for (int64_t i = 0; i < windows; ++i) {
-    double sums[5] = {};
-    for (int moment = 0; moment < 5; ++moment)
-      for (int j = 0; j < kWindow; ++j) sums[moment] += down[moment * wide + i + j];
-    similarities[i] = similarity({sums[0], sums[1], sums[2], sums[3], sums[4]}, a.data_range);
-  }
+// One row of windows, whose top row of pixels is `top`.
+double ssim_row(const Ssim& a, int64_t b, int64_t top, double* columns, double* similarities) {
+  const int64_t windows = a.width - kWindow + 1, x_step = a.slices.along_y, y_step = a.reconstructions.along_y;
+  const float *x = a.slices.at(b, top, 0), *y = a.reconstructions.at(b, top, 0);
+  const int64_t along_x = a.slices.along_x, along_y = a.reconstructions.along_x;
+  if (along_x == 1 && along_y == 1)
+    for (int64_t i = 0; i < a.width; ++i)
+      keep_moments(column_moments(x + i, x_step, y + i, y_step), columns, a.width, i);
+  else
+    for (int64_t i = 0; i < a.width; ++i)
+      keep_moments(column_moments(x + i * along_x, x_step, y + i * along_y, y_step), columns, a.width, i);
+  for (int64_t i = 0; i < windows; ++i) similarities[i] = similarity_at(columns, a.width, i, a.data_range);
   return sum_in_lanes(similarities, 1, windows);
 }
 
@@ -173,14 +167,6 @@ void read_plane(const ExtractSlices& a, int64_t s, float* plane, int64_t pitch) 
   read_voxels<uint8_t>(a, s, plane, pitch);
 }
 
-// sums[lane] = sum_j weights[j] * rows[j * pitch + lane]
-void weigh(const float* weights, int32_t width, const float* rows, int64_t pitch, float sums[kStrip]) {
-  float acc[kStrip] = {};
-  for (int32_t j = 0; j < width; ++j)
-    for (int lane = 0; lane < kStrip; ++lane) acc[lane] += weights[j] * rows[j * pitch + lane];
-  for (int lane = 0; lane < kStrip; ++lane) sums[lane] = acc[lane];
-}
-
 // Rows first, into a strip of 16 output rows kept transposed, so that the columns' sums run along it as well.
 template <class T>
 void resample_strip(const ExtractSlices& a, const float* plane, int64_t pitch, float* strip, int64_t top, T* slice) {
@@ -190,13 +176,15 @@ void resample_strip(const ExtractSlices& a, const float* plane, int64_t pitch, f
   for (int64_t i = 0; i < tall; ++i) {
     const float* weights = a.rows.weights + (top + i) * a.rows.width;
     for (int64_t x = 0; x < pitch; x += kStrip) {
-      weigh(weights, a.rows.width, plane + a.rows.index[top + i] * pitch + x, pitch, sums);
+      const float* from = plane + a.rows.index[top + i] * pitch + x;
+      weigh<kStrip>(weights, a.rows.width, [=](int32_t j, int lane) { return from[j * pitch + lane]; }, sums);
       for (int lane = 0; lane < kStrip; ++lane) strip[(x + lane) * kStrip + i] = sums[lane];
     }
   }
   for (int64_t x = 0; x < a.columns.outputs; ++x) {
     const float* weights = a.columns.weights + x * a.columns.width;
-    weigh(weights, a.columns.width, strip + static_cast<int64_t>(a.columns.index[x]) * kStrip, kStrip, sums);
+    const float* from = strip + static_cast<int64_t>(a.columns.index[x]) * kStrip;
+    weigh<kStrip>(weights, a.columns.width, [=](int32_t j, int lane) { return from[j * kStrip + lane]; }, sums);
     for (int64_t i = 0; i < tall; ++i)
       slice[(top + i) * a.columns.outputs + x] = from_float<T>(a.intensity.clamp(sums[i]));
   }
@@ -251,14 +239,11 @@ void pseudo_abnormal(const PseudoAbnormal& a, int threads) {
     const int64_t b = chunk / a.height, y = chunk % a.height;
     float* row = a.altered + chunk * a.width;
     copy_row(a.reconstructions.at(b, y, 0), a.reconstructions.along_x, row, a.width);
-    for (int64_t x = 0; a.by_pixel && x < a.width; ++x) {
-      bool covered = false;
-      for (int32_t k = 0; k < a.boxes_each; ++k) covered |= a.boxes[b * a.boxes_each + k].covers(y, x);
-      if (covered) row[x] *= a.by_pixel[chunk * a.width + x];
-    }
-    for (int32_t k = 0; a.by_box && k < a.boxes_each; ++k) {
-      const Box box = a.boxes[b * a.boxes_each + k];
-      const float factor = a.by_box[b * a.boxes_each + k];
+    for (int64_t x = 0; a.boxes.by_pixel && x < a.width; ++x)
+      row[x] = a.boxes.altered(b, y, x, chunk * a.width + x, row[x]);
+    for (int32_t k = 0; a.boxes.by_box && k < a.boxes.each; ++k) {  // as Boxes::altered, a box at a time
+      const Box box = a.boxes.boxes[b * a.boxes.each + k];
+      const float factor = a.boxes.by_box[b * a.boxes.each + k];
       if (y < box.top || y >= static_cast<int64_t>(box.top) + box.height) continue;
       const int64_t end = smaller(static_cast<int64_t>(box.left) + box.width, a.width);
       for (int64_t x = box.left < 0 ? 0 : box.left; x < end; ++x) row[x] *= factor;

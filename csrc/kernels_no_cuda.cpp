@@ -5,7 +5,7 @@
 
 namespace maescan::cuda {
 
-void use_device(int) {
+int use_device(int) {
   throw std::runtime_error("this build has no CUDA kernels; install maescan again with MAESCAN_CUDA=ON and nvcc");
 }
 

@@ -1,10 +1,29 @@
-"""Fixtures of every test: `device` runs a test on the CPU and, where there is one, on a GPU."""
+"""Fixtures of every test: `device` runs a test on the CPU and, where there is one, on a GPU.
+
+With MAESCAN_TEST_KERNELS (see test_kernels_shim.py) the named build of the extension is tested in place of the
+installed one, and `device` has a third value: "shim", CUDA's launches on host memory.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Iterator
 
 import pytest
+
+BUILD = os.environ.get("MAESCAN_TEST_KERNELS")
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda), *(["shim"] if BUILD else [])]
+
+
+def pytest_configure() -> None:
+    if BUILD:
+        from maescan import kernels
+
+        spec = importlib.util.spec_from_file_location("tested._kernels", BUILD)
+        assert spec and spec.loader
+        kernels._kernels = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
 
 
 def _cuda() -> bool:
@@ -15,9 +34,16 @@ def _cuda() -> bool:
     return torch.cuda.is_available()
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)])
-def device(request: pytest.FixtureRequest) -> str:
-    return request.param
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param != "shim":
+        yield request.param
+        return
+    from maescan import kernels
+
+    kernels._kernels.run_cuda_on_host(True)
+    yield request.param
+    kernels._kernels.run_cuda_on_host(False)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from maescan import _kernels
+from maescan import _kernels  # type: ignore[attr-defined]
 from maescan.cores import usable
 from maescan.errors import ConfigError, EngineError
 from maescan.reference import Differences

@@ -1,0 +1,64 @@
+"""CUDA arrays where there is no CUDA: the extension imports, and says what is missing."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import pytest
+
+from maescan import kernels
+from maescan.errors import EngineError
+
+
+class _Exported(ctypes.Structure):  # DLTensor, then DLManagedTensor's context and deleter
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device", ctypes.c_int32 * 2),
+        ("rank", ctypes.c_int32),
+        ("dtype", ctypes.c_uint8 * 4),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.c_void_p),
+        ("byte_offset", ctypes.c_uint64),
+        ("context", ctypes.c_void_p),
+        ("deleter", ctypes.c_void_p),
+    ]
+
+
+class OnDevice:
+    """An array of three axes, float32, that says where it is; nothing may touch its memory."""
+
+    def __init__(self, device_type: int, shape: tuple[int, int, int] = (1, 8, 8)):
+        self.shape, self.sizes = shape, (ctypes.c_int64 * 3)(*shape)
+        self.exported = _Exported(64, (device_type, 0), 3, (2, 32, 1, 0), self.sizes)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return tuple(self.exported.device)
+
+    def __dlpack__(self, stream=None):
+        new = ctypes.pythonapi.PyCapsule_New
+        new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+        return new(ctypes.byref(self.exported), b"dltensor", None)
+
+
+def _has_driver() -> bool:
+    try:
+        return ctypes.CDLL("libcuda.so.1").cuInit(0) == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(_has_driver(), reason="there is a CUDA driver")
+def test_without_a_driver_a_cuda_array_is_refused():
+    with pytest.raises(EngineError, match=r"patchify cannot run: (CUDA: |this build has no CUDA kernels)"):
+        kernels.patchify(OnDevice(2), patch=4, out=OnDevice(2, (1, 4, 16)))
+
+
+def test_arrays_of_one_call_are_on_one_device():
+    with pytest.raises(ValueError, match="patches is on another device than slices"):
+        kernels.patchify(OnDevice(2), patch=4, out=np.zeros((1, 4, 16), np.float32))
+
+
+def test_other_devices_are_refused():
+    with pytest.raises(ValueError, match="slices must be in host or CUDA memory"):
+        kernels.patchify(OnDevice(10), patch=4, out=np.zeros((1, 4, 16), np.float32))
