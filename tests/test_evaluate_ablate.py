@@ -7,11 +7,11 @@ import pytest
 
 from maescan.config import ModelConfig, PseudoConfig, preset
 from maescan.errors import ConfigError, DataError
-from maescan.evaluate.ablations import ablate, mae_part, text
+from maescan.evaluate.ablations import ablate, mae_part
 from maescan.evaluate.experiments import NAMES, experiment
 from maescan.evaluate.folds import make_folds
+from maescan.evaluate.tables import text
 from test_evaluate_run import Slices
-
 
 BRATS, LUNA = preset("brats"), preset("luna16")
 SMALL = preset("tiny").replace(
@@ -114,6 +114,17 @@ def test_the_sets_own_test_part_is_the_only_fold():
 def test_one_patient_is_refused():
     with pytest.raises(DataError, match="one patient only"):
         make_folds(slices(1))
+    with pytest.raises(ConfigError, match="1 folds leave nobody"):
+        make_folds(slices(), folds=1)
+
+
+def test_command_line_refuses_another_experiment_before_reading(monkeypatch, capsys, tmp_path):
+    from maescan import cli
+
+    monkeypatch.setattr("sys.argv", ["maescan", "ablate", "nowhere", "--experiment", "x", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err.startswith("maescan: unknown experiment 'x' (use one of table1, ")
 
 
 @pytest.fixture(scope="module")

@@ -213,6 +213,44 @@ def evaluate(
 
 
 @app.command()
+def ablate(
+    data: Annotated[Path, typer.Argument(help="A labelled data set: it is split by patient if it is not yet.")],
+    experiment: Annotated[
+        str,
+        typer.Option(help="table1, table2a, table2b, table2c, beta, loss, mask-ratio, epochs or no-mae."),
+    ],
+    out: Out,
+    preset: PresetOption = "brats",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of every row, seeds 0 to N - 1.")] = 1,
+    folds: Annotated[int | None, typer.Option(min=2, help="Patient folds; up to 10 patients each is one.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    epochs: Annotated[int | None, typer.Option(min=1, help="MAE epochs, instead of the preset's.")] = None,
+    classifier_epochs: Annotated[int | None, typer.Option(min=1, help="Classifier epochs, likewise.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Batch of both phases, instead of the preset's.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """The paper's tables beside ours: trains what a table needs, keeps and reuses it. Run again to resume."""
+    from maescan import evaluate as evaluation
+
+    chosen = _preset(preset, epochs, classifier_epochs, batch_size, False)
+    evaluation.ablate(
+        data,
+        experiment,
+        chosen,
+        out,
+        seeds=range(seeds),
+        folds=folds,
+        device=device,
+        modality=modality,
+        quiet=quiet,
+    )
+    print((out / f"{experiment}.md").read_text())
+
+
+@app.command()
 def inspect(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders.")],
     picture: Annotated[Path | None, typer.Option(help="Also write a montage PNG.")] = None,

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from maescan.config import ClassifierTraining, MaskConfig, Preset, PseudoConfig
-from maescan.evaluate.baselines import NAMES as BASELINES
-from maescan.evaluate.experiments import Experiment, experiment
+from maescan.evaluate.experiments import experiment
 from maescan.evaluate.folds import Fold, make_folds
-from maescan.evaluate.markdown import table
 from maescan.evaluate.run import judge
+from maescan.evaluate.tables import numbers, text
 from maescan.scoring.outputs import write_json, write_text
 
 MANY = 5
@@ -51,7 +50,7 @@ def ablate(
     found: list[list[list[dict[str, Any]]]] = [
         [[bench.judged(row.preset, seed, fold) for fold in bench.folds] for seed in seeds] for row in chosen.rows
     ]
-    result = {"experiment": name, "preset": preset.name, **_numbers(chosen, found, list(seeds), bench.folds)}
+    result = {"experiment": name, "preset": preset.name, **numbers(chosen, found, list(seeds), bench.folds)}
     write_json(bench.out / f"{name}.json", result)
     write_text(bench.out / f"{name}.md", text(result))
     return result
@@ -116,75 +115,3 @@ def mae_part(preset: Preset) -> Preset:
         pseudo=PseudoConfig(),
         classifier=ClassifierTraining(),
     )
-
-
-def _numbers(chosen: Experiment, found: Any, seeds: list[int], folds: list[Fold]) -> dict[str, Any]:
-    rows = [
-        {"name": row.name, "paper": row.paper, **_row([[_pick(f) for f in seed] for seed in by_seed])}
-        for row, by_seed in zip(chosen.rows, found, strict=True)
-    ]
-    first = found[0][0]
-    baselines = [
-        {"name": name, "paper": None, **_row([[_pick({"slice": f["baselines"][name]}) for f in first]])}
-        for name in BASELINES
-    ]
-    data = [{"fold": fold.name, **metrics["data"]} for fold, metrics in zip(folds, first, strict=True)]
-    return {
-        "place": chosen.place,
-        "what": chosen.what,
-        "seeds": seeds,
-        "rows": rows,
-        "baselines": baselines,
-        "data": data,
-    }
-
-
-def _pick(metrics: dict[str, Any]) -> dict[str, float]:
-    """AUROC, area-matched and within strata of one fold; nan where there is none."""
-    values = metrics["slice"]
-    matched = values["area_matched"]["auroc"] if values["area_matched"] else None
-    picked = {"auroc": values["auroc"], "area_matched": matched, "area_strata": values["area_strata"]}
-    return {name: np.nan if value is None else value for name, value in picked.items()}
-
-
-def _row(by_seed: list[list[dict[str, float]]]) -> dict[str, Any]:
-    """Mean over folds, then mean and standard deviation (n - 1) over seeds; folds: the mean over seeds of each."""
-    row: dict[str, Any] = {}
-    for name in ("auroc", "area_matched", "area_strata"):
-        values = np.array([[fold[name] for fold in seed] for seed in by_seed])
-        means = values.mean(axis=1)
-        spread = means.std(ddof=1) if len(means) > 1 else np.nan
-        row[name] = {
-            "mean": _json(means.mean()),
-            "sd": _json(spread),
-            "folds": [_json(v) for v in values.mean(axis=0)],
-        }
-    return row
-
-
-def _json(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def text(result: dict[str, Any]) -> str:
-    """The table of a result as Markdown, the paper's column beside ours."""
-    data = "; ".join(
-        f"{d['normal']} normal and {d['abnormal']} abnormal slices of {d['scans']}" for d in result["data"]
-    )
-    count = len(result["data"])
-    lines = [
-        [row["name"], row["paper"], *(_shown(row[k]) for k in ("auroc", "area_matched", "area_strata"))]
-        for row in result["rows"] + result["baselines"]
-    ]
-    columns = (result["what"], "paper (BRATS2020)", "AUROC", "area-matched", "within area strata")
-    return (
-        f"## {result['experiment']} ({result['place']}), preset {result['preset']}\n\n"
-        f"Test: {data} scans. {len(result['seeds'])} seeds, {count} folds: mean over folds, then mean ± standard "
-        f"deviation over seeds. The last four rows need no model.\n\n{table(columns, lines)}"
-    )
-
-
-def _shown(value: dict[str, Any]) -> str | None:
-    if value["mean"] is None:
-        return None
-    return f"{value['mean']:.3f}" + (f" ± {value['sd']:.3f}" if value["sd"] is not None else "")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from maescan.errors import DataError
+from maescan.errors import ConfigError, DataError
 
 FEW, HELD_OUT = 10, 0.4
 
@@ -26,8 +26,10 @@ def make_folds(slices: Any, folds: int | None = None, seed: int = 0) -> list[Fol
 
     A set with a "test" part is one fold, its own. Else `folds` parts take turns at being the test; by default every
     patient of up to ten (leave one patient out), and of more 40 % once (the paper's share). Patients with lesions
-    are dealt evenly. Raises DataError with one patient only.
+    are dealt evenly. Raises DataError with one patient only, ConfigError for fewer than two folds.
     """
+    if folds is not None and folds < 2:
+        raise ConfigError(f"{folds} folds leave nobody to train on", remedy="two or more are needed")
     parts = getattr(slices, "split", None)
     if parts is not None and (np.asarray(parts) == "test").any():
         test = np.asarray(parts) == "test"
