@@ -38,11 +38,12 @@ def phantom(
     lesions: Annotated[int, typer.Option(min=0, help="Scans with lesions.")] = 10,
     seed: Seed = 0,
     kind: Annotated[Kind, typer.Option(help="What to make.")] = Kind.brain,
+    mhd: Annotated[bool, typer.Option("--mhd", help="Lung scans as MetaImage, as LUNA16's are.")] = False,
 ) -> None:
     """Make artificial scans (healthy/, lesions/, masks/, labels.csv), the same for the same seed."""
     from maescan.datasets.phantom import write_phantom
 
-    write_phantom(out, healthy=healthy, lesions=lesions, seed=seed, kind=kind.value)
+    write_phantom(out, healthy=healthy, lesions=lesions, seed=seed, kind=kind.value, mhd=mhd)
     print(f"{healthy} healthy scans and {lesions} with lesions are in {out}")
 
 

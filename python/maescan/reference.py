@@ -71,7 +71,7 @@ def make_masks(
     slices = np.asarray(slice_ids).astype(np.uint64)[:, None, None]
     counter[..., 2], counter[..., 3] = slices & np.uint64(0xFFFFFFFF), slices >> np.uint64(32)
     words = philox((seed & 0xFFFFFFFF, seed >> 32), counter).astype(np.uint32).view(np.int32)
-    noise = words.reshape(len(slice_ids), drawn, -1)[..., :tokens]
+    noise = words.reshape(len(slice_ids), drawn, 4 * counter.shape[2])[..., :tokens]
     shuffle = np.argsort(noise, axis=-1, kind="stable")
     if strategy == "complementary":
         shuffle = np.concatenate([np.roll(shuffle, -r * keep, axis=-1) for r in range(passes)], axis=1)
@@ -97,7 +97,7 @@ def _to_patches(slices: NDArray[np.float32], patch: int) -> NDArray[np.float32]:
     """[B, H, W] -> [B, L, P*P]."""
     b, h, w = slices.shape
     split = slices.reshape(b, h // patch, patch, w // patch, patch)
-    return split.transpose(0, 1, 3, 2, 4).reshape(b, -1, patch * patch)
+    return split.transpose(0, 1, 3, 2, 4).reshape(b, h // patch * (w // patch), patch * patch)
 
 
 def _from_patches(patches: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
