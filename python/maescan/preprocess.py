@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from maescan import kernels
 from maescan.config import Preset
 from maescan.errors import ScanError
+from maescan.intensity import Fit, figures, fit_intensity, unlike
 from maescan.scans import Axes, Scan, axial_view
 
 Array = NDArray[Any]
@@ -20,7 +22,8 @@ MIN_SIDE = 8
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """images [S, h, w] float32 on the model's grid, slice 0 the most inferior; area [S]: share of the slice that is
-    foreground; fit: how values were mapped; the rest leads back to the scan's grid."""
+    foreground; fit: how values were mapped, and `intensity.figures` of the result; the rest leads back to the scan's
+    grid."""
 
     images: NDArray[np.float32]
     area: NDArray[np.float32]
@@ -30,11 +33,12 @@ class Prepared:
     in_plane: tuple[int, int]
     starts: tuple[float, float]
     steps: tuple[float, float]
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
-def prepare(scan: Scan, preset: Preset) -> Prepared:
-    """Raises ScanError for a scan too small, or with nothing in it."""
+def prepare(scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float]] | None = None) -> Prepared:
+    """The slices of a scan as the models see them. expected: training's range of each figure (a bundle's
+    "intensity"); a scan outside it is prepared all the same, with a warning. Raises ScanError for a scan too small,
+    or with nothing in it."""
     view, axes = axial_view(scan)
     if min(view.shape[1:]) < MIN_SIDE:
         raise ScanError(
@@ -48,11 +52,28 @@ def prepare(scan: Scan, preset: Preset) -> Prepared:
     steps = [field_mm / s / size if field_mm else n / size for s, n in zip(spacing, sides, strict=True)]
     starts = [n / 2 - step * size / 2 for n, step in zip(sides, steps, strict=True)]
     rows, cols = (kernels.resample_taps(sides[i], size, start=starts[i], step=steps[i]) for i in range(2))
-    mapping = {name: fit[name] for name in ("scale", "offset", "background", "low", "high")}
-    images = kernels.extract_slices(view, rows, cols, **mapping)
-    area = (images > fit["air"]).mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+    images = _extract(view, rows, cols, fit)
+    area = (images > fit.air).mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+    found = figures(images)
     where = {"in_plane": (sides[0], sides[1]), "starts": (starts[0], starts[1]), "steps": (steps[0], steps[1])}
-    return Prepared(images, area, (), fit, axes, **where)
+    return Prepared(images, area, unlike(found, expected or {}), fit.to_dict() | found, axes, **where)
+
+
+def _extract(view: Array, rows: Any, cols: Any, fit: Fit) -> NDArray[np.float32]:
+    """The kernel's air is 0, so it works on values over `floor`."""
+    images: NDArray[np.float32] = kernels.extract_slices(
+        view,
+        rows,
+        cols,
+        scale=fit.scale,
+        offset=fit.offset - fit.floor,
+        background=fit.background,
+        low=fit.low - fit.floor,
+        high=fit.high - fit.floor,
+    )
+    if fit.floor:
+        images += np.float32(fit.floor)
+    return images
 
 
 def to_grid(mask: Array, prepared: Prepared) -> NDArray[np.bool_]:
@@ -86,55 +107,3 @@ def _linear(n_out: int, n_in: int, start: float, step: float) -> NDArray[np.floa
     weights[np.arange(n_out), low] = 1 - (at - low)
     weights[np.arange(n_out), low + 1] += at - low
     return weights * inside[:, None]
-
-
-def fit_intensity(view: Array, scan: Scan, preset: Preset) -> dict[str, Any]:
-    """How a raw voxel becomes a model's value: clamp(raw * scale + offset, low, high), `background` and what lies
-    beside the scan 0; values up to `air` are air. Raises ScanError where nothing but air is found."""
-    config, slope, inter = preset.intensity, scan.slope, scan.inter
-    if config.method == "hu":
-        return _fit(slope / 100, inter / 100, None, -10.24, 30.71, air=-5.0)
-    if config.method == "none":
-        return _fit(slope, inter, None, -np.inf, np.inf, air=0.0)
-    sample = view[:, ::2, ::2]
-    background = constant_background(sample)
-    inside = sample[sample != background] if background is not None else sample[sample > _otsu(sample)]
-    if inside.size < 16 or inside.min() == inside.max():
-        raise ScanError("there is nothing but air in it", path=scan.path, remedy="check the file")
-    if config.method == "zscore":
-        mean, deviation = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
-        return _fit(1 / deviation, -mean / deviation, background, -5.0, 5.0, air=0.0)
-    low, high = (float(v) for v in np.percentile(inside, [config.low, config.high]))
-    if high <= low:
-        raise ScanError("all its foreground has one value", path=scan.path, remedy="check the file")
-    scale = config.top / (high - low)
-    return _fit(scale, -low * scale, background, 0.0, 1.5 * config.top, air=0.02 * config.top)
-
-
-def _fit(
-    scale: float, offset: float, background: float | None, low: float, high: float, *, air: float
-) -> dict[str, Any]:
-    return {"scale": scale, "offset": offset, "background": background, "low": low, "high": high, "air": air}
-
-
-def constant_background(sample: Array) -> float | None:
-    """The raw value of air in [S, H, W] where it is one value, as in skull-stripped scans (0, or what z-scoring made
-    of it): the commonest value at the slices' edges, if it is common. None where air is noise."""
-    edges = np.concatenate(
-        [sample[:, side].ravel() for side in (0, -1)] + [sample[..., side].ravel() for side in (0, -1)]
-    )
-    values, counts = np.unique(edges, return_counts=True)
-    value = values[np.argmax(counts)]
-    if counts.max() < 0.5 * edges.size or (sample == value).mean() < 0.03:
-        return None
-    return float(value)
-
-
-def _otsu(sample: Array) -> float:
-    """The threshold that parts air from tissue best (Otsu, 1979)."""
-    counts, edges = np.histogram(sample, bins=256)
-    centres = (edges[1:] + edges[:-1]) / 2
-    weight, mean = np.cumsum(counts)[:-1], np.cumsum(counts * centres)
-    share = weight / counts.sum()
-    spread = np.maximum(share * (1 - share), 1e-12)
-    return float(centres[np.argmax((mean[-1] * share - mean[:-1]) ** 2 / spread)])
