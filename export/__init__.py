@@ -47,7 +47,7 @@ def export(
         for target in to:
             for name in precision:
                 _engine(made, preset, target, name)
-        seal(made, preset, provenance, calibration=None)
+        seal(made, preset, provenance, calibration=None, intensity=provenance.get("intensity"))
         made.rename(out)
     return out
 

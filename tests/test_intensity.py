@@ -46,8 +46,9 @@ def test_ranges_hold_every_scan_they_were_made_of_and_little_else():
 
 def test_training_ranges_are_of_patients_in_any_order():
     images, patients = np.concatenate([disc(1.0), disc(1.2)]), np.array(["b"] * 3 + ["a"] * 3)
-    expected = expected_ranges([figures(disc(1.2)), figures(disc(1.0))])
-    assert training_ranges(images, patients) == training_ranges(images[::-1], patients[::-1]) == expected
+    both = expected_ranges([figures(disc(1.2)), figures(disc(1.0))])
+    assert training_ranges(images, patients, patients) == both
+    assert training_ranges(images[::-1], patients[::-1], ["a", "a"]) == expected_ranges([figures(disc(1.2))])
 
 
 def phantom_figures(kind: str, index: int, ill: bool = False, noisy_air: bool = False) -> dict[str, float]:

@@ -99,6 +99,14 @@ def test_a_second_run_scores_only_what_is_new(folder, tmp_path):
     assert (forced.skipped, forced.slices) == (0, 30)
 
 
+def test_a_scan_unlike_training_is_scored_and_flagged(folder, tmp_path):
+    manifest = {"intensity": {"share": [0.8, 0.9], "mean": [0.0, 2.0]}}
+    bundle = SimpleNamespace(**{**vars(BUNDLE), "manifest": manifest})
+    score_folder([folder], bundle, Engine(), tmp_path / "out")
+    found = rows(tmp_path / "out" / "scans.csv")
+    assert len(found) == 5 and all("outside training's 0.8 to 0.9" in row["warnings"] for row in found)
+
+
 def test_no_scans_is_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no scans found"):
@@ -113,10 +121,10 @@ def test_a_fault_in_the_engine_ends_the_run(folder, tmp_path, monkeypatch):
         score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
 
 
-def _die(source, preset, options):
+def _die(source, preset, options, expected):
     if "scan2" in source.name:
         os.kill(os.getpid(), signal.SIGSEGV)
-    return _read(source, preset, options)
+    return _read(source, preset, options, expected)
 
 
 _read = workers.read_and_prepare
@@ -129,9 +137,9 @@ def test_a_crash_of_the_reader_costs_one_scan(folder, tmp_path, monkeypatch):
     assert "crashed" in summary.failures[0]["reason"] and len(summary.scored) == 4
 
 
-def _crashing_serve(connection, preset, options):
+def _crashing_serve(connection, preset, options, expected):
     workers.read_and_prepare = _die
-    _serve(connection, preset, options)
+    _serve(connection, preset, options, expected)
 
 
 _serve = workers._serve

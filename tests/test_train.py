@@ -106,6 +106,7 @@ def test_the_run_folder(unbroken):
         ("mae", "0", "4"), ("mae", "1", "8"), ("classifier", "0", "4"), ("classifier", "1", "8"),
     ]  # fmt: skip
     assert 0 <= float(log(unbroken)[-1]["val_auroc"]) <= 1
+    assert sorted(report["intensity"]) == ["contrast", "mean", "share", "std"]
     golden = load_file(unbroken / "golden.safetensors")
     assert golden["images"].shape == (4, 16, 16) and golden["slice_ids"].dtype == torch.int64
     assert json.loads((unbroken / "preset.json").read_text()) == PRESET.to_dict()

@@ -120,8 +120,8 @@ WORDS = {
 }
 
 
-def training_ranges(images: Array, patients: Array) -> dict[str, list[float]]:
-    """`expected_ranges` of slices [N, h, w] whose scans are named by patients [N]."""
-    order = np.argsort(patients, kind="stable")
-    starts = np.flatnonzero(patients[order][1:] != patients[order][:-1]) + 1
-    return expected_ranges([figures(images[np.sort(rows)]) for rows in np.split(order, starts)])
+def training_ranges(images: Array, patients: Array, trained: Array) -> dict[str, list[float]]:
+    """`expected_ranges` over the scans of those patients `trained` on; images [N, h, w] are of patients [N]. All
+    slices of a scan count, for a scan to be scored comes whole."""
+    patients = np.asarray(patients)
+    return expected_ranges([figures(images[np.flatnonzero(patients == name)]) for name in np.unique(trained)])

@@ -154,7 +154,8 @@ class _Run:
                         self.skipped += 1
                         self.event("skipped", {"scan": source.name})
                         continue
-                    reader = reader or Reader(self.bundle.preset, self.options.read)
+                    expected = self.bundle.manifest.get("intensity")
+                    reader = reader or Reader(self.bundle.preset, self.options.read, expected=expected)
                     self._admit(source, content, *reader.read(source))
                 except MaescanError as error:
                     self._fail(source, "read", error)

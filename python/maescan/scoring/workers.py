@@ -31,7 +31,7 @@ def content_hash(files: list[Path]) -> str:
 
 
 def read_and_prepare(
-    source: Any, preset: Preset, options: Mapping[str, Any]
+    source: Any, preset: Preset, options: Mapping[str, Any], expected: Mapping[str, Any] | None = None
 ) -> tuple[Any, np.ndarray, dict[str, Any]]:
     """Reads one scan: (prepared without images, images [S, H, W] float32, {affine, format, warnings, seconds})."""
     from maescan.preprocess import prepare
@@ -40,7 +40,7 @@ def read_and_prepare(
     start = time.perf_counter()
     scan = read_scan(source, **options)
     middle = time.perf_counter()
-    prepared = prepare(scan, preset)
+    prepared = prepare(scan, preset, expected=expected)
     end = time.perf_counter()
     facts = {
         "affine": scan.affine,
@@ -51,7 +51,9 @@ def read_and_prepare(
     return dataclasses.replace(prepared, images=images[:0]), images, facts
 
 
-def _serve(connection: Connection, preset: Preset, options: Mapping[str, Any]) -> None:
+def _serve(
+    connection: Connection, preset: Preset, options: Mapping[str, Any], expected: Mapping[str, Any] | None = None
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; it closes the pipe
     while True:
         try:
@@ -59,7 +61,7 @@ def _serve(connection: Connection, preset: Preset, options: Mapping[str, Any]) -
         except EOFError:
             return
         try:
-            prepared, images, facts = read_and_prepare(source, preset, options)
+            prepared, images, facts = read_and_prepare(source, preset, options, expected)
         except MaescanError as error:
             connection.send(error)
         except MemoryError:
@@ -75,12 +77,20 @@ def _serve(connection: Connection, preset: Preset, options: Mapping[str, Any]) -
 
 
 class Reader:
-    """One worker process, restarted when it dies. `read` returns what `read_and_prepare` does, or raises."""
+    """One worker process, restarted when it dies. `read` returns what `read_and_prepare` does, or raises.
 
-    def __init__(self, preset: Preset, options: Mapping[str, Any], limit_s: float = 600.0):
+    expected: a bundle's "intensity", training's range of what a scan's values look like."""
+
+    def __init__(
+        self,
+        preset: Preset,
+        options: Mapping[str, Any],
+        limit_s: float = 600.0,
+        expected: Mapping[str, Any] | None = None,
+    ):
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["maescan.scoring.workers", "maescan.preprocess", "maescan.scans"])
-        self._arguments = (preset, dict(options))
+        self._arguments = (preset, dict(options), expected)
         self._limit_s = limit_s
         self._start()
 

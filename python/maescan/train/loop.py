@@ -24,7 +24,8 @@ from maescan.train.state import Log, Position, save_checkpoint, save_weights
 
 @dataclass
 class Run:
-    """What the two phases share. `checkpoint` is the state to go on from; `key` says which run it belongs to."""
+    """What the two phases share. `checkpoint` is the state to go on from; `key` says which run it belongs to;
+    `intensity`: training's range of what a scan's values look like."""
 
     fabric: Any
     out: Path
@@ -37,6 +38,7 @@ class Run:
     checkpoint_seconds: float = 300.0
     log_steps: int = 20
     quiet: bool = False
+    intensity: dict[str, list[float]] | None = None
 
     @property
     def parts(self) -> int:

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 import maescan
 from maescan.config import Preset
 from maescan.errors import ConfigError
+from maescan.intensity import training_ranges
 from maescan.models import Classifier, MaskedAutoencoder
 from maescan.scoring.outputs import whole_file, write_json
 from maescan.train.loop import Fit, Run
@@ -73,6 +74,8 @@ def train(
             checkpoint_seconds,
         )
         if run.checkpoint is None or run.checkpoint["at"].phase != "done":
+            if run.first:
+                run.intensity = training_ranges(slices.images, slices.patient, training.patient)
             _both(run, preset, training, validation, mae)
     return run.out
 
@@ -158,6 +161,7 @@ def _report(run: Run, at: Position, training: Any, validation: Any, *, finished:
         "data": run.key["data"],
         "patients": {name: _patients(part) for name, part in (("train", training), ("val", validation))},
         "slices": {"train": len(training.images), "val": len(validation.images)},
+        "intensity": run.intensity,
         "device": str(run.fabric.device),
         "processes": run.fabric.world_size,
         "phase": "done" if finished else at.phase,
