@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from maescan.datasets.rows import Rows
 from maescan.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
 class SliceSet:
-    """images [N, h, w] float32 or float16 (may be a memmap); patient [N] str; slice [N] index inside its scan;
-    label [N]: 0 normal, 1 abnormal, -1 unknown; area [N]: share of the slice that is foreground; mask [N, h, w] bool
-    or None; split [N] of train, val, test or None."""
+    """images [N, h, w] float32 or float16; patient [N] str; slice [N] index inside its scan; label [N]: 0 normal,
+    1 abnormal, -1 unknown; area [N]: share of the slice that is foreground; mask [N, h, w] bool or None; split [N] of
+    train, val, test, "" (none of them), or None. Images and masks of a prepared cache are `Rows`, read when used."""
 
-    images: NDArray[Any]
+    images: NDArray[Any] | Rows
     patient: NDArray[np.str_]
     slice: NDArray[np.int64]
     label: NDArray[np.int8]
     area: NDArray[np.float32]
-    mask: NDArray[np.bool_] | None = None
+    mask: NDArray[np.bool_] | Rows | None = None
     split: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
@@ -33,9 +34,7 @@ class SliceSet:
     def select(self, which: ArrayLike) -> SliceSet:
         """The slices of an index or a boolean array."""
         index = np.asarray(which)
-        optional = [None if part is None else part[index] for part in (self.mask, self.split)]
-        parts = [part[index] for part in (self.images, self.patient, self.slice, self.label, self.area)]
-        return SliceSet(*parts, *optional)
+        return SliceSet(*(_chosen(getattr(self, column.name), index) for column in fields(self)))
 
     @staticmethod
     def join(parts: Sequence[SliceSet]) -> SliceSet:
@@ -65,3 +64,9 @@ class SliceSet:
         for image in self.images:
             digest.update(np.ascontiguousarray(image).tobytes())
         return digest.hexdigest()
+
+
+def _chosen(column: Any, index: NDArray[Any]) -> Any:
+    if column is None:
+        return None
+    return column.select(index) if isinstance(column, Rows) else column[index]
