@@ -1,48 +1,44 @@
-"""Labelled slices from any folder of scans."""
+"""Labelled slices: BraTS2020, LUNA16 and any folder of scans, in memory or from a prepared cache."""
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from maescan.config import Preset
-from maescan.datasets.brats import find_patients, load_brats
+from maescan.datasets.items import Item
 from maescan.datasets.sliceset import SliceSet
-from maescan.errors import DataError
+from maescan.errors import ConfigError, DataError
 
-__all__ = ["SliceSet", "load"]
+__all__ = ["SliceSet", "find", "load"]
 
 
-def load(path: Path, preset: Preset, *, modality: str | None = None, **_: Any) -> SliceSet:
-    """A folder of scans; labels.csv (scan, slice, label) beside them decides, else every slice is healthy."""
-    from maescan.preprocess import prepare
-    from maescan.scans import find_scans, read_scan
+def find(
+    path: Path, *, modality: str | None = None, split_dir: Path | None = None, seed: int = 0
+) -> tuple[str, list[Item]]:
+    """(kind, its scans) of a data set that is not read yet: brats or folder.
+
+    Raises DataError for what cannot be used, ConfigError for an option that this kind does not have.
+    """
+    from maescan.datasets.brats import find_brats
+    from maescan.datasets.folder import find_folder
 
     path = Path(path)
     if not path.exists():
         raise DataError("does not exist", path=path, remedy="give a folder of scans")
-    if find_patients(path):
-        return load_brats(path, preset, modality)
-    sources = [s for s in find_scans([path]) if "masks" not in Path(s.name).parts]
-    if not sources:
-        raise DataError("no scans found", path=path, remedy="see which files maescan reads with `maescan inspect`")
-    labels = _labels(path)
-    parts = []
-    for source in sources:
-        prepared = prepare(read_scan(source), preset)
-        count = len(prepared.images)
-        label = np.array([labels.get((source.name, i), -1) if labels else 0 for i in range(count)], np.int8)
-        names = np.repeat(source.name, count)
-        parts.append(SliceSet(prepared.images, names, np.arange(count), label, prepared.area))
-    return SliceSet.join(parts)
+    if items := find_brats(path, modality, split_dir, seed):
+        return "brats", items
+    if modality or split_dir:
+        option = "--modality" if modality else "--split-dir"
+        raise ConfigError(
+            f"{option} is for BraTS2020 and LUNA16", path=path, remedy="leave it out, or check the path"
+        )
+    return "folder", find_folder(path)
 
 
-def _labels(path: Path) -> dict[tuple[str, int], int]:
-    file = path / "labels.csv"
-    if not file.is_file():
-        return {}
-    with open(file, newline="") as stream:
-        return {(row["scan"], int(row["slice"])): int(row["label"]) for row in csv.DictReader(stream)}
+def load(
+    path: Path, preset: Preset, *, modality: str | None = None, split_dir: Path | None = None, seed: int = 0
+) -> SliceSet:
+    """The slices of a data set, read into memory. A set that is split has `split`; BraTS2020 and LUNA16 are, by
+    `seed` or by the authors' files in `split_dir`. Raises DataError, ScanError or ConfigError in one line."""
+    _, items = find(path, modality=modality, split_dir=split_dir, seed=seed)
+    return SliceSet.join([item.slices(preset) for item in items])

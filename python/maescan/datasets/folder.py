@@ -1,0 +1,140 @@
+"""Any folder of scans: all healthy, or labelled by labels.csv or by lesion masks in masks/."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.config import Preset
+from maescan.datasets.items import Item
+from maescan.datasets.sliceset import SliceSet
+from maescan.errors import DataError
+from maescan.scans import Scan, ScanSource, axial_view, find_scans, read_scan
+from maescan.scans.find import EXTENSIONS
+
+Labels = Mapping[int | None, int]  # slice -> label; None: every slice of the scan
+
+REMEDY = "its lines are scan,slice,label or scan,label; a label is 0 (healthy) or 1"
+
+
+def find_folder(path: Path) -> list[Item]:
+    """The scans under `path`, without those in a folder named masks.
+
+    labels.csv labels the slices it names, and leaves others unknown; without it a slice is abnormal where its scan's
+    mask marks a voxel, and a scan without a mask, or a folder without masks/, is healthy. A mask lies in masks/ under
+    its scan's path or its file name. Raises DataError for a folder without scans, and for labels or masks that no
+    scan belongs to.
+    """
+    found = find_scans([path])
+    scans = [s for s in found if "masks" not in Path(s.name).parts[:-1]]
+    if not scans:
+        raise DataError("no scans found", path=path, remedy="see which files maescan reads with `maescan inspect`")
+    masks = _match(scans, [s for s in found if s.name.startswith("masks/")], path)
+    labels = _labels(path / "labels.csv", {s.name for s in scans})
+    return [_item(source, masks.get(source.name), labels, bool(masks)) for source in scans]
+
+
+def _item(
+    source: ScanSource, mask: ScanSource | None, labels: dict[str, dict[Any, int]] | None, masked: bool
+) -> Item:
+    own = None if labels is None else labels.get(source.name, {})
+    files = source.files + (mask.files if mask else ())
+    read = partial(read_labelled, source, mask, own, masked=masked)
+    return Item(source.name, files, read, None if own is None else sorted(map(str, own.items())))
+
+
+def read_labelled(
+    source: ScanSource, mask: ScanSource | None, labels: Labels | None, preset: Preset, *, masked: bool
+) -> SliceSet:
+    """The slices of one scan. labels: None where the masks decide. masked: a scan without a mask has no lesion."""
+    from maescan.preprocess import prepare, to_grid
+
+    scan = read_scan(source)
+    prepared = prepare(scan, preset)
+    count = len(prepared.images)
+    lesions = read_mask(mask, scan) if mask else np.zeros((count, *prepared.in_plane), bool) if masked else None
+    if labels is not None:
+        label = _label(labels, count, source)
+        if mask is None and (label != 0).any():
+            lesions = None  # it may have lesions that nobody drew
+    else:
+        label = np.zeros(count, np.int8) if lesions is None else np.asarray(lesions.any(axis=(1, 2)), np.int8)
+    drawn = None if lesions is None else to_grid(lesions, prepared)
+    names = np.repeat(source.name, count)
+    return SliceSet(prepared.images, names, np.arange(count), label, prepared.area, drawn)
+
+
+def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
+    """Where a mask on its scan's grid is over 0, as axial slices [S, H, W]. Raises DataError for another grid."""
+    mask = read_scan(source)
+    if mask.shape != scan.shape:
+        sizes = [" x ".join(map(str, shape)) for shape in (mask.shape, scan.shape)]
+        raise DataError(f"has {sizes[0]} voxels, its scan {sizes[1]}", path=source.path, remedy=_GRID)
+    if not np.allclose(mask.affine, scan.affine, atol=0.01 * min(scan.spacing)):
+        raise DataError("lies elsewhere than its scan (another affine)", path=source.path, remedy=_GRID)
+    found: NDArray[np.bool_] = axial_view(mask)[0] * np.float64(mask.slope) + mask.inter > 0
+    return found
+
+
+_GRID = "draw it on the scan's own grid, or resample it"
+
+
+def _label(labels: Labels, count: int, source: ScanSource) -> NDArray[np.int8]:
+    made = np.full(count, labels.get(None, -1), np.int8)
+    for number, value in labels.items():
+        if number is None:
+            continue
+        if not 0 <= number < count:
+            reason = f"labels.csv names slice {number}, it has {count}"
+            raise DataError(reason, path=source.path, remedy=f"slices count from 0, the lowest, to {count - 1}")
+        made[number] = value
+    return made
+
+
+def _labels(file: Path, scans: set[str]) -> dict[str, dict[Any, int]] | None:
+    """scan -> slice (None: all) -> label; None without a labels.csv."""
+    if not file.is_file():
+        return None
+    found: dict[str, dict[Any, int]] = {}
+    with open(file, newline="", encoding="utf-8-sig", errors="replace") as stream:
+        for line, row in enumerate(csv.DictReader(stream, skipinitialspace=True), start=2):
+            scan, number, label = (row.get(name) for name in ("scan", "slice", "label"))
+            if not scan or label not in ("0", "1") or not (number is None or number.isdigit()):
+                raise DataError(
+                    f"line {line} is not a label: {','.join(map(str, row.values()))}", path=file, remedy=REMEDY
+                )
+            if scan not in scans:
+                reason = f"line {line} names {scan}, which is not there"
+                raise DataError(reason, path=file, remedy=f"scans are named by their path, as {min(scans)}")
+            found.setdefault(scan, {})[None if number is None else int(number)] = int(label)
+    if not found:
+        raise DataError("holds no label", path=file, remedy=REMEDY)
+    return found
+
+
+def _match(scans: Iterable[ScanSource], masks: list[ScanSource], path: Path) -> dict[str, ScanSource]:
+    """scan's name -> its mask, by path below masks/ or by file name, whatever the extensions."""
+    of: dict[str, list[str]] = {}
+    for source in scans:
+        stem = _stem(source.name)
+        for key in {stem, stem.rsplit("/", 1)[-1]}:
+            of.setdefault(key, []).append(source.name)
+    found = {}
+    for mask in masks:
+        names = of.get(_stem(mask.name.removeprefix("masks/")), [])
+        if len(names) != 1:
+            reason = f"is the mask of {' and of '.join(names[:3])}" if names else "is the mask of no scan"
+            raise DataError(reason, path=mask.path, remedy="give it the path, below masks/, that its scan has")
+        found[names[0]] = mask
+    return found
+
+
+def _stem(name: str) -> str:
+    end = next((end for end in sorted(EXTENSIONS, key=len, reverse=True) if name.lower().endswith(end)), "")
+    return name[: len(name) - len(end)]

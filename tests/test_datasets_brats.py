@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from maescan import datasets
+from maescan.config import preset
+from maescan.errors import ConfigError, DataError
+
+TINY = preset("tiny")
+DATA = os.environ.get("MAESCAN_DATA")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Six patients; the tumour of patient n is voxel 10, 20 of slice n, in LPS storage as the release has it."""
+    for number in range(1, 7):
+        name = f"BraTS20_Training_{number:03}"
+        folder = tmp_path / "tree" / name
+        folder.mkdir(parents=True)
+        voxels = np.zeros((32, 32, 8), np.int16)
+        voxels[6:26, 6:26] = np.random.default_rng(number).integers(100, 200, (20, 20, 8))
+        seg = np.zeros(voxels.shape, np.uint8)
+        seg[10, 20, number] = 4
+        for suffix, array in {"t1": voxels, "flair": voxels + 500, "seg": seg}.items():
+            image = nibabel.Nifti1Image(array, np.diag([-7.0, -7, 7, 1]))
+            nibabel.save(image, folder / f"{name}_{suffix}.nii.gz")
+    return tmp_path / "tree"
+
+
+def test_slices_are_labelled_by_the_segmentation(tree):
+    slices = datasets.load(tree, TINY)
+    assert slices.images.shape == (48, 64, 64) and np.flatnonzero(slices.label).tolist() == [1, 10, 19, 28, 37, 46]
+    assert slices.patient[10] == "BraTS20_Training_002" and slices.slice[10] == 2
+    rows, columns = np.nonzero(slices.mask[10])
+    assert rows.mean() == pytest.approx(40.5, abs=1.5)
+    assert columns.mean() == pytest.approx(20.5, abs=1.5)
+
+
+def test_patients_are_split_by_a_seed_and_never_across_parts(tree):
+    slices = datasets.load(tree, TINY, seed=3)
+    parts = {patient: set(slices.split[slices.patient == patient]) for patient in set(slices.patient)}
+    assert all(len(found) == 1 for found in parts.values()) and set(slices.split) == {"train", "val", "test"}
+    assert np.array_equal(datasets.load(tree, TINY, seed=3).split, slices.split)
+
+
+def test_the_authors_lists_split_slices(tree, tmp_path):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "train.txt").write_text("volume_2_slice_0.npy\nvolume_2_slice_7.npy\n")
+    (tmp_path / "lists" / "test.txt").write_text("volume_6_slice_6.npy\n")
+    slices = datasets.load(tree, TINY, split_dir=tmp_path / "lists")
+    assert [slices.split[i] for i in (8, 15, 46)] == ["train", "train", "test"] and (slices.split != "").sum() == 3
+
+
+def test_the_modality_is_a_choice(tree):
+    with pytest.raises(DataError, match=r"001: has no t2 \(use --modality t1 or flair\)"):
+        datasets.load(tree, TINY, modality="t2")
+    with pytest.raises(ConfigError, match="unknown modality 'ct'"):
+        datasets.load(tree, TINY, modality="ct")
+    assert len(datasets.load(tree, TINY, modality="flair")) == 48
+
+
+def test_a_modality_of_a_plain_folder_is_refused(tree):
+    for folder in tree.iterdir():
+        for file in folder.iterdir():
+            file.rename(folder / file.name[-8:])
+    with pytest.raises(ConfigError, match="--modality is for BraTS2020"):
+        datasets.load(tree, TINY, modality="t1")
+
+
+@pytest.mark.skipif(not DATA, reason="MAESCAN_DATA is not set")
+def test_real_patients():
+    slices = datasets.load(Path(DATA, "brats"), TINY, modality="t1ce")
+    assert len(slices) == 465 and slices.split is None and 0.2 < (slices.label == 1).mean() < 0.6
+    tissue = slices.images > 0.04
+    assert tissue[slices.mask].mean() > 0.97  # tumours lie in the brain

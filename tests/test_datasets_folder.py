@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import nibabel
+import numpy as np
+import pytest
+
+from maescan import datasets
+from maescan.config import preset
+from maescan.datasets.phantom import write_phantom
+from maescan.errors import DataError
+
+TINY = preset("tiny")
+SHAPE = (48, 40, 8)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    write_phantom(tmp_path / "tree", healthy=2, lesions=2, seed=1, shape=SHAPE)
+    return tmp_path / "tree"
+
+
+def write_labels(tree, *lines, columns="scan,slice,label"):
+    (tree / "labels.csv").write_text("\n".join([columns, *lines]) + "\n")
+
+
+def test_scans_without_labels_are_healthy(tree):
+    slices = datasets.load(tree / "healthy", TINY)
+    assert slices.images.shape == (16, 64, 64) and not slices.label.any() and slices.mask is None
+    assert slices.slice.tolist() == [*range(8)] * 2 and slices.split is None
+    assert sorted(set(slices.patient)) == ["brain_0000.nii.gz", "brain_0001.nii.gz"]
+
+
+def test_masks_label_their_slices_and_scans_without_one_are_healthy(tree):
+    labelled = datasets.load(tree, TINY)
+    (tree / "labels.csv").unlink()
+    slices = datasets.load(tree, TINY)
+    assert np.array_equal(slices.label, labelled.label) and set(slices.label) == {0, 1}
+    healthy = np.char.startswith(slices.patient, "healthy/")
+    assert not slices.mask[healthy].any() and slices.mask.shape == slices.images.shape
+    assert np.array_equal(slices.mask.any(axis=(1, 2)), slices.label == 1)
+
+
+def test_a_mask_lies_on_its_lesion(tree):
+    """The mask is stored flipped as its scan is, and comes out where the difference to the healthy twin is."""
+    from maescan.datasets.phantom import make_phantom, write_scan
+
+    (tree / "labels.csv").unlink()
+    twin = make_phantom("brain", 2, 1, ill=False, shape=SHAPE)
+    write_scan(tree / "twin" / "brain.nii.gz", twin.voxels, twin.affine)
+    ill, healthy = (datasets.load(tree, TINY).select(np.arange(a, a + 8)) for a in (16, 32))
+    assert ill.patient[0] == "lesions/brain_0002.nii.gz" and healthy.patient[0] == "twin/brain.nii.gz"
+    changed = np.abs(ill.images - healthy.images)
+    assert changed[ill.mask].mean() > 3 * changed[~ill.mask].mean()
+
+
+def test_masks_are_found_by_path_and_by_name_whatever_their_format(tree):
+    (tree / "labels.csv").unlink()
+    before = datasets.load(tree, TINY)
+    for mask in (tree / "masks").iterdir():
+        image = nibabel.load(mask)
+        (tree / "masks" / "lesions").mkdir(exist_ok=True)
+        nibabel.save(image, tree / "masks" / "lesions" / mask.name.replace(".nii.gz", ".nii"))
+        mask.unlink()
+    assert np.array_equal(datasets.load(tree, TINY).mask, before.mask)
+
+
+def test_labels_of_whole_scans(tree):
+    write_labels(tree, "healthy/brain_0000.nii.gz,0", "lesions/brain_0003.nii.gz,1", columns="scan,label")
+    slices = datasets.load(tree, TINY)
+    assert slices.label.tolist() == [0] * 8 + [-1] * 16 + [1] * 8
+
+
+def test_slices_that_no_label_names_are_unknown(tree):
+    write_labels(tree, "healthy/brain_0000.nii.gz,3,1", "healthy/brain_0000.nii.gz,0,0")
+    assert datasets.load(tree, TINY).label.tolist()[:8] == [0, -1, -1, 1, -1, -1, -1, -1]
+
+
+def test_a_scan_said_to_be_ill_without_a_mask_has_no_masks_at_all(tree):
+    for mask in (tree / "masks").iterdir():
+        mask.unlink()
+    (tree / "masks" / "brain_0002.nii.gz").write_bytes((tree / "lesions" / "brain_0002.nii.gz").read_bytes())
+    assert datasets.load(tree, TINY).mask is None
+
+
+def empty(tree):
+    return tree.parent / "nothing"
+
+
+def no_such(tree):
+    (tree / "x").mkdir()
+    return tree / "x"
+
+
+def wrong_mask(tree):
+    file = tree / "masks" / "brain_0002.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.ones((48, 40, 7), np.uint8), nibabel.load(file).affine), file)
+    return tree
+
+
+def mask_elsewhere(tree):
+    file = tree / "masks" / "brain_0002.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.ones(SHAPE, np.uint8), np.diag([3.0, 3, 3, 1])), file)
+    return tree
+
+
+def stray_mask(tree):
+    (tree / "masks" / "brain_0002.nii.gz").rename(tree / "masks" / "other.nii.gz")
+    return tree
+
+
+def with_labels(*lines, columns="scan,slice,label"):
+    def change(tree):
+        write_labels(tree, *lines, columns=columns)
+        return tree
+
+    return change
+
+
+SCAN = "healthy/brain_0000.nii.gz"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (empty, "nothing: does not exist (give a folder of scans)"),
+        (no_such, "x: no scans found (see which files maescan reads with `maescan inspect`)"),
+        (wrong_mask, "brain_0002.nii.gz: has 48 x 40 x 7 voxels, its scan 48 x 40 x 8 (draw it on the scan's own"),
+        (mask_elsewhere, "brain_0002.nii.gz: lies elsewhere than its scan (another affine) (draw it on"),
+        (stray_mask, "other.nii.gz: is the mask of no scan (give it the path"),
+        (with_labels(f"{SCAN},8,1"), "brain_0000.nii.gz: labels.csv names slice 8, it has 8 (slices count from 0"),
+        (with_labels("brain.nii.gz,0,1"), "labels.csv: line 2 names brain.nii.gz, which is not there (scans"),
+        (with_labels(f"{SCAN},0,1", f"{SCAN},1,yes"), "labels.csv: line 3 is not a label: healthy/brain_0000"),
+        (with_labels(f"{SCAN},-1,1"), "labels.csv: line 2 is not a label"),
+        (with_labels("0,1", columns="slice,label"), "labels.csv: line 2 is not a label"),
+        (with_labels(), "labels.csv: holds no label"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line_with_file_and_remedy(tree, change, message):
+    with pytest.raises(DataError) as error:
+        datasets.load(change(tree), TINY)
+    assert message in str(error.value) and "\n" not in str(error.value) and error.value.remedy
+
+
+def test_without_healthy_slices_there_is_nothing_to_train_on(tree):
+    write_labels(tree, f"{SCAN},1", columns="scan,label")
+    with pytest.raises(DataError, match="no healthy slices"):
+        datasets.load(tree, TINY).healthy()

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from maescan.datasets.splits import row_split, split_patients, volume_split
+from maescan.errors import DataError
+
+
+def write(folder, **files):
+    for name, text in files.items():
+        file = folder / name.replace("__", "/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.with_suffix(".txt").write_text(text)
+    return folder
+
+
+def test_369_patients_are_split_as_the_papers():
+    parts = split_patients((f"p{i:03}" for i in range(369)), seed=0)
+    assert Counter(parts.values()) == {"train": 176, "val": 45, "test": 148}
+
+
+def test_a_split_is_its_seeds_whatever_the_order():
+    names = [f"p{i}" for i in range(20)]
+    assert split_patients(names, 1) == split_patients(reversed(names), 1) != split_patients(names, 2)
+
+
+def test_few_patients_are_not_split():
+    assert split_patients(["a", "b", "c", "d"], 0) is None and set(split_patients("abcde", 0).values()) > {"test"}
+
+
+def test_the_authors_volumes(tmp_path):
+    write(
+        tmp_path,
+        brats__train_normal="volume_1_slice_0.npy\nvolume_1_slice_12.npy\n",
+        brats__test__abnormal="abnormal/volume_41_slice_99.npy\n",
+        brats__val_split="volume_7_slice_3.npy\n",
+        readme="nothing of interest\n",
+    )
+    expected = {1: {0: "train", 12: "train"}, 41: {99: "test"}, 7: {3: "val"}}
+    assert volume_split(tmp_path) == expected
+
+
+def test_the_authors_rows(tmp_path):
+    assert row_split(write(tmp_path, train="12.npy\n4\n", test="7.npy")) == {12: "train", 4: "train", 7: "test"}
+
+
+@pytest.mark.parametrize(
+    "files, reader, message",
+    [
+        ({}, row_split, "holds no split files"),
+        ({"notes": "1.npy"}, row_split, "holds no split files"),
+        ({"train": "volume_1_slice_2.npy"}, row_split, "train.txt: 'volume_1_slice_2' is no ROW.npy"),
+        ({"train": "5.npy"}, volume_split, "train.txt: '5' is no volume_V_slice_S.npy"),
+        ({"train": "5.npy", "val": "5.npy"}, row_split, "val.txt: 5 is in val here and in train in train.txt"),
+    ],
+)
+def test_what_is_no_split_is_refused(tmp_path, files, reader, message):
+    with pytest.raises(DataError, match=message):
+        reader(write(tmp_path, **files))
