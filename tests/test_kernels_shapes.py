@@ -22,7 +22,11 @@ small = st.integers(1, 5)
 @any_shape
 @given(
     b=st.integers(1, 3), passes=small, patch=st.integers(1, 18), rows=small, columns=small,
-    dtype=st.sampled_from(DTYPES), gaps=st.booleans(), chosen=st.floats(0, 1), kept=st.floats(0, 1), whole=st.booleans(),
+    dtype=st.sampled_from(DTYPES),
+    gaps=st.booleans(),
+    chosen=st.floats(0, 1),
+    kept=st.floats(0, 1),
+    whole=st.booleans(),
 )  # fmt: skip
 def test_masks_patches_and_differences(device, b, passes, patch, rows, columns, dtype, gaps, chosen, kept, whole):
     cells = rows * columns

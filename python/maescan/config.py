@@ -136,7 +136,8 @@ class ClassifierTraining:
 @dataclass(frozen=True)
 class Preset:
     """All that decides a score. `input` is what the classifier sees: l1 = |X - X_hat|, l2 = (X - X_hat)^2,
-    the reconstruction, or the image with no MAE at all (an ablation of section 4.5). `measure` is what scores a slice: the classifier, or mse, mae, ssim without one."""
+    the reconstruction, or the image with no MAE at all (an ablation of section 4.5). `measure` is what scores a slice:
+    the classifier, or mse, mae, ssim without one."""
 
     name: str
     modality: Literal["mr", "ct"] = "mr"

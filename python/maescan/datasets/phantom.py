@@ -88,7 +88,8 @@ def make_phantom(
     """
     shape = SHAPE if shape is None else shape
     if min(shape) < 4:
-        raise ConfigError(f"a phantom of {' x '.join(map(str, shape))} voxels is too small", remedy="at least 4 a side")
+        size = " x ".join(map(str, shape))
+        raise ConfigError(f"a phantom of {size} voxels is too small", remedy="at least 4 a side")
     sequence = np.random.SeedSequence([seed, index, ("brain", "lung").index(kind)])
     *streams, storage = (np.random.default_rng(part) for part in sequence.spawn(4))
     grid, plans = Grid(shape, EXTENTS[kind]), plan(seed, index) if ill else []
@@ -107,7 +108,9 @@ def _stored(voxels: NDArray[np.int16], mask: NDArray[np.bool_], grid: Grid, rng:
     for axis in flips:
         affine[:3, 3] += affine[:3, axis] * (grid.shape[axis] - 1)
         affine[:3, axis] *= -1
-    return Phantom(np.ascontiguousarray(np.flip(voxels, flips)), np.ascontiguousarray(np.flip(mask, flips)), affine)
+    return Phantom(
+        np.ascontiguousarray(np.flip(voxels, tuple(flips))), np.ascontiguousarray(np.flip(mask, tuple(flips))), affine
+    )
 
 
 def write_scan(path: Path, voxels: NDArray[np.generic], affine: NDArray[np.float64]) -> None:

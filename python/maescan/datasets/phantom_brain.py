@@ -38,9 +38,9 @@ def brain(
 
 def _look(rng: np.random.Generator, kind: float) -> Look:
     """Dark, bright, or a bright ring around a dark core."""
-    radius, edge, ring = rng.uniform(8, 17), rng.uniform(0.12, 0.25), rng.uniform(0.45, 0.65)
+    radius, edge, ring = rng.uniform(11, 24), rng.uniform(0.12, 0.25), rng.uniform(0.45, 0.65)
     sign = 1 if kind < 0.45 else -1
-    return Look(radius, sign * rng.uniform(0.3, 0.55), ring if kind < 0.27 else 0.0, edge)
+    return Look(radius, sign * rng.uniform(0.35, 0.6), ring if kind < 0.27 else 0.0, edge)
 
 
 def _surface(head: Volume) -> Volume:
@@ -53,11 +53,11 @@ def _surface(head: Volume) -> Volume:
 
 def _tissue(grid: Grid, head: Volume, surface: Volume, rng: np.random.Generator) -> Volume:
     """T1-like intensities [X, Y, Z]."""
-    grey, age, folds = rng.uniform(0.62, 0.74), rng.uniform(0.6, 1.4), grid.smooth(rng, 13)
+    grey, age, folds = rng.uniform(0.7, 0.8), rng.uniform(0.6, 1.4), grid.smooth(rng, 13)
     rim = -surface + np.float32(1.5) * grid.smooth(rng, 9)
     ribbon = np.maximum(below(rim - np.float32(rng.uniform(4.5, 6.5)), 1.5), _crease(folds, 0.42, rim, 19))
     tissue = blend(np.ones_like(surface), ribbon, grey)
-    tissue = blend(tissue, np.float32(min(1, 0.6 * age)) * _crease(folds, 0.13, rim, 12), FLUID)
+    tissue = blend(tissue, np.float32(0.25 * age) * _crease(folds, 0.13, rim, 12), FLUID)
     tissue = _cerebellum(tissue, head, grey)
     for side in (-1.0, 1.0):
         for centre, radii in (((12, -8, 6), (9, 14, 10)), ((25, 5, 6), (6, 17, 11)), ((13, 22, 12), (6, 10, 10))):

@@ -50,7 +50,8 @@ def _lungs(trunk: Volume, heart: Solid, rng: np.random.Generator) -> Volume:
     outside = np.minimum(*sacs)
     spine = ellipsoid(trunk, (0, -72, 0), (26, 26, 900))
     middle = ellipsoid(trunk, (0, 10, 0), (13, 70, 900))
-    return below(outside, 1.5) * (1 - below(ellipsoid(trunk, *heart), 1.5)) * (1 - below(np.minimum(spine, middle), 1.5))
+    other = np.minimum(ellipsoid(trunk, *heart), np.minimum(spine, middle))
+    return below(outside, 1.5) * (1 - below(other, 1.5))
 
 
 def _body(trunk: Volume, heart: Solid, rng: np.random.Generator) -> Volume:

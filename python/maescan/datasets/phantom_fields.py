@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Volume = NDArray[np.float32]
+Volume = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from maescan.datasets.phantom_fields import Grid, Volume, below
 
 Mask = NDArray[np.bool_]
-MIN_MASK_VOXELS = 6  # a slice that shows fewer is not called abnormal: no one could see it
+MIN_MASK_VOXELS = 12  # a slice that shows fewer is not called abnormal: no one could see it
 VISIBLE = 0.35  # the share of a lesion's contrast from which a voxel counts as changed
 
 
@@ -79,7 +80,7 @@ def push(points: Volume, lesion: Lesion) -> Volume:
     return points - pull * (points - lesion.centre[:, None, None, None])
 
 
-def shown(lesions: list[Lesion], changes: list[Volume], inside: Mask) -> Mask:
+def shown(lesions: Sequence[Lesion], changes: Sequence[Volume], inside: Mask) -> Mask:
     """The voxels [X, Y, Z] inside whose lesion is there, without the slices in which hardly any of it shows."""
     mask = np.zeros(inside.shape, bool)
     for lesion, change in zip(lesions, changes, strict=True):
