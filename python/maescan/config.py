@@ -136,7 +136,7 @@ class ClassifierTraining:
 @dataclass(frozen=True)
 class Preset:
     """All that decides a score. `input` is what the classifier sees: l1 = |X - X_hat|, l2 = (X - X_hat)^2,
-    the reconstruction, or the image with no MAE at all (an ablation of section 4.5). `measure` is what scores a slice:
+    the reconstruction, or the image with no MAE at all (an ablation of section 4.5). `measure` scores a slice:
     the classifier, or mse, mae, ssim without one."""
 
     name: str
