@@ -104,22 +104,23 @@ def _preset(name: str, epochs: int | None, classifier_epochs: int | None, batch_
 @app.command()
 def prepare(
     data: Annotated[Path, typer.Argument(help="A data set or a folder of scans.")],
-    cache: Annotated[Path, typer.Option(help="Folder for the memory-mapped slices.")],
+    out: Annotated[Path, typer.Option(help="Folder for the memory-mapped slices: the cache.")],
     preset: PresetOption = "brats",
     workers: Annotated[int, typer.Option(min=1, help="Reader processes.")] = 2,
     modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
     split_dir: Annotated[Path | None, typer.Option(help="The authors' split files.")] = None,
     seed: Seed = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Read a data set once into a cache that training and evaluation map into memory. Run again to resume."""
     from maescan import datasets
     from maescan.config import preset as named
+    from maescan.datasets.progress import shown
 
-    print(
-        datasets.prepare(
-            data, named(preset), cache, workers=workers, modality=modality, split_dir=split_dir, seed=seed
-        )
-    )
+    options: dict[str, Any] = {"modality": modality, "split_dir": split_dir, "seed": seed}
+    with shown("prepare", quiet) as progress:
+        made = datasets.prepare(data, named(preset), out, workers=workers, progress=progress, **options)
+    print(f"{made['slices']} slices of {made['scans']} scans ({made['kept']} of them before) are in {out}")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from maescan.config import Preset
@@ -9,7 +10,9 @@ from maescan.datasets.items import Item
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
 
-__all__ = ["SliceSet", "find", "load"]
+__all__ = ["SliceSet", "find", "load", "prepare"]
+
+Progress = Callable[[int, int], None]  # called with (scans done, scans in all)
 
 
 def find(
@@ -38,7 +41,35 @@ def find(
 def load(
     path: Path, preset: Preset, *, modality: str | None = None, split_dir: Path | None = None, seed: int = 0
 ) -> SliceSet:
-    """The slices of a data set, read into memory. A set that is split has `split`; BraTS2020 and LUNA16 are, by
-    `seed` or by the authors' files in `split_dir`. Raises DataError, ScanError or ConfigError in one line."""
+    """The slices of a data set, read into memory, or of a prepared cache, mapped. A set that is split has `split`;
+    BraTS2020 and LUNA16 are, by `seed` or by the authors' files in `split_dir`.
+
+    Raises DataError, ScanError or ConfigError in one line; for a cache made with other preprocessing too."""
+    from maescan.datasets.cache import check_new, is_cache, load_cache
+
+    if is_cache(path):
+        check_new(split_dir, path)
+        return load_cache(path, preset, modality=modality)
     _, items = find(path, modality=modality, split_dir=split_dir, seed=seed)
     return SliceSet.join([item.slices(preset) for item in items])
+
+
+def prepare(
+    data: Path,
+    preset: Preset,
+    out: Path,
+    *,
+    modality: str | None = None,
+    split_dir: Path | None = None,
+    seed: int = 0,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> dict[str, int]:
+    """Reads a data set once into a cache at `out` that `load` maps; returns {scans, slices, kept}. Killed, it goes on
+    when called again. Raises as `load`."""
+    from maescan.datasets.brats import checked_modality
+    from maescan.datasets.cache import prepare_cache
+
+    kind, items = find(data, modality=modality, split_dir=split_dir, seed=seed)
+    modality = checked_modality(modality) if kind.startswith("brats") else None
+    return prepare_cache(kind, items, preset, out, workers=workers, progress=progress, modality=modality)

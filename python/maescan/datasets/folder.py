@@ -46,7 +46,7 @@ def _item(
     own = None if labels is None else labels.get(source.name, {})
     files = source.files + (mask.files if mask else ())
     read = partial(read_labelled, source, mask, own, masked=masked)
-    return Item(source.name, files, read, None if own is None else sorted(map(str, own.items())))
+    return Item(source.name, files, read, [masked, None if own is None else sorted(map(str, own.items()))])
 
 
 def read_labelled(

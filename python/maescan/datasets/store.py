@@ -1,0 +1,137 @@
+"""The files of a prepared cache: images and masks that grow scan by scan, and the journal that says how far.
+
+A kill at any moment loses the scan that was being written and nothing else: a scan's line enters the journal when its
+slices are on the disk, and what lies behind the last line is cut off when work goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.errors import DataError
+from maescan.scoring.outputs import write_text
+
+HEADER = 128  # bytes before the data of an .npy file: room for any number of slices
+FILES: dict[str, tuple[str, np.dtype[Any]]] = {
+    "images": ("images.npy", np.dtype("<f2")),
+    "masks": ("masks.npy", np.dtype("u1")),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One scan, ready to be written. images [S, h, w] float16; masks [S, h, ceil(w / 8)] uint8, a bit a pixel, or
+    None; record: JSON types, its line of the journal."""
+
+    images: NDArray[np.float16]
+    masks: NDArray[np.uint8] | None
+    record: dict[str, Any]
+
+
+class Store:
+    """An open cache folder. Raises DataError where it cannot be written, or another process writes it."""
+
+    def __init__(self, folder: Path, size: int):
+        self.folder = folder
+        self.rows = {"images": (size, size), "masks": (size, -(-size // 8))}
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = open(folder / ".lock", "w")  # noqa: SIM115
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise DataError("another process prepares it", path=folder, remedy="wait for it") from error
+
+    def begin(self, records: list[dict[str, Any]]) -> None:
+        """Opens the files behind the slices of `records`, the first of the journal's lines; later ones are undone."""
+        count = sum(record["count"] for record in records)
+        write_text(self.folder / "scans.jsonl", "".join(map(_line, records)))
+        with self._writing():
+            self.journal = open(self.folder / "scans.jsonl", "ab")  # noqa: SIM115
+            self.files = {name: _open(self.folder / file) for name, (file, _) in FILES.items()}
+            for name, stream in self.files.items():
+                stream.truncate(HEADER + count * self._row_bytes(name))
+                stream.seek(0, os.SEEK_END)
+        self.count = count
+
+    def records(self) -> list[dict[str, Any]]:
+        """The journal's whole lines, of scans whose slices are all there."""
+        try:
+            text = (self.folder / "scans.jsonl").read_bytes()
+            sizes = {name: (self.folder / file).stat().st_size for name, (file, _) in FILES.items()}
+        except OSError:
+            return []
+        room = min((sizes[name] - HEADER) // self._row_bytes(name) for name in FILES)
+        found: list[dict[str, Any]] = []
+        for line in text.split(b"\n")[:-1]:
+            record = json.loads(line)
+            room -= record["count"]
+            if room < 0:
+                break
+            found.append(record)
+        return found
+
+    def add(self, block: Block) -> None:
+        """Appends a scan. A scan without masks has empty ones, so that rows are alike in both files."""
+        masks = block.masks
+        if masks is None:
+            masks = np.zeros((len(block.images), *self.rows["masks"]), np.uint8)
+        with self._writing():
+            self.files["images"].write(np.ascontiguousarray(block.images, FILES["images"][1]).data)
+            self.files["masks"].write(np.ascontiguousarray(masks, FILES["masks"][1]).data)
+            for stream in self.files.values():
+                _sync(stream)
+            self.journal.write(_line(block.record).encode())
+            _sync(self.journal)
+        self.count += len(block.images)
+
+    def finish(self) -> None:
+        """Writes the number of slices into the headers."""
+        with self._writing():
+            for name, stream in self.files.items():
+                stream.seek(0)
+                shape = (self.count, *self.rows[name])
+                layout = {"descr": FILES[name][1].str, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(stream, layout)
+                assert stream.tell() == HEADER
+                _sync(stream)
+
+    def close(self) -> None:
+        for stream in (*getattr(self, "files", {}).values(), getattr(self, "journal", None), self._lock):
+            if stream is not None:
+                stream.close()
+
+    def _row_bytes(self, name: str) -> int:
+        return int(np.prod(self.rows[name])) * FILES[name][1].itemsize
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            remedy = "free space or use another --out, then run again"
+            raise DataError(f"cannot write: {error.strerror or error}", path=self.folder, remedy=remedy) from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    return open(path, "r+b" if path.exists() else "w+b")
+
+
+def _sync(stream: IO[bytes]) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record) + "\n"
