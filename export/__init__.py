@@ -5,33 +5,33 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maescan import __version__
-from maescan.bundle import seal
+from maescan.bundle import Bundle, seal
 from maescan.config import Preset
 from maescan.errors import ConfigError, DataError
-from maescan.scoring.outputs import write_json
+from maescan.export.engine import TARGETS, build
 
-TARGETS = {"openvino": ("fp32", "bf16")}
+GIVEN = "quantisation.safetensors"
+"""Training slices in a run folder and a bundle, for the ranges of int8's activations."""
 
 
-def export(
-    run: Path, out: Path, *, to: tuple[str, ...] = ("openvino",), precision: tuple[str, ...] = ("fp32",)
-) -> Path:
-    """A bundle at `out` from a run folder of `maescan train`; it appears whole or not at all.
+def export(run: Path, out: Path, *, to: Sequence[str] = ("openvino",), precision: Sequence[str] = ("fp32",)) -> Path:
+    """A bundle at `out` from a run folder of `maescan train`; it appears whole or not at all. Where `run` is a bundle
+    itself, its own engines are added to.
 
-    Raises ConfigError for an unknown target or precision, DataError for an unfinished run or an existing `out`.
+    Every target is built in each precision that it knows of those asked for. Raises ConfigError for a target or a
+    precision that none knows, DataError for an unfinished run or an existing `out`, BundleError for an engine that
+    drifts, EngineError for one that cannot be built here.
     """
-    for target in to:
-        for name in precision:
-            if name not in TARGETS.get(target, ()):
-                known = "; ".join(f"{t}: {', '.join(p)}" for t, p in TARGETS.items())
-                raise ConfigError(f"cannot export to {target} in {name}", remedy=f"known are {known}")
+    wanted = _wanted(to, precision)
     run, out = Path(run), Path(out)
+    if (run / "manifest.json").exists():
+        return _add(Bundle.load(run), out, wanted)
     preset = _preset(run)
     if out.exists():
         raise DataError("exists already", path=out, remedy="choose another --out or remove it")
@@ -43,25 +43,81 @@ def export(
         for name in ("mae.safetensors", "classifier.safetensors"):
             if (run / name).exists():
                 shutil.copyfile(run / name, made / name)
+        if (run / GIVEN).exists():
+            shutil.copyfile(run / GIVEN, made / "golden" / GIVEN)
         _golden(run, made, preset)
-        for target in to:
-            for name in precision:
-                _engine(made, preset, target, name)
         seal(made, preset, provenance, calibration=None, intensity=provenance.get("intensity"))
+        _engines(made, wanted)
         made.rename(out)
     return out
 
 
+def add_engine(bundle: Path, to: Sequence[str], precision: Sequence[str]) -> Path:
+    """Adds engines to a bundle, or makes them anew; raises as `export`."""
+    return export(bundle, bundle, to=to, precision=precision)
+
+
+def import_checkpoint(mae: Path, classifier: Path | None, preset: str, out: Path) -> Path:
+    """A bundle at `out` from public checkpoints of the two networks. Raises DataError where they do not fit."""
+    from maescan import checkpoints
+    from maescan.config import preset as named
+
+    with tempfile.TemporaryDirectory(prefix="maescan-") as folder:
+        return export(checkpoints.import_checkpoint(mae, classifier, named(preset), Path(folder)), out)
+
+
+def _wanted(to: Sequence[str], precision: Sequence[str]) -> list[tuple[str, str]]:
+    known = "; ".join(f"{target}: {', '.join(found)}" for target, found in TARGETS.items())
+    pairs = [(target, name) for target in to for name in precision if name in TARGETS.get(target, ())]
+    for target in to:
+        if not any(target == found for found, _ in pairs):
+            raise ConfigError(f"cannot export to {target} in {', '.join(precision)}", remedy=f"known are {known}")
+    for name in precision:
+        if not any(name == found for _, found in pairs):
+            raise ConfigError(f"cannot export to {', '.join(to)} in {name}", remedy=f"known are {known}")
+    return pairs
+
+
+def _add(bundle: Bundle, out: Path, wanted: list[tuple[str, str]]) -> Path:
+    """A copy at `out` with the engines added, or the bundle itself where `out` is the same folder."""
+    if out.resolve() == bundle.path.resolve():
+        _engines(bundle.path, wanted)
+        return bundle.path
+    if out.exists():
+        raise DataError("exists already", path=out, remedy="choose another --out or remove it")
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=out.parent) as temporary:
+        made = Path(temporary) / "bundle"
+        shutil.copytree(bundle.path, made)
+        _engines(made, wanted)
+        made.rename(out)
+    return out
+
+
+def _engines(path: Path, wanted: list[tuple[str, str]]) -> None:
+    """Builds engines beside a sealed bundle, then moves each in and seals the bundle again."""
+    for target, precision in wanted:
+        bundle = Bundle.load(path)
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as temporary:
+            made, folder = Path(temporary) / "engine", path / "engines" / f"{target}-{precision}"
+            build(bundle, made, target, precision)
+            folder.parent.mkdir(exist_ok=True)
+            if folder.exists():
+                folder.rename(Path(temporary) / "old")
+            made.rename(folder)
+        others = {k: v for k, v in bundle.manifest.items() if k not in ("schema_version", "preset", "files")}
+        seal(path, bundle.preset, **others)
+
+
 def _preset(run: Path) -> Preset:
-    needed = ("preset.json", "run.json", "mae.safetensors", "golden.safetensors")
-    for name in needed:
+    for name in ("preset.json", "run.json", "golden.safetensors"):
         if not (run / name).is_file():
             raise DataError(f"lacks {name}", path=run, remedy="give a finished run folder of `maescan train`")
     preset = Preset.from_dict(json.loads((run / "preset.json").read_text()))
-    if preset.measure == "classifier" and not (run / "classifier.safetensors").is_file():
-        raise DataError(
-            "its classifier is not trained yet", path=run, remedy="run `maescan train` again to finish it"
-        )
+    needed = {"mae": preset.input != "image", "classifier": preset.measure == "classifier"}
+    for name, is_needed in needed.items():
+        if is_needed and not (run / f"{name}.safetensors").is_file():
+            reason = f"its {name} is not trained yet"
+            raise DataError(reason, path=run, remedy="run `maescan train` again to finish it")
     return preset
 
 
@@ -74,20 +130,10 @@ def _golden(run: Path, made: Path, preset: Preset) -> None:
     given = load_file(run / "golden.safetensors")
     scored = score_slices(given["images"], given["slice_ids"], TorchEngine(run, preset), preset, maps=True)
     assert scored.difference is not None and scored.reconstruction is not None
-    answers = {"score": scored.score, "difference": scored.difference, "reconstruction": scored.reconstruction}
-    save_file(
-        {k: np.ascontiguousarray(v) for k, v in {**given, **answers}.items()}, made / "golden" / "golden.safetensors"
-    )
-
-
-def _engine(made: Path, preset: Preset, target: str, precision: str) -> None:
-    import openvino
-
-    from maescan.evaluate.torch_engine import TorchEngine
-    from maescan.export.openvino import convert
-
-    models: Any = TorchEngine(made, preset)
-    folder = made / "engines" / f"{target}-{precision}"
-    convert(folder, models.mae, models.classifier, preset)
-    versions = {"maescan": __version__, "openvino": openvino.__version__}
-    write_json(folder / "engine.json", {"target": target, "precision": precision, "versions": versions})
+    answers: dict[str, Any] = {
+        "score": scored.score,
+        "difference": scored.difference,
+        "reconstruction": scored.reconstruction,
+    }
+    arrays = {name: np.ascontiguousarray(value) for name, value in {**given, **answers}.items()}
+    save_file(arrays, made / "golden" / "golden.safetensors")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-HINT = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+from maescan.engines.device import cpu_name
+
+HINT = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
+"""Arithmetic of what is not quantised."""
 
 
 class OpenVinoEngine:
@@ -17,11 +19,13 @@ class OpenVinoEngine:
 
     target, batch = "openvino", 8
 
-    def __init__(self, folder: Path, threads: int | None = None):
+    def __init__(
+        self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Any
+    ) -> None:
         import openvino
 
-        self.precision = json.loads((folder / "engine.json").read_text())["precision"]
-        self.name = f"{self.target}-{self.precision}"
+        self.precision, self.version = values["precision"], f"openvino {openvino.__version__}"
+        self.name, self.device_name = f"{self.target}-{self.precision}", cpu_name()
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": HINT[self.precision], "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads

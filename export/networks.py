@@ -1,0 +1,41 @@
+"""The two networks as every exporter wants them: a module, and named example inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maescan.config import Preset
+
+ROWS = 2
+
+
+class Scores(nn.Module):
+    """The classifier with its softmax: patches [B, T, P*P], token_ids [B, T] -> probability [B] of abnormal."""
+
+    def __init__(self, classifier: Any) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, patches: Tensor, token_ids: Tensor) -> Tensor:
+        return self.classifier.score(patches, token_ids)
+
+
+def networks(mae: Any, classifier: Any, preset: Preset) -> Iterator[tuple[str, nn.Module, dict[str, Tensor]]]:
+    """`mae` and `classifier`, those that are there, each with inputs of ROWS rows of the full grid."""
+    model = preset.model
+    ids = torch.arange(model.tokens, dtype=torch.int32).repeat(ROWS, 1)
+    patches = torch.rand(ROWS, model.tokens, model.patch_pixels, generator=torch.Generator().manual_seed(0))
+    if mae is not None:
+        count = preset.masks.visible(model.tokens)
+        given = {
+            "visible": patches[:, :count].contiguous(),
+            "token_ids": ids,
+            "keep_ids": ids[:, :count].contiguous(),
+        }
+        yield "mae", mae.eval(), {**given, "restore_ids": ids.clone()}
+    if classifier is not None:
+        yield "classifier", Scores(classifier).eval(), {"patches": patches, "token_ids": ids}

@@ -1,0 +1,92 @@
+"""The golden slices of a bundle against an engine: how far its answers are from the fp32 reference."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maescan import __version__
+from maescan.bundle import Bundle
+from maescan.errors import BundleError, DataError
+
+TOLERANCE = {
+    "fp32": {"score": 1e-3, "difference": 1e-3},
+    "fp16": {"score": 0.02, "difference": 0.02},
+    "bf16": {"score": 0.05, "difference": 0.05},
+    "int8": {"score": 0.1, "difference": 0.3},
+}
+"""score: the largest change of a golden slice's score (of the largest score, where it is no probability);
+difference: the deviation of the difference maps, as a share of their own root mean square."""
+
+
+def check(bundle: Bundle, name: str, engine: Any) -> dict[str, float]:
+    """The drift of the engine in folder `name`, from the user's cache if these files ran on this device before.
+
+    Raises BundleError with the numbers where it is over the tolerance.
+    """
+    file = cache_folder() / "golden" / f"{_key(bundle, name, engine)}.json"
+    drift = _read(file)
+    if drift is None:
+        drift = golden_drift(bundle, engine)
+        with contextlib.suppress(DataError):  # a cache that cannot be written costs time, nothing else
+            _write(file, drift)
+    refuse(drift, bundle.engines()[name]["tolerance"], bundle.path / "engines" / name)
+    return drift
+
+
+def golden_drift(bundle: Bundle, engine: Any) -> dict[str, float]:
+    """How far the engine's answers on the golden slices are from the reference; see TOLERANCE."""
+    from maescan.scoring.steps import score_slices
+
+    golden, preset = bundle.golden(), bundle.preset
+    found = score_slices(golden["images"], golden["slice_ids"], engine, preset, maps=True)
+    assert found.difference is not None
+    unit = 1.0 if preset.measure == "classifier" else float(np.abs(golden["score"]).max()) or 1.0
+    return {
+        "score": float(np.abs(found.score - golden["score"]).max()) / unit,
+        "difference": _rms(found.difference - golden["difference"]) / (_rms(golden["difference"]) or 1.0),
+    }
+
+
+def refuse(drift: dict[str, float], tolerance: dict[str, float], folder: Path) -> None:
+    """Raises BundleError naming the engine's folder where a drift is over its tolerance, or is not a number."""
+    over = [f"{name} by {drift[name]:.2g} ({allowed:g} is allowed)" for name, allowed in tolerance.items()
+            if not drift.get(name, np.nan) <= allowed]  # fmt: skip
+    if over:
+        reason = f"drifts from the fp32 reference on the golden slices: {', '.join(over)}"
+        raise BundleError(reason, path=folder, remedy="export it anew, or in a wider precision")
+
+
+def cache_folder() -> Path:
+    """The user's cache: XDG_CACHE_HOME/maescan, or ~/.cache/maescan."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if os.path.isabs(given) else Path.home() / ".cache") / "maescan"
+
+
+def _key(bundle: Bundle, name: str, engine: Any) -> str:
+    parts = (__version__, bundle.fingerprint(name), engine.device_name, engine.version)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _read(file: Path) -> dict[str, float] | None:
+    try:
+        values = json.loads(file.read_bytes())
+        return {name: float(values[name]) for name in ("score", "difference")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(file: Path, drift: dict[str, float]) -> None:
+    from maescan.scoring.outputs import write_json
+
+    write_json(file, drift)
+
+
+def _rms(values: Any) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
