@@ -18,13 +18,15 @@ Progress = Callable[[int, int], None]  # called with (scans done, scans in all)
 def find(
     path: Path, *, modality: str | None = None, split_dir: Path | None = None, seed: int = 0
 ) -> tuple[str, list[Item]]:
-    """(kind, its scans) of a data set that is not read yet: brats, brats-hdf5 or folder.
+    """(kind, its scans) of a data set that is not read yet: brats, brats-hdf5, luna16 or
+    folder.
 
     Raises DataError for what cannot be used, ConfigError for an option that this kind does not have.
     """
     from maescan.datasets.brats import find_brats
     from maescan.datasets.brats_hdf5 import find_hdf5
     from maescan.datasets.folder import find_folder
+    from maescan.datasets.luna16 import find_luna16
 
     path = Path(path)
     if not path.exists():
@@ -33,6 +35,8 @@ def find(
         return "brats", items
     if items := find_hdf5(path, modality, split_dir, seed):
         return "brats-hdf5", items
+    if items := find_luna16(path, split_dir, seed):
+        return "luna16", items
     if modality or split_dir:
         option = "--modality" if modality else "--split-dir"
         raise ConfigError(

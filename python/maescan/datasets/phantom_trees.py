@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from maescan.datasets.phantom import Shape, make_phantom, write_scan
+from maescan.datasets.phantom import Phantom, Shape, make_phantom, write_scan
 from maescan.scans.scan import axial_axes
+from maescan.scoring.outputs import write_csv
 
 BRATS_SHAPE: Shape = (48, 48, 12)
+LUNG_SHAPE: Shape = (96, 96, 12)
 
 
 def _ill(number: int) -> bool:
@@ -44,3 +47,42 @@ def write_hdf5_tree(out: Path, *, patients: int, seed: int = 0, shape: Shape = B
             image[..., 0], classes[..., 1] = values[level].T, mask[level].T  # rows to columns: [X, Y]
             with h5py.File(out / f"volume_{number}_slice_{level}.h5", "w") as stream:
                 stream["image"], stream["mask"] = image, classes
+
+
+def write_luna16_tree(
+    out: Path,
+    *,
+    patients: int,
+    seed: int = 0,
+    normals: int = 8,
+    shape: Shape = LUNG_SHAPE,
+    table: str = "candidates.csv",
+) -> None:
+    """LUNA16: OUT/subset0/UID.mhd and .raw, OUT/candidates.csv with the lesions of every CT and `normals` places
+    where there is none, in millimetres to the left, back and top."""
+    rng, rows = np.random.default_rng(seed), []
+    for number in range(patients):
+        made = make_phantom("lung", number, seed, ill=_ill(number), shape=shape)
+        series = f"1.2.826.0.1.{seed}.{number}"
+        write_scan(out / "subset0" / f"{series}.mhd", made.voxels, made.affine)
+        for value, voxel in [(1, v) for v in _middles(made)] + [(0, v) for v in _elsewhere(made, normals, rng)]:
+            place = (made.affine @ [*voxel, 1])[:3] * [-1, -1, 1]
+            rows.append((series, *(f"{x:.4f}" for x in place), value))
+    write_csv(out / table, ("seriesuid", "coordX", "coordY", "coordZ", "class"), rows)
+
+
+def _middles(made: Phantom) -> NDArray[np.int64]:
+    """A voxel [n, 3] of the lesions in each slice that has one: the nearest to their middle there."""
+    found = []
+    for level in np.flatnonzero(made.mask.any(axis=(0, 1))):
+        spots = np.argwhere(made.mask[:, :, level])
+        nearest = np.linalg.norm(spots - spots.mean(axis=0), axis=1).argmin()
+        found.append((*spots[nearest], level))
+    return np.array(found, np.int64).reshape(-1, 3)
+
+
+def _elsewhere(made: Phantom, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Voxels [count, 3] of the body, in slices without a lesion."""
+    free = (made.voxels > -900) & ~made.mask.any(axis=(0, 1))
+    spots = np.argwhere(free)
+    return spots[rng.choice(len(spots), count, replace=False)]

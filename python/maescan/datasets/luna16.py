@@ -1,0 +1,171 @@
+"""LUNA16: patches around the rows of candidates.csv, in Hounsfield units over 100 (section 4.1)."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.config import Preset
+from maescan.datasets.items import PARTS, Item
+from maescan.datasets.sliceset import SliceSet
+from maescan.datasets.splits import row_split
+from maescan.errors import ConfigError, DataError
+from maescan.scans import Axes, Scan, axial_view, find_scans, read_scan
+
+NORMAL = {"train": 50_000, "val": 3_000, "test": 10_000}  # of 549,714 candidates that are no nodule
+ABNORMAL = {"val": 351, "test": 1_000}  # all nodules of candidates.csv
+NAMES = ("candidates.csv", "candidates_V2.csv")
+COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "class")
+LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Rows of candidates.csv, counted from 0: the series of each, its place [N, 3] in RAS+ mm, 1 for a nodule."""
+
+    series: NDArray[np.str_]
+    place: NDArray[np.float64]
+    label: NDArray[np.int8]
+
+
+def find_luna16(path: Path, split_dir: Path | None = None, seed: int = 0) -> list[Item]:
+    """The CTs of a LUNA16 tree: .mhd files at any depth, candidates.csv (else candidates_V2.csv) in it or one folder
+    below; or `path` is the table itself. None where there is no table.
+
+    Rows are drawn by `seed` in the paper's counts (in its shares where there are fewer), nodules only for validation
+    and test; or they are those that the authors' files in `split_dir` name. A CT that is not there has no rows.
+    """
+    table = _table(path)
+    if table is None:
+        return []
+    rows = read_candidates(table)
+    scans = {file.stem: file for file in sorted((path if path.is_dir() else path.parent).rglob("*.mhd"))}
+    there = np.isin(rows.series, list(scans))
+    if not there.any():
+        remedy = "unpack subset0 to subset9 beside it"
+        raise DataError("there is no .mhd of any series in it", path=table, remedy=remedy)
+    parts = draw(rows.label, there, seed) if split_dir is None else _listed(rows, there, split_dir)
+    chosen = np.array(sorted(parts), np.int64)
+    items = []
+    for series in np.unique(rows.series[chosen]):
+        own = chosen[rows.series[chosen] == series]
+        file = scans[str(series)]
+        files = (file, *sorted(file.parent.glob(f"{file.stem}.*raw")))
+        read = partial(read_patches, str(series), file, own, rows.place[own], rows.label[own])
+        detail = hashlib.sha256(own.tobytes() + rows.place[own].tobytes() + rows.label[own].tobytes()).hexdigest()
+        items.append(Item(str(series), files, read, detail, {int(row): parts[int(row)] for row in own}))
+    return items
+
+
+def _table(path: Path) -> Path | None:
+    if path.is_file():
+        return path if path.name in NAMES else None
+    places = (file for name in NAMES for pattern in (name, f"*/{name}") for file in sorted(path.glob(pattern)))
+    return next(places, None)
+
+
+def read_candidates(table: Path) -> Candidates:
+    """Raises DataError for a line that is no candidate."""
+    remedy = f"its columns are {','.join(COLUMNS)}"
+    with open(table, newline="", encoding="utf-8-sig") as stream:
+        lines = csv.DictReader(stream)
+        if set(COLUMNS) - set(lines.fieldnames or ()):
+            raise DataError("is no table of candidates", path=table, remedy=remedy)
+        try:
+            found = [tuple(row[name] for name in COLUMNS) for row in lines]
+            place = np.array([row[1:4] for row in found], float).reshape(-1, 3) * LPS_TO_RAS
+            label = np.array([int(row[4]) for row in found], np.int8)
+        except (ValueError, TypeError) as error:
+            raise DataError(f"holds a line that is no candidate: {error}", path=table, remedy=remedy) from error
+    if not np.isfinite(place).all() or not np.isin(label, (0, 1)).all():
+        raise DataError("holds a place or a class that is none", path=table, remedy=remedy)
+    return Candidates(np.array([row[0] for row in found], str), place, label)
+
+
+def draw(label: NDArray[np.int8], there: NDArray[np.bool_], seed: int) -> dict[int, str]:
+    """Row -> part, of rows that are `there`; the rest of the normal ones is left out."""
+    rng = np.random.default_rng(seed)
+    normal, abnormal = (rng.permutation(np.flatnonzero(there & (label == value))) for value in (0, 1))
+    wanted = sum(NORMAL.values())
+    available = min(len(normal), wanted)
+    val, test = (NORMAL[part] * available // wanted for part in ("val", "test"))
+    counts = [available - val - test, val, test]
+    validation = round(len(abnormal) * ABNORMAL["val"] / sum(ABNORMAL.values()))
+    parts = np.repeat(PARTS, counts)
+    found = dict(zip(normal[: len(parts)].tolist(), parts.tolist(), strict=True))
+    parts = np.repeat(["val", "test"], [validation, len(abnormal) - validation])
+    return found | dict(zip(abnormal.tolist(), parts.tolist(), strict=True))
+
+
+def _listed(rows: Candidates, there: NDArray[np.bool_], split_dir: Path) -> dict[int, str]:
+    listed = row_split(split_dir)
+    if beyond := [row for row in listed if row >= len(rows.label)]:
+        reason = f"name row {beyond[0]}, the table has {len(rows.label)}"
+        raise DataError(reason, path=split_dir, remedy=_EDITION)
+    if ill := [row for row, part in listed.items() if part == "train" and rows.label[row]]:
+        raise DataError(f"train on row {ill[0]}, which is a nodule", path=split_dir, remedy=_EDITION)
+    return {row: part for row, part in listed.items() if there[row]}
+
+
+_EDITION = "they belong to candidates.csv, not to candidates_V2.csv"
+
+
+def read_patches(
+    series: str,
+    file: Path,
+    rows: NDArray[np.int64],
+    place: NDArray[np.float64],
+    label: NDArray[np.int8],
+    preset: Preset,
+) -> SliceSet:
+    """The axial patches around places [N, 3] (RAS+ mm) of one CT, which is read once: as many voxels wide as the
+    model's image, at the CT's own resolution; beside the CT there is air. `slice` is the row in candidates.csv.
+
+    Raises ConfigError for a preset that is not in Hounsfield units, DataError for a place outside the CT.
+    """
+    from maescan.intensity import fit_intensity
+
+    if preset.intensity.method != "hu":
+        reason = f"preset '{preset.name}' is not in Hounsfield units"
+        raise ConfigError(reason, path=file, remedy="use --preset luna16")
+    scan = read_scan(find_scans([file])[0])
+    view, axes = axial_view(scan)
+    fit = fit_intensity(view, scan, preset)
+    centres = to_view(place, scan, axes, view.shape)
+    outside = np.flatnonzero(((centres < 0) | (centres >= view.shape)).any(axis=1))
+    if len(outside):
+        reason = f"row {rows[outside[0]]} of the candidates lies outside of it"
+        raise DataError(reason, path=file, remedy="check that they belong together")
+    raw = np.stack([_crop(view, centre, preset.model.image_size) for centre in centres])
+    images = np.clip(raw * fit.scale + fit.offset, fit.low, fit.high).astype(np.float32)
+    images[np.isnan(raw)] = fit.floor
+    area = (images > fit.air).mean(axis=(1, 2)).astype(np.float32)
+    return SliceSet(images, np.repeat(series, len(rows)), rows, label, area)
+
+
+def to_view(place: NDArray[np.float64], scan: Scan, axes: Axes, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Places [N, 3] in RAS+ mm -> nearest voxels [N, 3] of the axial view: slice, row, column."""
+    inverse = np.linalg.inv(scan.affine)
+    voxel = np.rint(place @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.int64)[:, list(axes.order)]
+    flip = np.array(axes.flip)
+    return np.asarray(np.where(flip, np.array(shape) - 1 - voxel, voxel))
+
+
+def _crop(view: NDArray[Any], centre: NDArray[np.int64], side: int) -> NDArray[np.float64]:
+    """[side, side] voxels around one; nan beside the scan."""
+    level, *middle = centre
+    patch = np.full((side, side), np.nan)
+    spans = []
+    for at, n in zip(middle, view.shape[1:], strict=True):
+        start = at - side // 2
+        spans.append((max(start, 0), min(start + side, n), start))
+    (top, bottom, row), (left, right, column) = spans
+    patch[top - row : bottom - row, left - column : right - column] = view[level, top:bottom, left:right]
+    return patch
