@@ -15,8 +15,9 @@ from maescan.config import Preset
 from maescan.datasets.items import Item
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
-from maescan.scans import Scan, ScanSource, axial_view, find_scans, read_scan
+from maescan.scans import Scan, ScanSource, find_scans, read_scan
 from maescan.scans.find import EXTENSIONS
+from maescan.scans.scan import axial_axes
 
 Labels = Mapping[int | None, int]  # slice -> label; None: every slice of the scan
 
@@ -78,8 +79,9 @@ def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
         raise DataError(f"has {sizes[0]} voxels, its scan {sizes[1]}", path=source.path, remedy=_GRID)
     if not np.allclose(mask.affine, scan.affine, atol=0.01 * min(scan.spacing)):
         raise DataError("lies elsewhere than its scan (another affine)", path=source.path, remedy=_GRID)
-    found: NDArray[np.bool_] = axial_view(mask)[0] * np.float64(mask.slope) + mask.inter > 0
-    return found
+    zero = -mask.inter / mask.slope  # the voxel that measures 0
+    found: NDArray[np.bool_] = mask.voxels > zero if mask.slope > 0 else mask.voxels < zero
+    return np.ascontiguousarray(axial_axes(mask.affine).to_axial(found))
 
 
 _GRID = "draw it on the scan's own grid, or resample it"
