@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from maescan import tokens
+from maescan.config import preset
+from maescan.errors import ConfigError
 
 
 def test_margin_reaches_into_the_next_patch():
@@ -16,10 +18,27 @@ def test_margin_reaches_into_the_next_patch():
 def test_set_is_foreground_and_its_nearest_neighbours():
     patches = np.zeros((4, 4), bool)
     patches[1:3, 1:3] = True
-    ids = tokens.token_set(patches.ravel(), (8, 16))
-    assert ids.tolist() == [1, 2, 4, 5, 6, 7, 9, 10] and ids.dtype == np.int32
-    assert tokens.token_set(np.zeros(16, bool), (8, 16)).tolist() == []
-    assert tokens.token_set(np.ones(16, bool), (8, 16)).tolist() == list(range(16))
+    assert sorted(tokens.patch_order(patches.reshape(1, -1))[0, :8].tolist()) == [1, 2, 4, 5, 6, 7, 9, 10]
+
+
+def test_sets_of_slices_are_buckets_of_their_foreground():
+    tiny = preset("tiny").replace(tokens__method="foreground", tokens__buckets=(8, 24), tokens__margin=0)
+    images = np.zeros((4, 64, 64), np.float32)
+    images[1, 20:24, 20:24], images[2, 8:32, 8:40], images[3] = 1, 1, 1
+    sets = tokens.token_sets(images, tiny)
+    assert sets.count.tolist() == [0, 1, 12, 64] and sets.size.tolist() == [0, 8, 24, 64]
+    assert [(size, which.tolist()) for size, which in sets.groups()] == [(8, [1]), (24, [2]), (64, [3])]
+    ids = sets.ids(np.array([1]), 8)
+    assert ids.shape == (1, 8) and ids.dtype == np.int32 and 18 in ids and (np.diff(ids) > 0).all()
+    assert np.array_equal(tokens.token_sets(images[2:3], tiny).order[0], sets.order[2])
+
+
+def test_whole_slices_need_no_sets_and_zscores_have_none():
+    assert tokens.token_sets(np.ones((1, 64, 64)), preset("tiny")) is None
+    with pytest.raises(ConfigError, match="zscore"):
+        tokens.token_sets(
+            np.ones((1, 64, 64)), preset("tiny").replace(tokens__method="foreground", intensity__method="zscore")
+        )
 
 
 @pytest.mark.parametrize("seed", range(5))

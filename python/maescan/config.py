@@ -103,6 +103,17 @@ class GridConfig:
 
 
 @dataclass(frozen=True)
+class TokenConfig:
+    """Which patches of a slice the models see: `all`, as the paper, or those with tissue within `margin` pixels of
+    them, padded with their nearest neighbours to the smallest of `buckets` that holds them (token counts, ascending;
+    chosen from the training slices where empty)."""
+
+    method: Literal["all", "foreground"] = "all"
+    margin: int = 3
+    buckets: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class MaeTraining:
     """Training of the MAE (FACTS: He et al.'s recipe)."""
 
@@ -146,6 +157,7 @@ class Preset:
     pseudo: PseudoConfig = field(default_factory=PseudoConfig)
     intensity: IntensityConfig = field(default_factory=IntensityConfig)
     grid: GridConfig = field(default_factory=GridConfig)
+    tokens: TokenConfig = field(default_factory=TokenConfig)
     mae: MaeTraining = field(default_factory=MaeTraining)
     classifier: ClassifierTraining = field(default_factory=ClassifierTraining)
     input: Literal["l1", "l2", "reconstruction", "image"] = "l1"
@@ -191,8 +203,9 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin is Literal:
         ok = value in args
     elif origin is tuple:
-        ok = isinstance(value, list | tuple) and len(value) == len(args)
-        value = tuple(_value(h, v, where) for h, v in zip(args, value, strict=True)) if ok else value
+        ok = isinstance(value, list | tuple) and (args[-1] is Ellipsis or len(value) == len(args))
+        hints = args if args[-1] is not Ellipsis else (args[0],) * (len(value) if ok else 0)
+        value = tuple(_value(h, v, where) for h, v in zip(hints, value, strict=True)) if ok else value
     elif origin is types.UnionType:
         ok = value is None or isinstance(value, float | int)
     elif hint is float:

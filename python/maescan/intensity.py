@@ -19,13 +19,16 @@ Range = tuple[float, float]
 
 FIGURES = ("mean", "std", "share", "contrast")
 HU_LOW, HU_HIGH = -10.24, 30.71  # what 12 bits of a CT hold, over 100
+HU_AIR = -5.0  # up to here, a hundredth of HU, a pixel is air
 AIR = 0.02  # of the way from air to bright tissue: up to here a pixel is air
+RIPPLE = 0.1  # of the way to there; it held half of the pixels over 0 beside a phantom's brain
 
 
 @dataclass(frozen=True)
 class Fit:
     """A voxel becomes clamp(raw * scale + offset, low, high); voxels of the value `background`, and what lies beside
-    the scan, become `floor`, the value of air; a slice's pixels up to `air` count as air."""
+    the scan, become `floor`, the value of air, and so do pixels less than `ripple` above it: what resampling leaves of
+    an edge. A slice's pixels up to `air` count as air."""
 
     scale: float
     offset: float
@@ -34,6 +37,7 @@ class Fit:
     high: float
     floor: float
     air: float
+    ripple: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -43,7 +47,7 @@ def fit_intensity(view: Array, scan: Scan, preset: Preset) -> Fit:
     """How the raw voxels [S, H, W] of a scan are mapped. Raises ScanError where nothing but air is found."""
     config, slope, inter = preset.intensity, scan.slope, scan.inter
     if config.method == "hu":
-        return Fit(slope / 100, inter / 100, None, HU_LOW, HU_HIGH, HU_LOW, -5.0)
+        return Fit(slope / 100, inter / 100, None, HU_LOW, HU_HIGH, HU_LOW, HU_AIR)
     found = find_foreground(view, slope, inter)
     if config.method == "none":
         return _as_it_is(found, view, scan)
@@ -57,10 +61,12 @@ def fit_intensity(view: Array, scan: Scan, preset: Preset) -> Fit:
         mean, deviation = float(values.mean()), float(values.std())
         floor = max(-5.0, (low - mean) / deviation)
         map_ = slope / deviation, (inter - mean) / deviation
-        return Fit(*map_, found.background, floor, 5.0, floor, floor + AIR * (high - low) / deviation)
+        air = AIR * (high - low) / deviation
+        return Fit(*map_, found.background, floor, 5.0, floor, floor + air, RIPPLE * air)
     unit = config.top / (high - low)
     map_ = slope * unit, (inter - low) * unit
-    return Fit(*map_, found.background, 0.0, 1.5 * config.top, 0.0, AIR * config.top)
+    air = AIR * config.top
+    return Fit(*map_, found.background, 0.0, 1.5 * config.top, 0.0, air, RIPPLE * air)
 
 
 def _as_it_is(found: Foreground, view: Array, scan: Scan) -> Fit:

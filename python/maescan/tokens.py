@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.config import Preset
+from maescan.errors import ConfigError
+from maescan.intensity import AIR, HU_AIR
+
+CHUNK = 64  # slices looked at together
 MULTIPLE = 8  # token counts of buckets; a multiple of the passes, so that complementary masks divide it
 
 
@@ -49,14 +56,71 @@ def choose_buckets(
     return tuple(sizes)
 
 
-def token_set(patches: NDArray[np.bool_], buckets: Sequence[int]) -> NDArray[np.int32]:
-    """token_ids [T] of one slice: its foreground patches [L], padded with the nearest others up to the smallest of
-    `buckets` that holds them; ascending. Empty where there is no foreground. It depends on the slice alone."""
-    count = int(patches.sum())
-    if count == 0:
-        return np.empty(0, np.int32)
-    size = min((b for b in buckets if b >= count), default=len(patches))
-    side = int(np.sqrt(len(patches)))
-    at = np.stack(np.divmod(np.arange(len(patches)), side), axis=1)
-    distance = ((at[:, None] - at[patches][None]) ** 2).sum(axis=2).min(axis=1)
-    return np.sort(np.argsort(distance, kind="stable")[:size]).astype(np.int32)
+@dataclass(frozen=True, eq=False)
+class TokenSets:
+    """The token sets of N slices. order [N, L]: patches, those of the foreground first, then the nearest to it;
+    count [N]: patches of the foreground; size [N]: tokens of the set, 0 where there is no foreground. A slice's set
+    depends on that slice alone."""
+
+    order: NDArray[np.int16]
+    count: NDArray[np.int64]
+    size: NDArray[np.int64]
+
+    def ids(self, which: Any, size: int) -> NDArray[np.int32]:
+        """token_ids [B, T] of the slices `which` at T = `size` tokens, ascending."""
+        return np.sort(self.order[which, :size], axis=-1).astype(np.int32)
+
+    def groups(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """(T, the slices whose sets have T tokens), without those that have no foreground."""
+        for size in np.unique(self.size[self.size > 0]):
+            yield int(size), np.flatnonzero(self.size == size)
+
+
+def token_sets(images: NDArray[Any], preset: Preset) -> TokenSets | None:
+    """The sets of slices [N, H, W] on the model's grid; None where the models see all patches.
+
+    Raises ConfigError where the preset's intensities have no fixed value of air.
+    """
+    config, model = preset.tokens, preset.model
+    if config.method == "all":
+        return None
+    air = air_level(preset)
+    parts = [
+        foreground_patches(images[i : i + CHUNK] > air, model.patch_size, margin=config.margin)
+        for i in range(0, len(images), CHUNK)
+    ]
+    patches = np.concatenate([np.empty((0, model.tokens), bool), *parts])
+    buckets = np.array([*(b for b in config.buckets if b < model.tokens), model.tokens])
+    count = patches.sum(axis=1)
+    size = np.where(count > 0, buckets[np.searchsorted(buckets, count)], 0)
+    return TokenSets(patch_order(patches), count, size)
+
+
+def patch_order(patches: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """Foreground patches [N, L] of square grids -> all patches [N, L], foreground first, then by distance to it."""
+    count = patches.shape[1]
+    distance = patch_distances(round(count**0.5))
+    parts = [np.empty((0, count), np.int16)]
+    for start in range(0, len(patches), CHUNK):
+        chunk = patches[start : start + CHUNK]
+        nearest = np.where(chunk[:, None, :], distance, np.int16(32767)).min(axis=2)
+        parts.append(np.argsort(nearest, axis=1, kind="stable").astype(np.int16))
+    return np.concatenate(parts)
+
+
+def patch_distances(side: int) -> NDArray[np.int16]:
+    """Squared distances [L, L] between the patches of a grid of `side` x `side`."""
+    at = np.stack(np.divmod(np.arange(side * side), side), axis=1)
+    return ((at[:, None] - at[None]) ** 2).sum(axis=2).astype(np.int16)
+
+
+def air_level(preset: Preset) -> float:
+    """Up to which value a pixel of a slice on the model's grid is air."""
+    if preset.intensity.method == "hu":
+        return HU_AIR
+    if preset.intensity.method == "percentile":
+        return AIR * preset.intensity.top
+    raise ConfigError(
+        f"foreground tokens do not go with '{preset.intensity.method}' intensities, whose air has no fixed value",
+        remedy="use percentile or hu, or tokens.method all",
+    )

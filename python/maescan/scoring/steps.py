@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from maescan import kernels, measures
 from maescan.config import Preset
 from maescan.masks import make_masks
+from maescan.tokens import token_sets
 
 Floats = NDArray[np.float32]
+Ids = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,29 @@ def score_slices(
     preset: Preset,
     *,
     maps: bool = False,
-    token_ids: NDArray[np.int32] | None = None,
 ) -> SliceScores:
     """Scores slices [B, H, W], higher is more abnormal. slice_ids [B]: each slice's index in its scan, the key of its
-    masks. token_ids [B, T]: the patches that the models see; None is the full grid."""
+    masks. With foreground tokens a slice with no foreground costs nothing and scores 0."""
+    images, slice_ids = np.ascontiguousarray(images, np.float32), np.asarray(slice_ids)
+    sets = token_sets(images, preset)
+    if sets is None:
+        return _score(images, slice_ids, None, engine, preset, maps)
+    scores = (np.zeros(len(images), np.float32) for _ in range(3))
+    pictures = (np.zeros_like(images), images.copy()) if maps else (None, None)
+    whole = SliceScores(*scores, *pictures)
+    for size, which in sets.groups():
+        part = _score(images[which], slice_ids[which], sets.ids(which, size), engine, preset, maps)
+        for field in fields(SliceScores):
+            if getattr(whole, field.name) is not None:
+                getattr(whole, field.name)[which] = getattr(part, field.name)
+    return whole
+
+
+def _score(
+    images: Floats, slice_ids: NDArray[Any], token_ids: Ids | None, engine: Any, preset: Preset, maps: bool
+) -> SliceScores:
+    """token_ids [B, T]: the patches that the models see; None is the full grid."""
     model, count = preset.model, len(images)
-    images = np.ascontiguousarray(images, np.float32)
     ids = token_ids if token_ids is not None else np.tile(np.arange(model.tokens, dtype=np.int32), (count, 1))
     if preset.input == "image":
         return _without_mae(images, ids, token_ids, engine, preset)

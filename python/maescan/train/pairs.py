@@ -14,6 +14,7 @@ from maescan.models import MaskedAutoencoder
 from maescan.models.classifier import ABNORMAL, NORMAL
 from maescan.pseudo import pseudo_abnormal
 from maescan.scoring.outputs import whole_file
+from maescan.tokens import TokenSets, token_sets
 from maescan.train import steps
 
 Ids = NDArray[np.int64]
@@ -85,20 +86,22 @@ def pair_inputs(
 
 def validation_inputs(
     fabric: Any, model: MaskedAutoencoder | None, validation: Any, preset: Preset, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Inputs [M, H, W] and whether each is abnormal, to judge the epochs by; only the first process has any.
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], TokenSets | None]:
+    """Inputs [M, H, W], whether each is abnormal and their token sets, to judge the epochs by; only the first process
+    has any.
 
     Real lesions where validation patients have slices with and without them, else pairs of their healthy slices.
     """
     labels = np.asarray(validation.label)
     if not fabric.is_global_zero:
-        return np.empty((0, 0, 0), np.float32), np.empty(0, bool)
+        return np.empty((0, 0, 0), np.float32), np.empty(0, bool), None
     if (labels == 1).any() and (labels == 0).any():
-        known = np.flatnonzero(labels >= 0)
-        return _inputs(fabric, model, validation.images[known], preset, seed, altered=False), labels[known] == 1
+        images, abnormal = validation.images[labels >= 0], labels[labels >= 0] == 1
+        return _inputs(fabric, model, images, preset, seed, altered=False), abnormal, token_sets(images, preset)
     images = validation.images[labels != 1]
     inputs = [_inputs(fabric, model, images, preset, seed, altered=altered) for altered in (False, True)]
-    return np.concatenate(inputs), np.arange(2 * len(images)) >= len(images)
+    sets = token_sets(np.concatenate([images, images]), preset)
+    return np.concatenate(inputs), np.arange(2 * len(images)) >= len(images), sets
 
 
 def _inputs(

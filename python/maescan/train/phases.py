@@ -16,6 +16,7 @@ from maescan.config import Preset
 from maescan.evaluate.ranking import auroc
 from maescan.masks import make_masks
 from maescan.models import Classifier, MaskedAutoencoder
+from maescan.tokens import TokenSets, token_sets
 from maescan.train import steps
 from maescan.train.augment import crop_and_flip, erase
 from maescan.train.optimiser import parameter_groups
@@ -31,6 +32,7 @@ class Phase(Protocol):
     model: Any
     samples: int
     training: Any
+    sizes: Ids | None  # tokens of each sample's set; None where all samples have the full grid
 
     def groups(self) -> list[dict[str, Any]]: ...
     def start_epoch(self, epoch: int) -> None: ...
@@ -47,6 +49,7 @@ class MaePhase:
     def __init__(self, model: MaskedAutoencoder, images: NDArray[Any], preset: Preset, seed: int) -> None:
         self.model, self.images, self.preset, self.seed = model, images, preset, seed
         self.samples, self.training = len(images), preset.mae
+        self.sizes = token_counts(images, preset)
         self.masks = dataclasses.replace(preset.masks, strategy="random", passes=1)
 
     def groups(self) -> list[dict[str, Any]]:
@@ -58,15 +61,19 @@ class MaePhase:
     def batch(self, ids: Ids, epoch: int) -> tuple[Tensor, ...]:
         """Slices [B, H, W], keep_ids [B, K], restore_ids [B, T]."""
         seed = draws.seed_of(self.seed, epoch, draws.TRAIN_MASKS)
-        masks = make_masks(self.masks, ids, self.preset.model.tokens, seed=seed)
+        count = self.preset.model.tokens if self.sizes is None else int(self.sizes[ids].max())
+        masks = make_masks(self.masks, ids, count, seed=seed)
         return tuple(torch.from_numpy(a) for a in (self.images[ids].astype(np.float32), *masks))
 
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
         slices, keep_ids, restore_ids = batch
         slices = crop_and_flip(slices, ids, self.training.crop_scale, seed=self.seed, epoch=epoch)
         patches = steps.patchify(slices, self.preset.model.patch_size)
-        visible = torch.gather(patches, 1, keep_ids.long()[:, :, None].expand(-1, -1, patches.shape[2]))
         token_ids = steps.full_grid(len(slices), patches.shape[1], slices.device)
+        if self.sizes is not None:
+            token_ids = steps.moved_tokens(slices, restore_ids.shape[1], self.preset)
+            patches = steps.gather(patches, token_ids)
+        visible = steps.gather(patches, keep_ids)
         predictions = forward(visible, token_ids, keep_ids, restore_ids)
         return self.model.loss(predictions, patches, restore_ids, keep_ids.shape[1], self.training.loss_tokens)
 
@@ -84,15 +91,17 @@ class ClassifierPhase:
         model: Classifier,
         images: NDArray[Any],
         pairs: Callable[[int], NDArray[np.float32]],
-        validation: tuple[NDArray[np.float32], NDArray[np.bool_]],
+        validation: tuple[NDArray[np.float32], NDArray[np.bool_], TokenSets | None],
         preset: Preset,
         seed: int,
     ) -> None:
         """`pairs(epoch)` are the reconstructions [2, N, H, W] of images [N, H, W] by two sets of masks; `validation`
-        are inputs [M, H, W] and whether each is abnormal."""
+        are inputs [M, H, W], whether each is abnormal, and their token sets."""
         self.model, self.images, self.make_pairs, self.validation = model, images, pairs, validation
         self.preset, self.seed, self.training = preset, seed, preset.classifier
         self.samples = 2 * len(images)
+        sizes = token_counts(images, preset)
+        self.sizes = None if sizes is None else np.repeat(sizes, 2)
 
     def groups(self) -> list[dict[str, Any]]:
         return parameter_groups(self.model, self.training.weight_decay, self.training.layer_decay)
@@ -114,9 +123,19 @@ class ClassifierPhase:
         inputs = crop_and_flip(inputs, ids, self.training.crop_scale, seed=self.seed, epoch=epoch)
         inputs = erase(inputs, ids, self.training.erasing, seed=self.seed, epoch=epoch)
         patches = steps.patchify(inputs, self.preset.model.patch_size)
-        logits = forward(patches, steps.full_grid(len(patches), patches.shape[1], patches.device))
+        token_ids = steps.full_grid(len(patches), patches.shape[1], patches.device)
+        if self.sizes is not None:
+            token_ids = steps.moved_tokens(inputs, int(self.sizes[ids].max()), self.preset, kind=self.preset.input)
+            patches = steps.gather(patches, token_ids)
+        logits = forward(patches, token_ids)
         return nn.functional.cross_entropy(logits.float(), labels, label_smoothing=self.training.label_smoothing)
 
     def validate(self) -> float | None:
-        inputs, abnormal = self.validation
-        return auroc(abnormal, steps.score(self.model, inputs)) if len(inputs) else None
+        inputs, abnormal, sets = self.validation
+        return auroc(abnormal, steps.score(self.model, inputs, sets)) if len(inputs) else None
+
+
+def token_counts(images: NDArray[Any], preset: Preset) -> Ids | None:
+    """Tokens of the set of each slice [N, H, W]; None where the models see all patches."""
+    sets = token_sets(images, preset)
+    return None if sets is None else sets.size

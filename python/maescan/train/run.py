@@ -20,10 +20,11 @@ from maescan.scoring.outputs import whole_file, write_json
 from maescan.train.loop import Fit, Run
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase
-from maescan.train.setup import build, data_hash, make_fabric, split
+from maescan.train.setup import build, data_hash, make_fabric, split, with_tokens
 from maescan.train.state import Log, Position, load_checkpoint, load_weights, save_checkpoint, save_weights
 
-OURS = ("run.json", "log.csv", "mae.safetensors", "classifier.safetensors", "golden.safetensors", "checkpoint.pt")
+OURS = ("run.json", "log.csv", "mae.safetensors", "classifier.safetensors", "golden.safetensors", "checkpoint.pt",
+        "quantisation.safetensors")  # fmt: skip
 
 
 def train(
@@ -59,6 +60,7 @@ def train(
     machine or the folder's run, TrainingError when the loss is not finite.
     """
     training, validation = split(slices, preset, val_fraction, seed)
+    training, preset = with_tokens(training, preset)
     fabric = make_fabric(device, devices, nodes, precision, preset.model)
     if compile and fabric.device.type != "cuda":
         raise ConfigError("compile is for CUDA devices", remedy="leave it off on this device")
@@ -101,7 +103,8 @@ def _both(run: Run, preset: Preset, training: Any, validation: Any, weights: Pat
     if preset.input != "image":
         mae, at = _mae(run, preset, training, at, weights)
     if run.first:
-        _golden(run.out, validation if len(validation.images) else training)
+        _keep(run.out / "golden.safetensors", validation if len(validation.images) else training, 4)
+        _keep(run.out / "quantisation.safetensors", training, 64)
     if preset.measure == "classifier":
         at = _classifier(run, preset, mae, training, validation, at.seconds)
     run.fabric.barrier()
@@ -140,12 +143,13 @@ def _classifier(
     return at
 
 
-def _golden(out: Path, slices: Any) -> None:
-    """Four slices with much in them, spread over the patients, for the bundle to prove itself with."""
+def _keep(file: Path, slices: Any, count: int) -> None:
+    """Slices with much in them, spread over the patients: golden ones for a bundle to prove itself with, and
+    training's own for the ranges of int8."""
     full = np.flatnonzero(slices.area >= np.median(slices.area))
-    chosen = full[np.linspace(0, len(full) - 1, 4).astype(int)]
+    chosen = full[np.unique(np.linspace(0, len(full) - 1, count).astype(int))]
     images = np.ascontiguousarray(slices.images[chosen], np.float32)
-    with whole_file(out / "golden.safetensors") as temporary:
+    with whole_file(file) as temporary:
         save_file({"images": images, "slice_ids": np.asarray(slices.slice)[chosen].astype(np.int64)}, temporary)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from maescan.config import ModelConfig, Preset
 from maescan.errors import ConfigError, DataError
+from maescan.tokens import choose_buckets, token_sets
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -40,6 +41,19 @@ def split(slices: Any, preset: Preset, fraction: float, seed: int) -> tuple[Any,
             "no healthy slices to train on", remedy="label slices without a lesion 0, or add healthy scans"
         )
     return training, validation
+
+
+def with_tokens(training: Any, preset: Preset) -> tuple[Any, Preset]:
+    """(training slices, preset) of foreground tokens: without the slices that have none, and with buckets chosen from
+    the others where the preset has no own."""
+    sets = token_sets(training.images, preset)
+    if sets is None:
+        return training, preset
+    if not sets.count.any():
+        raise DataError("every slice is air", remedy="check the preset's intensity")
+    if not preset.tokens.buckets:
+        preset = preset.replace(tokens__buckets=choose_buckets(sets.count, preset.model.tokens))
+    return training.select(sets.count > 0), preset
 
 
 def make_fabric(device: str, devices: int, nodes: int, precision: str, config: ModelConfig) -> Any:

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from maescan import kernels
 from maescan.config import Preset
 from maescan.masks import make_masks
 from maescan.models import Classifier, MaskedAutoencoder
+from maescan.tokens import TokenSets, air_level, patch_distances, token_sets
 
 
 def patchify(slices: Tensor, patch: int) -> Tensor:
@@ -36,20 +38,26 @@ def reconstruct(
     *,
     seed: int | None = None,
     passes: int | None = None,
+    token_ids: NDArray[np.int32] | None = None,
     **wanted: bool,
 ) -> Any:
     """Differences of slices [B, H, W]: the MAE's predictions of `passes` masks, visible patches pasted (unless
     preset.masks says otherwise), averaged.
 
-    `seed` and `passes` default to preset.masks; `wanted` are `kernels.average_difference`'s flags (reconstruction,
-    squared, tokens, errors). The model is used as it is: call eval() first.
+    `seed` and `passes` default to preset.masks, token_ids [B, T] to the full grid; `wanted` are
+    `kernels.average_difference`'s flags (reconstruction, squared, tokens, errors). The model is used as it is: call
+    eval() first.
     """
     config, device = preset.model, next(model.parameters()).device
     images = np.ascontiguousarray(images, np.float32)
-    keep_ids, restore_ids = make_masks(preset.masks, slice_ids, config.tokens, seed=seed, passes=passes)
-    visible = kernels.patchify_visible(images, keep_ids, None, patch=config.patch_size)
-    tokens = full_grid(len(keep_ids), config.tokens, device)
+    count = config.tokens if token_ids is None else token_ids.shape[1]
+    keep_ids, restore_ids = make_masks(preset.masks, slice_ids, count, seed=seed, passes=passes)
+    visible = kernels.patchify_visible(images, keep_ids, token_ids, patch=config.patch_size)
     given, keep, restore = (torch.from_numpy(a).to(device) for a in (visible, keep_ids, restore_ids))
+    if token_ids is None:
+        tokens = full_grid(len(keep_ids), count, device)
+    else:
+        tokens = torch.from_numpy(token_ids).to(device).repeat_interleave(len(keep_ids) // len(images), dim=0)
     predictions = model(given, tokens, keep, restore)
     return kernels.average_difference(
         images,
@@ -57,6 +65,7 @@ def reconstruct(
         restore_ids,
         keep=preset.masks.pasted(keep_ids.shape[1]),
         patch=config.patch_size,
+        token_ids=token_ids,
         **wanted,
     )
 
@@ -67,8 +76,18 @@ def reconstructions(
     """Reconstructions [B, H, W] of slices [B, H, W]; the slices themselves without an MAE."""
     if model is None:
         return np.array(images, np.float32)
-    made = reconstruct(model, images, slice_ids, preset, seed=seed, reconstruction=True)
-    return np.asarray(made.reconstruction)
+    sets = token_sets(images, preset)
+    if sets is None:
+        made = reconstruct(model, images, slice_ids, preset, seed=seed, reconstruction=True)
+        return np.asarray(made.reconstruction)
+    whole, slice_ids = np.array(images, np.float32), np.asarray(slice_ids)
+    for size, which in sets.groups():
+        ids = sets.ids(which, size)
+        part = reconstruct(
+            model, whole[which], slice_ids[which], preset, seed=seed, token_ids=ids, reconstruction=True
+        )
+        whole[which] = part.reconstruction
+    return whole
 
 
 def classifier_input(
@@ -84,12 +103,39 @@ def classifier_input(
 
 
 @torch.no_grad()
-def score(classifier: Classifier, inputs: NDArray[np.float32], *, batch: int = 128) -> NDArray[np.float32]:
-    """Probability [B] that inputs [B, H, W] (of `classifier_input`) are abnormal."""
+def score(
+    classifier: Classifier, inputs: NDArray[np.float32], sets: TokenSets | None = None, *, batch: int = 128
+) -> NDArray[np.float32]:
+    """Probability [B] that inputs [B, H, W] (of `classifier_input`) are abnormal; 0 where a slice has no tokens."""
     config, device = classifier.config, next(classifier.parameters()).device
-    scores = [np.empty(0, np.float32)]
-    for start in range(0, len(inputs), batch):
-        part = torch.from_numpy(np.ascontiguousarray(inputs[start : start + batch], np.float32)).to(device)
-        tokens = full_grid(len(part), config.tokens, device)
-        scores.append(classifier.score(patchify(part, config.patch_size), tokens).cpu().numpy())
-    return np.concatenate(scores)
+    scores = np.zeros(len(inputs), np.float32)
+    everything = [(config.tokens, np.arange(len(inputs)))]
+    for size, group in sets.groups() if sets else everything:
+        for which in np.split(group, range(batch, len(group), batch)):
+            part = torch.from_numpy(np.ascontiguousarray(inputs[which], np.float32)).to(device)
+            patches, ids = patchify(part, config.patch_size), full_grid(len(part), config.tokens, device)
+            if sets:
+                ids = torch.from_numpy(sets.ids(which, size)).to(device)
+                patches = gather(patches, ids)
+            scores[which] = classifier.score(patches, ids).cpu().numpy()
+    return scores
+
+
+def gather(patches: Tensor, ids: Tensor) -> Tensor:
+    """Patches [B, L, P*P] of ids [B, T] -> [B, T, P*P]."""
+    return torch.gather(patches, 1, ids.long()[:, :, None].expand(-1, -1, patches.shape[2]))
+
+
+def moved_tokens(slices: Tensor, size: int, preset: Preset, *, kind: str = "image") -> Tensor:
+    """token_ids [B, size] of slices or classifier inputs [B, H, W] that an augmentation has moved: as
+    `tokens.token_sets`, but chance decides between patches equally near, and which ones of the foreground go when it
+    has more than `size`. A difference is foreground where it is not zero."""
+    difference, margin, patch = kind in ("l1", "l2"), preset.tokens.margin, preset.model.patch_size
+    foreground = slices > (0 if difference else air_level(preset))
+    margin = 0 if difference else margin
+    grown = F.max_pool2d(foreground.float()[:, None], 2 * margin + 1, 1, margin)
+    inside = F.max_pool2d(grown, patch)[:, 0].flatten(1) > 0
+    distance = torch.from_numpy(patch_distances(preset.model.grid)).to(slices.device, torch.float32)
+    nearest = torch.where(inside[:, None, :], distance, 1e4).amin(dim=2)
+    order = (nearest + torch.rand_like(nearest)).topk(size, largest=False).indices
+    return order.sort(dim=1).values.int()
