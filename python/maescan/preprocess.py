@@ -71,6 +71,8 @@ def _extract(view: Array, rows: Any, cols: Any, fit: Fit) -> NDArray[np.float32]
         low=fit.low - fit.floor,
         high=fit.high - fit.floor,
     )
+    if fit.ripple:
+        np.multiply(images, images >= np.float32(fit.ripple), out=images)
     if fit.floor:
         images += np.float32(fit.floor)
     return images
