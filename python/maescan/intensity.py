@@ -27,8 +27,8 @@ RIPPLE = 0.1  # of the way to there; it held half of the pixels over 0 beside a 
 @dataclass(frozen=True)
 class Fit:
     """A voxel becomes clamp(raw * scale + offset, low, high); voxels of the value `background`, and what lies beside
-    the scan, become `floor`, the value of air, and so do pixels less than `ripple` above it: what resampling leaves of
-    an edge. A slice's pixels up to `air` count as air."""
+    the scan, become `floor`, the value of air, and so do pixels less than `ripple` above it: what resampling leaves
+    of an edge. A slice's pixels up to `air` count as air."""
 
     scale: float
     offset: float
