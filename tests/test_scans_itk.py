@@ -138,3 +138,10 @@ def test_nan_voxels_are_counted(tmp_path):
     values[0, 0, 0] = np.nan
     with pytest.raises(ScanError, match="1 of 120 voxels are NaN"):
         read_scan(write(tmp_path / "a.mha", values))
+
+
+def test_zlib_that_wants_a_dictionary_is_refused(tmp_path):
+    """MetaIO would wait for one for ever: found by damaging files at random."""
+    path = change(write(tmp_path / "a.mha", compress=True), "= LOCAL\n", "= LOCAL\nx MET")
+    with pytest.raises(ScanError, match="compressed voxels are damaged"):
+        read_scan(path)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from maescan.errors import ScanError
 from maescan.scans.quiet import words
@@ -58,10 +59,18 @@ class ItkHeader:
         if self.volumes > 1:
             check_shape(self.shape[3:], self.path)
         declared = math.prod(self.shape) * self.itemsize
-        with open_plain(self.data):  # it exists and can be read
+        with open_plain(self.data) as stream:  # it exists and can be read
             real = self.data.stat().st_size - self.start
-        check_length(self.packed, min(real, self.packed), self.data)
-        (check_deflated if self.compressed else check_length)(declared, real, self.data)
+            check_length(self.packed, min(real, self.packed), self.data)
+            (check_deflated if self.compressed else check_length)(declared, real, self.data)
+            self._check_zlib(stream)
+
+    def _check_zlib(self, stream: BinaryIO) -> None:
+        """MetaIO asks zlib for ever where compressed data wants a preset dictionary, which no scan has."""
+        stream.seek(self.start)
+        begin = stream.read(2)
+        if self.compressed and not self.nrrd and len(begin) == 2 and begin[0] & 15 == 8 and begin[1] & 32:
+            raise ScanError("its compressed voxels are damaged", path=self.data, remedy="copy it again")
 
 
 def read_itk_header(path: Path) -> ItkHeader:
@@ -103,6 +112,7 @@ def _meta(start: bytes, path: Path) -> ItkHeader:
     data = path if local else _beside(path, fields["elementdatafile"])
     compressed = fields.get("compresseddata", "false").lower() in ("true", "1")
     oriented = any(key in fields for key in ("transformmatrix", "rotation", "orientation"))
+    _refuse(path, compressed and skip < 0, "compressed voxels at the end of another file")
     begin, packed = length if local else max(skip, 0), int(fields.get("compresseddatasize", 0)) if compressed else 0
     return ItkHeader(path, shape, META_TYPES[kind], data, begin, compressed, oriented, packed=packed)
 
