@@ -41,6 +41,17 @@ def test_slices_are_labelled_by_the_segmentation(tree):
     assert columns.mean() == pytest.approx(20.5, abs=1.5)
 
 
+def test_patients_may_lie_deeper_and_uncompressed(tree, tmp_path):
+    before = datasets.load(tree, TINY)
+    (tmp_path / "above" / "MICCAI_BraTS2020_TrainingData").mkdir(parents=True)
+    tree.rename(tmp_path / "above" / "MICCAI_BraTS2020_TrainingData" / "data")
+    for file in list((tmp_path / "above").rglob("*.nii.gz")):
+        nibabel.save(nibabel.load(file), file.with_suffix(""))
+        file.unlink()
+    after = datasets.load(tmp_path / "above", TINY)
+    assert after.data_hash() == before.data_hash() and np.array_equal(after.split, before.split)
+
+
 def test_patients_are_split_by_a_seed_and_never_across_parts(tree):
     slices = datasets.load(tree, TINY, seed=3)
     parts = {patient: set(slices.split[slices.patient == patient]) for patient in set(slices.patient)}

@@ -62,6 +62,8 @@ def test_masks_are_found_by_path_and_by_name_whatever_their_format(tree):
         nibabel.save(image, tree / "masks" / "lesions" / mask.name.replace(".nii.gz", ".nii"))
         mask.unlink()
     assert np.array_equal(datasets.load(tree, TINY).mask, before.mask)
+    (tree / "masks" / "lesions").rename(tree / "lesions" / "masks")
+    assert np.array_equal(datasets.load(tree, TINY).mask, before.mask)
 
 
 def test_labels_of_whole_scans(tree):
@@ -126,7 +128,7 @@ SCAN = "healthy/brain_0000.nii.gz"
         (no_such, "x: no scans found (see which files maescan reads with `maescan inspect`)"),
         (wrong_mask, "brain_0002.nii.gz: has 48 x 40 x 7 voxels, its scan 48 x 40 x 8 (draw it on the scan's own"),
         (mask_elsewhere, "brain_0002.nii.gz: lies elsewhere than its scan (another affine) (draw it on"),
-        (stray_mask, "other.nii.gz: is the mask of no scan (give it the path"),
+        (stray_mask, "other.nii.gz: is the mask of no scan (give it its scan's path"),
         (with_labels(f"{SCAN},8,1"), "brain_0000.nii.gz: labels.csv names slice 8, it has 8 (slices count from 0"),
         (with_labels("brain.nii.gz,0,1"), "labels.csv: line 2 names brain.nii.gz, which is not there (scans"),
         (with_labels(f"{SCAN},0,1", f"{SCAN},1,yes"), "labels.csv: line 3 is not a label: healthy/brain_0000"),

@@ -8,7 +8,7 @@ import pytest
 
 from maescan import datasets, scans
 from maescan.config import preset
-from maescan.datasets import luna16
+from maescan.datasets import luna16, luna16_table
 from maescan.datasets.phantom import write_scan
 from maescan.datasets.phantom_trees import write_luna16_tree
 from maescan.errors import ConfigError, DataError
@@ -59,7 +59,7 @@ def test_columns_run_from_the_patients_right_and_beside_the_ct_is_air(tmp_path):
 
 def test_rows_are_split_in_the_papers_shares_and_nodules_are_never_trained_on(tree):
     slices = datasets.load(tree, LUNA)
-    rows = luna16.read_candidates(tree / "candidates.csv")
+    rows = luna16_table.read_candidates(tree / "candidates.csv")
     assert np.array_equal(slices.label, rows.label[slices.slice]) and slices.label.sum() == rows.label.sum() > 5
     assert np.array_equal(slices.patient, rows.series[slices.slice]) and len(set(slices.slice)) == len(slices)
     assert set(slices.split[slices.label == 1]) == {"val", "test"} and "train" in slices.split
@@ -69,14 +69,14 @@ def test_rows_are_split_in_the_papers_shares_and_nodules_are_never_trained_on(tr
 def test_of_the_whole_list_the_papers_counts_are_drawn():
     label = np.zeros(551_065, np.int8)
     label[:1351] = 1
-    parts = luna16.draw(label, np.ones(len(label), bool), seed=0)
+    parts = luna16_table.draw(label, np.ones(len(label), bool), seed=0)
     assert Counter((part, int(label[row])) for row, part in parts.items()) == {
         ("train", 0): 50_000, ("val", 0): 3_000, ("test", 0): 10_000, ("val", 1): 351, ("test", 1): 1_000,
     }  # fmt: skip
 
 
 def test_the_authors_rows(tree, tmp_path):
-    rows = luna16.read_candidates(tree / "candidates.csv")
+    rows = luna16_table.read_candidates(tree / "candidates.csv")
     ill, well = (np.flatnonzero(rows.label == value) for value in (1, 0))
     (tmp_path / "train.txt").write_text("\n".join(f"{row}.npy" for row in well[:5]))
     (tmp_path / "test.txt").write_text(f"{ill[0]}.npy\n")
@@ -100,7 +100,7 @@ def test_the_second_table_is_read_where_it_is_named_or_the_only_one(tmp_path):
     write_tree(tmp_path, bright((3, 20, 1)), affine, [(40, 40, 1, 1), (41, 40, 1, 0)], "candidates_V2.csv")
     assert len(datasets.load(tmp_path, LUNA)) == 2
     with open(tmp_path / "candidates.csv", "w", newline="") as stream:
-        csv.writer(stream).writerows([luna16.COLUMNS, *[("1.2.3", 40, 40, 1, 1)] * 3])
+        csv.writer(stream).writerows([luna16_table.COLUMNS, *[("1.2.3", 40, 40, 1, 1)] * 3])
     assert len(datasets.load(tmp_path, LUNA)) == 3
     assert len(datasets.load(tmp_path / "candidates_V2.csv", LUNA)) == 2
 

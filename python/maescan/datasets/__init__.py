@@ -18,17 +18,23 @@ Progress = Callable[[int, int], None]  # called with (scans done, scans in all)
 def find(
     path: Path, *, modality: str | None = None, split_dir: Path | None = None, seed: int = 0
 ) -> tuple[str, list[Item]]:
-    """(kind, its scans) of a data set that is not read yet: brats, brats-hdf5, luna16 or
-    folder.
+    """(kind, its scans) of a data set that is not read yet: brats, brats-hdf5, luna16 or folder.
 
     Raises DataError for what cannot be used, ConfigError for an option that this kind does not have.
     """
+    try:
+        return _find(Path(path), modality, split_dir, seed)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror or error}"
+        raise DataError(reason, path=error.filename or path, remedy="check the path and its permissions") from error
+
+
+def _find(path: Path, modality: str | None, split_dir: Path | None, seed: int) -> tuple[str, list[Item]]:
     from maescan.datasets.brats import find_brats
     from maescan.datasets.brats_hdf5 import find_hdf5
     from maescan.datasets.folder import find_folder
     from maescan.datasets.luna16 import find_luna16
 
-    path = Path(path)
     if not path.exists():
         raise DataError("does not exist", path=path, remedy="give a folder of scans")
     if items := find_brats(path, modality, split_dir, seed):

@@ -25,10 +25,16 @@ def checked_modality(modality: str | None) -> str:
     return modality or "t1"
 
 
-def find_patients(path: Path) -> list[Path]:
-    """Patient folders, `NAME/NAME_MODALITY.nii.gz`, below `path` (or `path` itself)."""
-    folders = [path, *sorted(p for p in path.iterdir() if p.is_dir())] if path.is_dir() else []
-    return [f for f in folders if any((f / f"{f.name}_{m}.nii.gz").is_file() for m in MODALITIES)]
+def find_patients(path: Path) -> dict[Path, dict[str, Path]]:
+    """Patient folders at any depth below `path`, or `path` itself: modality, or seg, -> NAME/NAME_MODALITY.nii.gz (or
+    .nii, as some editions have it)."""
+    patients: dict[Path, dict[str, Path]] = {}
+    for file in sorted(path.rglob("*.nii*")) if path.is_dir() else []:
+        stem = file.name.removesuffix(".gz").removesuffix(".nii")
+        modality = stem.removeprefix(f"{file.parent.resolve().name}_")
+        if stem != modality and modality in (*MODALITIES, "seg"):
+            patients.setdefault(file.parent, {})[modality] = file
+    return {folder: files for folder, files in sorted(patients.items()) if set(files) - {"seg"}}
 
 
 def find_brats(path: Path, modality: str | None = None, split_dir: Path | None = None, seed: int = 0) -> list[Item]:
@@ -37,19 +43,18 @@ def find_brats(path: Path, modality: str | None = None, split_dir: Path | None =
 
     Raises DataError where the modality is missing, naming those present; ConfigError for an unknown one.
     """
-    folders, chosen = find_patients(path), checked_modality(modality)
-    if not folders:
+    patients = find_patients(path)
+    if not patients:
         return []
+    chosen = checked_modality(modality)
     lists = volume_split(split_dir) if split_dir else None
-    drawn = None if lists is not None else split_patients((f.name for f in folders), seed)
+    drawn = None if lists is not None else split_patients((f.name for f in patients), seed)
     items = []
-    for folder in folders:
-        files = {m: folder / f"{folder.name}_{m}.nii.gz" for m in (*MODALITIES, "seg")}
-        present = [m for m, file in files.items() if file.is_file()]
-        if chosen not in present:
-            remedy = f"use --modality {' or '.join(m for m in present if m != 'seg')}"
+    for folder, files in patients.items():
+        if chosen not in files:
+            remedy = f"use --modality {' or '.join(m for m in MODALITIES if m in files)}"
             raise DataError(f"has no {chosen}", path=folder, remedy=remedy)
-        mask = files["seg"] if "seg" in present else None
+        mask = files.get("seg")
         own = tuple(file for file in (files[chosen], mask) if file)
         split = listed(lists, folder.name) if lists is not None else drawn[folder.name] if drawn else None
         items.append(Item(folder.name, own, partial(read_patient, folder.name, files[chosen], mask), chosen, split))

@@ -28,15 +28,15 @@ def find_folder(path: Path) -> list[Item]:
     """The scans under `path`, without those in a folder named masks.
 
     labels.csv labels the slices it names, and leaves others unknown; without it a slice is abnormal where its scan's
-    mask marks a voxel, and a scan without a mask, or a folder without masks/, is healthy. A mask lies in masks/ under
-    its scan's path or its file name. Raises DataError for a folder without scans, and for labels or masks that no
-    scan belongs to.
+    mask marks a voxel, and a scan without a mask, or a folder without masks/, is healthy. A mask has its scan's path,
+    or its file name, but for the folder masks/ in it: masks/a/b.nii.gz and a/masks/b.nii.gz are of a/b.nii.gz.
+    Raises DataError for a folder without scans, and for labels or masks that no scan belongs to.
     """
     found = find_scans([path])
     scans = [s for s in found if "masks" not in Path(s.name).parts[:-1]]
     if not scans:
         raise DataError("no scans found", path=path, remedy="see which files maescan reads with `maescan inspect`")
-    masks = _match(scans, [s for s in found if s.name.startswith("masks/")], path)
+    masks = _match(scans, [s for s in found if "masks" in Path(s.name).parts[:-1]])
     labels = _labels(path / "labels.csv", {s.name for s in scans})
     return [_item(source, masks.get(source.name), labels, bool(masks)) for source in scans]
 
@@ -120,8 +120,8 @@ def _labels(file: Path, scans: set[str]) -> dict[str, dict[Any, int]] | None:
     return found
 
 
-def _match(scans: Iterable[ScanSource], masks: list[ScanSource], path: Path) -> dict[str, ScanSource]:
-    """scan's name -> its mask, by path below masks/ or by file name, whatever the extensions."""
+def _match(scans: Iterable[ScanSource], masks: Iterable[ScanSource]) -> dict[str, ScanSource]:
+    """scan's name -> its mask, by path without masks/ or by file name, whatever the extensions."""
     of: dict[str, list[str]] = {}
     for source in scans:
         stem = _stem(source.name)
@@ -129,10 +129,10 @@ def _match(scans: Iterable[ScanSource], masks: list[ScanSource], path: Path) -> 
             of.setdefault(key, []).append(source.name)
     found = {}
     for mask in masks:
-        names = of.get(_stem(mask.name.removeprefix("masks/")), [])
+        names = of.get("/".join(part for part in _stem(mask.name).split("/") if part != "masks"), [])
         if len(names) != 1:
             reason = f"is the mask of {' and of '.join(names[:3])}" if names else "is the mask of no scan"
-            raise DataError(reason, path=mask.path, remedy="give it the path, below masks/, that its scan has")
+            raise DataError(reason, path=mask.path, remedy="give it its scan's path, below masks/")
         found[names[0]] = mask
     return found
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,26 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
-from maescan.datasets.items import PARTS, Item
+from maescan.datasets.items import Item
+from maescan.datasets.luna16_table import draw, listed, read_candidates
 from maescan.datasets.sliceset import SliceSet
-from maescan.datasets.splits import row_split
 from maescan.errors import ConfigError, DataError
 from maescan.scans import Axes, Scan, axial_view, find_scans, read_scan
 
-NORMAL = {"train": 50_000, "val": 3_000, "test": 10_000}  # of 549,714 candidates that are no nodule
-ABNORMAL = {"val": 351, "test": 1_000}  # all nodules of candidates.csv
 NAMES = ("candidates.csv", "candidates_V2.csv")
-COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "class")
-LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """Rows of candidates.csv, counted from 0: the series of each, its place [N, 3] in RAS+ mm, 1 for a nodule."""
-
-    series: NDArray[np.str_]
-    place: NDArray[np.float64]
-    label: NDArray[np.int8]
 
 
 def find_luna16(path: Path, split_dir: Path | None = None, seed: int = 0) -> list[Item]:
@@ -51,8 +36,10 @@ def find_luna16(path: Path, split_dir: Path | None = None, seed: int = 0) -> lis
     if not there.any():
         remedy = "unpack subset0 to subset9 beside it"
         raise DataError("there is no .mhd of any series in it", path=table, remedy=remedy)
-    parts = draw(rows.label, there, seed) if split_dir is None else _listed(rows, there, split_dir)
+    parts = draw(rows.label, there, seed) if split_dir is None else listed(rows, there, split_dir)
     chosen = np.array(sorted(parts), np.int64)
+    if not len(chosen):
+        raise DataError("none of its rows is of a series that is there", path=split_dir, remedy="unpack more subsets")
     items = []
     for series in np.unique(rows.series[chosen]):
         own = chosen[rows.series[chosen] == series]
@@ -69,52 +56,6 @@ def _table(path: Path) -> Path | None:
         return path if path.name in NAMES else None
     places = (file for name in NAMES for pattern in (name, f"*/{name}") for file in sorted(path.glob(pattern)))
     return next(places, None)
-
-
-def read_candidates(table: Path) -> Candidates:
-    """Raises DataError for a line that is no candidate."""
-    remedy = f"its columns are {','.join(COLUMNS)}"
-    with open(table, newline="", encoding="utf-8-sig") as stream:
-        lines = csv.DictReader(stream)
-        if set(COLUMNS) - set(lines.fieldnames or ()):
-            raise DataError("is no table of candidates", path=table, remedy=remedy)
-        try:
-            found = [tuple(row[name] for name in COLUMNS) for row in lines]
-            place = np.array([row[1:4] for row in found], float).reshape(-1, 3) * LPS_TO_RAS
-            label = np.array([int(row[4]) for row in found], np.int8)
-        except (ValueError, TypeError) as error:
-            raise DataError(f"holds a line that is no candidate: {error}", path=table, remedy=remedy) from error
-    if not np.isfinite(place).all() or not np.isin(label, (0, 1)).all():
-        raise DataError("holds a place or a class that is none", path=table, remedy=remedy)
-    return Candidates(np.array([row[0] for row in found], str), place, label)
-
-
-def draw(label: NDArray[np.int8], there: NDArray[np.bool_], seed: int) -> dict[int, str]:
-    """Row -> part, of rows that are `there`; the rest of the normal ones is left out."""
-    rng = np.random.default_rng(seed)
-    normal, abnormal = (rng.permutation(np.flatnonzero(there & (label == value))) for value in (0, 1))
-    wanted = sum(NORMAL.values())
-    available = min(len(normal), wanted)
-    val, test = (NORMAL[part] * available // wanted for part in ("val", "test"))
-    counts = [available - val - test, val, test]
-    validation = round(len(abnormal) * ABNORMAL["val"] / sum(ABNORMAL.values()))
-    parts = np.repeat(PARTS, counts)
-    found = dict(zip(normal[: len(parts)].tolist(), parts.tolist(), strict=True))
-    parts = np.repeat(["val", "test"], [validation, len(abnormal) - validation])
-    return found | dict(zip(abnormal.tolist(), parts.tolist(), strict=True))
-
-
-def _listed(rows: Candidates, there: NDArray[np.bool_], split_dir: Path) -> dict[int, str]:
-    listed = row_split(split_dir)
-    if beyond := [row for row in listed if row >= len(rows.label)]:
-        reason = f"name row {beyond[0]}, the table has {len(rows.label)}"
-        raise DataError(reason, path=split_dir, remedy=_EDITION)
-    if ill := [row for row, part in listed.items() if part == "train" and rows.label[row]]:
-        raise DataError(f"train on row {ill[0]}, which is a nodule", path=split_dir, remedy=_EDITION)
-    return {row: part for row, part in listed.items() if there[row]}
-
-
-_EDITION = "they belong to candidates.csv, not to candidates_V2.csv"
 
 
 def read_patches(
