@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,7 +10,9 @@ from maescan.config import preset
 from maescan.datasets.phantom import make_phantom
 from maescan.intensity import FIGURES, expected_ranges, figures, training_ranges, unlike
 from maescan.preprocess import prepare
-from maescan.scans import Scan
+from maescan.scans import Scan, read_scan
+
+DATA = os.environ.get("MAESCAN_DATA")
 
 
 def disc(level: float, share: float = 0.5) -> np.ndarray:
@@ -52,8 +57,6 @@ def test_training_ranges_are_of_patients_in_any_order():
 
 
 def phantom_figures(kind: str, index: int, ill: bool = False, noisy_air: bool = False) -> dict[str, float]:
-    from pathlib import Path
-
     made = make_phantom(kind, index, 5, ill=ill, shape=(48, 48, 16), noisy_air=noisy_air)
     scan = Scan(made.voxels, 1.0, 0.0, made.affine, "phantom", Path("phantom"), "nifti")
     fit = prepare(scan, preset("tiny")).fit
@@ -64,3 +67,15 @@ def test_lesions_are_not_flagged_and_another_organ_is():
     expected = expected_ranges([phantom_figures("brain", index) for index in range(8)])
     assert not any(unlike(phantom_figures("brain", index, ill=True), expected) for index in range(8, 14))
     assert all(unlike(phantom_figures("lung", index), expected) for index in range(3))
+
+
+@pytest.mark.skipif(not DATA, reason="MAESCAN_DATA is not set")
+def test_real_scans_of_another_kind_are_flagged():
+    def found(name: str) -> dict[str, float]:
+        return prepare(read_scan(Path(DATA or "", name)), preset("tiny")).fit
+
+    brats = [found(f"brats/BraTS20_Training_00{i}/BraTS20_Training_00{i}_flair.nii.gz") for i in (1, 2, 3)]
+    expected = expected_ranges(brats)
+    assert not any(unlike(each, expected) for each in brats)
+    others = ("lung/LIDC-IDRI-0001", "dicom/ct_jpeg2000", "healthy/chris_t1.nii.gz", "ms/patient07_T1.nii.gz")
+    assert all(unlike(found(name), expected) for name in others)
