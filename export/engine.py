@@ -18,7 +18,7 @@ from maescan.scoring.outputs import write_json
 TARGETS = {
     "openvino": ("fp32", "bf16", "int8"),
     "torchscript": ("fp32",),
-    "onnx": ("fp32", "fp16", "bf16"),
+    "onnx": ("fp32", "fp16"),
     "tensorrt-rtx": ("fp16", "bf16"),
     "tensorrt": ("fp16", "bf16"),
 }

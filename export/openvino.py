@@ -6,17 +6,33 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from maescan.bundle import Bundle
 from maescan.export.networks import networks
 
 
-def build(folder: Path, mae: Any, classifier: Any, bundle: Any, precision: str) -> dict[str, str]:
-    """Writes mae.xml and classifier.xml with their .bin, batch and token axes dynamic. Weights are fp32 (int8: see
-    `quantise`); the precision of the arithmetic is chosen when they are loaded."""
+def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: str) -> dict[str, str]:
+    """Writes mae.xml and classifier.xml with their .bin, batch and token axes dynamic, and returns the versions.
+
+    fp32 and bf16 are the same files, weights in fp32: the engine chooses the arithmetic when it loads them.
+    """
     import openvino
 
+    versions, inputs = {"openvino": openvino.__version__}, {}
+    if precision == "int8":
+        import nncf
+
+        from maescan.evaluate.torch_engine import TorchEngine
+        from maescan.export.quantise import given, quantise
+
+        versions["nncf"] = nncf.__version__
+        inputs = given(bundle, TorchEngine(bundle.path, bundle.preset))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, module, inputs in networks(mae, classifier, bundle.preset):
-            converted = openvino.convert_model(module, example_input=tuple(inputs.values()))
+        for name, module, example in networks(mae, classifier, bundle.preset):
+            converted = openvino.convert_model(module, example_input=tuple(example.values()))
+            for port, label in zip(converted.inputs, example, strict=True):
+                port.get_tensor().set_names({label})
+            if inputs:
+                converted = quantise(converted, inputs[name])
             openvino.save_model(converted, folder / f"{name}.xml", compress_to_fp16=False)
-    return {"openvino": openvino.__version__}
+    return versions

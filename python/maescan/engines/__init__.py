@@ -9,7 +9,7 @@ from typing import Any
 
 from maescan.bundle import Bundle
 from maescan.engines.golden import check
-from maescan.errors import EngineError
+from maescan.errors import EngineError, MaescanError
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 """The closest to the reference first: the first that a bundle has is its default."""
@@ -78,7 +78,9 @@ def start(bundle: Bundle, folder: Path, values: dict[str, Any], device: str, thr
         return made(folder, values, device=device, threads=threads, preset=bundle.preset)
     except ImportError as error:
         raise EngineError(f"needs a package: {error}", path=folder, remedy=backend.install) from error
-    except (RuntimeError, OSError, ValueError) as error:
+    except MaescanError:
+        raise
+    except Exception as error:  # every backend has classes of its own for a file that it cannot read
         reason = f"does not load: {_first_line(error)}"
         raise EngineError(reason, path=folder, remedy=again(bundle.path, values)) from error
 

@@ -1,0 +1,67 @@
+"""The networks in 16 bits with LayerNorm and softmax in fp32, written out, for backends that do as the graph says."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def mixed(module: Any, precision: str) -> nn.Module:
+    """A copy of `mae` or `classifier` (see `networks`) with fp32 inputs and outputs; fp32 is the module itself."""
+    if precision == "fp32":
+        return module
+    dtype = DTYPES[precision]
+    return Cast(_convert(copy.deepcopy(module).to(dtype), dtype), dtype).eval()
+
+
+class Cast(nn.Module):
+    """Its first input in `dtype`, its output in fp32."""
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.module, self.dtype = module, dtype
+
+    def forward(self, values: Tensor, *ids: Tensor) -> Tensor:
+        return self.module(values.to(self.dtype), *ids).float()
+
+
+class WideNorm(nn.Module):
+    """LayerNorm in fp32 of 16-bit values."""
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        super().__init__()
+        self.norm = norm.float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x.float()).to(x.dtype)
+
+
+class WideAttention(nn.Module):
+    """Self-attention as two products with an fp32 softmax between: what timm's attention computes."""
+
+    def __init__(self, attention: Any) -> None:
+        super().__init__()
+        self.qkv, self.proj = attention.qkv, attention.proj
+        self.heads, self.scale = attention.num_heads, attention.scale
+
+    def forward(self, x: Tensor, **_: Any) -> Tensor:
+        n, tokens, dim = x.shape
+        q, k, v = self.qkv(x).reshape(n, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        weights = ((q * self.scale) @ k.transpose(-2, -1)).float().softmax(dim=-1).to(x.dtype)
+        return self.proj((weights @ v).transpose(1, 2).reshape(n, tokens, dim))
+
+
+def _convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    for name, child in module.named_children():
+        if isinstance(child, nn.LayerNorm):
+            setattr(module, name, WideNorm(child))
+        elif hasattr(child, "qkv"):
+            setattr(module, name, WideAttention(child))
+        else:
+            _convert(child, dtype)
+    return module

@@ -1,0 +1,55 @@
+"""ONNX, the interchange: a file a network, opset 17 (the first with LayerNormalization), batch and tokens dynamic."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from maescan.bundle import Bundle
+from maescan.config import Preset
+from maescan.export.mixed import mixed
+from maescan.export.networks import networks
+
+OPSET = 17
+LIMIT = 2**31 - 1
+"""Bytes of a protobuf. The paper's ViT-Base is 0.45 GB; weights stay in the file, so that it travels as one."""
+
+
+def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: str) -> dict[str, str]:
+    """Writes mae.onnx and classifier.onnx, checked by ONNX itself, and returns the versions."""
+    import onnx
+
+    for name, content in models(mae, classifier, bundle.preset, precision):
+        (folder / f"{name}.onnx").write_bytes(content)
+        onnx.checker.check_model(folder / f"{name}.onnx", full_check=True)
+    return {"torch": torch.__version__, "onnx": onnx.__version__, "opset": str(OPSET)}
+
+
+def models(mae: Any, classifier: Any, preset: Preset, precision: str) -> Iterator[tuple[str, bytes]]:
+    """`mae` and `classifier`, those that are there, as ONNX. fp16 and bf16: LayerNorm, softmax, inputs and outputs
+    stay in fp32."""
+    for name, module, example in networks(mae, classifier, preset):
+        yield name, _convert(mixed(module, precision), example)
+
+
+def _convert(module: nn.Module, example: dict[str, torch.Tensor]) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # the tracing exporter is ten times faster than the new one and as right
+        torch.onnx.export(
+            module,
+            tuple(example.values()),
+            buffer,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(example),
+            output_names=["result"],
+            dynamic_axes={name: {0: "rows", 1: f"{name}_tokens"} for name in example} | {"result": {0: "rows"}},
+        )
+    return buffer.getvalue()

@@ -1,0 +1,66 @@
+"""NNCF's post-training quantisation of OpenVINO models: int8 linear maps, with ranges of training slices."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from maescan.bundle import Bundle
+from maescan.errors import DataError
+
+MOST = 64
+"""Slices that the ranges are taken from."""
+
+KEPT = {"types": ["ScaledDotProductAttention", "Softmax"], "patterns": [".*head.*", ".*decoder_pred.*"]}
+"""What stays in bf16: attention's products gain little, and the last linear maps speak directly to the score."""
+
+
+def given(bundle: Bundle, engine: Any) -> dict[str, list[dict[str, Any]]]:
+    """The inputs of `mae` and `classifier` on the bundle's training slices, one slice each, as scoring feeds them.
+
+    Raises DataError where the bundle has no training slices.
+    """
+    from safetensors.numpy import load_file
+
+    from maescan.scoring.steps import score_slices
+
+    file = bundle.path / "golden" / "quantisation.safetensors"
+    if not file.exists():
+        remedy = "export from a run folder of `maescan train`; imported weights come without slices"
+        raise DataError("has no training slices to quantise with", path=bundle.path, remedy=remedy)
+    slices, recorder = load_file(file), Recorder(engine)
+    for image, number in zip(slices["images"][:MOST], slices["slice_ids"][:MOST], strict=True):
+        score_slices(image[None], number[None], recorder, bundle.preset)
+    return recorder.seen
+
+
+class Recorder:
+    """An engine that keeps what it is given."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.seen: dict[str, list[dict[str, Any]]] = {"mae": [], "classifier": []}
+
+    def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> Any:
+        names = {"visible": visible, "token_ids": token_ids, "keep_ids": keep_ids, "restore_ids": restore_ids}
+        self.seen["mae"].append(names)
+        return self.engine.reconstruct(visible, token_ids, keep_ids, restore_ids)
+
+    def classify(self, tokens: Any, token_ids: Any) -> Any:
+        self.seen["classifier"].append({"patches": tokens, "token_ids": token_ids})
+        return self.engine.classify(tokens, token_ids)
+
+
+def quantise(model: Any, inputs: list[dict[str, Any]]) -> Any:
+    """An OpenVINO model with int8 linear maps, their ranges those of `inputs`."""
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    return nncf.quantize(
+        model,
+        nncf.Dataset(inputs),
+        subset_size=len(inputs),
+        model_type=nncf.ModelType.TRANSFORMER,
+        preset=nncf.QuantizationPreset.PERFORMANCE,
+        ignored_scope=nncf.IgnoredScope(**KEPT, validate=False),
+    )
