@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from maescan import tokens
 from maescan.config import preset
+from maescan.datasets.phantom import make_phantom
+from maescan.datasets.phantom_lesions import plan
 from maescan.errors import ConfigError
+from maescan.preprocess import prepare, to_grid
+from maescan.scans import Scan
 
 
 def test_margin_reaches_into_the_next_patch():
@@ -54,3 +60,30 @@ def test_one_bucket_where_one_is_enough():
     assert tokens.choose_buckets([196] * 10, 196) == (196,)
     assert tokens.choose_buckets([0, 0], 64) == (64,)
     assert tokens.choose_buckets([8] * 10 + [64], 64, waste=0.0) == (8, 64)
+
+
+def test_a_lesion_as_dark_as_air_is_foreground():
+    foreground = np.zeros((1, 64, 64), bool)
+    foreground[0, 8:56, 8:56] = True
+    notch, hole = np.s_[0, 24:44, 36:56], np.s_[0, 30:36, 12:18]
+    foreground[notch] = foreground[hole] = False
+    assert tokens.spans(foreground)[notch].all() and tokens.spans(foreground)[hole].all()
+    assert tokens.spans(foreground).sum() == 48 * 48
+
+
+def test_two_hundred_lesions_of_the_phantom_are_inside_their_sets():
+    """Those at the rim and those as dark as air among them."""
+    fg, seen, at_rim = preset("tiny-fg"), 0, 0
+    for index in range(140):
+        made = make_phantom("brain", index, 7, ill=True, shape=(64, 64, 20))
+        scan = Scan(made.voxels, 1.0, 0.0, made.affine, name=str(index), path=Path("x.nii"), format="NIfTI")
+        prepared = prepare(scan, fg)
+        mask = to_grid(prepared.axes.to_axial(made.mask), prepared)
+        sets = tokens.token_sets(prepared.images, fg)
+        lesion = tokens.foreground_patches(mask, fg.model.patch_size, margin=0)
+        for i in np.flatnonzero(lesion.any(axis=1)):
+            ids = sets.ids(i, int(sets.size[i]))
+            assert set(np.flatnonzero(lesion[i])) <= set(ids.tolist()), (index, i)
+        seen += len(plan(7, index))
+        at_rim += bool((mask & tokens.grow(prepared.images <= 0.04, 1)).any())
+    assert seen >= 200 and at_rim >= 40, (seen, at_rim)

@@ -1,4 +1,5 @@
-"""Every parameter of the method: frozen dataclasses, and the presets `brats`, `luna16` and `tiny`.
+"""Every parameter of the method: frozen dataclasses, and the presets `brats`, `luna16`, `tiny` and, with foreground
+tokens, `brats-fg` and `tiny-fg`.
 
 Defaults are the paper's (section 4.3). Ranges are half-open, as in ``numpy.random.Generator.integers``: the
 paper's text says "between 1 and 10 boxes", the authors' code draws 1 to 9, and so do we.
@@ -109,7 +110,7 @@ class TokenConfig:
     chosen from the training slices where empty)."""
 
     method: Literal["all", "foreground"] = "all"
-    margin: int = 3
+    margin: int = 2
     buckets: tuple[int, ...] = ()
 
 
@@ -235,6 +236,11 @@ PRESETS: dict[str, Preset] = {
         mae=MaeTraining(epochs=60, batch_size=64, base_lr=2e-3, warmup_epochs=4),
         classifier=ClassifierTraining(epochs=20, batch_size=64, base_lr=2e-3, warmup_epochs=2),
     ),
+}
+
+
+PRESETS |= {
+    f"{name}-fg": PRESETS[name].replace(name=f"{name}-fg", tokens__method="foreground") for name in ("brats", "tiny")
 }
 
 

@@ -30,10 +30,22 @@ def grow(foreground: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     return grown
 
 
-def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int = 3) -> NDArray[np.bool_]:
-    """Patches [S, L] that hold any voxel of foreground [S, H, W] grown by `margin` pixels."""
+def spans(foreground: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What lies between foreground [S, H, W] in its row or its column: a lesion as dark as air is in it, be it a hole
+    or a notch in the rim."""
+
+    def between(axis: int) -> NDArray[np.bool_]:
+        back = np.flip(foreground, axis)
+        after = np.flip(np.logical_or.accumulate(back, axis=axis), axis)
+        return np.logical_or.accumulate(foreground, axis=axis) & after
+
+    return between(1) | between(2)
+
+
+def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int = 2) -> NDArray[np.bool_]:
+    """Patches [S, L] that hold any voxel of foreground [S, H, W], filled to its spans, grown by `margin` pixels."""
     s, h, w = foreground.shape
-    grid = grow(foreground, margin).reshape(s, h // patch, patch, w // patch, patch)
+    grid = grow(spans(foreground), margin).reshape(s, h // patch, patch, w // patch, patch)
     return grid.any(axis=(2, 4)).reshape(s, -1)
 
 
