@@ -72,7 +72,7 @@ class Network:
         modes = {name: self.engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT for name in ports}
         self.inputs, self.output = [n for n in ports if modes[n]], next(n for n in ports if not modes[n])
         self.most = int(self.engine.get_tensor_profile_shape(self.inputs[0], 0)[1][0])
-        self.slots: dict[tuple[int, ...], list[Slot]] = {}
+        self.slots: dict[tuple[int, ...], Slot] = {}
         digest = hashlib.sha256(content + key.encode()).hexdigest()
         self.cache = RuntimeCache(trt, self.engine, cache_folder() / "tensorrt-rtx" / f"{digest}.bin")
 
@@ -96,13 +96,12 @@ class Network:
         if key not in self.slots:
             shapes = {n: (rows, *array.shape[1:]) for n, array in zip(self.inputs, chunk, strict=True)}
             types = {n: array.dtype for n, array in zip(self.inputs, chunk, strict=True)}
-            self.slots[key] = [Slot(self.cuda, self.cache.context(), shapes, types, self.output)]
-        return self.slots[key][0]
+            self.slots[key] = Slot(self.cuda, self.cache.context(), shapes, types, self.output)
+        return self.slots[key]
 
     def close(self) -> None:
-        for slots in self.slots.values():
-            for slot in slots:
-                slot.close()
+        for slot in self.slots.values():
+            slot.close()
         self.slots = {}
         self.cache.save()
 
