@@ -20,11 +20,12 @@ GIVEN = "quantisation.safetensors"
 """Training slices in a run folder and a bundle, for the ranges of int8's activations."""
 
 
-def export(run: Path, out: Path, *, to: Sequence[str] = ("openvino",), precision: Sequence[str] = ("fp32",)) -> Path:
+def export(run: Path, out: Path, *, to: Sequence[str] = ("openvino",), precision: Sequence[str] = ()) -> Path:
     """A bundle at `out` from a run folder of `maescan train`; it appears whole or not at all. Where `run` is a bundle
     itself, its own engines are added to.
 
-    Every target is built in each precision that it knows of those asked for. Raises ConfigError for a target or a
+    Every target is built in each precision that it knows of those asked for; with none asked for, in the closest to
+    the reference that it has. Raises ConfigError for a target or a
     precision that none knows, DataError for an unfinished run or an existing `out`, BundleError for an engine that
     drifts, EngineError for one that cannot be built here.
     """
@@ -67,6 +68,9 @@ def import_checkpoint(mae: Path, classifier: Path | None, preset: str, out: Path
 
 
 def _wanted(to: Sequence[str], precision: Sequence[str]) -> list[tuple[str, str]]:
+    if not precision:
+        pairs = [(target, TARGETS[target][0]) for target in to if target in TARGETS]
+        return pairs if len(pairs) == len(to) else _wanted(to, [name for _, name in pairs] or ["fp32"])
     known = "; ".join(f"{target}: {', '.join(found)}" for target, found in TARGETS.items())
     pairs = [(target, name) for target in to for name in precision if name in TARGETS.get(target, ())]
     for target in to:

@@ -45,7 +45,7 @@ def compile_engine(trt: Any, name: str, content: bytes, preset: Preset) -> bytes
 
 
 def _profile(builder: Any, network: Any, preset: Preset, passes: int) -> Any:
-    """Every input [rows, tokens, ...]: `passes` rows a slice, from sets of 4 tokens (foreground) to the whole grid."""
+    """Every input [rows, tokens, ...]: `passes` rows a slice, from sets of 4 tokens (foreground) to the grid."""
     profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         port = network.get_input(index)

@@ -133,6 +133,12 @@ def test_unknown_targets_and_precisions_are_named(run_folder, tmp_path):
     assert not (tmp_path / "b").exists()
 
 
+def test_without_a_precision_a_target_has_its_most_exact(run_folder):
+    assert export._wanted(("openvino", "tensorrt-rtx"), ()) == [("openvino", "fp32"), ("tensorrt-rtx", "fp16")]
+    with pytest.raises(ConfigError, match="coreml"):
+        export._wanted(("openvino", "coreml"), ())
+
+
 def test_int8_needs_training_slices(bundle):
     (bundle / "golden" / "quantisation.safetensors").unlink()
     reseal(bundle)

@@ -130,12 +130,16 @@ def export(
     to: Annotated[
         str, typer.Option(help="openvino, torchscript, onnx, tensorrt-rtx, tensorrt; comma-separated.")
     ] = "openvino",
-    precision: Annotated[str, typer.Option(help="fp32, bf16, fp16, int8; comma-separated.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, fp16, int8; comma-separated. Default: the most exact of each target.")
+    ] = "",
 ) -> None:
     """Compile a trained run into a bundle: weights, engines and golden answers that prove them."""
     from maescan import export as exporting
 
-    bundle = exporting.export(run, out or run, to=tuple(to.split(",")), precision=tuple(precision.split(",")))
+    bundle = exporting.export(
+        run, out or run, to=tuple(to.split(",")), precision=tuple(precision.split(",")) if precision else ()
+    )
     print(f"bundle: {bundle}")
 
 
