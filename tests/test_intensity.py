@@ -13,6 +13,7 @@ from maescan.preprocess import prepare
 from maescan.scans import Scan, read_scan
 
 DATA = os.environ.get("MAESCAN_DATA")
+WIDE = preset("tiny").replace(grid__field_mm=240.0)
 
 
 def disc(level: float, share: float = 0.5) -> np.ndarray:
@@ -59,7 +60,7 @@ def test_training_ranges_are_of_patients_in_any_order():
 def phantom_figures(kind: str, index: int, ill: bool = False, noisy_air: bool = False) -> dict[str, float]:
     made = make_phantom(kind, index, 5, ill=ill, shape=(48, 48, 16), noisy_air=noisy_air)
     scan = Scan(made.voxels, 1.0, 0.0, made.affine, "phantom", Path("phantom"), "nifti")
-    fit = prepare(scan, preset("tiny")).fit
+    fit = prepare(scan, WIDE).fit
     return {name: fit[name] for name in FIGURES}
 
 
@@ -72,7 +73,7 @@ def test_lesions_are_not_flagged_and_another_organ_is():
 @pytest.mark.skipif(not DATA, reason="MAESCAN_DATA is not set")
 def test_real_scans_of_another_kind_are_flagged():
     def found(name: str) -> dict[str, float]:
-        return prepare(read_scan(Path(DATA or "", name)), preset("tiny")).fit
+        return prepare(read_scan(Path(DATA or "", name)), WIDE).fit
 
     brats = [found(f"brats/BraTS20_Training_00{i}/BraTS20_Training_00{i}_flair.nii.gz") for i in (1, 2, 3)]
     expected = expected_ranges(brats)

@@ -82,7 +82,7 @@ def test_two_hundred_lesions_of_the_phantom_are_inside_their_sets():
         sets = tokens.token_sets(prepared.images, fg)
         lesion = tokens.foreground_patches(mask, fg.model.patch_size, margin=0)
         for i in np.flatnonzero(lesion.any(axis=1)):
-            ids = sets.ids(i, int(sets.size[i]))
+            ids = sets.order[i, : sets.count[i]]  # before padding
             assert set(np.flatnonzero(lesion[i])) <= set(ids.tolist()), (index, i)
         seen += len(plan(7, index))
         at_rim += bool((mask & tokens.grow(prepared.images <= 0.04, 1)).any())

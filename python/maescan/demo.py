@@ -8,20 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-HEALTHY, UNSEEN = 40, 8
+HEALTHY, UNSEEN, PRESET = 60, 8, "tiny-fg"
 
 
 def run_demo(out: Path, seed: int) -> None:
-    """Trains the `tiny` preset on `HEALTHY` phantom scans and scores 2 * `UNSEEN` others, half with lesions."""
+    """Trains `PRESET` on `HEALTHY` phantom scans and scores 2 * `UNSEEN` others, half with lesions."""
     from rich.console import Console
 
-    from maescan import datasets, export, train
+    import maescan.export as export
+    from maescan import datasets, train
     from maescan.config import preset
     from maescan.datasets.phantom import write_phantom
     from maescan.scoring.run import score_paths
 
     console, start = Console(), time.perf_counter()
-    tiny = preset("tiny")
+    tiny = preset(PRESET)
 
     def say(text: str) -> None:
         console.print(f"[dim]{time.perf_counter() - start:5.0f} s[/dim]  {text}")

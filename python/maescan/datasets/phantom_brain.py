@@ -9,7 +9,7 @@ from maescan.datasets.phantom_fields import Grid, Volume, below, blend, ellipsoi
 from maescan.datasets.phantom_lesions import Look, Mask, Plan, place, push, shown
 
 EXTENT = (240.0, 240.0, 128.0)
-FLUID = 0.32
+FLUID = 0.5
 
 
 def brain(
@@ -30,17 +30,17 @@ def brain(
     changes = []
     for lesion in lesions:
         target = 0.5 * tissue + 0.42 + lesion.look.contrast * (lesion.profile / np.maximum(lesion.strength, 1e-3))
-        changes.append(lesion.strength * (np.clip(target, 0.12, 1.6) - tissue))
+        changes.append(lesion.strength * (np.clip(target, 0.12, 1.8) - tissue))
         tissue = tissue + changes[-1]
     signal = tissue * np.exp(np.float32(anatomy.uniform(0.04, 0.13)) * grid.smooth(anatomy, 90))
-    return _acquire(signal, inside, noise, noisy_air), shown(lesions, changes, inside)
+    return _acquire(signal, inside, noise, noisy_air), shown(grid, lesions, changes, inside)
 
 
 def _look(rng: np.random.Generator, kind: float) -> Look:
     """Dark, bright, or a bright ring around a dark core."""
-    radius, edge, ring = rng.uniform(11, 24), rng.uniform(0.12, 0.25), rng.uniform(0.45, 0.65)
+    radius, edge, ring = rng.uniform(13, 26), rng.uniform(0.12, 0.25), rng.uniform(0.45, 0.65)
     sign = 1 if kind < 0.45 else -1
-    return Look(radius, sign * rng.uniform(0.35, 0.6), ring if kind < 0.27 else 0.0, edge)
+    return Look(radius, sign * rng.uniform(0.5, 0.8), ring if kind < 0.27 else 0.0, edge)
 
 
 def _surface(head: Volume) -> Volume:
@@ -84,7 +84,7 @@ def _fissure(head: Volume, age: float) -> Volume:
     """Fluid between the hemispheres, outside of the corpus callosum; a sheet of constant height across the rest."""
     outside = 1 - below(ellipsoid(head, (0, 0, 0), (60, 52, 32)), 3)
     above = below(-head[2] - 22, 2)
-    return np.exp(-((head[0] / np.float32(1.6 + 0.5 * age)) ** 2)) * outside * above * np.float32(0.85)
+    return np.exp(-((head[0] / np.float32(1.6 + 0.5 * age)) ** 2)) * outside * above * np.float32(0.6)
 
 
 def _cerebellum(tissue: Volume, head: Volume, grey: float) -> Volume:

@@ -34,7 +34,7 @@ def chest(grid: Grid, streams: list[np.random.Generator], plans: list[Plan]) -> 
         target = np.where(lesion.profile < 0, -940, np.clip(values + np.float32(lesion.look.contrast), -560, 40))
         changes.append(lesion.strength * np.maximum(lungs, 0.3) * (np.where(values > -300, values, target) - values))
         values = values + changes[-1]
-    return _acquire(values, noise), shown(lesions, changes, inside)
+    return _acquire(values, noise), shown(grid, lesions, changes, inside)
 
 
 def _look(rng: np.random.Generator, kind: float) -> Look:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from maescan.datasets.phantom_fields import Grid, Volume, below
 
 Mask = NDArray[np.bool_]
-MIN_MASK_VOXELS = 12  # a slice that shows fewer is not called abnormal: no one could see it
+MIN_MASK_MM2 = 125  # a slice that shows less is not called abnormal: no one could see it
 VISIBLE = 0.35  # the share of a lesion's contrast from which a voxel counts as changed
 
 
@@ -80,13 +80,13 @@ def push(points: Volume, lesion: Lesion) -> Volume:
     return points - pull * (points - lesion.centre[:, None, None, None])
 
 
-def shown(lesions: Sequence[Lesion], changes: Sequence[Volume], inside: Mask) -> Mask:
+def shown(grid: Grid, lesions: Sequence[Lesion], changes: Sequence[Volume], inside: Mask) -> Mask:
     """The voxels [X, Y, Z] inside whose lesion is there, without the slices in which hardly any of it shows."""
     mask = np.zeros(inside.shape, bool)
     for lesion, change in zip(lesions, changes, strict=True):
         there = inside & (lesion.strength > VISIBLE)
         seen = there & (np.abs(change) > VISIBLE * abs(lesion.look.contrast))
-        mask |= there & (seen.sum(axis=(0, 1)) >= MIN_MASK_VOXELS)
+        mask |= there & (seen.sum(axis=(0, 1)) * np.prod(grid.spacing[:2]) >= MIN_MASK_MM2)
     return mask
 
 
