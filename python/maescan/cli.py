@@ -135,7 +135,7 @@ def export(
     ] = "",
 ) -> None:
     """Compile a trained run into a bundle: weights, engines and golden answers that prove them."""
-    from maescan import export as exporting
+    import maescan.export as exporting
 
     bundle = exporting.export(
         run, out or run, to=tuple(to.split(",")), precision=tuple(precision.split(",")) if precision else ()
@@ -295,7 +295,7 @@ def import_checkpoint(
     preset: PresetOption = "brats",
 ) -> None:
     """Turn the authors' released weights into a bundle."""
-    from maescan import export as exporting
+    import maescan.export as exporting
 
     print(f"bundle: {exporting.import_checkpoint(mae, classifier, preset, out)}")
 
