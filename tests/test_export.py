@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bundles import SMALL, a_run, reseal
-from maescan import engines, export
+from maescan import engines, export, verify
 from maescan.bundle import Bundle
 from maescan.engines.golden import TOLERANCE, golden_drift
 from maescan.errors import BundleError, ConfigError, DataError, EngineError
@@ -107,6 +107,23 @@ def test_a_truncated_or_foreign_engine_is_one_line(bundle, name, file, content):
     with pytest.raises(EngineError, match="does not load") as error:
         engines.load(Bundle.load(bundle), target=name.split("-")[0], precision="fp32", threads=1)
     assert "\n" not in str(error.value) and name in str(error.value) and "maescan export" in str(error.value)
+
+
+def test_verify_runs_what_can_run_and_names_what_is_refused(bundle, capsys):
+    poison(bundle / "engines" / "openvino-bf16" / "mae.bin")
+    (bundle / "engines" / "onnx-fp32" / "mae.onnx").write_bytes(b"foreign")
+    reseal(bundle)
+    assert not verify.show(bundle)
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[1:]}
+    assert set(lines) == set(BUILT)
+    assert "refused: drifts" in lines["openvino-bf16"] and "refused: does not load" in lines["onnx-fp32"]
+    assert all(
+        "drift on cpu: score" in lines[name] for name in ("openvino-fp32", "openvino-int8", "torchscript-fp32")
+    )
+    shutil.rmtree(bundle / "engines" / "onnx-fp32")
+    (bundle / "engines" / "openvino-bf16" / "engine.json").unlink()
+    reseal(bundle)
+    assert verify.show(bundle, device="cpu") and "tensorrt" not in capsys.readouterr().out
 
 
 def test_the_first_load_proves_and_the_next_remembers(bundle, monkeypatch):
