@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/pip --disable-pip-version-check
 DEMO ?= demo
 
-.PHONY: install demo test lint format bench gpu-check clean
+.PHONY: install demo test sanitize lint format bench gpu-check clean
 
 install: $(INSTALLED)
 
@@ -23,6 +23,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+sanitize: $(INSTALLED)
+	$(BIN)/python -m pytest tests/test_kernels_shim.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
