@@ -107,6 +107,18 @@ def test_an_engine_of_another_tensorrt_is_named(bundle):
         assert f"maescan export {bundle.path}" in error.value.remedy
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_halves_of_a_batch_are_joined_in_order(bundle, threads):
+    engine = engines.load(bundle, threads=threads)
+    tokens = np.random.default_rng(0).random((7, 16, 64), np.float32)
+    ids = np.tile(np.arange(16, dtype=np.int32), (7, 1))
+    alone = np.concatenate([engine.classify(tokens[i : i + 1], ids[i : i + 1]) for i in range(7)])
+    assert np.ptp(alone) > 1e-3
+    for rows in (1, 2, 5, 7):
+        assert np.allclose(engine.classify(tokens[:rows], ids[:rows]), alone[:rows], atol=1e-6)
+    engine.close()
+
+
 SCORE = """
 import sys
 from pathlib import Path

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import platform
 from collections.abc import Iterator
 
 from maescan import __version__
+from maescan.cores import usable
 from maescan.engines import BACKENDS
 from maescan.engines.device import cpu_features, cpu_name, driver_version, gpus
 
@@ -29,7 +29,7 @@ def rows() -> Iterator[Row]:
     """The findings: software, CPU, GPU, then every target."""
     yield "maescan", f"{__version__}, Python {platform.python_version()}, {platform.platform()}", ""
     yield _extension()
-    yield "cpu", f"{cpu_name()}; {len(os.sched_getaffinity(0))} cores for this process", ""
+    yield "cpu", f"{cpu_name()}; {usable()} cores for this process", ""
     yield "fastest precision", _precision(), ""
     yield from _gpu()
     yield from (_target(name) for name in BACKENDS)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.cores import usable
 from maescan.engines.device import cpu_name
 
 HINT = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
@@ -26,26 +28,48 @@ class OpenVinoEngine:
 
         self.precision, self.version = values["precision"], f"openvino {openvino.__version__}"
         self.name, self.device_name = f"{self.target}-{self.precision}", cpu_name()
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": HINT[self.precision], "PERFORMANCE_HINT": "LATENCY"}
-        if threads:
-            settings["INFERENCE_NUM_THREADS"] = threads
+        cores = threads or usable()
+        self.parts = min(2, cores)
+        settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": HINT[self.precision],
+            "INFERENCE_NUM_THREADS": cores,
+            "NUM_STREAMS": self.parts,
+        }
         core = openvino.Core()
         self._mae, self._classifier = (
-            core.compile_model(folder / f"{name}.xml", "CPU", settings) if (folder / f"{name}.xml").exists() else None
-            for name in ("mae", "classifier")
+            self._requests(core.compile_model(file, "CPU", settings)) if file.exists() else []
+            for file in (folder / "mae.xml", folder / "classifier.xml")
         )
+
+    def _requests(self, model: Any) -> list[Any]:
+        return [model.create_infer_request() for _ in range(self.parts)]
 
     def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
         """visible [N, K, P*P], token_ids [N, T], keep_ids [N, K], restore_ids [N, T] -> predictions [N, T, P*P]."""
-        assert self._mae is not None
-        result: NDArray[np.float32] = self._mae([visible, token_ids, keep_ids, restore_ids])[0]
-        return result
+        return self._run(self._mae, visible, token_ids, keep_ids, restore_ids)
 
     def classify(self, tokens: Any, token_ids: Any) -> NDArray[np.float32]:
         """tokens [B, T, P*P], token_ids [B, T] -> probability [B] of abnormal."""
-        assert self._classifier is not None
-        result: NDArray[np.float32] = self._classifier([tokens, token_ids])[0]
-        return result
+        return self._run(self._classifier, tokens, token_ids)
+
+    def _run(self, requests: list[Any], *arrays: Any) -> NDArray[np.float32]:
+        """Halves of the rows beside each other on half the cores each: cores then wait less for one another."""
+        parts = [[np.ascontiguousarray(array) for array in part] for part in _split(arrays, len(requests))]
+        for request, part in zip(requests, parts, strict=False):
+            request.start_async(part)
+        results = []
+        for request, _ in zip(requests, parts, strict=False):
+            request.wait()
+            results.append(request.get_output_tensor(0).data)
+        joined: NDArray[np.float32] = np.concatenate(results)
+        return joined
 
     def close(self) -> None:
-        self._mae = self._classifier = None
+        self._mae, self._classifier = [], []
+
+
+def _split(arrays: tuple[Any, ...], count: int) -> list[tuple[Any, ...]]:
+    """At most `count` runs of rows of all arrays, none of them empty."""
+    rows = len(arrays[0])
+    edges = np.linspace(0, rows, min(count, max(rows, 1)) + 1).astype(int)
+    return [tuple(array[low:high] for array in arrays) for low, high in itertools.pairwise(edges)]
