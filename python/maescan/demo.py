@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-HEALTHY, UNSEEN, PRESET = 60, 8, "tiny-fg"
+HEALTHY, UNSEEN, PRESET = 48, 8, "tiny-fg"
 
 
 def run_demo(out: Path, seed: int) -> None:
