@@ -1,0 +1,149 @@
+"""Foreground tokens against the full grid and against the public formulation: slices a second over whole scans.
+
+    python bench/foreground.py [SCANS] [--preset brats] [--precision bf16,int8] [--rounds 3] [--out DIR]
+
+SCANS: a data set or folder (default: a phantom made for it). ViT-Base with random weights, all in turns in one run;
+only ratios within a round count. What costs the same for every slice (the full grid, the public formulation) is
+timed on a few slices, foreground tokens on every STEP-th slice of every scan, blank ones too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+import maescan.export as export
+from maescan import cost, datasets, engines
+from maescan.bundle import Bundle
+from maescan.checkpoints import import_checkpoint
+from maescan.config import Preset, preset
+from maescan.datasets.phantom import write_phantom
+from maescan.models import Classifier, MaskedAutoencoder
+from maescan.scoring.steps import score_slices
+from maescan.tokens import choose_buckets, token_sets
+
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
+from paper import PaperPipeline
+
+BATCH, FEW = 8, 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scans", type=Path, nargs="?")
+    parser.add_argument("--preset", default="brats")
+    parser.add_argument("--precision", default="bf16,int8")
+    parser.add_argument("--modality")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--step", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        report = measure(arguments, Path(folder))
+    print(table(report))
+    if arguments.out:
+        name = f"foreground-{'phantom' if arguments.scans is None else 'scans'}.json"
+        (arguments.out / name).write_text(json.dumps(report, indent=2) + "\n")
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    grid, scans = preset(arguments.preset), arguments.scans
+    if scans is None:
+        scans = folder / "phantom"
+        write_phantom(scans, healthy=2, lesions=2, seed=0, shape=(240, 240, 60))
+    images = np.asarray(datasets.load(scans, grid, modality=arguments.modality).images, np.float32)
+    fg = with_buckets(grid, images)
+    images = images[:: arguments.step]
+    precisions = arguments.precision.split(",")
+    bundle = random_bundle(grid, folder, images, precisions)
+    calls = {"public PyTorch, eager fp32": (FEW, public(grid, images[:FEW]))}
+    for precision in precisions:
+        engine = engines.load(bundle, precision=precision, threads=arguments.threads)
+        calls[f"full grid {precision}"] = (FEW, lambda e=engine: score_slices(images[:FEW], np.arange(FEW), e, grid))
+        calls[f"foreground {precision}"] = (len(images), lambda e=engine: by_bucket(images, e, fg))
+    seconds: dict[str, list[float]] = defaultdict(list)
+    with torch.inference_mode():
+        for turn in range(arguments.rounds + 1):
+            for name, (count, call) in calls.items():
+                start = time.perf_counter()
+                call()
+                if turn:
+                    seconds[name].append((time.perf_counter() - start) / count)
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "slices": len(images),
+        "buckets": fg.tokens.buckets,
+        "gflop_full": cost.slice_operations(grid) / 1e9,
+        "gflop_foreground": operations(images, fg) / 1e9,
+        "seconds_a_slice": seconds,
+    }
+
+
+def with_buckets(grid: Preset, images: Any) -> Preset:
+    chosen = grid.replace(tokens__method="foreground")
+    sets = token_sets(images, chosen)
+    return chosen.replace(tokens__buckets=choose_buckets(sets.count, grid.model.tokens))
+
+
+def operations(images: Any, fg: Preset) -> float:
+    """Mean operations of a slice."""
+    sizes = token_sets(images, fg).size
+    return float(np.mean([cost.slice_operations(fg, int(size)) if size else 0 for size in sizes]))
+
+
+def by_bucket(images: Any, engine: Any, fg: Preset) -> None:
+    """As the pipeline does: batches of one token count."""
+    for _, which in token_sets(images, fg).groups():
+        for part in np.split(which, range(BATCH, len(which), BATCH)):
+            score_slices(images[part], part, engine, fg)
+
+
+def public(grid: Preset, images: Any) -> Any:
+    pipeline, given = PaperPipeline(grid).eval(), torch.from_numpy(images)
+    return lambda: pipeline(given)
+
+
+def random_bundle(grid: Preset, folder: Path, images: Any, precisions: list[str]) -> Bundle:
+    torch.manual_seed(0)
+    for name, model in (("mae", MaskedAutoencoder(grid.model)), ("classifier", Classifier(grid.model))):
+        torch.save(model.state_dict(), folder / f"{name}.pth")
+    run = import_checkpoint(folder / "mae.pth", folder / "classifier.pth", grid, folder / "run")
+    full = np.ascontiguousarray(images[np.argsort([-(i > 0.04).mean() for i in images])[:8]])
+    save_file({"images": full, "slice_ids": np.arange(8)}, run / "quantisation.safetensors")
+    return Bundle.load(export.export(run, folder / "bundle", precision=tuple(precisions)))
+
+
+def table(report: dict[str, Any]) -> str:
+    """Fastest round of each, and ratios within rounds (median, least, most)."""
+    seconds = {name: np.array(found) for name, found in report["seconds_a_slice"].items()}
+    paper = seconds["public PyTorch, eager fp32"]
+    lines = [
+        f"{report['slices']} slices, {report['gflop_full']:.1f} GFLOP a slice on the full grid, "
+        f"{report['gflop_foreground']:.1f} with foreground tokens, buckets {report['buckets']}",
+        f"{'':<28}{'ms a slice':>11}{'x public':>20}{'x full grid':>20}",
+    ]
+    for name, found in seconds.items():
+        full = seconds.get(name.replace("foreground", "full grid"))
+        over = [spread(paper / found), spread(full / found) if full is not None else ""]
+        lines.append(f"{name:<28}{1000 * found.min():>11.1f}{over[0]:>20}{over[1]:>20}")
+    return "\n".join(lines)
+
+
+def spread(ratios: Any) -> str:
+    return f"{np.median(ratios):.2f} ({ratios.min():.2f}-{ratios.max():.2f})"
+
+
+if __name__ == "__main__":
+    main()
