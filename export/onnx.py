@@ -39,7 +39,7 @@ def models(mae: Any, classifier: Any, preset: Preset, precision: str) -> Iterato
 
 
 def _convert(module: nn.Module, example: dict[str, torch.Tensor]) -> bytes:
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # the tracing exporter is ten times faster than the new one and as right
         torch.onnx.export(
