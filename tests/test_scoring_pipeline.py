@@ -100,11 +100,11 @@ def test_a_second_run_scores_only_what_is_new(folder, tmp_path):
 
 
 def test_a_scan_unlike_training_is_scored_and_flagged(folder, tmp_path):
-    manifest = {"intensity": {"share": [0.8, 0.9], "mean": [0.0, 2.0]}}
+    manifest = {"intensity": {"share": [0.01, 0.02], "mean": [0.0, 2.0]}}
     bundle = SimpleNamespace(**{**vars(BUNDLE), "manifest": manifest})
     score_folder([folder], bundle, Engine(), tmp_path / "out")
     found = rows(tmp_path / "out" / "scans.csv")
-    assert len(found) == 5 and all("outside training's 0.8 to 0.9" in row["warnings"] for row in found)
+    assert len(found) == 5 and all("outside training's 0.01 to 0.02" in row["warnings"] for row in found)
 
 
 def test_no_scans_is_an_error(tmp_path):
