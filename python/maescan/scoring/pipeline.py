@@ -24,6 +24,7 @@ from maescan.errors import DataError, MaescanError
 from maescan.scoring import aggregate, outputs, steps
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.workers import Reader, content_hash
+from maescan.tokens import token_sets
 
 Event = Callable[[str, dict[str, Any]], None]
 
@@ -186,20 +187,27 @@ class _Run:
 
     # engine ----------------------------------------------------------------------------------------------------
     def _batches(self, readers: int) -> Iterator[list[tuple[_Scan, int]]]:
-        """Slices in batches filled across scan borders: (scan, index of the slice)."""
+        """Slices in batches of one token count, filled across scan borders: (scan, index of the slice).
+
+        A partial batch goes when the engine would wait otherwise, so that no scan is held back for want of others.
+        """
         size = self.options.batch or self.engine.batch
-        waiting: list[tuple[_Scan, int]] = []
-        while readers:
-            scan = self.ready.get()
+        waiting: dict[int, list[tuple[_Scan, int]]] = defaultdict(list)
+        while self.broken is None and (readers or waiting):
+            try:
+                scan = self.ready.get(block=bool(readers) and not waiting)
+            except queue.Empty:
+                yield _take(waiting, max(waiting, key=lambda tokens: len(waiting[tokens])), size)
+                continue
             if scan is None:
                 readers -= 1
                 continue
-            waiting += [(scan, index) for index in range(len(scan.images))]
-            while len(waiting) >= size and self.broken is None:
-                yield waiting[:size]
-                waiting = waiting[size:]
-        if waiting and self.broken is None:
-            yield waiting
+            sets = token_sets(scan.images, self.bundle.preset)
+            for index, tokens in enumerate(np.zeros(len(scan.images), int) if sets is None else sets.size):
+                waiting[int(tokens)].append((scan, index))
+            full = [tokens for tokens, slices in waiting.items() for _ in range(len(slices) // size)]
+            for tokens in full:
+                yield _take(waiting, tokens, size)
 
     def _score(self, batch: list[tuple[_Scan, int]]) -> int:
         start = time.perf_counter()
@@ -257,6 +265,14 @@ class _Run:
         }
         self.ledger.add(scan.source.name, scan.content, scan.scores, np.asarray(scan.prepared.area), result)
         self.event("scored", {"scan": scan.source.name, **result})
+
+
+def _take(waiting: dict[int, list[Any]], tokens: int, size: int) -> list[Any]:
+    """Up to `size` of those that wait at this token count."""
+    batch, waiting[tokens] = waiting[tokens][:size], waiting[tokens][size:]
+    if not waiting[tokens]:
+        del waiting[tokens]
+    return batch
 
 
 def map_path(out: Path, name: str) -> Path:
