@@ -63,8 +63,8 @@ def test_batches_are_of_one_token_count_and_air_costs_nothing(tmp_path):
 def test_batches_are_filled_across_scans_by_token_count():
     """All slices at hand: of each count every batch but the last is full."""
     squares = np.zeros((30, 64, 64), np.float32)
-    for index, half in enumerate(np.tile([4, 12, 20], 10)):
-        squares[index, 32 - half : 32 + half, 32 - half : 32 + half] = 1
+    for index, (high, wide) in enumerate([(4, 4), (12, 28), (28, 28)] * 10):
+        squares[index, 32 - high : 32 + high, 32 - wide : 32 + wide] = 1
     ready = queue.Queue()
     for scan in (*(SimpleNamespace(images=part) for part in np.split(squares, 6)), None):
         ready.put(scan)
