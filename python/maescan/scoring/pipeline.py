@@ -217,7 +217,7 @@ class _Run:
         self.times["engine"].append(time.perf_counter() - start)
         for row, (scan, index) in enumerate(batch):
             scan.scores[index] = result.score[row]
-            if scan.maps is not None:
+            if scan.maps is not None and result.difference is not None:
                 scan.maps[index] = result.difference[row]
             scan.left -= 1
             if scan.left == 0:

@@ -73,7 +73,7 @@ def _serve(
             connection.send(ScanError(reason, path=source.path, remedy="check the file with `maescan inspect`"))
         else:
             connection.send((prepared, images.shape, facts))
-            connection.send_bytes(memoryview(images).cast("B") if images.size else b"")
+            connection.send_bytes(images.data.cast("B") if images.size else b"")
 
 
 class Reader:
@@ -115,7 +115,7 @@ class Reader:
             prepared, shape, facts = answer
             images = np.empty(shape, dtype=np.float32)
             if images.size:
-                self._pipe.recv_bytes_into(memoryview(images).cast("B"))
+                self._pipe.recv_bytes_into(images.data.cast("B"))
             else:
                 self._pipe.recv_bytes()
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
