@@ -28,3 +28,34 @@ def test_formula_matches_counted_operations(name):
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
         Classifier(m).eval()(torch.zeros(1, m.tokens, m.patch_pixels), ids)
     assert counted.get_total_flops() == pytest.approx(cost.classifier(preset), rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["tiny", "luna16"])
+def test_weights_and_activations_match_the_models(name):
+    torch = pytest.importorskip("torch")
+    from maescan.models.classifier import Classifier
+    from maescan.models.mae import MaskedAutoencoder
+
+    preset, moved = PRESETS[name], []
+    mae, classifier = MaskedAutoencoder(preset.model).eval(), Classifier(preset.model).eval()
+    for model, weights in ((mae, cost.mae_weights(preset)), (classifier, cost.classifier_weights(preset))):
+        products = sum(
+            p.numel() for n, p in model.named_parameters() if p.squeeze().ndim > 1 and "pos_embed" not in n
+        )
+        assert products == weights
+    for block in classifier.blocks:
+        for product in (m for m in block.modules() if isinstance(m, torch.nn.Linear)):
+            product.register_forward_hook(lambda _, given, out: moved.append(given[0].numel() + out.numel()))
+    m = preset.model
+    with torch.inference_mode():
+        classifier(torch.zeros(1, m.tokens, m.patch_pixels), torch.arange(m.tokens)[None])
+    attention = m.encoder_depth * (m.tokens + 1) * 4 * m.encoder_dim
+    sizes = (m.tokens + 1, m.encoder_dim, m.encoder_depth, m.mlp_ratio)
+    assert sum(moved) + attention == cost.activations(*sizes)
+
+
+def test_a_larger_batch_shares_the_weights():
+    alone, shared = (cost.slice_bytes(PRESETS["brats"], batch, 2) for batch in (1, 8))
+    weights = cost.mae_weights(PRESETS["brats"]) + cost.classifier_weights(PRESETS["brats"])
+    assert alone - shared == pytest.approx(2 * weights * 7 / 8)
+    assert cost.slice_bytes(PRESETS["brats"], 8, 4) > 1.9 * shared

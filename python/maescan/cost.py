@@ -1,4 +1,4 @@
-"""What a slice costs: matrix operations of the models, counted by formula (a multiply-add is two operations)."""
+"""What a slice costs, by formula: matrix operations of the models (a multiply-add is two), weights, bytes moved."""
 
 from __future__ import annotations
 
@@ -33,3 +33,39 @@ def slice_operations(preset: Preset, tokens: int | None = None) -> int:
     """Operations of scoring one slice: all passes of the MAE, and the classifier where the measure uses it."""
     judged = classifier(preset, tokens) if preset.measure == "classifier" else 0
     return preset.masks.passes * mae(preset, tokens) + judged
+
+
+def mae_weights(preset: Preset) -> int:
+    """Weights of the MAE's matrix products, biases and norms left out (under 1 % of them)."""
+    m = preset.model
+    per_square = 4 + 2 * m.mlp_ratio
+    blocks = m.encoder_depth * per_square * m.encoder_dim**2 + m.decoder_depth * per_square * m.decoder_dim**2
+    return int(blocks) + m.encoder_dim * (m.patch_pixels + m.decoder_dim) + m.decoder_dim * m.patch_pixels
+
+
+def classifier_weights(preset: Preset) -> int:
+    """Weights of the classifier's matrix products, likewise."""
+    m = preset.model
+    return int(m.encoder_depth * (4 + 2 * m.mlp_ratio) * m.encoder_dim**2) + m.encoder_dim * (m.patch_pixels + 2)
+
+
+def activations(sequence: int, dim: int, depth: int, mlp_ratio: float) -> int:
+    """Values that the matrix products of `depth` blocks read and write: a token's projections, attention and MLP take
+    and give (4 + 4 + 2 + 2 * (1 + mlp_ratio)) * dim."""
+    return int(depth * sequence * dim * (12 + 2 * mlp_ratio))
+
+
+def slice_bytes(preset: Preset, batch: int, size: float, tokens: int | None = None) -> float:
+    """Bytes that scoring a slice moves where no product keeps its input or output in a cache: weights once a batch of
+    `batch` slices, activations once in and once out, all of `size` bytes; pixels around the models are fp32.
+    """
+    m, tokens = preset.model, tokens or preset.model.tokens
+    visible, passes = preset.masks.visible(tokens), preset.masks.passes
+    one_pass = activations(visible + 1, m.encoder_dim, m.encoder_depth, m.mlp_ratio)
+    one_pass += activations(tokens + 1, m.decoder_dim, m.decoder_depth, m.mlp_ratio)
+    values, weights = passes * one_pass, mae_weights(preset)
+    pixels = (passes * (visible + tokens) + 2 * tokens) * m.patch_pixels
+    if preset.measure == "classifier":
+        values += activations(tokens + 1, m.encoder_dim, m.encoder_depth, m.mlp_ratio)
+        weights += classifier_weights(preset)
+    return size * (values + weights / batch) + 4 * 2 * pixels
