@@ -31,15 +31,22 @@ def grow(foreground: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
 
 
 def spans(foreground: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What lies between foreground [S, H, W] in its row or its column: a lesion as dark as air is in it, be it a hole
-    or a notch in the rim."""
+    """What lies between foreground [S, H, W] in its row, its column or a diagonal: a lesion as dark as air is in it,
+    be it a hole or a notch in the rim."""
+    s, h, w = foreground.shape
+    found = _between(foreground, 1) | _between(foreground, 2)
+    rows = np.arange(h)[:, None]
+    columns = rows + np.arange(w)
+    for turn in (1, -1):
+        skewed = np.zeros((s, h, h + w), bool)
+        skewed[:, rows, columns] = foreground[:, ::turn]
+        found |= _between(skewed, 1)[:, rows, columns][:, ::turn]
+    return found
 
-    def between(axis: int) -> NDArray[np.bool_]:
-        back = np.flip(foreground, axis)
-        after = np.flip(np.logical_or.accumulate(back, axis=axis), axis)
-        return np.logical_or.accumulate(foreground, axis=axis) & after
 
-    return between(1) | between(2)
+def _between(foreground: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    after = np.flip(np.logical_or.accumulate(np.flip(foreground, axis), axis=axis), axis)
+    return np.logical_or.accumulate(foreground, axis=axis) & after
 
 
 def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int = 2) -> NDArray[np.bool_]:
@@ -50,10 +57,11 @@ def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int
 
 
 def choose_buckets(
-    counts: Sequence[int] | NDArray[np.integer], tokens: int, *, waste: float = 0.10
+    counts: Sequence[int] | NDArray[np.integer], tokens: int, *, waste: float = 0.05
 ) -> tuple[int, ...]:
     """Few token counts (multiples of 8, the last being `tokens`, L) that pad slices of `counts` foreground patches
-    by at most the share `waste` in all. Slices without foreground cost nothing and do not count."""
+    by at most the share `waste` in all, or by as little as multiples of 8 can. Slices without foreground cost nothing
+    and do not count."""
     needed = np.asarray(counts)[np.asarray(counts) > 0]
 
     def padded(sizes: list[int]) -> int:
@@ -62,7 +70,7 @@ def choose_buckets(
     sizes = [*range(MULTIPLE, tokens, MULTIPLE), tokens]
     while len(sizes) > 1:
         fewer = min(([s for s in sizes if s != gone] for gone in sizes[:-1]), key=padded)
-        if padded(fewer) > (1 + waste) * needed.sum():
+        if padded(fewer) > max((1 + waste) * needed.sum(), padded(sizes)):
             break
         sizes = fewer
     return tuple(sizes)
