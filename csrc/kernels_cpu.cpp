@@ -1,5 +1,10 @@
 // Loops over elements.h. Compiled once for each instruction set into a namespace of its own (MAESCAN_ISA); what has
 // external linkage here must not be shared with another instruction set, so no standard containers.
+#include <type_traits>
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+
 #include "kernels.h"
 #include "threads.h"
 
@@ -18,109 +23,209 @@ void with_type(Float dtype, const Body& body) {
   body(Bfloat16{});
 }
 
-// One row of a patch in another type; stride 1 is what vectorises.
+template <int N>
+struct Constant {
+  static constexpr int value = N;
+};
+
+// Calls body(Constant<N>{}) with the longest strip that divides a patch's side.
+template <class Body>
+void with_strip(int32_t side, const Body& body) {
+  if (side % 16 == 0) return body(Constant<16>{});
+  if (side % 8 == 0) return body(Constant<8>{});
+  side % 2 == 0 ? body(Constant<2>{}) : body(Constant<1>{});
+}
+
+template <int N, class T>
+MAESCAN_HD void widen(const T* from, float* to) {
+#ifdef __F16C__  // instructions for what elements.h does
+  if constexpr (N % 8 == 0 && std::is_same_v<T, Half>) {
+    for (int i = 0; i < N; i += 8)
+      _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
+    return;
+  }
+#endif
+  for (int i = 0; i < N; ++i) to[i] = to_float(from[i]);
+}
+
+// One row in another type; stride 1 is what vectorises.
 template <class T>
-void copy_row(const float* from, int64_t stride, T* to, int64_t count) {
+void copy_row(const float* __restrict from, int64_t stride, T* __restrict to, int64_t count) {
   if (stride == 1) {
-    for (int64_t i = 0; i < count; ++i) to[i] = from_float<T>(from[i]);
+    int64_t i = 0;
+#ifdef __F16C__
+    if constexpr (std::is_same_v<T, Half>)
+      for (; i + 8 <= count; i += 8)
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), 0));
+#endif
+    for (; i < count; ++i) to[i] = from_float<T>(from[i]);
   } else {
     for (int64_t i = 0; i < count; ++i) to[i] = from_float<T>(from[i * stride]);
   }
 }
 
-template <class T>
-void read_patch(const Slices& slices, const Tokens& tokens, int64_t b, int32_t cell, T* patch) {
+// Patches lie too far apart for the processor to foresee: the next one is asked for while this one is worked on.
+void prefetch_patch(const Slices& slices, const Tokens& tokens, int64_t b, int32_t cell) {
   const float* corner = tokens.pixel(slices, b, cell, 0);
-  for (int32_t y = 0; y < tokens.side; ++y)
-    copy_row(corner + y * slices.along_y, slices.along_x, patch + y * tokens.side, tokens.side);
+  for (int32_t y = 0; y < tokens.side; ++y) __builtin_prefetch(corner + y * slices.along_y);
 }
 
-template <class T>
+template <class T, int kSide>
 void patchify_as(const Patchify& a, int threads) {
-  const int64_t pixels = a.tokens.pixels();
+  const int32_t side = kSide ? kSide : a.tokens.side;
+  const int64_t stride = kSide ? 1 : a.slices.along_x;
   parallel_for(a.rows, threads, [&](int64_t row) {
+    const int64_t b = row / a.passes;
+    const auto cell = [&](int32_t k) { return a.tokens.cell(b, a.keep_ids ? a.keep_ids[row * a.keep + k] : k); };
+    T* to = static_cast<T*>(a.patches) + row * a.keep * a.tokens.pixels();
     for (int32_t k = 0; k < a.keep; ++k) {
-      const int32_t local = a.keep_ids ? a.keep_ids[row * a.keep + k] : k;
-      T* patch = static_cast<T*>(a.patches) + (row * a.keep + k) * pixels;
-      read_patch(a.slices, a.tokens, row / a.passes, a.tokens.cell(row / a.passes, local), patch);
+      if (k + 1 < a.keep) prefetch_patch(a.slices, a.tokens, b, cell(k + 1));
+      const float* from = a.tokens.pixel(a.slices, b, cell(k), 0);
+      for (int32_t y = 0; y < side; ++y, to += side, from += a.slices.along_y) copy_row(from, stride, to, side);
     }
   });
 }
 
-// The mean over the passes of (pixel - prediction); a pass in which the patch is visible contributes zero.
-template <class T>
-void mean_error(const AverageDifference& a, int64_t b, int32_t local, const float* patch, float* mean) {
-  const int64_t pixels = a.tokens.pixels();
-  for (int64_t p = 0; p < pixels; ++p) mean[p] = 0;
-  for (int32_t r = 0; r < a.passes; ++r) {
-    const int64_t token = (b * a.passes + r) * a.tokens.count + local;
-    if (a.restore_ids[token] < a.keep) continue;
-    const T* predicted = static_cast<const T*>(a.predictions) + token * pixels;
-    for (int64_t p = 0; p < pixels; ++p) mean[p] += patch[p] - to_float(predicted[p]);
-  }
-  const float share = 1.0f / static_cast<float>(a.passes);
-  for (int64_t p = 0; p < pixels; ++p) mean[p] *= share;
-}
+#ifdef __AVX2__
+constexpr int kVector = 8;  // floats of a register
+#else
+constexpr int kVector = 4;
+#endif
 
-// Sums of |d| and d * d over a patch: down its columns, then along the row of sums.
-void patch_errors(const float* mean, int32_t side, float* columns, float* partial) {
-  for (int32_t x = 0; x < 2 * side; ++x) columns[x] = 0;
-  for (int32_t y = 0; y < side; ++y)
-    for (int32_t x = 0; x < side; ++x) {
-      const float d = mean[y * side + x];
-      columns[x] += d < 0 ? -d : d;
-      columns[side + x] += d * d;
+// N pixels of one row of a patch, in registers; N divides the patch's side.
+template <int N>
+struct Strip {
+  static constexpr int kParts = N > kVector ? N / kVector : 1, kPart = N / kParts;
+  typedef float Part __attribute__((vector_size(4 * kPart)));
+  typedef float Anywhere __attribute__((vector_size(4 * kPart), aligned(4)));
+  Part parts[kParts];
+
+  template <class Value>
+  MAESCAN_HD void set(const Value& value) {
+    for (int i = 0; i < kParts; ++i) parts[i] = value(i);
+  }
+  MAESCAN_HD void load(const float* from) {
+    for (int i = 0; i < kParts; ++i) parts[i] = *reinterpret_cast<const Anywhere*>(from + i * kPart);
+  }
+  MAESCAN_HD void store(float* to) const {
+    for (int i = 0; i < kParts; ++i) *reinterpret_cast<Anywhere*>(to + i * kPart) = parts[i];
+  }
+  template <class T>
+  MAESCAN_HD void load(const T* from) {
+    float wide[N];
+    widen<N>(from, wide);
+    load(wide);
+  }
+};
+
+template <class T>
+struct Passes {  // where a token's predictions are, for the passes in which it is hidden
+  const T** predicted;
+  int32_t count = 0;
+  void find(const AverageDifference& a, int64_t b, int32_t local) {
+    count = 0;
+    for (int32_t r = 0; r < a.passes && local >= 0; ++r) {
+      const int64_t token = (b * a.passes + r) * a.tokens.count + local;
+      predicted[count] = static_cast<const T*>(a.predictions) + token * a.tokens.pixels();
+      count += a.restore_ids[token] >= a.keep;
     }
+  }
+};
+
+// Where the strips of one cell go, and what comes next; null: not wanted.
+struct CellOutputs {
+  float *difference, *reconstruction, *squared, *token, *columns;
+};
+
+template <int N>
+MAESCAN_HD void add_to(float* sums, const Strip<N>& values) {
+  Strip<N> sum;
+  sum.load(sums);
+  sum.set([&](int i) { return sum.parts[i] + values.parts[i]; });
+  sum.store(sums);
+}
+
+// N pixels, `p` from the patch's first and `at` from the cell's corner. A visible pass contributes zero.
+template <class T, int N>
+MAESCAN_HD void average_strip(const Strip<N>& seen, const Passes<T>& now, const Passes<T>& next, float share,
+                              int32_t side, int32_t x, int32_t p, int64_t at, const CellOutputs& to) {
+  Strip<N> predicted, mean{}, out;
+  for (int32_t r = 0; r < next.count; ++r) __builtin_prefetch(next.predicted[r] + p);
+  for (int32_t r = 0; r < now.count; ++r) {
+    predicted.load(now.predicted[r] + p);
+    mean.set([&](int i) { return mean.parts[i] + (seen.parts[i] - predicted.parts[i]); });
+  }
+  mean.set([&](int i) { return mean.parts[i] * share; });
+  out.set([&](int i) { return mean.parts[i] < 0 ? -mean.parts[i] : mean.parts[i]; });
+  out.store(to.difference + at);
+  if (to.token) out.store(to.token + p);
+  if (to.columns) add_to(to.columns + x, out);
+  out.set([&](int i) { return mean.parts[i] * mean.parts[i]; });
+  if (to.squared) out.store(to.squared + at);
+  if (to.columns) add_to(to.columns + side + x, out);
+  out.set([&](int i) { return seen.parts[i] - mean.parts[i]; });
+  if (to.reconstruction) out.store(to.reconstruction + at);
+}
+
+__attribute__((noinline)) const float* gathered(const float* from, int64_t stride, float* to, int32_t count) {
+  copy_row(from, stride, to, count);
+  return to;
+}
+
+// Errors of a patch are summed down its columns, then along the row of sums.
+template <class T, int N, bool kOneAcross>
+void average_cell(const AverageDifference& a, int64_t b, int32_t cell, int32_t local, const Passes<T> now,
+                  const Passes<T> next, float* buffer) {
+  const int32_t side = kOneAcross ? N : a.tokens.side;
+  const int64_t corner = (b * a.height + a.tokens.y_of(cell, 0)) * a.width + a.tokens.x_of(cell, 0);
+  const auto from = [=](float* image) { return image ? image + corner : nullptr; };
+  const CellOutputs to{a.difference + corner, from(a.reconstruction), from(a.squared),
+                       a.by_token && local >= 0 ? a.by_token + (b * a.tokens.count + local) * side * side : nullptr,
+                       a.partials ? buffer : nullptr};
+  const float share = 1.0f / static_cast<float>(a.passes), *pixels = a.tokens.pixel(a.slices, b, cell, 0);
+  const int64_t width = a.width, along_y = a.slices.along_y, along_x = a.slices.along_x;
+  for (int32_t x = 0; to.columns && x < 2 * side; ++x) to.columns[x] = 0;
+  for (int32_t y = 0; y < side; ++y, pixels += along_y) {
+    const float* row = along_x == 1 ? pixels : gathered(pixels, along_x, buffer + 2 * side, side);
+    for (int32_t x = 0; x < side; x += N) {
+      Strip<N> seen;
+      seen.load(row + x);
+      average_strip<T, N>(seen, now, next, share, side, x, y * side + x, y * width + x, to);
+    }
+  }
+  if (!to.columns) return;
+  float* partial = a.partials + (b * a.tokens.cells + cell) * 2;
   partial[0] = partial[1] = 0;
-  for (int32_t x = 0; x < side; ++x) partial[0] += columns[x], partial[1] += columns[side + x];
-}
-
-void write_patch(const AverageDifference& a, int64_t b, int32_t cell, const float* patch, const float* mean) {
-  const int32_t side = a.tokens.side;
-  for (int32_t y = 0; y < side; ++y) {
-    const int64_t at = (b * a.height + cell / a.tokens.columns * side + y) * a.width + cell % a.tokens.columns * side;
-    const float *x = patch + y * side, *d = mean + y * side;
-    for (int32_t i = 0; i < side; ++i) a.difference[at + i] = d[i] < 0 ? -d[i] : d[i];
-    if (a.reconstruction)
-      for (int32_t i = 0; i < side; ++i) a.reconstruction[at + i] = x[i] - d[i];
-    if (a.squared)
-      for (int32_t i = 0; i < side; ++i) a.squared[at + i] = d[i] * d[i];
-  }
-}
-
-template <class T>
-void average_cell(const AverageDifference& a, int64_t b, int32_t cell, int32_t local, float* buffer) {
-  const int64_t pixels = a.tokens.pixels();
-  float *patch = buffer, *mean = patch + pixels, *columns = mean + pixels;
-  read_patch(a.slices, a.tokens, b, cell, patch);
-  if (local < 0)
-    for (int64_t p = 0; p < pixels; ++p) mean[p] = 0;
-  else
-    mean_error<T>(a, b, local, patch, mean);
-  write_patch(a, b, cell, patch, mean);
-  if (a.partials) patch_errors(mean, a.tokens.side, columns, a.partials + (b * a.tokens.cells + cell) * 2);
-  if (a.by_token && local >= 0) {
-    float* to = a.by_token + (b * a.tokens.count + local) * pixels;
-    for (int64_t p = 0; p < pixels; ++p) to[p] = mean[p] < 0 ? -mean[p] : mean[p];
-  }
+  for (int32_t x = 0; x < side; ++x) partial[0] += to.columns[x], partial[1] += to.columns[side + x];
 }
 
 // A chunk is a row of cells of one slice.
-template <class T>
+template <class T, int N>
 void average_as(const AverageDifference& a, int threads) {
   const int32_t columns = a.tokens.columns;
-  const int64_t bands = a.tokens.cells / columns, floats = 2 * a.tokens.pixels() + 2 * a.tokens.side;
+  const int64_t bands = a.tokens.cells / columns;
   parallel_for(a.count * bands, threads, [&](int64_t chunk) {
     const int64_t b = chunk / bands;
     const int32_t first = static_cast<int32_t>(chunk % bands) * columns;
-    float* buffer = static_cast<float*>(scratch(0, floats * sizeof(float)));
-    int32_t* locals = static_cast<int32_t*>(scratch(1, columns * sizeof(int32_t)));
-    for (int32_t x = 0; x < columns; ++x) locals[x] = a.tokens.ids ? -1 : first + x;
+    float* buffer = static_cast<float*>(scratch(0, 3 * a.tokens.side * sizeof(float)));
+    int32_t* locals = static_cast<int32_t*>(scratch(1, (columns + 1) * sizeof(int32_t)));
+    const T** predicted = static_cast<const T**>(scratch(2, 2 * a.passes * sizeof(T*)));
+    for (int32_t x = 0; x <= columns; ++x) locals[x] = a.tokens.ids || x == columns ? -1 : first + x;
     for (int32_t local = 0; a.tokens.ids && local < a.tokens.count; ++local) {
       const int32_t x = a.tokens.cell(b, local) - first;
       if (x >= 0 && x < columns) locals[x] = local;
     }
-    for (int32_t x = 0; x < columns; ++x) average_cell<T>(a, b, first + x, locals[x], buffer);
+    Passes<T> now{predicted}, next{predicted + a.passes};
+    next.find(a, b, locals[0]);
+    for (int32_t x = 0; x < columns; ++x) {
+      const Passes<T> spare = now;
+      now = next, next = spare;
+      next.find(a, b, locals[x + 1]);
+      if (a.tokens.side == N)
+        average_cell<T, N, true>(a, b, first + x, locals[x], now, next, buffer);
+      else
+        average_cell<T, N, false>(a, b, first + x, locals[x], now, next, buffer);
+    }
   });
 }
 
@@ -221,11 +326,18 @@ void make_masks(const MakeMasks& a, int threads) {
 }
 
 void patchify(const Patchify& a, int threads) {
-  with_type(a.dtype, [&](auto type) { patchify_as<decltype(type)>(a, threads); });
+  with_type(a.dtype, [&](auto type) {
+    using T = decltype(type);
+    if (a.slices.along_x == 1 && a.tokens.side == 16) return patchify_as<T, 16>(a, threads);
+    if (a.slices.along_x == 1 && a.tokens.side == 8) return patchify_as<T, 8>(a, threads);
+    patchify_as<T, 0>(a, threads);
+  });
 }
 
 void average_difference(const AverageDifference& a, int threads) {
-  with_type(a.dtype, [&](auto type) { average_as<decltype(type)>(a, threads); });
+  with_type(a.dtype, [&](auto type) {
+    with_strip(a.tokens.side, [&](auto strip) { average_as<decltype(type), strip.value>(a, threads); });
+  });
   const double pixels = static_cast<double>(a.height) * static_cast<double>(a.width);
   for (int64_t b = 0; a.partials && b < a.count; ++b) {
     const float* partials = a.partials + b * a.tokens.cells * 2;
