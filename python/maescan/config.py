@@ -233,7 +233,7 @@ PRESETS: dict[str, Preset] = {
         "tiny",
         model=ModelConfig(64, 8, 96, 4, 4, 64, 2, 4),
         pseudo=PseudoConfig(boxes=(1, 5), size=(5, 18)),
-        grid=GridConfig(180.0),
+        grid=GridConfig(170.0),
         mae=MaeTraining(epochs=40, batch_size=16, base_lr=1.6e-2, warmup_epochs=4, crop_scale=0.9),
         classifier=ClassifierTraining(
             epochs=8, batch_size=32, base_lr=8e-3, warmup_epochs=2, label_smoothing=0.05, erasing=0.0, crop_scale=0.6
