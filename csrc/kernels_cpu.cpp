@@ -308,20 +308,78 @@ void extract_as(const ExtractSlices& a, int threads) {
   });
 }
 
+void draw(uint64_t seed, uint64_t slice, uint32_t pass, int32_t blocks, int32_t* __restrict noise) {
+  for (int32_t block = 0; block < blocks; ++block) noise_of_block(seed, slice, pass, block, noise + 4 * block);
+}
+
+// Sorts tokens by their noise, the lower token first where noise is equal: into buckets by the leading bits, which
+// are as many as tokens and so hold about one each, then every token past those of its bucket that it must follow.
+struct Sorter {
+  int32_t tokens, blocks, bits;
+
+  explicit Sorter(int32_t count) : tokens(count), blocks((count + 31) / 32 * 8), bits(8) {
+    while (bits < 24 && (1 << bits) < count) ++bits;
+  }
+
+  // The tokens in order, until the calling thread sorts again.
+  const int32_t* shuffle(const int32_t* __restrict noise) const {
+    const int32_t n = tokens, shift = 32 - bits;
+    int32_t* __restrict starts = static_cast<int32_t*>(scratch(1, sizeof(int32_t) << bits));
+    const int32_t most = count(noise, starts);
+    const size_t padded = n + 2 * static_cast<size_t>(most);  // a neighbour may be looked up beyond either end
+    int32_t* near = static_cast<int32_t*>(scratch(2, 4 * padded * sizeof(int32_t)));
+    int32_t* __restrict sorted = near + most, * __restrict token = near + padded, * __restrict order = token + padded;
+    for (int32_t i = 1; i <= most; ++i) sorted[-i] = INT32_MIN, sorted[n - 1 + i] = INT32_MAX;
+    for (int32_t i = 0; i < n; ++i) {
+      const int32_t at = starts[bucket(noise[i], shift)]++;
+      sorted[at] = noise[i], token[at] = i;
+    }
+    int32_t* __restrict place = order + padded;
+    for (int32_t i = 0; i < n; ++i) place[i] = i;
+    for (int32_t ahead = 1; ahead < most; ++ahead)
+      for (int32_t i = 0; i < n; ++i) place[i] += (sorted[i] > sorted[i + ahead]) - (sorted[i - ahead] > sorted[i]);
+    for (int32_t i = 0; i < n; ++i) order[place[i]] = token[i];
+    return order;
+  }
+
+ private:
+  static uint32_t bucket(int32_t noise, int32_t shift) {
+    return (static_cast<uint32_t>(noise) ^ 0x80000000u) >> shift;
+  }
+
+  // starts[bucket]: how many tokens are in the buckets before; returns the most that one bucket holds.
+  int32_t count(const int32_t* __restrict noise, int32_t* __restrict starts) const {
+    const int32_t n = tokens, buckets = 1 << bits, shift = 32 - bits;
+    memset(starts, 0, buckets * sizeof(int32_t));
+    for (int32_t i = 0; i < n; ++i) ++starts[bucket(noise[i], shift)];
+    int32_t before = 0, most = 0;
+    for (int32_t i = 0; i < buckets; ++i) {
+      const int32_t here = starts[i];
+      starts[i] = before, before += here, most = here > most ? here : most;
+    }
+    return most;
+  }
+};
+
+void write_masks(const MakeMasks& a, int64_t row, int32_t first, const int32_t* __restrict shuffle) {
+  const int32_t tokens = a.tokens, keep = a.keep;
+  int32_t* __restrict restore = a.restore_ids + row * tokens, * __restrict kept = a.keep_ids + row * keep;
+  for (int32_t place = 0; place < tokens; ++place) restore[shuffle[place]] = turned(place, first, tokens);
+  memcpy(kept, shuffle + first, keep * sizeof(int32_t));
+}
+
 }  // namespace
 
 void make_masks(const MakeMasks& a, int threads) {
-  parallel_for(a.slices * a.passes, threads, [&](int64_t row) {
-    const int32_t pass = static_cast<int32_t>(row % a.passes), blocks = (a.tokens + 3) / 4;
-    int32_t* noise = static_cast<int32_t*>(scratch(0, blocks * 4 * sizeof(int32_t)));
-    for (int32_t block = 0; block < blocks; ++block)
-      noise_of_block(a.seed, a.slice_ids[row / a.passes], a.complementary ? 0 : pass, block, noise + 4 * block);
-    for (int32_t token = 0; token < a.tokens; ++token) {
-      const int32_t rank = rank_of(noise, a.tokens, token);
-      const int32_t place = a.complementary ? turned(rank, pass * a.keep, a.tokens) : rank;
-      a.restore_ids[row * a.tokens + token] = place;
-      if (place < a.keep) a.keep_ids[row * a.keep + place] = token;
-    }
+  const Sorter sorter(a.tokens);
+  parallel_for(a.complementary ? a.slices : a.slices * a.passes, threads, [&](int64_t chunk) {
+    const int64_t slice = a.complementary ? chunk : chunk / a.passes;
+    const int32_t pass = static_cast<int32_t>(a.complementary ? 0 : chunk % a.passes);
+    int32_t* noise = static_cast<int32_t*>(scratch(0, sorter.blocks * 4 * sizeof(int32_t)));
+    draw(a.seed, a.slice_ids[slice], pass, sorter.blocks, noise);
+    const int32_t* shuffle = sorter.shuffle(noise);
+    if (!a.complementary) return write_masks(a, chunk, 0, shuffle);
+    for (int32_t turn = 0; turn < a.passes; ++turn) write_masks(a, slice * a.passes + turn, turn * a.keep, shuffle);
   });
 }
 

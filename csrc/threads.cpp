@@ -16,6 +16,15 @@
 namespace maescan {
 namespace {
 
+// Tells the processor that this thread spins.
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+  asm volatile("yield");
+#endif
+}
+
 struct Job {
   void (*run)(const void*, int64_t);
   const void* context;
@@ -42,7 +51,7 @@ struct Job {
   }
 
   void wait() {
-    for (int spin = 0; spin < 2000 && done.load() < chunks; ++spin) __builtin_ia32_pause();
+    for (int spin = 0; spin < 2000 && done.load() < chunks; ++spin) relax();
     std::unique_lock<std::mutex> lock(mutex);
     finished.wait(lock, [this] { return done.load() == chunks; });
     if (error) std::rethrow_exception(error);
