@@ -301,6 +301,38 @@ def import_checkpoint(
 
 
 @app.command()
+def bench(
+    bundle: Annotated[Path | None, typer.Option(help="The bundle to measure.")] = None,
+    preset: PresetOption = "brats",
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Measure the preset with untrained weights (needs torch).")
+    ] = False,
+    device: Device = "cpu",
+    threads: Threads = None,
+    workers: Annotated[int, typer.Option(min=1, help="Reader processes.")] = 2,
+    out: Out = Path("bench-out"),
+    quick: Annotated[bool, typer.Option("--quick", help="About a minute: two batch sizes, small folders.")] = False,
+) -> None:
+    """How many scans an hour this machine scores, where the time goes, how far that is from its limit."""
+    from maescan.throughput import report, run
+
+    values = run.bench(
+        out,
+        bundle=bundle,
+        preset=preset,
+        random_weights=random_weights,
+        device=device,
+        threads=threads,
+        workers=workers,
+        quick=quick,
+        command=" ".join(["maescan", *sys.argv[1:]]),
+        say=lambda text: print(f"measuring {text}", file=sys.stderr),
+    )
+    report.show(values)
+    print(f"report: {out / 'bench.md'}")
+
+
+@app.command()
 def demo(out: Out = Path("demo"), seed: Seed = 0) -> None:
     """Train on a phantom, export, score scans with and without lesions, and say how well it went."""
     from maescan.demo import run_demo
