@@ -47,9 +47,9 @@ class Ledger:
             )
         except sqlite3.Error as error:
             self._lock.close()
-            raise DataError(
-                f"the ledger is unusable: {error}", path=path, remedy="delete it to score anew"
-            ) from error
+            damaged = error.sqlite_errorname in ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+            remedy = "delete it to score anew" if damaged else "free space or use another --out"
+            raise DataError(f"the ledger is unusable: {error}", path=path, remedy=remedy) from error
 
     def done(self, name: str, content: str) -> bool:
         """Whether this very scan was scored by this very job."""

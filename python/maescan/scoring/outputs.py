@@ -43,6 +43,15 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def remove_halves(out: Path) -> None:
+    """Removes what a killed run was writing. For who holds the folder's lock. Raises DataError."""
+    try:
+        for half in out.rglob(".part-*"):
+            half.unlink()
+    except OSError as error:
+        raise DataError(f"cannot write: {error.strerror}", path=out, remedy="use another --out") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """`text` as UTF-8, whole or not at all."""
     with whole_file(path) as temporary:

@@ -99,9 +99,12 @@ def score_folder(
     key = {"bundle": bundle.hash, "engine": engine.name, "options": options.key()}
     ledger = Ledger(out, hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest())
     try:
+        outputs.remove_halves(out)
         run = _Run(sources, bundle, engine, out, options, ledger, event or (lambda name, facts: None))
         summary = run.go()
-        _write_tables(out, bundle, engine, options, ledger, [s.name for s in sources], summary)
+        failed = {row["scan"] for row in summary.failures}
+        names = [source.name for source in sources if source.name not in failed]
+        _write_tables(out, bundle, engine, options, ledger, names, summary)
         return summary
     finally:
         ledger.close()
@@ -151,7 +154,7 @@ class _Run:
                     break
                 try:
                     content = content_hash(source.files)
-                    if not self.options.force and self.ledger.done(source.name, content):
+                    if self._done(source.name, content):
                         self.skipped += 1
                         self.event("skipped", {"scan": source.name})
                         continue
@@ -166,6 +169,10 @@ class _Run:
             if reader is not None:
                 reader.close()
             self.ready.put(None)
+
+    def _done(self, name: str, content: str) -> bool:
+        lost = self.options.maps and not map_path(self.out, name).exists()
+        return not (self.options.force or lost) and self.ledger.done(name, content)
 
     def _admit(self, source: Any, content: str, prepared: Any, images: np.ndarray, facts: dict[str, Any]) -> None:
         for stage, seconds in facts["seconds"].items():
