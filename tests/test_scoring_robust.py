@@ -114,4 +114,5 @@ def test_scores_that_are_not_finite_fail_the_scan_alone(folder, tmp_path):
     calls = itertools.count()
     summary = score_folder([folder], BUNDLE, Nan(), tmp_path / "out", Options(workers=1))
     assert len(summary.scored) == 5
-    assert {row["stage"]: row["scan"] for row in summary.failures} == {"read": "broken.nii.gz", "score": "scan0.nii.gz"}
+    failed = {row["stage"]: row["scan"] for row in summary.failures}
+    assert failed == {"read": "broken.nii.gz", "score": "scan0.nii.gz"}

@@ -89,7 +89,9 @@ class Reader:
         expected: Mapping[str, Any] | None = None,
     ):
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["maescan.scoring.workers", "maescan.preprocess", "maescan.scans"])
+        self._context.set_forkserver_preload(
+            ["maescan.scoring.workers", "maescan.preprocess", "maescan.scans", "nibabel"]
+        )
         self._arguments = (preset, dict(options), expected)
         self._limit_s = limit_s
         self._start()
