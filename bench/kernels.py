@@ -1,10 +1,11 @@
 """Kernels against what they replace, interleaved in one run: times, ratios, and bytes moved over a plain copy's rate.
 
-python bench/kernels.py [--device cpu|cuda] [--threads 2] [--small] [--out FOLDER or FILE.json]
+python bench/kernels.py [--device cpu|cuda] [--threads 1 2] [--small] [--out FOLDER or FILE.json]
 
 Peers: numpy and scikit-image for extract_slices; torch.rand and argsort twice for make_masks; for the others the
 chain of tensor operations of the public formulation (sections 3.2 to 3.4), without any model. The copy moves as many
-bytes, read and written, on as many threads.
+bytes, read and written, on as many threads, into memory that exists already as the kernels' outputs do; between two
+runs of either the peer drives their data out of the caches. make_masks computes more than it moves, so has no copy.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,134 +32,203 @@ from maescan import kernels
 
 Step = Callable[[], object]
 PASSES, PATCH, SIDE = 4, 16, 224
+DTYPES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel, its peer, and the bytes that must be read and written."""
+    """A kernel, its peer, and the bytes that must be read and written (0: what it computes is what costs)."""
 
     name: str
+    dtype: str
     ours: Step
     peer: Step
-    moved: int
+    moved: int = 0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--small", action="store_true", help="batch 2, three rounds")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    kernels.set_threads(arguments.threads)
-    torch.set_num_threads(arguments.threads)
     batch, rounds = (2, 3) if arguments.small else (32, arguments.rounds)
-    rows = [measure(case, arguments.device, rounds) for case in cases(batch, arguments.device)]
-    for row in rows:
-        print(
-            f"{row['kernel']:<22} {row['ms']:8.3f} ms  peer {row['peer_ms']:9.3f} ms  {row['ratio']:6.1f} x  "
-            f"{100 * row['share_of_copy']:5.0f} % of a copy's rate"
-        )
+    rows = []
+    for threads in arguments.threads if arguments.device == "cpu" else [1]:
+        for case in cases(batch, arguments.device):
+            rows.append(measure(case, arguments.device, threads, rounds))
+            print(line(rows[-1]), flush=True)
     if arguments.out:
         path = (
             arguments.out if arguments.out.suffix == ".json" else arguments.out / f"kernels-{arguments.device}.json"
         )
-        report = {**origin(arguments.device), "threads": arguments.threads, "batch": batch, "rows": rows}
+        report = {**origin(arguments.device), "batch": batch, "rows": rows}
         path.write_text(json.dumps(report, indent=2) + "\n")
 
 
-def measure(case: Case, device: str, rounds: int) -> dict[str, Any]:
+def line(row: dict[str, Any]) -> str:
+    share = f"{100 * row['share_of_copy']:5.0f} % of a copy's rate" if row["share_of_copy"] else ""
+    name = f"{row['kernel']:<19} {row['dtype']:<9} {row['threads']} threads"
+    return f"{name} {row['ms']:8.3f} ms  peer {row['peer_ms']:9.3f} ms  {row['ratio']:6.1f} x  {share}"
+
+
+def measure(case: Case, device: str, threads: int, rounds: int) -> dict[str, Any]:
     """The fastest of interleaved rounds, after two that warm up; medians beside them.
 
-    Medians flatter the kernels on a busy machine: its load stalls OpenMP's barriers in the peers and in the copy.
+    Medians flatter the kernels on a busy machine: its load stalls OpenMP's barriers in the peers.
     """
-    source = torch.ones(max(case.moved // 2, 1), dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    steps = case.ours, case.peer, lambda: target.copy_(source)
-    times = [[seconds(step, device) for step in steps] for _ in range(rounds + 2)][2:]
-    columns = list(zip(*times, strict=True))
-    ours, peer, copy = (min(column) for column in columns)
+    steps = [case.ours, case.peer, *([copier(case.moved, device, threads)] if case.moved else [])]
+    with use(threads):
+        times = [[seconds(step, device) for step in steps] for _ in range(rounds + 2)][2:]
+    return {**summary(case, list(zip(*times, strict=True))), "threads": threads}
+
+
+def summary(case: Case, columns: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Seconds of the kernel, its peer and perhaps the copy, as a row of the table."""
+    best = [min(column) for column in columns]
     return {
         "kernel": case.name,
-        "ms": 1e3 * ours,
-        "peer_ms": 1e3 * peer,
-        "copy_ms": 1e3 * copy,
-        "ratio": peer / ours,
-        "share_of_copy": copy / ours,
+        "dtype": case.dtype,
+        "ms": 1e3 * best[0],
+        "peer_ms": 1e3 * best[1],
+        "copy_ms": 1e3 * best[2] if case.moved else None,
+        "ratio": best[1] / best[0],
+        "share_of_copy": best[2] / best[0] if case.moved else None,
         "median_ms": [1e3 * statistics.median(column) for column in columns],
         "bytes": case.moved,
     }
 
 
+@contextmanager
+def use(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    kernels.set_threads(threads)
+    torch.set_num_threads(threads)
+    yield
+    kernels.set_threads(None)
+    torch.set_num_threads(before)
+
+
+def copier(moved: int, device: str, threads: int) -> Step:
+    """Copies moved / 2 bytes; on the CPU as memcpy does, a part a thread."""
+    if device == "cuda":
+        source = torch.ones(moved // 2, dtype=torch.uint8, device=device)
+        target = torch.empty_like(source)
+        return lambda: target.copy_(source)
+    wide = torch.ones(2, moved // 2, dtype=torch.uint8).numpy()  # torch's memory, as the kernels'
+    parts = list(zip(*(np.array_split(half, threads) for half in wide), strict=True))
+    others = ThreadPoolExecutor(threads)
+
+    def copy() -> None:
+        running = [others.submit(np.copyto, *part) for part in parts[1:]]
+        np.copyto(*parts[0])
+        wait(running)
+
+    return copy
+
+
 def seconds(step: Step, device: str) -> float:
-    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    wait()
+    synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
+    synchronise()
     start = time.perf_counter()
     step()
-    wait()
+    synchronise()
     return time.perf_counter() - start
 
 
 def cases(batch: int, device: str) -> list[Case]:
     """The BraTS shape: slices of 224 x 224, four passes, a quarter of the patches visible."""
-    tokens, pixels, rows = (SIDE // PATCH) ** 2, PATCH * PATCH, batch * PASSES
-    keep = tokens // 4
     torch.manual_seed(0)
     x = torch.rand(batch, SIDE, SIDE, device=device)
-    predictions = torch.rand(rows, tokens, pixels, device=device)
-    ids = torch.arange(batch, device=device)
-    options: dict[str, Any] = {"seed": 0, "passes": PASSES, "tokens": tokens, "keep": keep, "device": device}
-    keep_ids, restore = kernels.make_masks(ids, **options)
-    keep_ids, restore = (torch.as_tensor(made, device=device) for made in (keep_ids, restore))
-    visible = torch.empty(rows, keep, pixels, device=device)
-    difference = torch.empty(batch, 1, SIDE, SIDE, device=device)
-    by_pass = [each.view(batch, PASSES, -1).long().unbind(1) for each in (keep_ids, restore)]
-    predicted = [each.contiguous() for each in predictions.view(batch, PASSES, tokens, pixels).unbind(1)]
-    image, words = 4 * batch * SIDE * SIDE, 4 * rows * pixels
-    return [
-        _extraction(batch, device),
-        Case(
-            "make_masks",
-            lambda: kernels.make_masks(ids, **options),
-            lambda: [_torch_masks(batch, tokens, keep, device) for _ in range(PASSES)],
-            4 * rows * (tokens + keep),
-        ),
-        Case(
-            "patchify_visible",
-            lambda: kernels.patchify_visible(x, keep_ids, patch=PATCH, out=visible),
-            lambda: [_torch_visible(x, each) for each in by_pass[0]],
-            2 * words * keep,
-        ),
-        Case(
-            "average_difference",
-            lambda: kernels.average_difference(x, predictions, restore, keep=keep, patch=PATCH, out=difference),
-            lambda: _torch_difference(x, predicted, by_pass[1], keep),
-            2 * image + words * (tokens - keep) + 4 * rows * tokens,
-        ),
-    ]
+    made = [make(batch, device, x, dtype) for make in (_visible, _difference) for dtype in DTYPES]
+    return [*(_extraction(batch, device, dtype) for dtype in DTYPES), _masks(batch, device), *made]
 
 
-def _extraction(batch: int, device: str) -> Case:
+def _extraction(batch: int, device: str, dtype: str) -> Case:
     from skimage.transform import resize
 
     volume = np.random.default_rng(0).integers(0, 2000, (batch, 240, 240)).astype(np.int16)
-    here = torch.from_numpy(volume).to(device) if device == "cuda" else volume
-    taps = kernels.resample_taps(240, SIDE)
+    here = torch.from_numpy(volume).to(device)
+    taps, out = kernels.resample_taps(240, SIDE), _empty((batch, SIDE, SIDE), dtype, device)
     options: dict[str, Any] = {"scale": 1e-3, "offset": 0.0, "background": 0.0, "low": 0.0, "high": 2.0}
 
     def peer() -> object:
         scaled = np.clip(volume.astype(np.float32) * np.float32(1e-3), 0, 2)
         made = [resize(each, (SIDE, SIDE), order=3, anti_aliasing=True, mode="reflect") for each in scaled]
-        return np.clip(np.stack(made), 0, 2).astype(np.float32)
+        return torch.from_numpy(np.clip(np.stack(made), 0, 2)).to(out.dtype)
 
-    moved = volume.nbytes + 4 * batch * SIDE * SIDE
-    return Case("extract_slices", lambda: kernels.extract_slices(here, taps, taps, **options), peer, moved)
+    def ours() -> object:
+        return kernels.extract_slices(here, taps, taps, **options, dtype=dtype, out=out)
+
+    return Case("extract_slices", dtype, ours, peer, volume.nbytes + out.nbytes)
 
 
-def _torch_masks(batch: int, tokens: int, keep: int, device: str) -> object:
-    shuffle = torch.rand(batch, tokens, device=device).argsort(dim=1)
+def _options(tokens: int = (SIDE // PATCH) ** 2) -> dict[str, Any]:
+    return {"seed": 0, "passes": PASSES, "tokens": tokens, "keep": tokens // 4}
+
+
+def _masks(batch: int, device: str) -> Case:
+    ids, rows, options = np.arange(batch), batch * PASSES, _options()
+    if device == "cuda":
+        ids = torch.from_numpy(ids).cuda()
+    return Case(
+        "make_masks",
+        "int32",
+        lambda: kernels.make_masks(ids, **options, device=device),
+        lambda: _torch_masks(rows, options["tokens"], options["keep"], device),
+    )
+
+
+def _torch_masks(rows: int, tokens: int, keep: int, device: str) -> object:
+    shuffle = torch.rand(rows, tokens, device=device).argsort(dim=1)
     return shuffle[:, :keep], shuffle.argsort(dim=1)
+
+
+def _made_masks(batch: int, device: str) -> list[torch.Tensor]:
+    made = kernels.make_masks(torch.arange(batch, device=device), **_options(), device=device)
+    return [torch.as_tensor(each, device=device) for each in made]
+
+
+def _by_pass(ids: torch.Tensor, batch: int) -> tuple[torch.Tensor, ...]:
+    return ids.view(batch, PASSES, -1).long().unbind(1)
+
+
+def _empty(shape: tuple[int, ...], dtype: str, device: str) -> torch.Tensor:
+    return torch.zeros(shape, dtype=getattr(torch, dtype), device=device)
+
+
+def _visible(batch: int, device: str, x: torch.Tensor, dtype: str) -> Case:
+    keep_ids = _made_masks(batch, device)[0]
+    out, by_pass = _empty((*keep_ids.shape, PATCH * PATCH), dtype, device), _by_pass(keep_ids, batch)
+    return Case(
+        "patchify_visible",
+        dtype,
+        lambda: kernels.patchify_visible(x, keep_ids, patch=PATCH, dtype=dtype, out=out),
+        lambda: [_torch_visible(x, each).to(out.dtype) for each in by_pass],
+        4 * out.numel() + out.nbytes,
+    )
+
+
+def _difference(batch: int, device: str, x: torch.Tensor, dtype: str) -> Case:
+    """Of the predictions only the hidden ones must move."""
+    options, restore = _options(), _made_masks(batch, device)[1]
+    shape = (batch * PASSES, options["tokens"], PATCH * PATCH)
+    predictions, out = (
+        torch.rand(shape, device=device).to(getattr(torch, dtype)),
+        _empty((batch, 1, SIDE, SIDE), "float32", device),
+    )
+    by_pass = [each.contiguous() for each in predictions.view(batch, PASSES, *shape[1:]).unbind(1)]
+    orders, keep = _by_pass(restore, batch), options["keep"]
+    hidden = predictions.nbytes * (options["tokens"] - keep) // options["tokens"]
+    return Case(
+        "average_difference",
+        dtype,
+        lambda: kernels.average_difference(x, predictions, restore, keep=keep, patch=PATCH, out=out),
+        lambda: _torch_difference(x, by_pass, orders, keep),
+        x.nbytes + out.nbytes + hidden + restore.nbytes,
+    )
 
 
 def _patches(x: torch.Tensor) -> torch.Tensor:
@@ -184,7 +256,7 @@ def _torch_difference(x: torch.Tensor, predicted: list[torch.Tensor], restore: A
         hidden[:, :keep] = 0
         hidden = torch.gather(hidden, 1, order)[..., None].expand(-1, -1, prediction.shape[2])
         mask = _image(hidden)
-        passes.append(_image(prediction) * mask + x * (1 - mask))
+        passes.append(_image(prediction.float()) * mask + x * (1 - mask))
     return (x - torch.stack(passes).mean(0)).abs()[:, None]
 
 

@@ -1,7 +1,7 @@
 // Loops over elements.h. Compiled once for each instruction set into a namespace of its own (MAESCAN_ISA); what has
 // external linkage here must not be shared with another instruction set, so no standard containers.
 #include <type_traits>
-#ifdef __F16C__
+#if defined(__AVX2__) || defined(__F16C__)
 #include <immintrin.h>
 #endif
 
@@ -110,6 +110,15 @@ struct Strip {
   MAESCAN_HD void store(float* to) const {
     for (int i = 0; i < kParts; ++i) *reinterpret_cast<Anywhere*>(to + i * kPart) = parts[i];
   }
+  // Around the caches, for what they could not hold anyway; `to` is aligned to 32 bytes.
+  MAESCAN_HD void stream(float* to) const {
+#ifdef __AVX2__
+    if constexpr (kPart == 8)
+      for (int i = 0; i < kParts; ++i) _mm256_stream_ps(to + i * kPart, parts[i]);
+#else
+    store(to);
+#endif
+  }
   template <class T>
   MAESCAN_HD void load(const T* from) {
     float wide[N];
@@ -132,10 +141,27 @@ struct Passes {  // where a token's predictions are, for the passes in which it 
   }
 };
 
-// Where the strips of one cell go, and what comes next; null: not wanted.
+// Where the strips of one cell go; null: not wanted.
 struct CellOutputs {
   float *difference, *reconstruction, *squared, *token, *columns;
+  bool streams;  // the difference
 };
+
+bool streams(const AverageDifference& a) {
+#ifdef __AVX2__
+  constexpr int64_t kCached = 1 << 20;  // pixels
+  return a.tokens.side % 8 == 0 && reinterpret_cast<uintptr_t>(a.difference) % 32 == 0 &&
+         a.count * a.height * a.width > kCached;
+#else
+  return static_cast<void>(a), false;
+#endif
+}
+
+void finish_streams() {
+#ifdef __AVX2__
+  _mm_sfence();
+#endif
+}
 
 template <int N>
 MAESCAN_HD void add_to(float* sums, const Strip<N>& values) {
@@ -157,7 +183,7 @@ MAESCAN_HD void average_strip(const Strip<N>& seen, const Passes<T>& now, const 
   }
   mean.set([&](int i) { return mean.parts[i] * share; });
   out.set([&](int i) { return mean.parts[i] < 0 ? -mean.parts[i] : mean.parts[i]; });
-  out.store(to.difference + at);
+  to.streams ? out.stream(to.difference + at) : out.store(to.difference + at);
   if (to.token) out.store(to.token + p);
   if (to.columns) add_to(to.columns + x, out);
   out.set([&](int i) { return mean.parts[i] * mean.parts[i]; });
@@ -179,14 +205,18 @@ void average_cell(const AverageDifference& a, int64_t b, int32_t cell, int32_t l
   const int32_t side = kOneAcross ? N : a.tokens.side;
   const int64_t corner = (b * a.height + a.tokens.y_of(cell, 0)) * a.width + a.tokens.x_of(cell, 0);
   const auto from = [=](float* image) { return image ? image + corner : nullptr; };
-  const CellOutputs to{a.difference + corner, from(a.reconstruction), from(a.squared),
+  const CellOutputs to{a.difference + corner,
+                       from(a.reconstruction),
+                       from(a.squared),
                        a.by_token && local >= 0 ? a.by_token + (b * a.tokens.count + local) * side * side : nullptr,
-                       a.partials ? buffer : nullptr};
+                       a.partials ? buffer : nullptr,
+                       streams(a)};
   const float share = 1.0f / static_cast<float>(a.passes), *pixels = a.tokens.pixel(a.slices, b, cell, 0);
   const int64_t width = a.width, along_y = a.slices.along_y, along_x = a.slices.along_x;
   for (int32_t x = 0; to.columns && x < 2 * side; ++x) to.columns[x] = 0;
   for (int32_t y = 0; y < side; ++y, pixels += along_y) {
     const float* row = along_x == 1 ? pixels : gathered(pixels, along_x, buffer + 2 * side, side);
+    __builtin_prefetch(pixels + side);
     for (int32_t x = 0; x < side; x += N) {
       Strip<N> seen;
       seen.load(row + x);
@@ -226,6 +256,7 @@ void average_as(const AverageDifference& a, int threads) {
       else
         average_cell<T, N, false>(a, b, first + x, locals[x], now, next, buffer);
     }
+    finish_streams();
   });
 }
 

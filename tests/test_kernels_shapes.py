@@ -94,6 +94,19 @@ def test_threads_do_not_change_a_bit(any_threads, threads):
         same(a, b)
 
 
+@pytest.mark.parametrize("offset", [0, 4])
+def test_outputs_larger_than_the_caches(device, offset):
+    """They are written around the caches where they are aligned."""
+    x, predicted, restore_ids = slices(17, 256, 256), predictions(17, 256, 16, "float16"), masks(17, 1, 256, 64)[1]
+    out = np.empty(x.size + 32, np.float32)
+    start = -out.ctypes.data % 64 // 4 + offset
+    out = out[start : start + x.size].reshape(17, 1, 256, 256)
+    if device == "cpu":
+        kernels.average_difference(x, predicted, restore_ids, keep=64, patch=16, out=out)
+        same(out, reference.average_difference(x, predicted, restore_ids, keep=64, patch=16).difference)
+    agree(device, "average_difference", x, predicted, restore_ids, keep=64, patch=16)
+
+
 def _in_child(answers) -> None:
     kernels.set_threads(2)
     answers.put(_everything()[2])

@@ -11,6 +11,7 @@ EngineError where the device cannot be used. Twins in numpy: `maescan.reference`
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, Literal
 
@@ -245,8 +246,15 @@ def _empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
     if _is_torch(like):
         torch = sys.modules["torch"]
         return torch.empty(shape, dtype=getattr(torch, dtype), device=like.device)
-    library = sys.modules[type(like).__module__.partition(".")[0]] if _on_cuda(like) else np
-    return library.empty(shape, {"bfloat16": "uint16"}.get(dtype, dtype))
+    dtype = {"bfloat16": "uint16"}.get(dtype, dtype)
+    if _on_cuda(like):
+        return sys.modules[type(like).__module__.partition(".")[0]].empty(shape, dtype)
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < 1 << 18:
+        return np.empty(shape, dtype)
+    raw = np.empty(size + 64, np.uint8)  # numpy aligns to 16 bytes: rows of a patch would straddle two cache lines
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def _beside(like: Any, array: np.ndarray) -> Any:
