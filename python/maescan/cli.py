@@ -195,6 +195,22 @@ def score(
         raise typer.Exit(3)
 
 
+@app.command()
+def merge(
+    shards: Annotated[list[Path], typer.Argument(help="The --out folders of shards 1/N to N/N.")],
+    bundle: BundleOption,
+    out: Out,
+) -> None:
+    """Put the outputs of all shards together, as if one run had written them. Exit code 3: some scans failed."""
+    from maescan.bundle import Bundle
+    from maescan.scoring.merge import merge as put_together
+
+    summary = put_together(shards, Bundle.load(bundle), out)
+    print(f"{len(summary.scored)} scans, {len(summary.failures)} failed: {out / 'scans.csv'}")
+    if summary.failures:
+        raise typer.Exit(3)
+
+
 def _shard(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
     if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):

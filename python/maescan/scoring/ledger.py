@@ -78,6 +78,16 @@ class Ledger:
             rows[name] = (name, np.frombuffer(scores, "<f4"), np.frombuffer(areas, "<f4"), json.loads(result))
         return [rows[name] for name in names if name in rows]
 
+    def take(self, other: Path) -> None:
+        """Adds the rows of another output folder's ledger. Raises DataError."""
+        try:
+            theirs = sqlite3.connect(other / ".maescan" / "ledger.sqlite")
+            rows = theirs.execute("SELECT name, job, content, scores, areas, result FROM scans").fetchall()
+            theirs.close()
+            self.db.executemany("INSERT OR REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            raise DataError(f"its results cannot be taken: {error}", path=other, remedy="score it again") from error
+
     def close(self) -> None:
         self.db.close()
         self._lock.close()

@@ -103,7 +103,7 @@ def score_folder(
         run = _Run(sources, bundle, engine, out, options, ledger, event or (lambda name, facts: None))
         summary = run.go()
         failed = {row["scan"] for row in summary.failures}
-        names = [source.name for source in sources if source.name not in failed]
+        names = sorted(source.name for source in sources if source.name not in failed)
         _write_tables(out, bundle, engine, options, ledger, names, summary)
         return summary
     finally:
@@ -324,6 +324,7 @@ def _write_tables(
             "maescan": __version__,
             "bundle": {"path": str(bundle.path), "hash": bundle.hash},
             "engine": engine.name,
+            "job": ledger.job,
             "options": {**options.key(), "batch": options.batch, "shard": options.shard, "workers": options.workers},
             "scans": {"scored": len(results), "failed": len(failures), "already_done": summary.skipped},
             "seconds": summary.seconds,
