@@ -21,6 +21,8 @@ constexpr int kTile = 8;                    // output rows of extract_slices tha
 extern __shared__ double shared_memory[];
 
 static void check(cudaError_t error) {
+  if (error == cudaErrorInsufficientDriver)
+    throw std::runtime_error("CUDA: no NVIDIA driver is installed, or one too old for this build");
   if (error != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(error));
 }
 

@@ -51,13 +51,18 @@ def _has_driver() -> bool:
 
 @pytest.mark.skipif(_has_driver() or "MAESCAN_TEST_KERNELS" in os.environ, reason="there is a CUDA driver, or a shim")
 def test_without_a_driver_a_cuda_array_is_refused():
-    with pytest.raises(EngineError, match=r"patchify cannot run: (CUDA: |this build has no CUDA kernels)"):
+    with pytest.raises(EngineError, match=r"patchify cannot run: (CUDA: no NVIDIA driver|this build has no CUDA)"):
         kernels.patchify(OnDevice(2), patch=4, out=OnDevice(2, (1, 4, 16)))
 
 
 def test_arrays_of_one_call_are_on_one_device():
     with pytest.raises(ValueError, match="patches is on another device than slices"):
         kernels.patchify(OnDevice(2), patch=4, out=np.zeros((1, 4, 16), np.float32))
+    x, restore_ids = np.zeros((1, 8, 8), np.float32), np.zeros((1, 4), np.int32)
+    with pytest.raises(ValueError, match="predictions is on another device than slices"):
+        kernels.average_difference(x, OnDevice(2, (1, 4, 16)), restore_ids, keep=1, patch=4)
+    with pytest.raises(ValueError, match="reconstructions is on another device than slices"):
+        kernels.ssim(x, OnDevice(2))
 
 
 def test_other_devices_are_refused():

@@ -21,7 +21,12 @@ extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 void __syncthreads();
 
 using cudaStream_t = void*;
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidConfiguration = 9, cudaErrorMisalignedAddress = 716 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorInsufficientDriver = 35,
+  cudaErrorMisalignedAddress = 716
+};
 
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
