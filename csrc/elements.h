@@ -250,6 +250,10 @@ struct Intensity {  // raw voxel -> what the models see
   float scale, offset, low, high, background;
   bool has_background;
   MAESCAN_HD float clamp(float value) const { return value < low ? low : (value > high ? high : value); }
+  MAESCAN_HD float resampled(float value) const {  // tissue may be held over air, which is 0
+    const float least = low < 0 ? low : 0.0f;
+    return value < least ? least : (value > high ? high : value);
+  }
   MAESCAN_HD float of(float raw) const {
     const float value = clamp(raw * scale + offset);
     return has_background && raw == background ? 0.0f : value;

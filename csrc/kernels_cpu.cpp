@@ -322,7 +322,7 @@ void resample_strip(const ExtractSlices& a, const float* plane, int64_t pitch, f
     const float* from = strip + static_cast<int64_t>(a.columns.index[x]) * kStrip;
     weigh<kStrip>(weights, a.columns.width, [=](int32_t j, int lane) { return from[j * kStrip + lane]; }, sums);
     for (int64_t i = 0; i < tall; ++i)
-      slice[(top + i) * a.columns.outputs + x] = from_float<T>(a.intensity.clamp(sums[i]));
+      slice[(top + i) * a.columns.outputs + x] = from_float<T>(a.intensity.resampled(sums[i]));
   }
 }
 

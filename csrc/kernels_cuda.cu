@@ -357,7 +357,7 @@ static __global__ void __launch_bounds__(kThreads) extract_tiles(const ExtractSl
             a.columns.weights + static_cast<int64_t>(x) * a.columns.width, a.columns.width,
             [&](int32_t j, int) { return row[j]; }, &value);
         const int64_t at = (s * a.rows.outputs + top + i) * a.columns.outputs + x;
-        static_cast<T*>(a.slices)[at] = from_float<T>(a.intensity.clamp(value));
+        static_cast<T*>(a.slices)[at] = from_float<T>(a.intensity.resampled(value));
       }
     __syncthreads();
   }

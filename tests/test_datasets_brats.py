@@ -11,7 +11,7 @@ from maescan import datasets
 from maescan.config import preset
 from maescan.errors import ConfigError, DataError
 
-TINY = preset("tiny")
+TINY = preset("tiny").replace(grid__field_mm=240.0)
 DATA = os.environ.get("MAESCAN_DATA")
 
 

@@ -11,7 +11,7 @@ from maescan.preprocess import prepare, to_grid, to_source
 from maescan.scans import Scan, axial_view
 from test_foreground import ball
 
-TINY = preset("tiny")
+TINY = preset("tiny").replace(grid__field_mm=240.0)
 ZSCORE, NONE, HU = (TINY.replace(intensity=IntensityConfig(method)) for method in ("zscore", "none", "hu"))
 
 
@@ -114,3 +114,11 @@ def test_maps_come_back_to_where_they_belong():
     volume = to_source(to_grid(inside, made), made)
     back = axial_view(Scan(volume, 1, 0, scan.affine, "", Path(), ""))[0]
     assert volume.shape == scan.shape and np.mean((back > 0.5) == inside) > 0.97
+
+
+def test_tissue_as_dark_as_air_stays_over_it():
+    view, _ = ball(0, 400, 900)
+    view[:, 18:24, 10:20][view[:, 18:24, 10:20] > 0] = 1
+    made = prepare(scan_of(view), TINY)
+    tissue = to_grid(view > 0, made)
+    assert made.images[:, 0].max() == 0 and (made.images[tissue] > 0.04).mean() > 0.97

@@ -62,13 +62,11 @@ def test_one_bucket_where_one_is_enough():
     assert tokens.choose_buckets([8] * 10 + [64], 64, waste=0.0) == (8, 64)
 
 
-def test_a_lesion_as_dark_as_air_is_foreground():
-    foreground = np.zeros((1, 64, 64), bool)
-    foreground[0, 8:56, 8:56] = True
-    notch, hole = np.s_[0, 24:44, 36:56], np.s_[0, 30:36, 12:18]
-    foreground[notch] = foreground[hole] = False
-    assert tokens.spans(foreground)[notch].all() and tokens.spans(foreground)[hole].all()
-    assert tokens.spans(foreground).sum() == 48 * 48
+def test_a_hole_in_the_foreground_is_inside():
+    foreground = np.ones((1, 64, 64), bool)
+    foreground[0, 16:48, 16:48] = foreground[0, :16, 32:48] = False
+    inside = tokens.foreground_patches(foreground, 16, margin=0).reshape(4, 4)
+    assert inside[1:3, 1].all() and not inside[:3, 2].any()
 
 
 def test_two_hundred_lesions_of_the_phantom_are_inside_their_sets():

@@ -208,7 +208,8 @@ def extract_slices(
     """Slices [S, H, W] on the model's grid of a volume [S, H0, W0] (int16, uint16, uint8, float32; any strides).
 
     A voxel becomes 0 where it equals `background`, else clamp(voxel * scale + offset, low, high); then rows and cols
-    resample (see `resample_taps`), and the result is clamped again. No intermediate volume is made.
+    resample (see `resample_taps`), and the result is clamped to (min(low, 0), high): with low > 0 tissue stays over
+    air. No intermediate volume is made.
     """
     count, height, width = _shape(volume, "volume", 3)
     if (rows.n_in, cols.n_in) != (height, width):

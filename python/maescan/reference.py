@@ -247,7 +247,7 @@ def extract_slices(
     if background is not None:
         values[raw == np.float32(background)] = 0
     values = _resampled(_resampled(values, rows, axis=1), cols, axis=2)
-    return _rounded(np.clip(values, np.float32(low), np.float32(high)), dtype)
+    return _rounded(np.clip(values, np.float32(min(low, 0)), np.float32(high)), dtype)
 
 
 def _resampled(values: NDArray[np.float32], taps: Taps, axis: int) -> NDArray[np.float32]:

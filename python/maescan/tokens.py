@@ -30,30 +30,18 @@ def grow(foreground: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     return grown
 
 
-def spans(foreground: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What lies between foreground [S, H, W] in its row, its column or a diagonal: a lesion as dark as air is in it,
-    be it a hole or a notch in the rim."""
-    s, h, w = foreground.shape
-    found = _between(foreground, 1) | _between(foreground, 2)
-    rows = np.arange(h)[:, None]
-    columns = rows + np.arange(w)
-    for turn in (1, -1):
-        skewed = np.zeros((s, h, h + w), bool)
-        skewed[:, rows, columns] = foreground[:, ::turn]
-        found |= _between(skewed, 1)[:, rows, columns][:, ::turn]
-    return found
-
-
-def _between(foreground: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
-    after = np.flip(np.logical_or.accumulate(np.flip(foreground, axis), axis=axis), axis)
-    return np.logical_or.accumulate(foreground, axis=axis) & after
-
-
 def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int = 2) -> NDArray[np.bool_]:
-    """Patches [S, L] that hold any voxel of foreground [S, H, W], filled to its spans, grown by `margin` pixels."""
+    """Patches [S, L] that hold any voxel of foreground [S, H, W] grown by `margin` pixels, and those enclosed by them:
+    a lesion may be as dark as air."""
     s, h, w = foreground.shape
-    grid = grow(spans(foreground), margin).reshape(s, h // patch, patch, w // patch, patch)
-    return grid.any(axis=(2, 4)).reshape(s, -1)
+    grid = grow(foreground, margin).reshape(s, h // patch, patch, w // patch, patch).any(axis=(2, 4))
+    return (_between(grid, 1) & _between(grid, 2)).reshape(s, -1)
+
+
+def _between(patches: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """What lies between patches [S, h, w] along an axis, and these."""
+    after = np.flip(np.logical_or.accumulate(np.flip(patches, axis), axis=axis), axis)
+    return np.logical_or.accumulate(patches, axis=axis) & after
 
 
 def choose_buckets(

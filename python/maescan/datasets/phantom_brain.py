@@ -38,9 +38,9 @@ def brain(
 
 def _look(rng: np.random.Generator, kind: float) -> Look:
     """Dark, bright, or a bright ring around a dark core."""
-    radius, edge, ring = rng.uniform(13, 26), rng.uniform(0.12, 0.25), rng.uniform(0.45, 0.65)
+    radius, edge, ring = rng.uniform(16, 27), rng.uniform(0.12, 0.25), rng.uniform(0.45, 0.65)
     sign = 1 if kind < 0.45 else -1
-    return Look(radius, sign * rng.uniform(0.5, 0.8), ring if kind < 0.27 else 0.0, edge)
+    return Look(radius, sign * rng.uniform(0.55, 0.85), ring if kind < 0.27 else 0.0, edge)
 
 
 def _surface(head: Volume) -> Volume:
