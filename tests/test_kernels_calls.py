@@ -7,12 +7,16 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kernel_cases import masks, predictions, same, slices
 from maescan import kernels
+from maescan.bundle import Bundle
+from maescan.errors import BundleError
+from maescan.scoring.run import score_paths
 
 X, (KEEP, RESTORE), PREDICTED = slices(2, 8, 8), masks(2, 1, 4, 2), predictions(2, 4, 4, "float32")
 
@@ -124,3 +128,16 @@ def test_no_more_threads_than_asked_for():
     however many callers there are and whatever is asked for later."""
     run = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["0", "2", "2"]
+
+
+def test_scoring_runs_the_kernels_on_the_threads_asked_for(monkeypatch):
+    def refuse(path):
+        raise BundleError("no bundle")
+
+    monkeypatch.setattr(Bundle, "load", refuse)
+    try:
+        with pytest.raises(BundleError):
+            score_paths([], Path(), Path(), threads=3)
+        assert kernels.threads() == 3
+    finally:
+        kernels.set_threads(None)

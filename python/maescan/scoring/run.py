@@ -29,9 +29,10 @@ def score_paths(
 
     Raises DataError (no scans, output cannot be written), BundleError (damaged, drifts), EngineError (cannot run).
     """
-    from maescan import engines
+    from maescan import engines, kernels
     from maescan.bundle import Bundle
 
+    kernels.set_threads(threads)
     loaded = Bundle.load(bundle)
     engine = engines.load(loaded, device=device, precision=precision, threads=threads)
     try:
