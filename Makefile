@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/pip --disable-pip-version-check
 DEMO ?= demo
+PEERS := .venv-peers
+REV ?= HEAD
 
-.PHONY: install demo test sanitize lint format bench gpu-check clean
+.PHONY: install demo test sanitize lint format bench bench-peers bench-compare gpu-check clean
 
 install: $(INSTALLED)
 
@@ -40,6 +42,20 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pytest bench --benchmark-only
+
+bench-peers: $(PEERS)/.installed
+	$(PEERS)/bin/python bench/peers/run.py
+
+# Peers have an environment of their own: their pins are nobody else's.
+$(PEERS)/.installed: bench/peers/requirements.txt pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
+	$(PYTHON) -m venv $(PEERS)
+	PIP_CONSTRAINT=constraints.txt $(PEERS)/bin/pip --disable-pip-version-check install --quiet \
+	  -r bench/peers/requirements.txt --config-settings=build-dir=build/peers --editable '.[train]'
+	touch $@
+
+# What a change did, as ratios from runs of both revisions in turns: make bench-compare REV=HEAD~1
+bench-compare: $(INSTALLED)
+	$(BIN)/python bench/compare.py $(REV)
 
 gpu-check:
 	$(PYTHON) bench/gpu_check.py
