@@ -118,7 +118,9 @@ def test_maps_come_back_to_where_they_belong():
 
 def test_tissue_as_dark_as_air_stays_over_it():
     view, _ = ball(0, 400, 900)
-    view[:, 18:24, 10:20][view[:, 18:24, 10:20] > 0] = 1
-    made = prepare(scan_of(view), TINY)
-    tissue = to_grid(view > 0, made)
-    assert made.images[:, 0].max() == 0 and (made.images[tissue] > 0.04).mean() > 0.97
+    dark = np.zeros(view.shape, bool)
+    dark[:, 15:25, 15:25] = view[:, 15:25, 15:25] > 0
+    view[dark] = 1
+    made, inner = prepare(scan_of(view), TINY), np.zeros(view.shape, bool)
+    inner[:, 17:23, 17:23] = dark[:, 17:23, 17:23]
+    assert made.images[:, 0].max() == 0 and 0.04 < np.percentile(made.images[to_grid(inner, made)], 2) < 0.2

@@ -31,7 +31,7 @@ def grow(foreground: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
 
 
 def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int = 2) -> NDArray[np.bool_]:
-    """Patches [S, L] that hold any voxel of foreground [S, H, W] grown by `margin` pixels, and those enclosed by them:
+    """Patches [S, L] that hold any voxel of foreground [S, H, W] grown by `margin` pixels, and those in between:
     a lesion may be as dark as air."""
     s, h, w = foreground.shape
     grid = grow(foreground, margin).reshape(s, h // patch, patch, w // patch, patch).any(axis=(2, 4))
