@@ -20,7 +20,7 @@ Range = tuple[float, float]
 FIGURES = ("mean", "std", "share", "contrast")
 HU_LOW, HU_HIGH = -10.24, 30.71  # what 12 bits of a CT hold, over 100
 HU_AIR = -5.0  # up to here, a hundredth of HU, a pixel is air
-TISSUE = 1.25  # times the level of air: no less is tissue, however dark, where the file tells it from air
+TISSUE = 2.0  # times the level of air: no less is tissue, however dark, where the file tells it from air
 AIR = 0.02  # of the way from air to bright tissue: up to here a pixel is air
 RIPPLE = 0.1  # of the way to there; it held half of the pixels over 0 beside a phantom's brain
 
