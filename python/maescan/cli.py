@@ -196,6 +196,39 @@ def score(
 
 
 @app.command()
+def watch(
+    inbox: Annotated[Path, typer.Argument(help="The folder that scans arrive in.")],
+    bundle: BundleOption,
+    out: Out,
+    device: Device = "cpu",
+    precision: Precision = None,
+    settle: Annotated[float, typer.Option(min=0.0, help="Seconds without change after which a scan is whole.")] = 5.0,
+    maps: Annotated[bool, typer.Option("--maps", help="Also write heat maps as NIfTI on each scan's grid.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Reader processes.")] = 2,
+    threads: Threads = None,
+    json_events: Annotated[bool, typer.Option("--json", help="Events as JSON lines on standard output.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score scans as they finish arriving, until SIGTERM or Ctrl-C: those being scored are finished, then it ends
+    with exit code 0. Started again it goes on."""
+    from maescan.scoring.run import watch_inbox
+
+    show: Any = "json" if json_events else "quiet" if quiet else "progress"
+    watch_inbox(
+        inbox,
+        bundle,
+        out,
+        device=device,
+        precision=precision,
+        threads=threads,
+        settle=settle,
+        maps=maps,
+        workers=workers,
+        show=show,
+    )
+
+
+@app.command()
 def merge(
     shards: Annotated[list[Path], typer.Argument(help="The --out folders of shards 1/N to N/N.")],
     bundle: BundleOption,

@@ -78,6 +78,11 @@ class Ledger:
             rows[name] = (name, np.frombuffer(scores, "<f4"), np.frombuffer(areas, "<f4"), json.loads(result))
         return [rows[name] for name in names if name in rows]
 
+    def names(self) -> list[str]:
+        """This job's finished scans, ordered."""
+        rows = self.db.execute("SELECT name FROM scans WHERE job = ?", (self.job,))
+        return sorted(name for (name,) in rows)
+
     def take(self, other: Path) -> None:
         """Adds the rows of another output folder's ledger. Raises DataError."""
         try:

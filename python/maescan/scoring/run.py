@@ -75,3 +75,42 @@ def _shown(show: Show) -> Iterator[Event]:
             progress.update(task, advance=1, speed=state["slices"] / elapsed, failed=state["failed"])
 
         yield event
+
+
+def watch_inbox(
+    inbox: Path,
+    bundle: Path,
+    out: Path,
+    *,
+    device: str = "cpu",
+    precision: str | None = None,
+    threads: int | None = None,
+    settle: float = 5.0,
+    show: Show = "progress",
+    **options: Any,
+) -> Summary:
+    """Scores scans as they arrive in `inbox`, until SIGTERM or SIGINT. `options` are those of `pipeline.Options`.
+
+    Raises as `score_paths` does."""
+    from maescan import engines
+    from maescan.bundle import Bundle
+    from maescan.scoring.watch import stopped_by_signals, watch_folder
+
+    loaded = Bundle.load(bundle)
+    engine = engines.load(loaded, device=device, precision=precision, threads=threads)
+    try:
+        with stopped_by_signals() as stop, _shown("quiet" if show == "progress" else show) as event:
+            event = _line if show == "progress" else event
+            return watch_folder(inbox, loaded, engine, out, Options(**options), event, settle=settle, stop=stop)
+    finally:
+        engine.close()
+
+
+def _line(name: str, facts: dict[str, Any]) -> None:
+    """An event for people."""
+    if name == "watching":
+        print(f"watching {facts['inbox']}", flush=True)
+    if name == "scored":
+        print(f"{facts['scan']}: score {facts['score']:.6f}, {facts['latency_s']:.1f} s after arriving", flush=True)
+    if name == "failed":
+        print(f"{facts['scan']}: {facts['reason']} ({facts['remedy']})", file=sys.stderr, flush=True)

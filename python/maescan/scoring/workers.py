@@ -76,6 +76,11 @@ def _serve(
             connection.send_bytes(images.data.cast("B") if images.size else b"")
 
 
+TOLD_TO_STOP = (-signal.SIGTERM, 255)
+"""Exit codes of a worker that was told to stop along with its parent, who may have scans to finish: SIGTERM to it,
+or to the process that forks workers. Not the scan's fault."""
+
+
 class Reader:
     """One worker process, restarted when it dies. `read` returns what `read_and_prepare` does, or raises.
 
@@ -102,7 +107,7 @@ class Reader:
         self._process.start()
         child.close()
 
-    def read(self, source: Any) -> tuple[Any, np.ndarray, dict[str, Any]]:
+    def read(self, source: Any, again: bool = True) -> tuple[Any, np.ndarray, dict[str, Any]]:
         """Raises ScanError: the reader's own, or that its process crashed or took longer than its limit."""
         try:
             self._pipe.send(source)
@@ -122,6 +127,8 @@ class Reader:
                 self._pipe.recv_bytes()
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             code = self._restart()
+            if again and code in TOLD_TO_STOP:
+                return self.read(source, again=False)
             raise ScanError(
                 f"the reader crashed (exit {code})",
                 path=source.path,
