@@ -344,12 +344,12 @@ void draw(uint64_t seed, uint64_t slice, uint32_t pass, int32_t blocks, int32_t*
 }
 
 // Sorts tokens by their noise, the lower token first where noise is equal: into buckets by the leading bits, which
-// are as many as tokens and so hold about one each, then every token past those of its bucket that it must follow.
+// hold one or two each, then every token past those of its bucket that it must follow.
 struct Sorter {
   int32_t tokens, blocks, bits;
 
-  explicit Sorter(int32_t count) : tokens(count), blocks((count + 31) / 32 * 8), bits(8) {
-    while (bits < 24 && (1 << bits) < count) ++bits;
+  explicit Sorter(int32_t count) : tokens(count), blocks((count + 31) / 32 * 8), bits(6) {
+    while (bits < 24 && (2 << bits) < count) ++bits;
   }
 
   // The tokens in order, until the calling thread sorts again.
@@ -384,9 +384,10 @@ struct Sorter {
     memset(starts, 0, buckets * sizeof(int32_t));
     for (int32_t i = 0; i < n; ++i) ++starts[bucket(noise[i], shift)];
     int32_t before = 0, most = 0;
+    for (int32_t i = 0; i < buckets; ++i) most = starts[i] > most ? starts[i] : most;
     for (int32_t i = 0; i < buckets; ++i) {
       const int32_t here = starts[i];
-      starts[i] = before, before += here, most = here > most ? here : most;
+      starts[i] = before, before += here;
     }
     return most;
   }
