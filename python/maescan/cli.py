@@ -156,8 +156,13 @@ def score(
     threads: Threads = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Slices a batch; scores do not depend on it.")] = None,
     shard: Annotated[str, typer.Option(help="I/N: the I-th of N parts of the folder.")] = "1/1",
+    alert_rate: AlertRate = 0.05,
     volume: Annotated[int | None, typer.Option(min=0, help="Which volume of a 4-D scan.")] = None,
     accept: Annotated[str, typer.Option(help="Faults to accept, comma-separated; `inspect` names them.")] = "",
+    candidates: Annotated[
+        Path | None, typer.Option(help="CT: score the patches around the rows of a candidates.csv.")
+    ] = None,
+    tile: Annotated[bool, typer.Option("--tile", help="CT: score overlapping tiles of the lungs.")] = False,
     json_events: Annotated[bool, typer.Option("--json", help="Events as JSON lines on standard output.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -167,6 +172,8 @@ def score(
     read: dict[str, Any] = {"volume": volume} if volume is not None else {}
     if accept:
         read["accept"] = frozenset(accept.split(","))
+    if candidates or tile:
+        read["regions"] = _regions(candidates, tile)
     summary = score_paths(
         paths,
         bundle,
@@ -174,11 +181,12 @@ def score(
         device=device,
         precision=precision,
         threads=threads,
-        maps=maps,
+        maps=maps or tile,
         force=force,
         workers=workers,
         batch=batch,
         shard=_shard(shard),
+        alert_rate=alert_rate,
         read=read,
         show="json" if json_events else "quiet" if quiet else "progress",
     )
@@ -193,6 +201,14 @@ def score(
                 f"{row['scan']}: {row['reason']}" + (f" ({row['remedy']})" if row["remedy"] else ""), file=sys.stderr
             )
         raise typer.Exit(3)
+
+
+def _regions(candidates: Path | None, tile: bool) -> dict[str, Any]:
+    from maescan.scoring.regions import by_candidates, by_tiles
+
+    if candidates and tile:
+        raise ConfigError("--candidates and --tile are two ways", remedy="choose one")
+    return by_candidates(candidates) if candidates else by_tiles()
 
 
 @app.command()

@@ -22,7 +22,9 @@ import numpy as np
 from maescan import __version__
 from maescan.errors import DataError, MaescanError
 from maescan.scoring import aggregate, outputs, steps
+from maescan.scoring.calibrate import Reference
 from maescan.scoring.ledger import Ledger
+from maescan.scoring.regions import Regions
 from maescan.scoring.workers import Reader, content_hash
 from maescan.tokens import token_sets
 
@@ -40,6 +42,7 @@ class Options:
     shard: tuple[int, int] = (1, 1)
     read: dict[str, Any] = field(default_factory=dict)
     queue_bytes: int = 256 << 20
+    alert_rate: float = 0.05
 
     def key(self) -> dict[str, Any]:
         read = {
@@ -254,7 +257,8 @@ class _Run:
         from maescan.preprocess import to_source
 
         if scan.maps is not None:
-            volume = to_source(scan.maps, scan.prepared)
+            tiled = isinstance(scan.prepared, Regions)
+            volume = scan.prepared.score_map(scan.scores) if tiled else to_source(scan.maps, scan.prepared)
             outputs.write_nifti(map_path(self.out, scan.source.name), volume, scan.facts["affine"])
             scan.maps = None
         bad = np.flatnonzero(~np.isfinite(scan.scores))
@@ -270,7 +274,10 @@ class _Run:
             "worst_slice": int(np.argmax(scan.scores)),
             "warnings": scan.facts["warnings"],
         }
+        if getattr(scan.prepared, "places", None) is not None:
+            result["places"] = scan.prepared.places.tolist()
         self.ledger.add(scan.source.name, scan.content, scan.scores, np.asarray(scan.prepared.area), result)
+        result.pop("places", None)
         self.event("scored", {"scan": scan.source.name, **result})
 
 
@@ -301,20 +308,28 @@ def _write_tables(
     out: Path, bundle: Any, engine: Any, options: Options, ledger: Ledger, names: list[str], summary: Summary
 ) -> None:
     results = ledger.results(names)
-    calibration = bundle.manifest.get("calibration")
+    reference = Reference.of(bundle.manifest, options.alert_rate)
     summary.scored = [{"scan": name, **result} for name, _, _, result in results]
     slice_rows, scan_rows = [], []
     for name, scores, areas, result in results:
+        p_values = reference.slice_p(scores) if reference else [""] * len(scores)
         slice_rows += [
-            (name, i, float(score), float(area)) for i, (score, area) in enumerate(zip(scores, areas, strict=True))
+            (name, i, float(score), p, float(area))
+            for i, (score, p, area) in enumerate(zip(scores, p_values, areas, strict=True))
         ]
-        p_value = (
-            float(aggregate.p_values(np.array([result["score"]]), calibration["scans"])[0]) if calibration else ""
-        )
+        p_value, alert = reference.scan(result["score"]) if reference else ("", "")
         warnings = "; ".join(result["warnings"])
-        scan_rows.append((name, result["score"], p_value, result["slices"], result["worst_slice"], warnings))
-    outputs.write_csv(out / "scores.csv", ("scan", "slice", "score", "area"), slice_rows)
-    outputs.write_csv(out / "scans.csv", ("scan", "score", "p_value", "slices", "worst_slice", "warnings"), scan_rows)
+        scan_rows.append((name, result["score"], p_value, alert, result["slices"], result["worst_slice"], warnings))
+    columns = ("scan", "score", "p_value", "alert", "slices", "worst_slice", "warnings")
+    outputs.write_csv(out / "scores.csv", ("scan", "slice", "score", "p_value", "area"), slice_rows)
+    outputs.write_csv(out / "scans.csv", columns, scan_rows)
+    regions = [
+        (name, i, *place, float(score))
+        for name, scores, _, result in results
+        for i, (place, score) in enumerate(zip(result.get("places", ()), scores, strict=False))
+    ]
+    if regions:
+        outputs.write_csv(out / "regions.csv", ("scan", "region", "x", "y", "z", "score"), regions)
     failures = sorted(summary.failures, key=lambda row: row["scan"])
     columns = ("scan", "stage", "reason", "remedy")
     outputs.write_csv(out / "failures.csv", columns, [[row[column] for column in columns] for row in failures])
@@ -324,6 +339,7 @@ def _write_tables(
             "maescan": __version__,
             "bundle": {"path": str(bundle.path), "hash": bundle.hash},
             "engine": engine.name,
+            "calibration": reference.state() if reference else None,
             "job": ledger.job,
             "options": {**options.key(), "batch": options.batch, "shard": options.shard, "workers": options.workers},
             "scans": {"scored": len(results), "failed": len(failures), "already_done": summary.skipped},

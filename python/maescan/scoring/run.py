@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from maescan.scoring import regions
 from maescan.scoring.pipeline import Event, Options, Summary, score_folder
 
 Show = Literal["progress", "json", "quiet"]
@@ -34,6 +35,7 @@ def score_paths(
 
     kernels.set_threads(threads)
     loaded = Bundle.load(bundle)
+    regions.check(loaded.preset, "regions" in options.get("read", {}))
     engine = engines.load(loaded, device=device, precision=precision, threads=threads)
     try:
         with _shown(show) as event:

@@ -38,9 +38,16 @@ def read_and_prepare(
     from maescan.scans import read_scan
 
     start = time.perf_counter()
-    scan = read_scan(source, **options)
+    regions = options.get("regions")
+    scan = read_scan(source, **{name: value for name, value in options.items() if name != "regions"})
     middle = time.perf_counter()
-    prepared = prepare(scan, preset, expected=expected)
+    prepared: Any
+    if regions:
+        from maescan.scoring.regions import cut
+
+        prepared = cut(scan, source, preset, regions)
+    else:
+        prepared = prepare(scan, preset, expected=expected)
     end = time.perf_counter()
     facts = {
         "affine": scan.affine,
