@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = ROOT / "bench" / "steps.py"
-ALLOWED = 1.05
+ALLOWED, CALLS = 1.05, 20
 
 
 def main() -> int:
@@ -82,25 +82,24 @@ def instructions(there: Path) -> int:
         return 0
     worse = False
     kernels = ["make_masks", "patchify_visible", "average_difference", "ssim", "extract_slices"]
+    idle = [count(python, kernels[0], 0) for python in (sys.executable, str(there))]
     for kernel in kernels:
-        here, other = (count(python, kernel) for python in (sys.executable, str(there)))
+        busy = [count(python, kernel, CALLS) for python in (sys.executable, str(there))]
+        here, other = ((many - none) // CALLS for many, none in zip(busy, idle, strict=True))
         worse |= here > ALLOWED * other
         print(f"{kernel:<24} {here / other:6.3f} x  {here:,} instructions")
     return int(worse)
 
 
-def count(python: str, kernel: str) -> int:
-    """Instructions inside maescan's extension over a few calls of `kernel`: those of four calls less those of two."""
-    totals = []
-    for calls in (2, 4):
-        file = ROOT / "build" / "compare" / f"callgrind.{kernel}.{calls}"
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={file}", python, str(STEPS)]
-        command += ["--kernel", kernel, "--calls", str(calls)]
-        environment = {**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
-        subprocess.run(command, check=True, capture_output=True, env=environment, cwd=ROOT / "build")
-        line = next(line for line in file.read_text().splitlines() if line.startswith(("summary:", "totals:")))
-        totals.append(int(line.split()[1]))
-    return (totals[1] - totals[0]) // 2
+def count(python: str, kernel: str, calls: int) -> int:
+    """Instructions of a process that calls `kernel` so many times."""
+    file = ROOT / "build" / "compare" / f"callgrind.{kernel}.{calls}"
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={file}", python, str(STEPS)]
+    command += ["--kernel", kernel, "--calls", str(calls)]
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=ROOT / "build")
+    found = next(line for line in file.read_text().splitlines() if line.startswith(("summary:", "totals:")))
+    return int(found.split()[1])
 
 
 if __name__ == "__main__":

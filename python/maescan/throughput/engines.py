@@ -85,6 +85,8 @@ def _measure(
         with Watts(device) as power:
             taken = timed(lambda batch=batch: call(batch), seconds)  # type: ignore[misc]
         rows.append({**summary(taken, batch), "watts": power.watts, "gemm_peak": peaks.get(precision)})
+        if rows[-1]["p50_s"] > max(seconds, 2):
+            break  # a larger batch would take minutes, and gain nothing where one is this slow
     engine.close()
     return {"engine": engine.name, "first_score_s": first, "peak_memory": peak_memory(), "batches": rows}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,14 +69,13 @@ def bench(
 
 
 def _random(preset: Preset, at: Path, device: str, quick: bool) -> Path:
-    if device != "cpu":
-        raise ConfigError(
-            "random weights are compiled for the CPU only",
-            remedy="export a run with --to tensorrt-rtx on the GPU machine, then measure it with --bundle",
-        )
     images = weights.slices_of_a_phantom(preset, at / "phantom", 48)
     chosen = weights.with_buckets(preset, images)
-    return weights.random_bundle(chosen, at / "random", PRECISIONS[:2] if quick else PRECISIONS, images)
+    if device == "cpu":
+        return weights.random_bundle(chosen, at / "random", PRECISIONS[:2] if quick else PRECISIONS, images)
+    fast = importlib.util.find_spec("tensorrt_rtx") is not None
+    to, precisions = (("torchscript", "tensorrt-rtx"), ("fp32", "fp16")) if fast else (("torchscript",), ("fp32",))
+    return weights.random_bundle(chosen, at / "random", precisions, images, to=to)
 
 
 def _measure(

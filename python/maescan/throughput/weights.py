@@ -11,8 +11,10 @@ from maescan.config import Preset
 from maescan.errors import ConfigError
 
 
-def random_bundle(preset: Preset, folder: Path, precisions: tuple[str, ...], images: Any) -> Path:
-    """FOLDER/bundle with OpenVINO engines of untrained models. images [N, H, W] float32: slices for int8's ranges.
+def random_bundle(
+    preset: Preset, folder: Path, precisions: tuple[str, ...], images: Any, *, to: tuple[str, ...] = ("openvino",)
+) -> Path:
+    """FOLDER/bundle with engines of untrained models. images [N, H, W] float32: slices for int8's ranges.
 
     Raises ConfigError without torch and timm.
     """
@@ -39,7 +41,7 @@ def random_bundle(preset: Preset, folder: Path, precisions: tuple[str, ...], ima
         {"images": np.ascontiguousarray(full, np.float32), "slice_ids": np.arange(len(full))},
         run / "quantisation.safetensors",
     )
-    return exporting.export(run, folder / "bundle", to=("openvino",), precision=precisions)
+    return exporting.export(run, folder / "bundle", to=to, precision=precisions)
 
 
 def slices_of_a_phantom(preset: Preset, folder: Path, count: int) -> Any:
