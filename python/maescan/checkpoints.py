@@ -40,9 +40,7 @@ def import_checkpoint(mae: Path, classifier: Path | None, preset: Preset, out: P
         save_file(_golden(preset), temporary)
     write_json(out / "preset.json", preset.to_dict())
     sources = {"mae": mae.name, **({"classifier": classifier.name} if classifier else {})}
-    write_json(
-        out / "run.json", {"versions": {"maescan": maescan.__version__}, "imported": sources, "phase": "done"}
-    )
+    write_json(out / "run.json", {"versions": {"maescan": maescan.__version__}, "imported": sources, "phase": "done"})
     return out
 
 

@@ -22,6 +22,7 @@ Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N. The device asked
 PresetOption = Annotated[str, typer.Option(help="brats, luna16, tiny, or a preset's .json file.")]
 Precision = Annotated[str | None, typer.Option(help="fp32, bf16, int8, fp16; default: the bundle's own choice.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")]
+AlertRate = Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of healthy scans that may alert.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only errors.")]
 
 
@@ -195,12 +196,51 @@ def score(
             f"{len(summary.scored)} scans scored ({summary.skipped} of them before), {len(summary.failures)} failed,"
             f" {summary.slices} slices in {summary.seconds:.1f} s: {out / 'scans.csv'}"
         )
+        _say_calibration(summary.calibration, bundle)
     if summary.failures:
         for row in summary.failures:
             print(
                 f"{row['scan']}: {row['reason']}" + (f" ({row['remedy']})" if row["remedy"] else ""), file=sys.stderr
             )
         raise typer.Exit(3)
+
+
+def _say_calibration(state: dict[str, Any] | None, bundle: Path) -> None:
+    from maescan.scoring.calibrate import needed
+
+    if state is None:
+        print(f"no p-values or alerts: calibrate the bundle with `maescan calibrate {bundle} HEALTHY_SCANS`")
+    elif not state["can_alert"]:
+        print(
+            f"no scan can alert at a rate of {state['alert_rate']}: that takes {needed(state['alert_rate'])} healthy"
+            f" scans, the bundle was calibrated with {state['scans']}"
+        )
+
+
+@app.command()
+def calibrate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle made by `maescan export`.")],
+    healthy: Annotated[list[Path], typer.Argument(help="Healthy scans that training has not seen.")],
+    aggregation: Annotated[
+        str | None, typer.Option(help="A scan's score: max, top (mean of the 3 highest slices) or area.")
+    ] = None,
+    device: Device = "cpu",
+    precision: Precision = None,
+    threads: Threads = None,
+) -> None:
+    """Score held-back healthy scans and keep the reference in the bundle: then scans get p-values and alerts."""
+    from maescan.errors import ConfigError
+    from maescan.scoring.calibrate import RULES, needed
+    from maescan.scoring.calibrate import calibrate as make
+
+    if aggregation not in (None, *RULES):
+        raise ConfigError(f"unknown aggregation '{aggregation}'", remedy=f"use one of {', '.join(RULES)}")
+    found = make(bundle, healthy, rule=aggregation, device=device, precision=precision, threads=threads)
+    count = len(found["scans"])
+    rate = 1 / (count + 1)
+    print(f"{count} healthy scans, {len(found['slices'])} slices; alerts are possible at rates from {rate:.3f}")
+    if count < needed(0.05):
+        print(f"the default rate of 0.05 takes {needed(0.05)} healthy scans", file=sys.stderr)
 
 
 def _regions(candidates: Path | None, tile: bool) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int
     """Patches [S, L] that hold any voxel of foreground [S, H, W] grown by `margin` pixels, and those in between:
     a lesion may be as dark as air."""
     s, h, w = foreground.shape
-    grid = grow(foreground, margin).reshape(s, h // patch, patch, w // patch, patch).any(axis=(2, 4))
+    grid = np.any(grow(foreground, margin).reshape(s, h // patch, patch, w // patch, patch), axis=(2, 4))
     return (_between(grid, 1) & _between(grid, 2)).reshape(s, -1)
 
 

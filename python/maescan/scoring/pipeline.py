@@ -75,6 +75,7 @@ class Summary:
     seconds: float
     slices: int
     stages: dict[str, dict[str, float]]
+    calibration: dict[str, Any] | None = None
 
 
 def score_folder(
@@ -309,6 +310,7 @@ def _write_tables(
 ) -> None:
     results = ledger.results(names)
     reference = Reference.of(bundle.manifest, options.alert_rate)
+    summary.calibration = reference.state() if reference else None
     summary.scored = [{"scan": name, **result} for name, _, _, result in results]
     slice_rows, scan_rows = [], []
     for name, scores, areas, result in results:
@@ -320,9 +322,9 @@ def _write_tables(
         p_value, alert = reference.scan(result["score"]) if reference else ("", "")
         warnings = "; ".join(result["warnings"])
         scan_rows.append((name, result["score"], p_value, alert, result["slices"], result["worst_slice"], warnings))
-    columns = ("scan", "score", "p_value", "alert", "slices", "worst_slice", "warnings")
+    scan_columns = ("scan", "score", "p_value", "alert", "slices", "worst_slice", "warnings")
     outputs.write_csv(out / "scores.csv", ("scan", "slice", "score", "p_value", "area"), slice_rows)
-    outputs.write_csv(out / "scans.csv", columns, scan_rows)
+    outputs.write_csv(out / "scans.csv", scan_columns, scan_rows)
     regions = [
         (name, i, *place, float(score))
         for name, scores, _, result in results
@@ -339,7 +341,7 @@ def _write_tables(
             "maescan": __version__,
             "bundle": {"path": str(bundle.path), "hash": bundle.hash},
             "engine": engine.name,
-            "calibration": reference.state() if reference else None,
+            "calibration": summary.calibration,
             "job": ledger.job,
             "options": {**options.key(), "batch": options.batch, "shard": options.shard, "workers": options.workers},
             "scans": {"scored": len(results), "failed": len(failures), "already_done": summary.skipped},
