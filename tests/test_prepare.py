@@ -123,7 +123,7 @@ def test_a_journal_or_an_array_cut_anywhere_is_mended(own, made, cut):
         ({"model__image_size": 32}, "was prepared with model.image_size 64, not 32"),
         ({"intensity": IntensityConfig("zscore")}, "was prepared with intensity.method percentile, not zscore"),
         ({"intensity__high": 99.0}, "was prepared with intensity.high 99.5, not 99.0"),
-        ({"grid__field_mm": None}, "was prepared with grid.field_mm 240.0, not None"),
+        ({"grid__field_mm": None}, "was prepared with grid.field_mm 170.0, not None"),
     ],
 )
 def test_other_preprocessing_is_refused_by_name(made, changes, message):
