@@ -79,7 +79,8 @@ def _target(name: str) -> Row:
             return name, f"{version}; lacks cuda-bindings", "pip install cuda-bindings"
         if not gpus():
             return name, f"{version}; builds engines here, runs none: no GPU", ""
-    return name, f"{version}; runs on {' and '.join(backend.kinds)}", ""
+    kinds = [kind for kind in backend.kinds if kind != "cuda" or gpus()]
+    return name, f"{version}; runs on {' and '.join(kinds)}", ""
 
 
 def _version(module: str) -> str | None:
