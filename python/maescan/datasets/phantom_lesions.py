@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from maescan.datasets.phantom_fields import Grid, Volume, below
 
 Mask = NDArray[np.bool_]
-MIN_MASK_MM2 = 125  # a slice that shows less is not called abnormal: no one could see it
-VISIBLE = 0.35  # the share of a lesion's contrast from which a voxel counts as changed
+MIN_MASK_MM2 = 160  # a slice that shows less is not called abnormal: no one could see it
+VISIBLE = 0.5  # the share of a lesion's contrast from which a voxel counts as changed: its outline at half height
 
 
 STEPS = 1.1673039782614187 ** -np.arange(1.0, 5.0)  # powers of the root of x^5 = x + 1
