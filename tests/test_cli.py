@@ -87,6 +87,16 @@ def test_unexpected_fault_is_one_line(maescan, monkeypatch, tmp_path):
     is_one_line_naming(error, "ZeroDivisionError", "MAESCAN_DEBUG")
 
 
+def test_a_package_that_the_core_install_lacks_is_named(tmp_path):
+    code = (
+        f"import sys; sys.modules['torch'] = None; sys.argv[1:] = ['train', {str(tmp_path)!r}, '--preset', 'tiny', "
+    )
+    code += f"'--out', {str(tmp_path / 'out')!r}]; from maescan.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    is_one_line_naming(done.stderr, "this needs torch", "pip install 'maescan[train]'")
+
+
 def test_start_is_light():
     code = (
         "import sys, maescan.cli; print([m for m in ('torch', 'openvino', 'nibabel', 'scipy') if m in sys.modules])"

@@ -90,3 +90,14 @@ def test_a_folder_that_cannot_be_searched_is_not_passed_over(tmp_path, monkeypat
     assert names(tmp_path) == ["a.nii", "sub"]
     with pytest.raises(ScanError, match="sub: is a folder that cannot be searched"):
         read_scan(find_scans(tmp_path)[1])
+
+
+def test_dicom_without_pydicom_says_what_to_install(tmp_path, monkeypatch):
+    for index in range(3):
+        (tmp_path / "series" / f"{index}.dcm").parent.mkdir(exist_ok=True)
+        (tmp_path / "series" / f"{index}.dcm").write_bytes(bytes(128) + b"DICM" + bytes(64))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (source,) = find_scans(tmp_path)
+    assert source.name == "series" and len(source.files) == 3
+    with pytest.raises(ScanError, match=r"series: needs pydicom to be read \(pip install 'maescan\[dicom\]'\)"):
+        read_scan(source)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from maescan.errors import ConfigError, MaescanError
+from maescan.errors import ConfigError, MaescanError, lacking
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -229,7 +229,6 @@ def calibrate(
     threads: Threads = None,
 ) -> None:
     """Score held-back healthy scans and keep the reference in the bundle: then scans get p-values and alerts."""
-    from maescan.errors import ConfigError
     from maescan.scoring.calibrate import RULES, needed
     from maescan.scoring.calibrate import calibrate as make
 
@@ -466,6 +465,9 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("MAESCAN_DEBUG"):
             raise
+        if isinstance(error, ImportError) and (known := lacking(error)):
+            print(f"maescan: {known}", file=sys.stderr)
+            sys.exit(2)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         print(f"maescan: {reason} (a fault of maescan; MAESCAN_DEBUG=1 shows where)", file=sys.stderr)
         sys.exit(1)

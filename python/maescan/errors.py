@@ -29,6 +29,22 @@ class ConfigError(MaescanError):
     """An option or preset that does not exist or does not fit."""
 
 
+EXTRAS = {
+    "train": "torch torchvision timm lightning_fabric tensorboard h5py onnx onnxscript nncf sklearn matplotlib scipy",
+    "dicom": "pydicom highdicom SimpleITK",
+    "tensorrt": "tensorrt_rtx cuda",
+}
+
+
+def lacking(error: ImportError) -> ConfigError | None:
+    """What to install for a package that the core install leaves out; None for any other import that fails."""
+    package = (error.name or "").partition(".")[0]
+    for extra, packages in EXTRAS.items():
+        if package in packages.split():
+            return ConfigError(f"this needs {package}", remedy=f"pip install 'maescan[{extra}]'")
+    return None
+
+
 class ScanError(MaescanError):
     """A scan that cannot be read, or must not be scored."""
 

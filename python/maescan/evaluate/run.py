@@ -42,6 +42,8 @@ def evaluate(
 
     Raises DataError when labels are missing or of one class only, or a score is not finite; BundleError, EngineError.
     """
+    import matplotlib  # noqa: F401  that it lacks is said now, not after the work
+
     from maescan import datasets, engines
     from maescan.bundle import Bundle
 

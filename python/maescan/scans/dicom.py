@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ def read_dicom(
     files: Sequence[Path], path: Path, name: str, *, volume: int | None = None, accept: frozenset[str] = frozenset()
 ) -> Scan:
     """The scan in the files of one series (see `find_series`). Raises ScanError."""
+    if not importlib.util.find_spec("pydicom"):
+        raise ScanError("needs pydicom to be read", path=path, remedy="pip install 'maescan[dicom]'")
     frames = [frame for file in files for frame in read_frames(file)]
     if is_localizer(frames[0].image.header) and "localizer" not in accept:
         raise ScanError("is a localizer, not a scan", path=path, remedy="leave it out, or accept 'localizer'")
