@@ -88,10 +88,8 @@ def test_unexpected_fault_is_one_line(maescan, monkeypatch, tmp_path):
 
 
 def test_a_package_that_the_core_install_lacks_is_named(tmp_path):
-    code = (
-        f"import sys; sys.modules['torch'] = None; sys.argv[1:] = ['train', {str(tmp_path)!r}, '--preset', 'tiny', "
-    )
-    code += f"'--out', {str(tmp_path / 'out')!r}]; from maescan.cli import main; main()"
+    arguments = ["train", str(tmp_path), "--preset", "tiny", "--out", str(tmp_path / "out")]
+    code = f"import sys; sys.modules['torch'] = None; sys.argv[1:] = {arguments}; import maescan.cli as c; c.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     is_one_line_naming(done.stderr, "this needs torch", "pip install 'maescan[train]'")

@@ -3,7 +3,10 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,3 +119,21 @@ def test_scores_that_are_not_finite_fail_the_scan_alone(folder, tmp_path):
     assert len(summary.scored) == 5
     failed = {row["stage"]: row["scan"] for row in summary.failures}
     assert failed == {"read": "broken.nii.gz", "score": "scan0.nii.gz"}
+
+
+def test_a_script_without_a_main_guard_is_told_so(tmp_path):
+    write_scan(tmp_path / "scans" / "scan.nii.gz", 0)
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from pathlib import Path\n"
+        "from maescan.errors import ConfigError\n"
+        "from maescan.scoring.pipeline import score_folder\n"
+        "from scoring_stub import BUNDLE, Engine\n"
+        "try:\n"
+        f"    score_folder([Path({str(tmp_path / 'scans')!r})], BUNDLE, Engine(), Path({str(tmp_path / 'out')!r}))\n"
+        "except ConfigError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert "a reader process ended as it started" in done.stdout and "__main__" in done.stdout

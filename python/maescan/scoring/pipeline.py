@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from maescan import __version__
-from maescan.errors import DataError, MaescanError
+from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.scoring import aggregate, outputs, steps
 from maescan.scoring.calibrate import Reference
 from maescan.scoring.ledger import Ledger
@@ -165,6 +165,8 @@ class _Run:
                     expected = self.bundle.manifest.get("intensity")
                     reader = reader or Reader(self.bundle.preset, self.options.read, expected=expected)
                     self._admit(source, content, *reader.read(source))
+                except ConfigError:
+                    raise
                 except MaescanError as error:
                     self._fail(source, "read", error)
         except BaseException as error:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from maescan.config import Preset
-from maescan.errors import MaescanError, ScanError
+from maescan.errors import ConfigError, MaescanError, ScanError
 
 
 def content_hash(files: list[Path]) -> str:
@@ -62,6 +62,7 @@ def _serve(
     connection: Connection, preset: Preset, options: Mapping[str, Any], expected: Mapping[str, Any] | None = None
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; it closes the pipe
+    connection.send(STARTED)
     while True:
         try:
             source = connection.recv()
@@ -86,6 +87,9 @@ def _serve(
 TOLD_TO_STOP = (-signal.SIGTERM, 255)
 """Exit codes of a worker that was told to stop along with its parent, who may have scans to finish: SIGTERM to it,
 or to the process that forks workers. Not the scan's fault."""
+
+
+STARTED = "started"
 
 
 class Reader:
@@ -113,10 +117,12 @@ class Reader:
         self._process = self._context.Process(target=_serve, args=(child, *self._arguments), daemon=True)
         self._process.start()
         child.close()
+        self._started = False
 
     def read(self, source: Any, again: bool = True) -> tuple[Any, np.ndarray, dict[str, Any]]:
         """Raises ScanError: the reader's own, or that its process crashed or took longer than its limit."""
         try:
+            self._greet()
             self._pipe.send(source)
             if not self._pipe.poll(self._limit_s):
                 self._restart()
@@ -142,6 +148,19 @@ class Reader:
                 remedy="the file is likely damaged; export it anew",
             ) from error
         return prepared, images, facts
+
+    def _greet(self) -> None:
+        """Raises ConfigError for a worker that ended before it could read anything, which is no scan's fault."""
+        try:
+            self._started = self._started or self._pipe.recv() == STARTED
+        except (EOFError, ConnectionResetError) as error:
+            self._process.join()
+            if self._process.exitcode in TOLD_TO_STOP:
+                raise
+            raise ConfigError(
+                f"a reader process ended as it started (exit {self._process.exitcode})",
+                remedy='a script that scores does so under `if __name__ == "__main__":`',
+            ) from error
 
     def _restart(self) -> int | None:
         self._process.kill() if self._process.is_alive() and self._process.exitcode is None else None
