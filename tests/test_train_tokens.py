@@ -74,6 +74,19 @@ def test_a_set_of_all_patches_is_the_full_grid():
     assert np.array_equal(grid.difference, chosen.difference)
 
 
+def test_moved_slices_keep_all_their_foreground():
+    """However an augmentation has zoomed them; dropping some halves the classifier's gain."""
+    chosen = TINY.replace(tokens__buckets=(8, 16, 64))
+    images = torch.from_numpy(discs().images)
+    for group in (images, images[7:8], images[:1]):
+        ids = steps.moved_tokens(group, chosen)
+        counts = tokens.token_sets(group.numpy(), chosen).count
+        assert ids.shape[1] == next(size for size in (8, 16, 64) if size >= counts.max())
+        per_patch = steps.patchify(group, 8).amax(dim=2) > tokens.air_level(chosen)
+        seen = torch.zeros(len(group), 64, dtype=torch.bool).scatter(1, ids.long(), True)
+        assert not (per_patch & ~seen).any()
+
+
 def test_batches_are_of_one_size_and_nothing_is_lost():
     sizes = np.repeat([8, 16, 64], [13, 21, 6])
     order = draws.gathered(np.random.default_rng(0).permutation(40), sizes, 4, seed=0)

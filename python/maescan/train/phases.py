@@ -59,20 +59,19 @@ class MaePhase:
         pass
 
     def batch(self, ids: Ids, epoch: int) -> tuple[Tensor, ...]:
-        """Slices [B, H, W], keep_ids [B, K], restore_ids [B, T]."""
-        seed = draws.seed_of(self.seed, epoch, draws.TRAIN_MASKS)
-        count = self.preset.model.tokens if self.sizes is None else int(self.sizes[ids].max())
-        masks = make_masks(self.masks, ids, count, seed=seed)
-        return tuple(torch.from_numpy(a) for a in (self.images[ids].astype(np.float32), *masks))
+        """Slices [B, H, W]."""
+        return (torch.from_numpy(self.images[ids].astype(np.float32)),)
 
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
-        slices, keep_ids, restore_ids = batch
-        slices = crop_and_flip(slices, ids, self.training.crop_scale, seed=self.seed, epoch=epoch)
+        slices = crop_and_flip(batch[0], ids, self.training.crop_scale, seed=self.seed, epoch=epoch)
         patches = steps.patchify(slices, self.preset.model.patch_size)
         token_ids = steps.full_grid(len(slices), patches.shape[1], slices.device)
         if self.sizes is not None:
-            token_ids = steps.moved_tokens(slices, restore_ids.shape[1], self.preset)
+            token_ids = steps.moved_tokens(slices, self.preset)
             patches = steps.gather(patches, token_ids)
+        seed = draws.seed_of(self.seed, epoch, draws.TRAIN_MASKS)
+        masks = make_masks(self.masks, ids, token_ids.shape[1], seed=seed)
+        keep_ids, restore_ids = (torch.from_numpy(part).to(slices.device) for part in masks)
         visible = steps.gather(patches, keep_ids)
         predictions = forward(visible, token_ids, keep_ids, restore_ids)
         return self.model.loss(predictions, patches, restore_ids, keep_ids.shape[1], self.training.loss_tokens)
@@ -110,22 +109,26 @@ class ClassifierPhase:
         self.pairs = self.make_pairs(epoch if self.training.fresh_negatives else 0)
 
     def batch(self, ids: Ids, epoch: int) -> tuple[Tensor, ...]:
-        """Inputs [B, H, W] and labels [B] (0 abnormal, 1 normal)."""
+        """Inputs [B, H, W], labels [B] (0 abnormal, 1 normal), and the slices where token sets are wanted."""
         which, label = np.divmod(ids, 2)
         boxes_epoch = epoch if self.training.fresh_negatives else 0
         inputs = pair_inputs(
             self.preset, self.images[which], self.pairs, which, label, seed=self.seed, epoch=boxes_epoch
         )
-        return torch.from_numpy(inputs), torch.from_numpy(label)
+        slices = () if self.sizes is None else (torch.from_numpy(self.images[which].astype(np.float32)),)
+        return torch.from_numpy(inputs), torch.from_numpy(label), *slices
 
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
-        inputs, labels = batch
-        inputs = crop_and_flip(inputs, ids, self.training.crop_scale, seed=self.seed, epoch=epoch)
+        inputs, labels, *slices = batch
+        inputs, *slices = (
+            crop_and_flip(part, ids, self.training.crop_scale, seed=self.seed, epoch=epoch)
+            for part in (inputs, *slices)
+        )
         inputs = erase(inputs, ids, self.training.erasing, seed=self.seed, epoch=epoch)
         patches = steps.patchify(inputs, self.preset.model.patch_size)
         token_ids = steps.full_grid(len(patches), patches.shape[1], patches.device)
-        if self.sizes is not None:
-            token_ids = steps.moved_tokens(inputs, int(self.sizes[ids].max()), self.preset, kind=self.preset.input)
+        if slices:
+            token_ids = steps.moved_tokens(slices[0], self.preset)
             patches = steps.gather(patches, token_ids)
         logits = forward(patches, token_ids)
         return nn.functional.cross_entropy(logits.float(), labels, label_smoothing=self.training.label_smoothing)

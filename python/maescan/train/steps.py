@@ -126,16 +126,21 @@ def gather(patches: Tensor, ids: Tensor) -> Tensor:
     return torch.gather(patches, 1, ids.long()[:, :, None].expand(-1, -1, patches.shape[2]))
 
 
-def moved_tokens(slices: Tensor, size: int, preset: Preset, *, kind: str = "image") -> Tensor:
-    """token_ids [B, size] of slices or classifier inputs [B, H, W] that an augmentation has moved: as
-    `tokens.token_sets`, but chance decides between patches equally near, and which ones of the foreground go when it
-    has more than `size`. A difference is foreground where it is not zero."""
-    difference, margin, patch = kind in ("l1", "l2"), preset.tokens.margin, preset.model.patch_size
-    foreground = slices > (0 if difference else air_level(preset))
-    margin = 0 if difference else margin
-    grown = F.max_pool2d(foreground.float()[:, None], 2 * margin + 1, 1, margin)
-    inside = F.max_pool2d(grown, patch)[:, 0].flatten(1) > 0
+def moved_tokens(slices: Tensor, preset: Preset) -> Tensor:
+    """token_ids [B, T] of slices [B, H, W] that an augmentation has moved: as `tokens.token_sets`, in the smallest
+    bucket that holds the foreground of all of them; chance decides between padding equally near."""
+    margin, patch = preset.tokens.margin, preset.model.patch_size
+    grown = F.max_pool2d((slices > air_level(preset)).float()[:, None], 2 * margin + 1, 1, margin)
+    inside = _between(_between(F.max_pool2d(grown, patch)[:, 0], 1), 2).flatten(1) > 0
+    sizes = (*preset.tokens.buckets, preset.model.tokens)
+    size = sizes[int(np.searchsorted(sizes, int(inside.sum(dim=1).max())))]
     distance = torch.from_numpy(patch_distances(preset.model.grid)).to(slices.device, torch.float32)
     nearest = torch.where(inside[:, None, :], distance, 1e4).amin(dim=2)
     order = (nearest + torch.rand_like(nearest)).topk(size, largest=False).indices
     return order.sort(dim=1).values.int()
+
+
+def _between(patches: Tensor, axis: int) -> Tensor:
+    """1 where patches [B, h, w] of 0 and 1 along an axis are 1, or lie between such."""
+    after = patches.flip(axis).cummax(axis).values.flip(axis)
+    return torch.minimum(patches.cummax(axis).values, after)
