@@ -220,7 +220,9 @@ def test_the_best_epoch_is_kept(unbroken, tmp_path, monkeypatch):
 
 def test_every_epoch_has_masks_of_its_own():
     phase = MaePhase(MaskedAutoencoder(PRESET.model), slices(8).images, PRESET, seed=0)
-    phase.model.forward = lambda visible, ids, keep, restore: kept.append(keep) or torch.zeros(8, ids.shape[1], 64)
+    phase.model.forward = lambda visible, ids, keep, restore: (
+        kept.append(keep) or torch.zeros(8, ids.shape[1], PRESET.model.patch_pixels)
+    )
     kept = []
     for epoch in (0, 0, 1):
         phase.loss(phase.model, phase.batch(np.arange(8), epoch), np.arange(8), epoch)
