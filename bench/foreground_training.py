@@ -89,8 +89,6 @@ class Steps:
         phase.start_epoch(0)
         phase.model.train()
         order = draws.order(0, 0, phase.samples)
-        if phase.sizes is not None:
-            order = draws.gathered(order, phase.sizes, batch, 0)
         self.parts = np.split(order, range(batch, phase.samples, batch))[: phase.samples // batch]
 
     def rate(self, count: int | None = None) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from maescan import draws, tokens
+from maescan import tokens
 from maescan.config import preset
 from maescan.datasets import SliceSet
 from maescan.evaluate.torch_engine import TorchEngine
@@ -75,21 +75,15 @@ def test_a_set_of_all_patches_is_the_full_grid():
 
 
 def test_moved_slices_keep_all_their_foreground():
-    """However an augmentation has zoomed them; dropping some halves the classifier's gain."""
-    chosen = TINY.replace(tokens__buckets=(8, 16, 64))
-    images = torch.from_numpy(discs().images)
-    for group in (images, images[7:8], images[:1]):
-        ids = steps.moved_tokens(group, chosen)
-        counts = tokens.token_sets(group.numpy(), chosen).count
-        assert ids.shape[1] == next(size for size in (8, 16, 64) if size >= counts.max())
-        per_patch = steps.patchify(group, 8).amax(dim=2) > tokens.air_level(chosen)
-        seen = torch.zeros(len(group), 64, dtype=torch.bool).scatter(1, ids.long(), True)
+    """However an augmentation has zoomed them, each in one group, groups by size."""
+    chosen = TINY.replace(tokens__buckets=(8, 16, 24, 40, 64))
+    images = torch.from_numpy(discs(32).images)
+    sets = steps.moved_sets(images, chosen)
+    assert len(sets) == 4 and sorted(np.concatenate([which for which, _ in sets])) == list(range(32))
+    counts = tokens.token_sets(images.numpy(), chosen).count
+    for which, ids in sets:
+        assert ids.shape[1] == next(size for size in chosen.tokens.buckets if size >= counts[which].max())
+        per_patch = steps.patchify(images[which], 8).amax(dim=2) > tokens.air_level(chosen)
+        seen = torch.zeros(len(which), 64, dtype=torch.bool).scatter(1, ids.long(), True)
         assert not (per_patch & ~seen).any()
-
-
-def test_batches_are_of_one_size_and_nothing_is_lost():
-    sizes = np.repeat([8, 16, 64], [13, 21, 6])
-    order = draws.gathered(np.random.default_rng(0).permutation(40), sizes, 4, seed=0)
-    assert sorted(order) == list(range(40))
-    mixed = [len(set(sizes[batch])) for batch in order.reshape(-1, 4)]
-    assert sum(n > 1 for n in mixed) <= 2 and any(np.diff(sizes[order[::4]]) < 0)
+    assert sets[0][1].shape[1] < sets[-1][1].shape[1]

@@ -39,21 +39,6 @@ def order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-def gathered(order: NDArray[np.int64], sizes: NDArray[np.int64], batch: int, seed: int) -> NDArray[np.int64]:
-    """`order` such that each `batch` of samples has about one of `sizes` [samples]: batches are filled size by size,
-    what is left over joins the next larger, and the batches are shuffled. What fills no batch comes last."""
-    by_size = order[np.argsort(sizes[order], kind="stable")]
-    batches = len(order) // batch
-    whole = np.empty((0, batch), np.int64)
-    left = np.empty(0, np.int64)
-    for size in np.unique(sizes):
-        left = np.concatenate([left, by_size[sizes[by_size] == size]])
-        count = len(left) // batch * batch
-        whole, left = np.concatenate([whole, left[:count].reshape(-1, batch)]), left[count:]
-    shuffled = whole[np.random.default_rng([seed, 1]).permutation(batches)]
-    return np.concatenate([shuffled.ravel(), left])
-
-
 def seed_of(seed: int, epoch: int, purpose: int, step: int = 0) -> int:
     """A 31-bit seed for a generator of another make."""
     return int(words(seed, [step], epoch, purpose, 1)[0, 0] >> np.uint64(33))

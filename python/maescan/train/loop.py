@@ -85,8 +85,6 @@ class Fit:
         self.phase.start_epoch(epoch)
         self.phase.model.train()
         order = draws.order(self.run.seed, epoch, self.phase.samples)
-        if self.phase.sizes is not None:
-            order = draws.gathered(order, self.phase.sizes, self.batch, self.run.seed + epoch)
         parts = [ids for step in range(self.at.step, self.steps) for ids in self._mine(order, step)]
         with closing(prefetch(self.phase, parts, epoch)) as loaded:
             for step in range(self.at.step, self.steps):

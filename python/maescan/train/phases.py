@@ -16,7 +16,7 @@ from maescan.config import Preset
 from maescan.evaluate.ranking import auroc
 from maescan.masks import make_masks
 from maescan.models import Classifier, MaskedAutoencoder
-from maescan.tokens import TokenSets, token_sets
+from maescan.tokens import TokenSets
 from maescan.train import steps
 from maescan.train.augment import crop_and_flip, erase
 from maescan.train.optimiser import parameter_groups
@@ -32,7 +32,6 @@ class Phase(Protocol):
     model: Any
     samples: int
     training: Any
-    sizes: Ids | None  # tokens of each sample's set; None where all samples have the full grid
 
     def groups(self) -> list[dict[str, Any]]: ...
     def start_epoch(self, epoch: int) -> None: ...
@@ -49,7 +48,6 @@ class MaePhase:
     def __init__(self, model: MaskedAutoencoder, images: NDArray[Any], preset: Preset, seed: int) -> None:
         self.model, self.images, self.preset, self.seed = model, images, preset, seed
         self.samples, self.training = len(images), preset.mae
-        self.sizes = token_counts(images, preset)
         self.masks = dataclasses.replace(preset.masks, strategy="random", passes=1)
 
     def groups(self) -> list[dict[str, Any]]:
@@ -64,17 +62,18 @@ class MaePhase:
 
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
         slices = crop_and_flip(batch[0], ids, self.training.crop_scale, seed=self.seed, epoch=epoch)
-        patches = steps.patchify(slices, self.preset.model.patch_size)
-        token_ids = steps.full_grid(len(slices), patches.shape[1], slices.device)
-        if self.sizes is not None:
-            token_ids = steps.moved_tokens(slices, self.preset)
-            patches = steps.gather(patches, token_ids)
+        every = steps.patchify(slices, self.preset.model.patch_size)
         seed = draws.seed_of(self.seed, epoch, draws.TRAIN_MASKS)
-        masks = make_masks(self.masks, ids, token_ids.shape[1], seed=seed)
-        keep_ids, restore_ids = (torch.from_numpy(part).to(slices.device) for part in masks)
-        visible = steps.gather(patches, keep_ids)
-        predictions = forward(visible, token_ids, keep_ids, restore_ids)
-        return self.model.loss(predictions, patches, restore_ids, keep_ids.shape[1], self.training.loss_tokens)
+        losses, weights = [], []
+        for which, token_ids in steps.moved_sets(slices, self.preset):
+            masks = make_masks(self.masks, ids[which], token_ids.shape[1], seed=seed)
+            keep_ids, restore_ids = (torch.from_numpy(part).to(slices.device) for part in masks)
+            patches = steps.gather(every[which], token_ids)
+            predictions = forward(steps.gather(patches, keep_ids), token_ids, keep_ids, restore_ids)
+            on = self.training.loss_tokens
+            losses.append(self.model.loss(predictions, patches, restore_ids, keep_ids.shape[1], on))
+            weights.append(restore_ids.numel() - (keep_ids.numel() if on == "masked" else 0))
+        return _mean(losses, weights)
 
     def validate(self) -> float | None:
         return None
@@ -99,8 +98,6 @@ class ClassifierPhase:
         self.model, self.images, self.make_pairs, self.validation = model, images, pairs, validation
         self.preset, self.seed, self.training = preset, seed, preset.classifier
         self.samples = 2 * len(images)
-        sizes = token_counts(images, preset)
-        self.sizes = None if sizes is None else np.repeat(sizes, 2)
 
     def groups(self) -> list[dict[str, Any]]:
         return parameter_groups(self.model, self.training.weight_decay, self.training.layer_decay)
@@ -115,7 +112,9 @@ class ClassifierPhase:
         inputs = pair_inputs(
             self.preset, self.images[which], self.pairs, which, label, seed=self.seed, epoch=boxes_epoch
         )
-        slices = () if self.sizes is None else (torch.from_numpy(self.images[which].astype(np.float32)),)
+        slices = (
+            () if self.preset.tokens.method == "all" else (torch.from_numpy(self.images[which].astype(np.float32)),)
+        )
         return torch.from_numpy(inputs), torch.from_numpy(label), *slices
 
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
@@ -125,20 +124,20 @@ class ClassifierPhase:
             for part in (inputs, *slices)
         )
         inputs = erase(inputs, ids, self.training.erasing, seed=self.seed, epoch=epoch)
-        patches = steps.patchify(inputs, self.preset.model.patch_size)
-        token_ids = steps.full_grid(len(patches), patches.shape[1], patches.device)
-        if slices:
-            token_ids = steps.moved_tokens(slices[0], self.preset)
-            patches = steps.gather(patches, token_ids)
-        logits = forward(patches, token_ids)
-        return nn.functional.cross_entropy(logits.float(), labels, label_smoothing=self.training.label_smoothing)
+        every = steps.patchify(inputs, self.preset.model.patch_size)
+        losses, weights = [], []
+        for which, token_ids in steps.moved_sets(slices[0] if slices else inputs, self.preset):
+            logits = forward(steps.gather(every[which], token_ids), token_ids).float()
+            smoothing = self.training.label_smoothing
+            losses.append(nn.functional.cross_entropy(logits, labels[which], label_smoothing=smoothing))
+            weights.append(len(logits))
+        return _mean(losses, weights)
 
     def validate(self) -> float | None:
         inputs, abnormal, sets = self.validation
         return auroc(abnormal, steps.score(self.model, inputs, sets)) if len(inputs) else None
 
 
-def token_counts(images: NDArray[Any], preset: Preset) -> Ids | None:
-    """Tokens of the set of each slice [N, H, W]; None where the models see all patches."""
-    sets = token_sets(images, preset)
-    return None if sets is None else sets.size
+def _mean(losses: list[Tensor], weights: list[int]) -> Tensor:
+    """One loss of a step's groups; of one group, its loss to the bit."""
+    return torch.stack([loss * (weight / sum(weights)) for loss, weight in zip(losses, weights, strict=True)]).sum()
