@@ -25,16 +25,16 @@ def folder(tmp_path):
 
 
 def test_killed_at_any_moment_a_resumed_run_writes_the_files_of_an_unbroken_one(folder, tmp_path):
-    assert answer_of(folder, tmp_path / "whole", maps=True, pause=0.02) == "done"
+    assert answer_of(folder, tmp_path / "whole", maps=True, pictures=2, pause=0.02) == "done"
     start = time.perf_counter()
-    assert answer_of(folder, tmp_path / "again", maps=True, pause=0.02) == "done"
+    assert answer_of(folder, tmp_path / "again", maps=True, pictures=2, pause=0.02) == "done"
     lasts = time.perf_counter() - start
     expected = files_of(tmp_path / "whole")
-    assert len(expected) == 9 and files_of(tmp_path / "again") == expected
+    assert len(expected) == 12 and files_of(tmp_path / "again") == expected
     moments, killed = random.Random(0), 0
     for kill in range(20):
         out = tmp_path / f"out{kill // 4}"  # killed up to four times before it may end
-        process, pipe = started(folder, out, maps=True, pause=0.02)
+        process, pipe = started(folder, out, maps=True, pictures=2, pause=0.02)
         time.sleep(moments.uniform(0, lasts))
         process.kill()
         process.join()

@@ -26,6 +26,11 @@ AlertRate = Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of healt
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only errors.")]
 
 
+class Format(enum.StrEnum):
+    csv = "csv"
+    parquet = "parquet"
+
+
 class Kind(enum.StrEnum):
     brain = "brain"
     lung = "lung"
@@ -164,12 +169,18 @@ def score(
         Path | None, typer.Option(help="CT: score the patches around the rows of a candidates.csv.")
     ] = None,
     tile: Annotated[bool, typer.Option("--tile", help="CT: score overlapping tiles of the lungs.")] = False,
+    pictures: Annotated[int, typer.Option(min=0, help="Draw the worst slice of this many scans.")] = 12,
+    format: Annotated[Format, typer.Option(help="parquet: scores.parquet beside scores.csv.")] = Format.csv,
     json_events: Annotated[bool, typer.Option("--json", help="Events as JSON lines on standard output.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score every scan: scores.csv, scans.csv, failures.csv, run.json. Exit code 3: done, some scans failed."""
+    """Score every scan: report.html, scores.csv, scans.csv, failures.csv, run.json. Exit code 3: done, some scans
+    failed."""
+    from maescan.scoring.outputs import need_parquet
     from maescan.scoring.run import score_paths
 
+    if format is Format.parquet:
+        need_parquet()
     read: dict[str, Any] = {"volume": volume} if volume is not None else {}
     if accept:
         read["accept"] = frozenset(accept.split(","))
@@ -188,13 +199,15 @@ def score(
         batch=batch,
         shard=_shard(shard),
         alert_rate=alert_rate,
+        pictures=pictures,
+        parquet=format is Format.parquet,
         read=read,
         show="json" if json_events else "quiet" if quiet else "progress",
     )
     if not (quiet or json_events):
         print(
             f"{len(summary.scored)} scans scored ({summary.skipped} of them before), {len(summary.failures)} failed,"
-            f" {summary.slices} slices in {summary.seconds:.1f} s: {out / 'scans.csv'}"
+            f" {summary.slices} slices in {summary.seconds:.1f} s: {out / 'report.html'}"
         )
         _say_calibration(summary.calibration, bundle)
     if summary.failures:

@@ -33,6 +33,7 @@ EXTRAS = {
     "train": "torch torchvision timm lightning_fabric tensorboard h5py onnx onnxscript nncf sklearn matplotlib scipy",
     "dicom": "pydicom highdicom SimpleITK",
     "tensorrt": "tensorrt_rtx cuda",
+    "parquet": "pyarrow",
 }
 
 

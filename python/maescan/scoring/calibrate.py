@@ -52,7 +52,8 @@ class Reference:
 
     def state(self) -> dict[str, Any]:
         """For run.json."""
-        return {"scans": len(self.scans), "alert_rate": self.rate, "can_alert": self.can_alert}
+        facts = {"scans": len(self.scans), "alert_rate": self.rate, "can_alert": self.can_alert}
+        return {**facts, "scores": list(self.scans)}
 
     @property
     def can_alert(self) -> bool:

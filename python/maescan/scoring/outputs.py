@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from maescan.errors import DataError
+from maescan.errors import ConfigError, DataError
 
 
 @contextlib.contextmanager
@@ -70,6 +70,25 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     writer.writerow(columns)
     writer.writerows([[f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows])
     write_text(path, buffer.getvalue())
+
+
+def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Rows as a Parquet table; floats with six decimals, an empty cell is null. Raises ConfigError."""
+    pyarrow, parquet = need_parquet()
+    cells = [[None if row[i] == "" else row[i] for row in rows] for i in range(len(columns))]
+    rounded = [[round(cell, 6) if isinstance(cell, float) else cell for cell in column] for column in cells]
+    with whole_file(path) as temporary:
+        parquet.write_table(pyarrow.table(dict(zip(columns, rounded, strict=True))), temporary)
+
+
+def need_parquet() -> tuple[Any, Any]:
+    """pyarrow and its parquet module. Raises ConfigError."""
+    try:
+        import pyarrow
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise ConfigError("--format parquet needs pyarrow", remedy="pip install 'maescan[parquet]'") from error
+    return pyarrow, parquet
 
 
 def write_nifti(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:

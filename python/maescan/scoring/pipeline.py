@@ -21,9 +21,11 @@ import numpy as np
 
 from maescan import __version__
 from maescan.errors import ConfigError, DataError, MaescanError
+from maescan.report import write_report
 from maescan.scoring import aggregate, outputs, steps
 from maescan.scoring.calibrate import Reference
 from maescan.scoring.ledger import Ledger
+from maescan.scoring.pictures import draw_worst
 from maescan.scoring.regions import Regions
 from maescan.scoring.workers import Reader, content_hash
 from maescan.tokens import token_sets
@@ -43,6 +45,8 @@ class Options:
     read: dict[str, Any] = field(default_factory=dict)
     queue_bytes: int = 256 << 20
     alert_rate: float = 0.05
+    pictures: int = 0
+    parquet: bool = False
 
     def key(self) -> dict[str, Any]:
         read = {
@@ -108,6 +112,16 @@ def score_folder(
         summary = run.go()
         failed = {row["scan"] for row in summary.failures}
         names = sorted(source.name for source in sources if source.name not in failed)
+        draw_worst(
+            out,
+            ledger.results(names),
+            {source.name: source for source in sources},
+            bundle,
+            engine,
+            options.read,
+            job=ledger.job,
+            count=options.pictures,
+        )
         _write_tables(out, bundle, engine, options, ledger, names, summary)
         return summary
     finally:
@@ -325,7 +339,10 @@ def _write_tables(
         warnings = "; ".join(result["warnings"])
         scan_rows.append((name, result["score"], p_value, alert, result["slices"], result["worst_slice"], warnings))
     scan_columns = ("scan", "score", "p_value", "alert", "slices", "worst_slice", "warnings")
-    outputs.write_csv(out / "scores.csv", ("scan", "slice", "score", "p_value", "area"), slice_rows)
+    slice_columns = ("scan", "slice", "score", "p_value", "area")
+    outputs.write_csv(out / "scores.csv", slice_columns, slice_rows)
+    if options.parquet:
+        outputs.write_parquet(out / "scores.parquet", slice_columns, slice_rows)
     outputs.write_csv(out / "scans.csv", scan_columns, scan_rows)
     regions = [
         (name, i, *place, float(score))
@@ -352,3 +369,4 @@ def _write_tables(
             "stages": summary.stages,
         },
     )
+    write_report(out)
