@@ -41,7 +41,7 @@ def test_killed_at_any_moment_a_resumed_run_writes_the_files_of_an_unbroken_one(
         killed += not pipe.poll(0) or process.exitcode != 0
         pipe.close()
         if kill % 4 == 3:
-            assert answer_of(folder, out, maps=True) == "done"
+            assert answer_of(folder, out, maps=True, pictures=2) == "done"
             assert files_of(out) == expected
     assert killed >= 5
 
@@ -80,7 +80,7 @@ def test_a_full_disk_is_said_and_a_run_after_it_ends_the_same(folder, tmp_path):
         answer = answer_of(folder, out, maps=True, largest=largest)
         assert "free space" in answer and str(out) in answer
         assert not any(".part-" in name for name in files_of(out))
-        assert answer_of(folder, out, maps=True) == "done"
+        assert answer_of(folder, out, maps=True, pictures=2) == "done"
         assert files_of(out) == files_of(tmp_path / "whole")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import multiprocessing
@@ -62,7 +63,8 @@ def _serve(
     connection: Connection, preset: Preset, options: Mapping[str, Any], expected: Mapping[str, Any] | None = None
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; it closes the pipe
-    connection.send(STARTED)
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone: the next line ends this
+        connection.send(STARTED)
     while True:
         try:
             source = connection.recv()
