@@ -36,9 +36,9 @@ def run_demo(out: Path, seed: int) -> None:
     export.export(out / "run", out / "bundle", to=("openvino",), precision=("fp32",))
     say("scoring")
     scans = [out / "unseen" / "healthy", out / "unseen" / "lesions"]
-    summary = score_paths(scans, out / "bundle", out / "scores", maps=True, force=True, show="progress")
+    summary = score_paths(scans, out / "bundle", out / "scores", maps=True, pictures=16, force=True, show="progress")
     console.print(_table(out, tiny, summary))
-    console.print(f"scores: {out / 'scores' / 'scores.csv'}   heat maps: {out / 'scores' / 'maps'}", soft_wrap=True)
+    console.print(f"look at: {out / 'scores' / 'report.html'}   heat maps: {out / 'scores' / 'maps'}", soft_wrap=True)
 
 
 def _table(out: Path, tiny, summary):  # type: ignore[no-untyped-def]
