@@ -162,6 +162,10 @@ def score(
     threads: Threads = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Slices a batch; scores do not depend on it.")] = None,
     shard: Annotated[str, typer.Option(help="I/N: the I-th of N parts of the folder.")] = "1/1",
+    ray: Annotated[str | None, typer.Option(help="Score on this Ray cluster: its address, auto, or local.")] = None,
+    ray_actors: Annotated[
+        int | None, typer.Option(min=1, help="Shards of the folder; default: one a GPU, or one a node.")
+    ] = None,
     alert_rate: AlertRate = 0.05,
     volume: Annotated[int | None, typer.Option(min=0, help="Which volume of a 4-D scan.")] = None,
     accept: Annotated[str, typer.Option(help="Faults to accept, comma-separated; `inspect` names them.")] = "",
@@ -177,7 +181,7 @@ def score(
     """Score every scan: report.html, scores.csv, scans.csv, failures.csv, run.json. Exit code 3: done, some scans
     failed."""
     from maescan.scoring.outputs import need_parquet
-    from maescan.scoring.run import score_paths
+    from maescan.scoring.run import Show, score_paths
 
     if format is Format.parquet:
         need_parquet()
@@ -186,24 +190,28 @@ def score(
         read["accept"] = frozenset(accept.split(","))
     if candidates or tile:
         read["regions"] = _regions(candidates, tile)
-    summary = score_paths(
-        paths,
-        bundle,
-        out,
-        device=device,
-        precision=precision,
-        threads=threads,
-        maps=maps or tile,
-        force=force,
-        workers=workers,
-        batch=batch,
-        shard=_shard(shard),
-        alert_rate=alert_rate,
-        pictures=pictures,
-        parquet=format is Format.parquet,
-        read=read,
-        show="json" if json_events else "quiet" if quiet else "progress",
-    )
+    options: dict[str, Any] = {
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+        "maps": maps or tile,
+        "force": force,
+        "workers": workers,
+        "batch": batch,
+        "alert_rate": alert_rate,
+        "pictures": pictures,
+        "parquet": format is Format.parquet,
+        "read": read,
+    }
+    if ray:
+        from maescan.scoring.on_ray import score_on_ray
+
+        if shard != "1/1" or json_events:
+            raise ConfigError("--ray makes shards of its own, without events", remedy="leave out --shard and --json")
+        summary = score_on_ray(paths, bundle, out, address=ray, actors=ray_actors, **options)
+    else:
+        show: Show = "json" if json_events else "quiet" if quiet else "progress"
+        summary = score_paths(paths, bundle, out, shard=_shard(shard), show=show, **options)
     if not (quiet or json_events):
         print(
             f"{len(summary.scored)} scans scored ({summary.skipped} of them before), {len(summary.failures)} failed,"

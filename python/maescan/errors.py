@@ -34,6 +34,7 @@ EXTRAS = {
     "dicom": "pydicom highdicom SimpleITK",
     "tensorrt": "tensorrt_rtx cuda",
     "parquet": "pyarrow",
+    "ray": "ray",
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from maescan.errors import DataError
 from maescan.scoring import outputs
 from maescan.scoring.ledger import Ledger
+from maescan.scoring.pictures import draw_worst
 from maescan.scoring.pipeline import Options, Summary, _write_tables
 
 
@@ -23,7 +24,8 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
     """
     runs = [_run_of(shard) for shard in shards]
     _check(shards, runs, bundle)
-    options = Options(maps=runs[0]["options"]["maps"], read=runs[0]["options"]["read"])
+    given = runs[0]["options"]
+    options = Options(**{name: given[name] for name in ("maps", "read", "pictures", "parquet", "alert_rate")})
     ledger = Ledger(out, runs[0]["job"])
     try:
         outputs.remove_halves(out)
@@ -37,6 +39,8 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
         slices = sum(len(scores) for _, scores, _, _ in ledger.results(names))
         summary = Summary([], failures, 0, max(run["seconds"] for run in runs), slices, {})
         engine = SimpleNamespace(name=runs[0]["engine"])
+        results = ledger.results(sorted(names))
+        draw_worst(out, results, {}, bundle, engine, options.read, job=ledger.job, count=options.pictures)
         _write_tables(out, bundle, engine, options, ledger, sorted(names), summary)
         return summary
     finally:
