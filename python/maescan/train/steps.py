@@ -14,7 +14,7 @@ from maescan import kernels
 from maescan.config import Preset
 from maescan.masks import make_masks
 from maescan.models import Classifier, MaskedAutoencoder
-from maescan.tokens import TokenSets, air_level, patch_distances, token_sets
+from maescan.tokens import MULTIPLE, TokenSets, air_level, patch_distances, token_sets
 
 
 def patchify(slices: Tensor, patch: int) -> Tensor:
@@ -134,7 +134,7 @@ def moved_sets(slices: Tensor, preset: Preset) -> list[tuple[Any, Tensor]]:
     one. With foreground tokens there are up to `GROUPS` of slices alike in size, at least `FEWEST` in each, so that
     a step sees all sizes (batches of one size each cost 0.08 of AUROC) and pads little.
 
-    A set is as `tokens.token_sets` makes it, in the smallest bucket that holds the foreground of its group; chance
+    A set is as `tokens.token_sets` makes it, of a multiple of 8 tokens that holds the foreground of its group; chance
     decides between padding equally near."""
     config = preset.model
     if preset.tokens.method == "all":
@@ -143,14 +143,13 @@ def moved_sets(slices: Tensor, preset: Preset) -> list[tuple[Any, Tensor]]:
     grown = F.max_pool2d((slices > air_level(preset)).float()[:, None], 2 * margin + 1, 1, margin)
     inside = _between(_between(F.max_pool2d(grown, config.patch_size)[:, 0], 1), 2).flatten(1) > 0
     count = inside.sum(dim=1).cpu().numpy()
-    sizes = (*preset.tokens.buckets, config.tokens)
     distance = torch.from_numpy(patch_distances(config.grid)).to(slices.device, torch.float32)
     nearest = torch.where(inside[:, None, :], distance, 1e4).amin(dim=2)
     nearest += torch.rand_like(nearest)
     groups = max(1, min(GROUPS, len(slices) // FEWEST))
     found = []
     for which in np.array_split(np.argsort(count, kind="stable"), groups):
-        size = sizes[int(np.searchsorted(sizes, count[which].max()))]
+        size = min(-(-max(1, int(count[which].max())) // MULTIPLE) * MULTIPLE, config.tokens)
         found.append((which, nearest[which].topk(size, largest=False).indices.sort(dim=1).values.int()))
     return found
 
