@@ -68,8 +68,8 @@ def _stages(out: Path, dry: bool) -> list[Stage]:
     ]
     build = [python, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", "--quiet", "-e", "."]
     return [
-        Stage("build", 180, [python, "-c", "import maescan._kernels"] if dry else build),
-        Stage("tests", 110, [*pytest, *(kernels if dry else ["tests"])]),
+        Stage("build", 120, [python, "-c", "import maescan._kernels"] if dry else build),
+        Stage("tests", 170, [*pytest, *(kernels if dry else ["tests"])]),
         Stage(
             "sanitizer", 50, ["compute-sanitizer", "--error-exitcode=1", *pytest, *kernels, "-k", "cuda"], _sanitizer
         ),
