@@ -1,0 +1,39 @@
+"""A folder of scans through the whole pipeline, with an engine that costs nothing: what all else costs.
+
+python -m pytest bench/test_pipeline.py --benchmark-only
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from maescan.config import preset
+from maescan.datasets.phantom import write_phantom
+from maescan.scoring.pipeline import Options, score_folder
+
+
+class Free:
+    """Predicts zeros."""
+
+    name, batch = "free", 8
+
+    def reconstruct(self, visible, token_ids, keep_ids, restore_ids):
+        return np.zeros((len(visible), restore_ids.shape[1], visible.shape[2]), np.float32)
+
+    def classify(self, tokens, token_ids):
+        return tokens.mean(axis=(1, 2))
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-fg", "brats"])
+def test_folder(benchmark, name, tmp_path):
+    chosen = preset(name)
+    if chosen.tokens.method != "all":
+        chosen = chosen.replace(tokens__buckets=(16, 32, 48, 64))
+    write_phantom(tmp_path / "scans", healthy=8, lesions=0, seed=0)
+    bundle = SimpleNamespace(preset=chosen, manifest={}, hash="0" * 64, path="bundle")
+    options = Options(force=True)
+    run = lambda: score_folder([tmp_path / "scans" / "healthy"], bundle, Free(), tmp_path / "out", options)  # noqa: E731
+    assert len(benchmark.pedantic(run, rounds=5, warmup_rounds=1).scored) == 8

@@ -1,0 +1,33 @@
+"""Readers and preprocessing of one scan of BraTS's size in each format.
+
+python -m pytest bench/test_readers.py --benchmark-only
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from maescan.config import preset
+from maescan.preprocess import prepare
+from maescan.scans import find_scans, read_scan
+from maescan.throughput import folder
+
+SHAPE = (240, 240, 64)
+
+
+@pytest.fixture(scope="module", params=sorted(folder.FORMATS))
+def source(request, tmp_path_factory):
+    if not folder.can_write(request.param):
+        pytest.skip("needs pydicom")
+    scans = folder.write_scans(tmp_path_factory.mktemp("scans"), 1, SHAPE, preset("brats"), request.param)
+    (found,) = find_scans([scans])
+    return found
+
+
+def test_read(benchmark, source):
+    assert sorted(benchmark(read_scan, source).shape) == sorted(SHAPE)
+
+
+def test_prepare(benchmark, source):
+    scan = read_scan(source)
+    assert benchmark(prepare, scan, preset("brats")).images.shape == (64, 224, 224)
