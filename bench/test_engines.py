@@ -22,6 +22,7 @@ from maescan.checkpoints import import_checkpoint
 from maescan.config import preset
 from maescan.models import Classifier, MaskedAutoencoder
 from maescan.scoring.steps import score_slices
+from maescan.throughput import limits
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from paper import PaperPipeline
@@ -41,15 +42,6 @@ def bundle(tmp_path_factory):
     images = np.random.default_rng(0).random((8, 224, 224), np.float32) * 2
     save_file({"images": images, "slice_ids": np.arange(8)}, run / "quantisation.safetensors")
     return Bundle.load(export.export(run, folder / "bundle", precision=tuple(GOALS)))
-
-
-def gemm_peak() -> float:
-    """Operations a second of a bf16 product of the encoder's shape."""
-    a, b = torch.randn(1024, 3072).bfloat16(), torch.randn(3072, 768).bfloat16()
-    start = time.perf_counter()
-    for _ in range(20):
-        a @ b
-    return 20 * 2 * 1024 * 3072 * 768 / (time.perf_counter() - start)
 
 
 def in_turns(calls, rounds):
@@ -73,7 +65,7 @@ def test_engines_against_the_public_formulation(bundle, benchmark):
         calls[name] = lambda engine=engine: score_slices(images, ids, engine, PRESET)
     with torch.inference_mode():
         seconds = benchmark.pedantic(in_turns, (calls, ROUNDS), rounds=1)
-        peak = max(gemm_peak() for _ in range(5))
+        peak = limits.gemm_peak("bf16", THREADS)
     for name, goal in GOALS.items():
         ratios = seconds["paper"] / seconds[name]
         benchmark.extra_info[name] = float(np.median(ratios))

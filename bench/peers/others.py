@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
 from collections.abc import Callable
@@ -51,7 +52,8 @@ def draem(images: np.ndarray, folder: Path) -> Call:
 
     model = _draem(folder)
     path = model.to_openvino(export_root=folder, input_size=images.shape[1:])
-    inferencer = OpenVINOInferencer(path, device="CPU")
+    with contextlib.chdir(folder):  # where it leaves its cache
+        inferencer = OpenVINOInferencer(path, device="CPU")
     scaled = [(127 * image).astype(np.uint8) for image in images]
     given = [np.repeat(image[..., None], 3, axis=2) for image in scaled]
     return lambda: [inferencer.predict(image) for image in given]

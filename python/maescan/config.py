@@ -124,6 +124,7 @@ class MaeTraining:
     weight_decay: float = 0.05
     warmup_epochs: int = 40
     crop_scale: float = 0.7
+    crop_largest: float = 1.0
     loss_tokens: Literal["masked", "all"] = "masked"
 
 
@@ -142,6 +143,7 @@ class ClassifierTraining:
     warmup_epochs: int = 5
     erasing: float = 0.25
     crop_scale: float = 0.08
+    crop_largest: float = 1.0
     fresh_negatives: bool = False
 
 

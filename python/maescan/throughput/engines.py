@@ -81,7 +81,7 @@ def _measure(
     first, rows = time.perf_counter() - start, []
     on_cpu = device == "cpu"
     for batch in batches:
-        peaks = {} if not on_cpu else {precision: _peak(precision, threads or usable(), seconds)}
+        peaks = {} if not on_cpu else {precision: _peak(precision, threads or usable())}
         with Watts(device) as power:
             taken = timed(lambda batch=batch: call(batch), seconds)  # type: ignore[misc]
         rows.append({**summary(taken, batch), "watts": power.watts, "gemm_peak": peaks.get(precision)})
@@ -116,8 +116,6 @@ def summary(taken: list[float], batch: int) -> dict[str, Any]:
     }
 
 
-def _peak(precision: str, threads: int, seconds: float) -> float | None:
+def _peak(precision: str, threads: int) -> float | None:
     """Beside every figure, as near in time: on a busy machine both fall alike."""
-    if precision not in limits.HINT:
-        return None
-    return limits.gemm_peak(precision, threads, size=512 if seconds < 1 else 2048, rounds=3)
+    return limits.gemm_peak(precision, threads, rounds=3) if precision in limits.HINT else None

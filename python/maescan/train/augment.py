@@ -14,11 +14,15 @@ from torch.nn import functional as F
 from maescan import draws
 
 
-def crop_and_flip(slices: Tensor, ids: NDArray[np.int64], scale: float, *, seed: int, epoch: int) -> Tensor:
-    """Random resized crop (area U[scale, 1), aspect 3/4 to 4/3, bicubic) and horizontal flip of slices [B, H, W]."""
+def crop_and_flip(
+    slices: Tensor, ids: NDArray[np.int64], scale: float, largest: float = 1.0, *, seed: int, epoch: int
+) -> Tensor:
+    """Random resized crop (area U[scale, largest), aspect 3/4 to 4/3, bicubic) and horizontal flip of slices
+    [B, H, W]. A crop larger than the slice repeats the slice's border."""
     u = draws.uniforms(seed, ids, epoch, draws.AUGMENT, 5).T
-    area, aspect = scale + u[0] * (1 - scale), np.exp((2 * u[1] - 1) * math.log(4 / 3))
-    width, height = np.minimum(np.sqrt(area * aspect), 1), np.minimum(np.sqrt(area / aspect), 1)
+    area, aspect = scale + u[0] * (largest - scale), np.exp((2 * u[1] - 1) * math.log(4 / 3))
+    side = 1 if largest <= 1 else math.inf
+    width, height = np.minimum(np.sqrt(area * aspect), side), np.minimum(np.sqrt(area / aspect), side)
     flip = np.where(u[4] < 0.5, -1.0, 1.0)
     zero = np.zeros_like(width)
     theta = np.stack(

@@ -61,7 +61,8 @@ class MaePhase:
         return (torch.from_numpy(self.images[ids].astype(np.float32)),)
 
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
-        slices = crop_and_flip(batch[0], ids, self.training.crop_scale, seed=self.seed, epoch=epoch)
+        crop = self.training.crop_scale, self.training.crop_largest
+        slices = crop_and_flip(batch[0], ids, *crop, seed=self.seed, epoch=epoch)
         every = steps.patchify(slices, self.preset.model.patch_size)
         seed = draws.seed_of(self.seed, epoch, draws.TRAIN_MASKS)
         losses, weights = [], []
@@ -119,10 +120,8 @@ class ClassifierPhase:
 
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
         inputs, labels, *slices = batch
-        inputs, *slices = (
-            crop_and_flip(part, ids, self.training.crop_scale, seed=self.seed, epoch=epoch)
-            for part in (inputs, *slices)
-        )
+        crop = self.training.crop_scale, self.training.crop_largest
+        inputs, *slices = (crop_and_flip(part, ids, *crop, seed=self.seed, epoch=epoch) for part in (inputs, *slices))
         inputs = erase(inputs, ids, self.training.erasing, seed=self.seed, epoch=epoch)
         every = steps.patchify(inputs, self.preset.model.patch_size)
         losses, weights = [], []
