@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    pytest.importorskip("ray")
+    pytest.importorskip("ray.exceptions")
     pytest.importorskip("torch")
     import maescan.export as export
     from bundles import a_run
