@@ -359,6 +359,14 @@ def test_crops_have_the_area_and_aspect_asked_for():
     assert 0.74 < aspect.min() < 0.8 and 1.25 < aspect.max() < 1.35
 
 
+def test_crops_larger_than_the_slice_show_all_of_it_smaller():
+    square = torch.zeros(500, 64, 64)
+    square[:, 4:60, 4:60] = 1
+    shown = augment.crop_and_flip(square, np.arange(500), 1.0, 2.0, seed=0, epoch=0).sum(dim=(1, 2))
+    area = 56 * 56 / shown
+    assert 0.97 < area.min() < 1.03 and 1.95 < area.max() < 2.05 and abs(area.mean() - 1.5) < 0.05
+
+
 def test_crops_are_of_the_slice_and_epoch_alone():
     images = torch.from_numpy(slices(8).images)
     together = augment.crop_and_flip(images, np.arange(8), 0.5, seed=3, epoch=1)

@@ -245,7 +245,12 @@ PRESETS: dict[str, Preset] = {
 
 
 PRESETS |= {
-    f"{name}-fg": PRESETS[name].replace(name=f"{name}-fg", tokens__method="foreground") for name in ("brats", "tiny")
+    name: PRESETS[name.removesuffix("-fg")].replace(name=name, tokens__method="foreground", **crops)
+    for name, crops in {
+        # as much zooming out as in: on average slices have as many tokens as when they are scored
+        "brats-fg": {"mae__crop_largest": 1.4, "classifier__crop_scale": 0.5, "classifier__crop_largest": 2.0},
+        "tiny-fg": {"mae__crop_largest": 1.11, "classifier__crop_largest": 1.67},
+    }.items()
 }
 
 
