@@ -3,6 +3,9 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import sqlite3
+import threading
+import time
 from types import SimpleNamespace
 
 import nibabel
@@ -12,6 +15,7 @@ import pytest
 from maescan.config import preset
 from maescan.errors import DataError, ScanError
 from maescan.scoring import pipeline, workers
+from maescan.scoring.ledger import Ledger
 from maescan.scoring.pipeline import Options, score_folder
 
 
@@ -152,3 +156,26 @@ def test_a_reader_over_its_time_is_stopped(folder):
     with pytest.raises(ScanError, match="took over"):
         reader.read(find_scans([folder])[0])
     reader.close()
+
+
+def test_a_ledger_closed_under_its_readers_refuses_them(tmp_path):
+    """What an engine's fault does: readers that still ask must not touch a freed connection."""
+    for turn in range(20):
+        ledger = Ledger(tmp_path / str(turn), "job")
+        refused = []
+
+        def ask(ledger=ledger, refused=refused):
+            try:
+                while True:
+                    ledger.done("scan", "content")
+            except sqlite3.ProgrammingError as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.005)
+        ledger.close()
+        for thread in threads:
+            thread.join()
+        assert len(refused) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ class Ledger:
         """`job`: hash of bundle and options; rows of another job are not reused. Raises DataError."""
         self.folder = out / ".maescan"
         self.job = job
+        self._mutex = threading.Lock()  # readers, writer and close() share one connection
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.folder / "lock", "w")  # noqa: SIM115
@@ -53,17 +55,17 @@ class Ledger:
 
     def done(self, name: str, content: str) -> bool:
         """Whether this very scan was scored by this very job."""
-        row = self.db.execute("SELECT job, content FROM scans WHERE name = ?", (name,)).fetchone()
+        with self._mutex:
+            row = self.db.execute("SELECT job, content FROM scans WHERE name = ?", (name,)).fetchone()
         return row == (self.job, content)
 
     def add(self, name: str, content: str, scores: np.ndarray, areas: np.ndarray, result: dict[str, Any]) -> None:
         """Records a finished scan: slice scores [S], foreground areas [S] (share of the slice), and its summary."""
         blobs = [np.asarray(values, dtype="<f4").tobytes() for values in (scores, areas)]
+        row = (name, self.job, content, *blobs, json.dumps(result, sort_keys=True))
         try:
-            self.db.execute(
-                "INSERT OR REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?)",
-                (name, self.job, content, *blobs, json.dumps(result, sort_keys=True)),
-            )
+            with self._mutex:
+                self.db.execute("INSERT OR REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
             raise DataError(
                 f"cannot record a result: {error}", path=self.folder, remedy="free space, then run again"
@@ -94,5 +96,6 @@ class Ledger:
             raise DataError(f"its results cannot be taken: {error}", path=other, remedy="score it again") from error
 
     def close(self) -> None:
-        self.db.close()
+        with self._mutex:
+            self.db.close()
         self._lock.close()

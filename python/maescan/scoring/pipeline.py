@@ -153,7 +153,12 @@ class _Run:
         writer = threading.Thread(target=self._write, daemon=True)
         for thread in [*readers, writer]:
             thread.start()
-        slices = sum(self._score(batch) for batch in self._batches(len(readers)))
+        slices = 0
+        try:
+            for batch in self._batches(len(readers)):
+                slices += self._score(batch)
+        except BaseException as error:  # readers stop by themselves, finished scans are still recorded
+            self.broken = error
         self.finished.put(None)
         writer.join()
         if self.broken is not None:
