@@ -244,14 +244,15 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-PRESETS |= {
-    name: PRESETS[name.removesuffix("-fg")].replace(name=name, tokens__method="foreground", **crops)
-    for name, crops in {
-        # as much zooming out as in: on average slices have as many tokens as when they are scored
-        "brats-fg": {"mae__crop_largest": 1.4, "classifier__crop_scale": 0.5, "classifier__crop_largest": 2.0},
-        "tiny-fg": {"mae__crop_largest": 1.11, "classifier__crop_largest": 1.67},
-    }.items()
-}
+PRESETS["tiny-fg"] = PRESETS["tiny"].replace(name="tiny-fg", tokens__method="foreground")
+PRESETS["brats-fg"] = PRESETS["brats"].replace(
+    name="brats-fg",
+    tokens__method="foreground",
+    # crops that zoom out as much as in: on average slices have as many tokens as when they are scored
+    mae__crop_largest=1.4,
+    classifier__crop_scale=0.5,
+    classifier__crop_largest=2.0,
+)
 
 
 def preset(name: str) -> Preset:
