@@ -16,7 +16,7 @@ from maescan.config import IntensityConfig, preset
 from maescan.datasets import cache, items, readers, store
 from maescan.datasets.phantom import write_phantom
 from maescan.datasets.rows import Rows
-from maescan.errors import ConfigError, DataError, ScanError
+from maescan.errors import ConfigError, DataError
 
 TINY = preset("tiny")
 FILES = ("images.npy", "masks.npy", "index.csv", "cache.json", "scans.jsonl")
@@ -27,7 +27,7 @@ def made(tmp_path_factory):
     """(a tree of 5 scans, its cache)."""
     root = tmp_path_factory.mktemp("prepared")
     write_phantom(root / "tree", healthy=3, lesions=2, seed=1, shape=(48, 40, 8))
-    assert datasets.prepare(root / "tree", TINY, root / "cache") == {"scans": 5, "slices": 40, "kept": 0}
+    assert datasets.prepare(root / "tree", TINY, root / "cache") == {"scans": 5, "slices": 40, "kept": 0, "failed": 0}
     return root / "tree", root / "cache"
 
 
@@ -151,22 +151,47 @@ def test_a_damaged_index_is_refused(own):
         datasets.load(own[1], TINY)
 
 
-def test_a_bad_scan_is_named_and_the_others_are_kept(own, tmp_path):
-    (own[0] / "healthy" / "brain_0001.nii.gz").write_bytes(b"nothing")
-    with pytest.raises(ScanError, match=r"brain_0001.nii.gz: "):
-        datasets.prepare(own[0], TINY, tmp_path / "new", workers=2)
-    assert (tmp_path / "new" / "scans.jsonl").read_text().count("\n") == 1
+def test_a_bad_scan_is_left_out_and_named_until_it_is_mended(own, made, tmp_path):
+    bad = own[0] / "healthy" / "brain_0001.nii.gz"
+    good = bad.read_bytes()
+    bad.write_bytes(b"nothing")
+    new = tmp_path / "new"
+    assert datasets.prepare(own[0], TINY, new) == {"scans": 4, "slices": 32, "kept": 0, "failed": 1}
+    assert "healthy/brain_0001.nii.gz,is not a NIfTI file" in (new / "failures.csv").read_text()
+    assert bad.name not in " ".join(datasets.load(new, TINY).patient)
+    assert datasets.prepare(own[0], TINY, new) == {"scans": 4, "slices": 32, "kept": 5, "failed": 1}
+    bad.write_bytes(good)
+    assert datasets.prepare(own[0], TINY, new) == {"scans": 5, "slices": 40, "kept": 1, "failed": 0}
+    assert np.array_equal(datasets.load(new, TINY).images[:], datasets.load(made[1], TINY).images[:])
+
+
+def test_what_failed_for_want_of_something_is_tried_again(own, monkeypatch):
+    """A record that says failed, of a file that reads well now: a package was installed, memory is free."""
+    lines = (own[1] / "scans.jsonl").read_text().splitlines()
+    lost = {**json.loads(lines[3]), "count": 0, "slice": [], "label": [], "area": [], "failed": {}}
+    (own[1] / "scans.jsonl").write_text("\n".join([*lines[:3], json.dumps(lost), ""]))
+    assert datasets.prepare(own[0], TINY, own[1]) == {"scans": 5, "slices": 40, "kept": 3, "failed": 0}
+
+
+def test_no_scan_that_can_be_used_is_one_line(own, tmp_path):
+    for file in own[0].rglob("brain_*.nii.gz"):
+        file.write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"none of its 5 scans can be used; .*brain_0000.*is not a NIfTI file"):
+        datasets.prepare(own[0], TINY, tmp_path / "new")
+    with pytest.raises(DataError, match="is not finished"):
+        datasets.load(tmp_path / "new", TINY)
 
 
 def _die(made_preset):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def test_a_reader_that_crashes_is_one_line(made, tmp_path):
+def test_a_reader_that_crashes_costs_one_scan(made, tmp_path):
     _, found = datasets.find(made[0])
     found[2] = replace(found[2], read=_die)
-    with pytest.raises(DataError, match=r"a reader process died .*(use fewer --workers)"):
-        cache.prepare_cache("folder", found, TINY, tmp_path)
+    made = cache.prepare_cache("folder", found, TINY, tmp_path)
+    assert made == {"scans": 4, "slices": 32, "kept": 0, "failed": 1}
+    assert f"{found[2].name},the process that read it died" in (tmp_path / "failures.csv").read_text()
 
 
 def test_two_at_once_are_refused(made, tmp_path):

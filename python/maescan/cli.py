@@ -118,7 +118,9 @@ def prepare(
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Read a data set once into a cache that training and evaluation map into memory. Run again to resume."""
+    """Read a data set once into a cache that training and evaluation map into memory. Run again to resume.
+
+    Exit code 3: done, some scans could not be read; they are left out and stand in failures.csv."""
     from maescan import datasets
     from maescan.config import preset as named
     from maescan.datasets.progress import shown
@@ -127,6 +129,9 @@ def prepare(
     with shown("prepare", quiet) as progress:
         made = datasets.prepare(data, named(preset), out, workers=workers, progress=progress, **options)
     print(f"{made['slices']} slices of {made['scans']} scans ({made['kept']} of them before) are in {out}")
+    if made["failed"]:
+        print(f"{made['failed']} scans cannot be used and are left out: {out / 'failures.csv'}", file=sys.stderr)
+        raise typer.Exit(3)
 
 
 @app.command()

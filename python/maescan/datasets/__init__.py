@@ -78,8 +78,8 @@ def prepare(
     workers: int = 2,
     progress: Progress | None = None,
 ) -> dict[str, int]:
-    """Reads a data set once into a cache at `out` that `load` maps; returns {scans, slices, kept}. Killed, it goes on
-    when called again. Raises as `load`."""
+    """Reads a data set once into a cache at `out` that `load` maps; returns {scans, slices, kept, failed}. Scans that
+    cannot be read are left out and stand in failures.csv. Killed, it goes on when called again. Raises as `load`."""
     from maescan.datasets.brats import checked_modality
     from maescan.datasets.cache import prepare_cache
 

@@ -40,11 +40,12 @@ def prepare_cache(
     progress: Progress | None = None,
     **options: str | None,
 ) -> dict[str, int]:
-    """Writes the slices of `items` into `out` and returns {scans, slices, kept}: `kept` scans were there already.
+    """Writes the slices of `items` into `out` and returns {scans, slices, kept, failed}: `kept` scans were there
+    already; those that `failed` are left out and stand in failures.csv.
 
-    Killed at any moment, it goes on behind the last finished scan when called again; when scans were added, changed
-    or removed, from the first that differs. `options` (a modality) are kept for whoever reads the cache.
-    Raises ScanError or DataError for a scan that cannot be used, DataError for a cache of other preprocessing.
+    Killed at any moment, it goes on behind the last finished scan when called again; when scans were added, changed,
+    mended or removed, from the first that differs. `options` (a modality) are kept for whoever reads the cache.
+    Raises DataError where no scan can be used, and for a cache of other preprocessing.
     """
     out = Path(out)
     made = {"version": VERSION, "kind": kind, **options, "preprocessing": preprocessing(preset)}
@@ -53,7 +54,7 @@ def prepare_cache(
         _same(out / "plan.json", made, "use another --out, or delete it")
         (out / "cache.json").unlink(missing_ok=True)
         write_json(out / "plan.json", made)
-        done = _kept(store.records(), items)
+        done = _kept(store.records(), items, preset, workers)
         store.begin(done)
         kept = len(done)
         blocks = read_all(items[kept:], preset, workers)
@@ -66,10 +67,16 @@ def prepare_cache(
         store.finish()
     finally:
         store.close()
-    write_csv(out / "index.csv", COLUMNS, _index(items, done))
-    facts = {"scans": len(items), "slices": store.count}
-    write_json(out / "cache.json", {**made, **facts, "masks": all(record["masks"] for record in done)})
-    return {**facts, "kept": kept}
+    failed = [(item.name, *record["failed"].values()) for item, record in _where(items, done, failed=True)]
+    write_csv(out / "failures.csv", ("scan", "reason", "remedy"), failed)
+    used = _where(items, done, failed=False)
+    if not used:
+        name, reason, remedy = failed[0]
+        raise DataError(f"none of its {len(items)} scans can be used; {name}: {reason}", path=out, remedy=remedy)
+    write_csv(out / "index.csv", COLUMNS, _index(used))
+    facts = {"scans": len(used), "slices": store.count}
+    write_json(out / "cache.json", {**made, **facts, "masks": all(record["masks"] for _, record in used)})
+    return {**facts, "kept": kept, "failed": len(failed)}
 
 
 def load_cache(path: Path, preset: Preset, **options: str | None) -> SliceSet:
@@ -115,14 +122,26 @@ def stamp(item: Item) -> str:
     return hashlib.sha256(json.dumps([item.name, stats, item.detail]).encode()).hexdigest()[:16]
 
 
-def _kept(records: list[dict[str, Any]], items: list[Item]) -> list[dict[str, Any]]:
-    """The records that the first items still answer to."""
+def _kept(
+    records: list[dict[str, Any]], items: list[Item], preset: Preset, workers: int
+) -> list[dict[str, Any]]:
+    """The records that the first items still answer to; what failed is tried again."""
     kept = []
     for record, item in zip(records, items, strict=False):
         if record["stamp"] != stamp(item):
             break
         kept.append(record)
+    failed = [number for number, record in enumerate(kept) if "failed" in record]
+    for number, block in zip(failed, read_all([items[number] for number in failed], preset, workers), strict=True):
+        if "failed" not in block.record:
+            return kept[:number]
     return kept
+
+
+def _where(
+    items: list[Item], records: list[dict[str, Any]], *, failed: bool
+) -> list[tuple[Item, dict[str, Any]]]:
+    return [pair for pair in zip(items, records, strict=True) if ("failed" in pair[1]) == failed]
 
 
 def _same(file: Path, made: dict[str, Any], remedy: str) -> None:
@@ -136,8 +155,8 @@ def _same(file: Path, made: dict[str, Any], remedy: str) -> None:
             raise DataError(f"was prepared with {name} {before}, not {value}", path=file.parent, remedy=remedy)
 
 
-def _index(items: list[Item], records: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
-    for item, record in zip(items, records, strict=True):
+def _index(used: list[tuple[Item, dict[str, Any]]]) -> Iterator[tuple[Any, ...]]:
+    for item, record in used:
         parts = item.parts(record["slice"])
         parts = [""] * record["count"] if parts is None else parts.tolist()
         for number, label, area, part in zip(record["slice"], record["label"], record["area"], parts, strict=True):

@@ -17,7 +17,7 @@ import numpy as np
 from maescan.config import Preset
 from maescan.datasets.items import Item
 from maescan.datasets.store import Block
-from maescan.errors import DataError, MaescanError
+from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.scoring.workers import content_hash
 
 AHEAD = 2  # scans a worker that are read before they are asked for: memory does not grow with the data set
@@ -39,7 +39,8 @@ def read_block(item: Item, preset: Preset) -> Block:
         }
         return Block(np.asarray(made.images, np.float16), masks, record)
     except MemoryError as error:
-        raise DataError("does not fit in memory", path=item.files[0], remedy="use fewer --workers") from error
+        remedy = "use fewer --workers, then run again"
+        raise DataError("does not fit in memory", path=item.files[0], remedy=remedy) from error
     except MaescanError:
         raise
     except Exception as error:
@@ -47,36 +48,60 @@ def read_block(item: Item, preset: Preset) -> Block:
         raise DataError(reason, path=item.files[0], remedy="check the file with `maescan inspect`") from error
 
 
-def read_all(items: list[Item], preset: Preset, workers: int) -> Iterator[Block]:
-    """The blocks of `items` in their order; with more than one worker, processes read ahead. Raises what `read_block`
-    raises, and DataError where a process dies."""
-    if workers <= 1 or len(items) <= 1:
-        yield from (read_block(item, preset) for item in items)
-        return
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["maescan.datasets.readers", "maescan.preprocess", "maescan.scans"])
-    pool = ProcessPoolExecutor(min(workers, len(items)), context, _start, (workers,))
+def try_block(item: Item, preset: Preset) -> Block:
+    """`read_block`, or for a bad scan a block of no slices whose record has `failed`. Raises ConfigError."""
     try:
-        yield from _in_order(pool, items, preset, AHEAD * workers)
+        return read_block(item, preset)
+    except ConfigError:
+        raise
+    except MaescanError as error:
+        return _failed(item, preset, error.reason, error.remedy)
+
+
+def _failed(item: Item, preset: Preset, reason: str, remedy: str | None) -> Block:
+    size = preset.model.image_size
+    record = {"patient": item.name, "count": 0, "slice": [], "label": [], "area": [], "sha256": ""}
+    failed = {"failed": {"reason": reason, "remedy": remedy or ""}}
+    return Block(np.zeros((0, size, size), np.float16), None, record | failed)
+
+
+def read_all(items: list[Item], preset: Preset, workers: int) -> Iterator[Block]:
+    """The blocks of `items` in their order, read ahead in `workers` processes. A scan that cannot be read, or that a
+    process dies on, is a block of no slices whose record has `failed`: {reason, remedy}. Raises ConfigError."""
+    waiting: deque[tuple[Item, Future[Block]]] = deque()
+    left = iter(items)
+    pool = _pool(workers)
+    try:
+        while True:
+            while len(waiting) < AHEAD * workers and (item := next(left, None)) is not None:
+                waiting.append((item, pool.submit(try_block, item, preset)))
+            if not waiting:
+                return
+            item, future = waiting.popleft()
+            try:
+                yield future.result()
+            except BrokenProcessPool:  # on this scan or on one read beside it
+                yield _alone(item, preset)
+                pool.shutdown()
+                pool = _pool(workers)
+                waiting = deque((other, pool.submit(try_block, other, preset)) for other, _ in waiting)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _in_order(pool: ProcessPoolExecutor, items: list[Item], preset: Preset, ahead: int) -> Iterator[Block]:
-    waiting: deque[tuple[Item, Future[Block]]] = deque()
-    left = iter(items)
-    while True:
-        while len(waiting) < ahead and (item := next(left, None)) is not None:
-            waiting.append((item, pool.submit(read_block, item, preset)))
-        if not waiting:
-            return
-        item, future = waiting.popleft()
+def _alone(item: Item, preset: Preset) -> Block:
+    with _pool(1) as pool:
         try:
-            yield future.result()
-        except BrokenProcessPool as error:
-            reason = "a reader process died on it, or on one of the next scans"
-            remedy = "the file is damaged, or memory ran out: use fewer --workers"
-            raise DataError(reason, path=item.files[0], remedy=remedy) from error
+            return pool.submit(try_block, item, preset).result()
+        except BrokenProcessPool:
+            remedy = "the file is damaged, or memory ran out: leave it out"
+            return _failed(item, preset, "the process that read it died", remedy)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["maescan.datasets.readers", "maescan.preprocess", "maescan.scans"])
+    return ProcessPoolExecutor(workers, context, _start, (workers,))
 
 
 def _start(workers: int) -> None:
