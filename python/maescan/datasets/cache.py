@@ -122,9 +122,7 @@ def stamp(item: Item) -> str:
     return hashlib.sha256(json.dumps([item.name, stats, item.detail]).encode()).hexdigest()[:16]
 
 
-def _kept(
-    records: list[dict[str, Any]], items: list[Item], preset: Preset, workers: int
-) -> list[dict[str, Any]]:
+def _kept(records: list[dict[str, Any]], items: list[Item], preset: Preset, workers: int) -> list[dict[str, Any]]:
     """The records that the first items still answer to; what failed is tried again."""
     kept = []
     for record, item in zip(records, items, strict=False):
@@ -138,9 +136,7 @@ def _kept(
     return kept
 
 
-def _where(
-    items: list[Item], records: list[dict[str, Any]], *, failed: bool
-) -> list[tuple[Item, dict[str, Any]]]:
+def _where(items: list[Item], records: list[dict[str, Any]], *, failed: bool) -> list[tuple[Item, dict[str, Any]]]:
     return [pair for pair in zip(items, records, strict=True) if ("failed" in pair[1]) == failed]
 
 
