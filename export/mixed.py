@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from maescan.export.lean import Attention
+
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -41,19 +43,11 @@ class WideNorm(nn.Module):
         return self.norm(x.float()).to(x.dtype)
 
 
-class WideAttention(nn.Module):
-    """Self-attention as two products with an fp32 softmax between: what timm's attention computes."""
+class WideAttention(Attention):
+    """Self-attention as two products with an fp32 softmax between."""
 
-    def __init__(self, attention: Any) -> None:
-        super().__init__()
-        self.qkv, self.proj = attention.qkv, attention.proj
-        self.heads, self.scale = attention.num_heads, attention.scale
-
-    def forward(self, x: Tensor, **_: Any) -> Tensor:
-        n, tokens, dim = x.shape
-        q, k, v = self.qkv(x).reshape(n, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        weights = ((q * self.scale) @ k.transpose(-2, -1)).float().softmax(dim=-1).to(x.dtype)
-        return self.proj((weights @ v).transpose(1, 2).reshape(n, tokens, dim))
+    def product(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return ((q * self.scale) @ k.transpose(-2, -1)).float().softmax(dim=-1).to(q.dtype) @ v
 
 
 def _convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -9,19 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from maescan.config import Preset
+from maescan.export.lean import LeanMae, Scores
 
 ROWS = 2
-
-
-class Scores(nn.Module):
-    """The classifier with its softmax: patches [B, T, P*P], token_ids [B, T] -> probability [B] of abnormal."""
-
-    def __init__(self, classifier: Any) -> None:
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, patches: Tensor, token_ids: Tensor) -> Tensor:
-        return self.classifier.score(patches, token_ids)
 
 
 def networks(mae: Any, classifier: Any, preset: Preset) -> Iterator[tuple[str, nn.Module, dict[str, Tensor]]]:
@@ -36,6 +26,7 @@ def networks(mae: Any, classifier: Any, preset: Preset) -> Iterator[tuple[str, n
             "token_ids": ids,
             "keep_ids": ids[:, :count].contiguous(),
         }
-        yield "mae", mae.eval(), {**given, "restore_ids": ids.clone()}
+        lean = preset.masks.paste and preset.model.decoder_depth > 1
+        yield "mae", LeanMae(mae.eval()) if lean else mae.eval(), {**given, "restore_ids": ids.clone()}
     if classifier is not None:
         yield "classifier", Scores(classifier).eval(), {"patches": patches, "token_ids": ids}

@@ -31,6 +31,28 @@ def test_formula_matches_counted_operations(name):
 
 
 @pytest.mark.parametrize("name", ["tiny", "luna16"])
+def test_exported_networks_cost_what_the_formula_says(name):
+    torch = pytest.importorskip("torch")
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from maescan.export.networks import networks
+    from maescan.models.classifier import Classifier
+    from maescan.models.mae import MaskedAutoencoder
+
+    preset, found = PRESETS[name], {}
+    models = MaskedAutoencoder(preset.model), Classifier(preset.model)
+    for part, module, example in networks(*models, preset):
+        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
+            module(*(value[:1] for value in example.values()))
+        found[part] = counted.get_total_flops()
+    total = preset.masks.passes * found["mae"] + found["classifier"]
+    spared = cost.slice_operations(preset) - cost.engine_operations(preset)
+    assert cost.slice_operations(preset) - total == pytest.approx(spared, rel=0.03)
+    assert spared > 0.02 * total
+
+
+@pytest.mark.parametrize("name", ["tiny", "luna16"])
 def test_weights_and_activations_match_the_models(name):
     torch = pytest.importorskip("torch")
     from maescan.models.classifier import Classifier

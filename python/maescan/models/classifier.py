@@ -13,6 +13,11 @@ from maescan.models.positions import PatchEmbed, initialise, sincos_positions, t
 ABNORMAL, NORMAL = 0, 1
 
 
+def abnormal(logits: Tensor) -> Tensor:
+    """The probability [B] of logits [B, 2] that a slice is abnormal."""
+    return logits.float().softmax(dim=1)[:, ABNORMAL]
+
+
 class Classifier(nn.Module):
     """Two outputs: 0 is abnormal, 1 is normal. Averages the patch tokens, then `fc_norm`, then `head`.
 
@@ -33,16 +38,20 @@ class Classifier(nn.Module):
 
     def forward(self, patches: Tensor, token_ids: Tensor) -> Tensor:
         """Logits [B, 2] of patches [B, T, P*P] that stand at token_ids [B, T] of the grid."""
-        x = self.patch_embed(patches) + self.pos_embed[0, 1:][token_ids.long()]
-        cls = (self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1)
-        x = torch.cat([cls, x], dim=1)
+        x = self.embed(patches, token_ids)
         for block in self.blocks:
             x = block(x)
         return self.head(self.fc_norm(x[:, 1:].mean(dim=1)))
 
+    def embed(self, patches: Tensor, token_ids: Tensor) -> Tensor:
+        """The tokens [B, 1 + T, D] that the blocks are given, the class token first."""
+        x = self.patch_embed(patches) + self.pos_embed[0, 1:][token_ids.long()]
+        cls = (self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1)
+        return torch.cat([cls, x], dim=1)
+
     def score(self, patches: Tensor, token_ids: Tensor) -> Tensor:
         """The probability [B] that a slice is abnormal."""
-        return self(patches, token_ids).float().softmax(dim=1)[:, ABNORMAL]
+        return abnormal(self(patches, token_ids))
 
     def start_from(self, encoder: Mapping[str, Tensor]) -> None:
         """Takes what the two networks share from the state of a MaskedAutoencoder; `fc_norm` and `head` stay."""

@@ -63,7 +63,7 @@ def limit(preset: Preset, precision: str, batch: int, limits: dict[str, Any]) ->
     peak = limits["gemm"].get(precision)
     if not peak:
         return None
-    operations = cost.slice_operations(preset)
+    operations = cost.engine_operations(preset)
     moved = cost.slice_bytes(preset, batch, BYTES[precision])
     seconds = operations / peak, moved / limits["copy"]
     return {

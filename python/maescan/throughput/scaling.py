@@ -61,12 +61,12 @@ def sizes(bundle: Path, images: Any, seconds: float, **options: Any) -> list[dic
         if preset.masks.strategy == "complementary":
             break
         taken = timed(lambda p=preset: score_slices(given, ids, engine, p), seconds)  # type: ignore[misc]
-        row = {"passes": passes, "tokens": grid.model.tokens, "operations": cost.slice_operations(preset)}
+        row = {"passes": passes, "tokens": grid.model.tokens, "operations": cost.engine_operations(preset)}
         rows.append({**row, **summary(taken, len(given))})
     for share in (4, 2, 1):
         tokens = grid.model.tokens // share
         taken = timed(lambda t=tokens: _models(engine, grid, len(given), t), seconds)  # type: ignore[misc]
-        row = {"passes": grid.masks.passes, "tokens": tokens, "operations": cost.slice_operations(grid, tokens)}
+        row = {"passes": grid.masks.passes, "tokens": tokens, "operations": cost.engine_operations(grid, tokens)}
         rows.append({**row, "models_only": True, **summary(taken, len(given))})
     engine.close()
     return rows
