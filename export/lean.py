@@ -3,6 +3,7 @@ operations for ViT-Base."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -58,7 +59,7 @@ class LeanMae(nn.Module):
         hidden = torch.gather(ids, 1, restore_ids.argsort(dim=1)[:, keep:])
         seen = mae.decoder_embed(mae.encode(visible, kept))
         positions = mae.decoder_pos_embed[0, 1:][kept]
-        seen = seen + torch.cat([mae.decoder_pos_embed[:, :1].expand(len(seen), -1, -1), positions], dim=1)
+        seen = seen + torch.cat([mae.decoder_pos_embed[:, :1].expand(seen.shape[0], -1, -1), positions], dim=1)
         first, *others, last = mae.decoder_blocks
         x = torch.cat([seen, self.hidden[hidden]], dim=1)
         x = x + first.attn.attend(torch.cat([first.attn.qkv(first.norm1(seen)), self.hidden_qkv[hidden]], dim=1), 0)
@@ -75,12 +76,14 @@ class LeanMae(nn.Module):
 class Scores(nn.Module):
     """The classifier with its softmax: patches [B, T, P*P], token_ids [B, T] -> probability [B] of abnormal.
 
-    The mean over tokens goes before the last linear map instead of behind it.
+    The mean over tokens goes before the last block's last linear map instead of behind it. The map is a part of the
+    head then, and as the head kept out of int8 (export/quantise.py): for one row that costs nothing.
     """
 
     def __init__(self, classifier: Any) -> None:
         super().__init__()
         self.classifier = classifier
+        self.head_map = copy.deepcopy(classifier.blocks[-1].mlp.fc2)
 
     def forward(self, patches: Tensor, token_ids: Tensor) -> Tensor:
         x = self.classifier.embed(patches, token_ids)
@@ -88,5 +91,5 @@ class Scores(nn.Module):
         for block in others:
             x = block(x)
         x = (x + last.attn(last.norm1(x)))[:, 1:]
-        mean = x.mean(dim=1) + last.mlp.fc2(last.mlp.act(last.mlp.fc1(last.norm2(x))).mean(dim=1))
+        mean = x.mean(dim=1) + self.head_map(last.mlp.act(last.mlp.fc1(last.norm2(x))).mean(dim=1))
         return abnormal(self.classifier.head(self.classifier.fc_norm(mean)))

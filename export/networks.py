@@ -27,6 +27,6 @@ def networks(mae: Any, classifier: Any, preset: Preset) -> Iterator[tuple[str, n
             "keep_ids": ids[:, :count].contiguous(),
         }
         lean = preset.masks.paste and preset.model.decoder_depth > 1
-        yield "mae", LeanMae(mae.eval()) if lean else mae.eval(), {**given, "restore_ids": ids.clone()}
+        yield "mae", (LeanMae(mae) if lean else mae).eval(), {**given, "restore_ids": ids.clone()}
     if classifier is not None:
         yield "classifier", Scores(classifier).eval(), {"patches": patches, "token_ids": ids}

@@ -12,7 +12,7 @@ from maescan.checkpoints import import_checkpoint
 from maescan.config import PRESETS, ModelConfig
 from maescan.models import Classifier, MaskedAutoencoder
 
-SMALL = PRESETS["tiny"].replace(model=ModelConfig(32, 8, 48, 2, 4, 32, 1, 2))
+SMALL = PRESETS["tiny"].replace(model=ModelConfig(32, 8, 48, 2, 4, 32, 2, 2))
 
 
 def checkpoints(folder, preset=SMALL):

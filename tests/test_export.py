@@ -74,14 +74,18 @@ def test_rows_do_not_depend_on_the_batch(bundle, name):
     ones = np.concatenate([engine.classify(tokens[i : i + 1], ids[i : i + 1]) for i in range(5)])
     assert whole.shape == (5,) and whole.dtype == np.float32
     assert np.abs(whole - ones).max() <= (1e-5 if precision == "fp32" else 0.02)
+    keep, restore = ids[:, :4].copy(), ids.copy()
+    whole = engine.reconstruct(tokens[:, :4].copy(), ids, keep, restore)
+    one = engine.reconstruct(tokens[4:, :4].copy(), ids[4:], keep[4:], restore[4:])
+    assert whole.shape == (5, 16, 64) and np.abs(whole[4:] - one).max() <= (1e-5 if precision == "fp32" else 0.1)
     fewer = engine.classify(tokens[:, :7].copy(), ids[:, 3:10].copy())
     assert fewer.shape == (5,) and np.isfinite(fewer).all()
 
 
 def poison(file):
-    """One weight changed, as a bad download or a bad hand would: too large a number in the middle."""
+    """One weight changed, as a bad download or a bad hand would: too large a number, a third into the file."""
     content = bytearray(file.read_bytes())
-    at = len(content) // 8 * 4
+    at = len(content) // 12 * 4
     content[at : at + 4] = np.float32(1e4).tobytes()
     file.write_bytes(content)
 
