@@ -55,6 +55,7 @@ def in_turns(calls, rounds):
     return {name: np.array(found[1:]) for name, found in seconds.items()}
 
 
+@pytest.mark.timeout(1800)
 def test_engines_against_the_public_formulation(bundle, benchmark):
     torch.set_num_threads(THREADS)
     images, ids = np.random.default_rng(1).random((BATCH, 224, 224), np.float32), np.arange(BATCH)
