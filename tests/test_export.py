@@ -192,3 +192,20 @@ def test_tensorrt_says_what_is_missing(bundle):
 
 def test_preset_travels(bundle):
     assert json.loads((bundle / "manifest.json").read_text())["preset"] == SMALL.to_dict()
+
+
+def test_int8_keeps_the_maps_that_speak_to_the_score(bundle):
+    """A layer with another name than those in quantise.KEPT would be quantised, and nothing would say so."""
+    import openvino
+
+    kept = set()
+    for file in (bundle / "engines" / "openvino-int8").glob("*.xml"):
+        for node in openvino.Core().read_model(file).get_ops():
+            if node.get_type_name() == "MatMul":
+                weight = node.input_value(1).get_node()
+                while weight.get_type_name() != "Constant":
+                    weight = weight.input_value(0).get_node()
+                if weight.get_element_type().get_type_name() != "i8":
+                    kept.add(f"{file.stem} {node.get_friendly_name().split('/')[0].rpartition('.')[2]}")
+    assert kept == {"mae patch_embed", "mae decoder_pred",
+                    "classifier patch_embed", "classifier head_map", "classifier head"}  # fmt: skip
