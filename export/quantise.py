@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from maescan.bundle import Bundle
+from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
+from maescan.machine import cpu_features
 
 MOST = 64
 """Slices that the ranges are taken from."""
@@ -23,6 +24,10 @@ ALPHA = 0.3
 0.003 at most; with NNCF's 0.95 it was 0.014."""
 
 
+EXACT = {"avx512_vnni", "avx_vnni", "amx_int8"}
+"""With one of these a CPU adds products of 8 bits exactly; others add pairs in 16 bits, which can overflow."""
+
+
 def given(bundle: Bundle, engine: Any) -> dict[str, list[dict[str, Any]]]:
     """The inputs of `mae` and `classifier` on the bundle's training slices, one slice each, as scoring feeds them.
 
@@ -30,7 +35,7 @@ def given(bundle: Bundle, engine: Any) -> dict[str, list[dict[str, Any]]]:
     """
     from safetensors.numpy import load_file
 
-    from maescan.scoring.steps import score_slices
+    from maescan.method.score import score_slices
 
     file = bundle.path / "golden" / "quantisation.safetensors"
     if not file.exists():
@@ -60,10 +65,13 @@ class Recorder:
 
 
 def quantise(model: Any, inputs: list[dict[str, Any]]) -> Any:
-    """An OpenVINO model with int8 linear maps, their ranges those of `inputs`."""
+    """An OpenVINO model with int8 linear maps, their ranges those of `inputs`; on a CPU that would overflow, weights
+    take 7 bits."""
     import nncf
+    from nncf.quantization.advanced_parameters import OverflowFix
 
     nncf.set_log_level(logging.ERROR)
+    exact = not EXACT.isdisjoint(cpu_features())
     return nncf.quantize(
         model,
         nncf.Dataset(inputs),
@@ -71,7 +79,8 @@ def quantise(model: Any, inputs: list[dict[str, Any]]) -> Any:
         model_type=nncf.ModelType.TRANSFORMER,
         preset=nncf.QuantizationPreset.PERFORMANCE,
         advanced_parameters=nncf.AdvancedQuantizationParameters(
-            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=ALPHA)
+            overflow_fix=OverflowFix.DISABLE if exact else OverflowFix.ENABLE,
+            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=ALPHA),
         ),
         ignored_scope=nncf.IgnoredScope(**KEPT, validate=False),
     )
