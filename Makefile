@@ -24,10 +24,10 @@ demo: $(INSTALLED)
 	$(BIN)/maescan demo --out $(DEMO)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 sanitize: $(INSTALLED)
-	$(BIN)/python -m pytest tests/test_kernels_shim.py
+	$(BIN)/python -m pytest tests/system/test_kernels_shim.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -23,14 +23,15 @@ import torch
 from safetensors.numpy import save_file
 
 import maescan.export as export
-from maescan import cost, datasets, engines
-from maescan.bundle import Bundle
-from maescan.checkpoints import import_checkpoint
+from maescan import datasets, engines
+from maescan.benchmark import cost
 from maescan.config import Preset, preset
 from maescan.datasets.phantom import write_phantom
+from maescan.engines.bundle import Bundle
+from maescan.export.checkpoint import import_checkpoint
+from maescan.method.score import score_slices
+from maescan.method.tokens import choose_buckets, token_sets
 from maescan.models import Classifier, MaskedAutoencoder
-from maescan.scoring.steps import score_slices
-from maescan.tokens import choose_buckets, token_sets
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from paper import PaperPipeline

@@ -22,11 +22,12 @@ import numpy as np
 import torch
 
 from foreground import spread, with_buckets
-from maescan import datasets, draws
+from maescan import datasets
 from maescan.config import Preset, preset
 from maescan.datasets.phantom import write_phantom
+from maescan.method import draws
+from maescan.method.tokens import air_level
 from maescan.models import Classifier, MaskedAutoencoder
-from maescan.tokens import air_level
 from maescan.train.phases import ClassifierPhase, MaePhase
 
 FEW, SMALL = 2, 32

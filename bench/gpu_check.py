@@ -54,7 +54,7 @@ def main() -> int:
 def _stages(out: Path, dry: bool) -> list[Stage]:
     python, device = sys.executable, "cpu" if dry else "cuda"
     pytest = [python, "-m", "pytest", "-q", "-x" if dry else "--maxfail=20"]
-    kernels = ["tests/test_kernels.py"]
+    kernels = ["tests/kernels/test_kernels.py"]
     size = ["--small"] if dry else []
     bench = [
         python,

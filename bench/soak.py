@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 
 from maescan import engines
-from maescan.bundle import Bundle
 from maescan.datasets.phantom import write_phantom
+from maescan.engines.bundle import Bundle
 from maescan.scoring.pipeline import Options, score_folder
 
 DAMAGE = ("truncated", "header", "empty", "text")

@@ -16,13 +16,13 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from maescan import cost, engines, export
-from maescan.bundle import Bundle
-from maescan.checkpoints import import_checkpoint
+from maescan import engines, export
+from maescan.benchmark import cost, limits
 from maescan.config import preset
+from maescan.engines.bundle import Bundle
+from maescan.export.checkpoint import import_checkpoint
+from maescan.method.score import score_slices
 from maescan.models import Classifier, MaskedAutoencoder
-from maescan.scoring.steps import score_slices
-from maescan.throughput import limits
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from paper import PaperPipeline

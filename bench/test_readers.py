@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from maescan.benchmark import folder
 from maescan.config import preset
-from maescan.preprocess import prepare
+from maescan.method.preprocess import prepare
 from maescan.scans import find_scans, read_scan
-from maescan.throughput import folder
 
 SHAPE = (240, 240, 64)
 

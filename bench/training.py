@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from maescan import cost
+from maescan.benchmark import cost
 from maescan.config import Preset, preset
 from maescan.models.classifier import Classifier
 from maescan.models.mae import MaskedAutoencoder

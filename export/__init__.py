@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from maescan.bundle import Bundle, seal
 from maescan.config import Preset
+from maescan.engines.bundle import Bundle, seal
 from maescan.errors import ConfigError, DataError
 from maescan.export.engine import TARGETS, build
 
@@ -60,8 +60,8 @@ def add_engine(bundle: Path, to: Sequence[str], precision: Sequence[str]) -> Pat
 
 def import_checkpoint(mae: Path, classifier: Path | None, preset: str, out: Path) -> Path:
     """A bundle at `out` from public checkpoints of the two networks. Raises DataError where they do not fit."""
-    from maescan import checkpoints
     from maescan.config import preset as named
+    from maescan.export import checkpoint as checkpoints
 
     with tempfile.TemporaryDirectory(prefix="maescan-") as folder:
         return export(checkpoints.import_checkpoint(mae, classifier, named(preset), Path(folder)), out)
@@ -128,8 +128,8 @@ def _preset(run: Path) -> Preset:
 def _golden(run: Path, made: Path, preset: Preset) -> None:
     from safetensors.numpy import load_file, save_file
 
-    from maescan.evaluate.torch_engine import TorchEngine
-    from maescan.scoring.steps import score_slices
+    from maescan.engines.eager import TorchEngine
+    from maescan.method.score import score_slices
 
     given = load_file(run / "golden.safetensors")
     scored = score_slices(given["images"], given["slice_ids"], TorchEngine(run, preset), preset, maps=True)

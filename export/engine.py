@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from maescan import __version__
-from maescan.bundle import Bundle
 from maescan.engines import BACKENDS, kind_of, start
-from maescan.engines.device import cpu_name, gpus
+from maescan.engines.bundle import Bundle
 from maescan.engines.golden import TOLERANCE, golden_drift, refuse
 from maescan.errors import EngineError
-from maescan.scoring.outputs import write_json
+from maescan.files import write_json
+from maescan.machine import cpu_name, gpus
 
 TARGETS = {
     "openvino": ("fp32", "bf16", "int8"),
@@ -27,7 +27,7 @@ TARGETS = {
 def build(bundle: Bundle, folder: Path, target: str, precision: str) -> None:
     """Writes the engine and its engine.json into `folder`. Raises EngineError where it cannot be built here,
     BundleError where it drifts."""
-    from maescan.evaluate.torch_engine import TorchEngine
+    from maescan.engines.eager import TorchEngine
 
     module = importlib.import_module(f"maescan.export.{target.replace('-', '_')}")
     models, began = TorchEngine(bundle.path, bundle.preset), time.perf_counter()

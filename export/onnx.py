@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from maescan.bundle import Bundle
 from maescan.config import Preset
+from maescan.engines.bundle import Bundle
 from maescan.export.mixed import mixed
 from maescan.export.networks import networks
 

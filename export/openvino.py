@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from maescan.bundle import Bundle
+from maescan.engines.bundle import Bundle
 from maescan.export.networks import networks
 
 
@@ -21,7 +21,7 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
     if precision == "int8":
         import nncf
 
-        from maescan.evaluate.torch_engine import TorchEngine
+        from maescan.engines.eager import TorchEngine
         from maescan.export.quantise import given, quantise
 
         versions["nncf"] = nncf.__version__

@@ -6,12 +6,12 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from maescan.bundle import Bundle
-from maescan.engines.device import need_gpu
+from maescan.engines.bundle import Bundle
 from maescan.errors import EngineError
 from maescan.export.mixed import mixed
 from maescan.export.networks import networks
 from maescan.export.tensorrt_rtx import BATCHES
+from maescan.machine import need_gpu
 
 
 def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: str) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from maescan.bundle import Bundle
 from maescan.config import Preset
+from maescan.engines.bundle import Bundle
 from maescan.errors import EngineError
 from maescan.export.onnx import models
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from maescan.bundle import Bundle
+from maescan.engines.bundle import Bundle
 from maescan.export.networks import networks
 
 

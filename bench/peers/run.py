@@ -26,12 +26,12 @@ from others import draem, draem_operations, vit_mae
 from paper import PaperPipeline
 
 import maescan.export as exporting
-from maescan import cost, engines, kernels
-from maescan.bundle import Bundle
+from maescan import engines, kernels
+from maescan.benchmark import cost, limits, machine, weights
 from maescan.config import Preset, preset
-from maescan.masks import make_masks
-from maescan.scoring.steps import score_slices
-from maescan.throughput import limits, machine, weights
+from maescan.engines.bundle import Bundle
+from maescan.method.masks import make_masks
+from maescan.method.score import score_slices
 
 Call = Callable[[], object]
 ROOT = Path(__file__).resolve().parents[2]

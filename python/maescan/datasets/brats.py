@@ -69,7 +69,7 @@ def listed(lists: Mapping[int, Mapping[int, str]], name: str) -> Mapping[int, st
 
 def read_patient(name: str, file: Path, segmentation: Path | None, preset: Preset) -> SliceSet:
     """Every slice of one patient; abnormal where the segmentation marks any tumour, unknown without one."""
-    from maescan.preprocess import prepare, to_grid
+    from maescan.method.preprocess import prepare, to_grid
     from maescan.scans import find_scans, read_scan
 
     scan = read_scan(find_scans([file])[0])

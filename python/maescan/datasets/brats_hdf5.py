@@ -52,7 +52,7 @@ def find_hdf5(path: Path, modality: str | None = None, split_dir: Path | None = 
 def read_volume(name: str, files: Mapping[int, Path], channel: int, preset: Preset) -> SliceSet:
     """The slices of one volume that there are files of, abnormal where the mask marks any tumour. Intensities are
     fitted to the volume as a whole. Raises DataError for a file that is damaged or not of that edition."""
-    from maescan.preprocess import prepare, to_grid
+    from maescan.method.preprocess import prepare, to_grid
 
     read = [_read(file, channel) for file in files.values()]
     sizes = {image.shape for image, _ in read}

@@ -18,7 +18,7 @@ from maescan.datasets.rows import Rows
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.store import Store
 from maescan.errors import ConfigError, DataError
-from maescan.scoring.outputs import write_csv, write_json
+from maescan.files import write_csv, write_json
 
 VERSION = 1  # of the files and of what preprocessing makes of a scan
 COLUMNS = ("patient", "slice", "label", "area", "split", "source")

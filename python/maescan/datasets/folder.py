@@ -54,7 +54,7 @@ def read_labelled(
     source: ScanSource, mask: ScanSource | None, labels: Labels | None, preset: Preset, *, masked: bool
 ) -> SliceSet:
     """The slices of one scan. labels: None where the masks decide. masked: a scan without a mask has no lesion."""
-    from maescan.preprocess import prepare, to_grid
+    from maescan.method.preprocess import prepare, to_grid
 
     scan = read_scan(source)
     prepared = prepare(scan, preset)

@@ -71,7 +71,7 @@ def read_patches(
 
     Raises ConfigError for a preset that is not in Hounsfield units, DataError for a place outside the CT.
     """
-    from maescan.intensity import fit_intensity
+    from maescan.method.intensity import fit_intensity
 
     if preset.intensity.method != "hu":
         reason = f"preset '{preset.name}' is not in Hounsfield units"

@@ -18,7 +18,7 @@ from maescan.config import Preset
 from maescan.datasets.items import Item
 from maescan.datasets.store import Block
 from maescan.errors import ConfigError, DataError, MaescanError
-from maescan.scoring.workers import content_hash
+from maescan.scoring.readers import content_hash
 
 AHEAD = 2  # scans a worker that are read before they are asked for: memory does not grow with the data set
 
@@ -100,14 +100,14 @@ def _alone(item: Item, preset: Preset) -> Block:
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     context = get_context("forkserver")
-    context.set_forkserver_preload(["maescan.datasets.readers", "maescan.preprocess", "maescan.scans"])
+    context.set_forkserver_preload(["maescan.datasets.readers", "maescan.method.preprocess", "maescan.scans"])
     return ProcessPoolExecutor(workers, context, _start, (workers,))
 
 
 def _start(workers: int) -> None:
     """In a worker: share the cores, leave Ctrl-C to the parent, and end when it is killed."""
     from maescan import kernels
-    from maescan.cores import usable
+    from maescan.machine import usable
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     kernels.set_threads(max(1, usable() // workers))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import DataError
-from maescan.scoring.outputs import write_text
+from maescan.files import write_text
 
 HEADER = 128  # bytes before the data of an .npy file: room for any number of slices
 FILES: dict[str, tuple[str, np.dtype[Any]]] = {

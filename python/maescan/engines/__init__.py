@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maescan.bundle import Bundle
+from maescan.engines.bundle import Bundle
 from maescan.engines.golden import check
 from maescan.errors import EngineError, MaescanError
 
@@ -50,7 +50,7 @@ def load(
     kind = kind_of(device)
     chosen = _choose(bundle, kind, target, precision)
     if kind == "cuda":
-        from maescan.engines.device import need_gpu
+        from maescan.machine import need_gpu
 
         need_gpu(device)
     engine = start(bundle, bundle.path / "engines" / chosen, bundle.engines()[chosen], device, threads)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from maescan import __version__
-from maescan.bundle import Bundle
+from maescan.engines.bundle import Bundle
 from maescan.errors import BundleError, DataError
 
 TOLERANCE = {
@@ -42,7 +42,7 @@ def check(bundle: Bundle, name: str, engine: Any) -> dict[str, float]:
 
 def golden_drift(bundle: Bundle, engine: Any) -> dict[str, float]:
     """How far the engine's answers on the golden slices are from the reference; see TOLERANCE."""
-    from maescan.scoring.steps import score_slices
+    from maescan.method.score import score_slices
 
     golden, preset = bundle.golden(), bundle.preset
     found = score_slices(golden["images"], golden["slice_ids"], engine, preset, maps=True)
@@ -83,7 +83,7 @@ def _read(file: Path) -> dict[str, float] | None:
 
 
 def _write(file: Path, drift: dict[str, float]) -> None:
-    from maescan.scoring.outputs import write_json
+    from maescan.files import write_json
 
     write_json(file, drift)
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.cores import usable
-from maescan.engines.device import cpu_name
+from maescan.machine import cpu_name, usable
 
 HINT = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 """Arithmetic of what is not quantised."""

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.engines.device import driver_version, gpus
 from maescan.engines.golden import cache_folder
 from maescan.engines.slots import Slot, ok
 from maescan.errors import EngineError
+from maescan.machine import driver_version, gpus
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 
@@ -127,7 +127,7 @@ class RuntimeCache:
 
     def save(self) -> None:
         from maescan.errors import DataError
-        from maescan.scoring.outputs import whole_file
+        from maescan.files import whole_file
 
         if self.kernels is not None and not self.file.exists():
             with contextlib.suppress(DataError), whole_file(self.file) as temporary:

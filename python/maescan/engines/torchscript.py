@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.engines.device import cpu_name
+from maescan.machine import cpu_name
 
 
 class TorchScriptEngine:

@@ -1,6 +1,5 @@
 """Evaluation: how well slices are told apart, always beside what needs no model. Imports no torch."""
 
-from maescan.evaluate.ablations import ablate
 from maescan.evaluate.run import evaluate
 
-__all__ = ["ablate", "evaluate"]
+__all__ = ["evaluate"]

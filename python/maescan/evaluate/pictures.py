@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maescan.evaluate.ranking import auroc, roc
-from maescan.scoring.outputs import whole_file
+from maescan.files import whole_file
 
 COLUMNS = 4
 

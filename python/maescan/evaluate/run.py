@@ -16,7 +16,7 @@ from maescan.evaluate.baselines import trivial_scores
 from maescan.evaluate.markdown import report
 from maescan.evaluate.scored import Scored, ids_of, score_set
 from maescan.evaluate.summary import summarise
-from maescan.scoring.outputs import write_csv, write_json, write_text
+from maescan.files import write_csv, write_json, write_text
 
 
 def evaluate(
@@ -45,7 +45,7 @@ def evaluate(
     import matplotlib  # noqa: F401  that it lacks is said now, not after the work
 
     from maescan import datasets, engines
-    from maescan.bundle import Bundle
+    from maescan.engines.bundle import Bundle
 
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
     slices = datasets.load(Path(data), bundle.preset, modality=modality) if isinstance(data, str | Path) else data
@@ -127,7 +127,7 @@ def _draw(slices: Any, scored: Scored, engine: Any, preset: Preset, out: Path, f
 
 
 def _heat(slices: Any, numbers: NDArray[np.intp], engine: Any, preset: Preset) -> NDArray[np.float32]:
-    from maescan.scoring.steps import score_slices
+    from maescan.method.score import score_slices
 
     images = np.ascontiguousarray(slices.images[numbers], np.float32)
     made = score_slices(images, ids_of(slices.slice[numbers]), engine, preset, maps=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maescan.evaluate.ranking import auroc
-from maescan.scoring.aggregate import scan_score
+from maescan.method.aggregate import scan_score
 
 
 def scan_labels(labels: ArrayLike, patients: ArrayLike) -> NDArray[np.int64]:
@@ -19,7 +19,7 @@ def scan_labels(labels: ArrayLike, patients: ArrayLike) -> NDArray[np.int64]:
 
 
 def scan_scores(scores: ArrayLike, patients: ArrayLike, rule: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
-    """Aggregated scores a scan, in the sorted order of names; `rule` as in `scoring.aggregate.scan_score`."""
+    """Aggregated scores a scan, in the sorted order of names; `rule` as in `method.aggregate.scan_score`."""
     score, patient = np.asarray(scores), np.asarray(patients)
     return np.array([scan_score(score[patient == name], rule) for name in np.unique(patient)])
 

@@ -46,7 +46,7 @@ class Scored:
 
 def score_set(slices: Any, engine: Any, preset: Preset, *, batch: int = 32) -> Scored:
     """Scores every slice of a SliceSet. Raises DataError for a score that is not finite."""
-    from maescan.scoring.steps import score_slices
+    from maescan.method.score import score_slices
 
     n, mask = len(slices.images), getattr(slices, "mask", None)
     score, size, contrast = np.empty(n), np.zeros(n), np.full(n, np.nan)

@@ -98,7 +98,7 @@ def _in_files(files: Iterable[Path], base: Path) -> Iterator[ScanSource]:
         elif kind:
             yield ScanSource(name, file, kind, (file, *_data_files(file, kind)))
     if images:
-        from maescan.scans.dicom_find import find_series
+        from maescan.scans.dicom.find import find_series
 
         yield from find_series(images, base)
 
@@ -112,7 +112,7 @@ def _is_regular(file: Path) -> bool:
 
 
 def _holds_dicom(file: Path) -> bool:
-    from maescan.scans.dicom_file import is_dicom
+    from maescan.scans.dicom.file import is_dicom
 
     try:
         return is_dicom(file)
@@ -126,7 +126,7 @@ def _data_files(file: Path, kind: str) -> tuple[Path, ...]:
         from maescan.scans.nifti import image_of
 
         return image_of(file)
-    from maescan.scans.metaimage import data_file_of
+    from maescan.scans.itk import data_file_of
 
     return data_file_of(file)
 

@@ -54,7 +54,7 @@ def _read(source: ScanSource, volume: int | None, accept: frozenset[str]) -> Sca
 
         return read_dicom(source.files, source.path, source.name, volume=volume, accept=accept)
     if source.format in ("metaimage", "nrrd"):
-        from maescan.scans.metaimage import read_itk
+        from maescan.scans.itk import read_itk
 
         return read_itk(source.path, source.name, source.format, volume=volume, accept=accept)
     raise ScanError("is no scan", path=source.path, remedy="NIfTI, DICOM, MetaImage and NRRD are read")

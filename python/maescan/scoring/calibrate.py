@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from maescan.errors import DataError
-from maescan.scoring import aggregate
+from maescan.method import aggregate
 
 RULES: dict[str, dict[str, Any]] = {
     "max": {"method": "max"},
@@ -79,7 +79,7 @@ def calibrate(
     `rule`: how slice scores become a scan's (max, top, area); default: what the bundle says. Other options are those
     of `run.score_paths`. Raises DataError when a scan cannot be scored: a reference must be of all of them.
     """
-    from maescan.bundle import Bundle, update
+    from maescan.engines.bundle import Bundle, update
     from maescan.scoring.run import score_paths
 
     loaded = Bundle.load(bundle)

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from maescan import files as outputs
 from maescan.errors import DataError
-from maescan.scoring import outputs
+from maescan.results.pictures import draw_worst
 from maescan.scoring.ledger import Ledger
-from maescan.scoring.pictures import draw_worst
 from maescan.scoring.pipeline import Options, Summary, _write_tables
 
 

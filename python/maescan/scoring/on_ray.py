@@ -65,7 +65,7 @@ def score_on_ray(
                 raise getattr(error, "cause", error) from None
     finally:
         ray.shutdown()
-    from maescan.bundle import Bundle
+    from maescan.engines.bundle import Bundle
 
     return merge([shard_folder(out, (i, count)) for i in range(1, count + 1)], Bundle.load(bundle), out)
 

@@ -20,15 +20,17 @@ from typing import Any
 import numpy as np
 
 from maescan import __version__
+from maescan import files as outputs
 from maescan.errors import ConfigError, DataError, MaescanError
-from maescan.report import write_report
-from maescan.scoring import aggregate, outputs, steps
+from maescan.method import aggregate
+from maescan.method import score as steps
+from maescan.method.regions import Regions
+from maescan.method.tokens import token_sets
+from maescan.results.pictures import draw_worst
+from maescan.results.report import write_report
 from maescan.scoring.calibrate import Reference
 from maescan.scoring.ledger import Ledger
-from maescan.scoring.pictures import draw_worst
-from maescan.scoring.regions import Regions
-from maescan.scoring.workers import Reader, content_hash
-from maescan.tokens import token_sets
+from maescan.scoring.readers import Reader, content_hash
 
 Event = Callable[[str, dict[str, Any]], None]
 
@@ -276,7 +278,7 @@ class _Run:
             self.times["write"].append(time.perf_counter() - start)
 
     def _write_scan(self, scan: _Scan) -> None:
-        from maescan.preprocess import to_source
+        from maescan.method.preprocess import to_source
 
         if scan.maps is not None:
             tiled = isinstance(scan.prepared, Regions)

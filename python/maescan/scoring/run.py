@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from maescan.scoring import regions
+from maescan.method import regions
 from maescan.scoring.pipeline import Event, Options, Summary, score_folder
 
 Show = Literal["progress", "json", "quiet"]
@@ -31,7 +31,7 @@ def score_paths(
     Raises DataError (no scans, output cannot be written), BundleError (damaged, drifts), EngineError (cannot run).
     """
     from maescan import engines, kernels
-    from maescan.bundle import Bundle
+    from maescan.engines.bundle import Bundle
 
     kernels.set_threads(threads)
     loaded = Bundle.load(bundle)
@@ -95,7 +95,7 @@ def watch_inbox(
 
     Raises as `score_paths` does."""
     from maescan import engines
-    from maescan.bundle import Bundle
+    from maescan.engines.bundle import Bundle
     from maescan.scoring.watch import stopped_by_signals, watch_folder
 
     loaded = Bundle.load(bundle)

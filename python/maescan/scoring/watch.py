@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from maescan import files as outputs
 from maescan.errors import ConfigError, DataError
-from maescan.scoring import outputs
 from maescan.scoring.arrivals import Arrivals
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.pipeline import Event, Options, Summary, _Run, _write_tables

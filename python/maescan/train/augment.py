@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from maescan import draws
+from maescan.method import draws
 
 
 def crop_and_flip(

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maescan import draws
+from maescan.cli.bar import Bar
 from maescan.errors import ConfigError, DataError, TrainingError
+from maescan.method import draws
 from maescan.train import optimiser as optim
-from maescan.train.bar import Bar
 from maescan.train.phases import Ids, Phase
 from maescan.train.state import Log, Position, save_checkpoint, save_weights
 

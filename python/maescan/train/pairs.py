@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan import draws
 from maescan.config import Preset
+from maescan.files import whole_file
+from maescan.method import draws
+from maescan.method.pseudo import pseudo_abnormal
+from maescan.method.tokens import TokenSets, token_sets
 from maescan.models import MaskedAutoencoder
 from maescan.models.classifier import ABNORMAL, NORMAL
-from maescan.pseudo import pseudo_abnormal
-from maescan.scoring.outputs import whole_file
-from maescan.tokens import TokenSets, token_sets
 from maescan.train import steps
 
 Ids = NDArray[np.int64]

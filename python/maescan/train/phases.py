@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from maescan import draws
 from maescan.config import Preset
 from maescan.evaluate.ranking import auroc
-from maescan.masks import make_masks
+from maescan.method import draws
+from maescan.method.masks import make_masks
+from maescan.method.tokens import TokenSets
 from maescan.models import Classifier, MaskedAutoencoder
-from maescan.tokens import TokenSets
 from maescan.train import steps
 from maescan.train.augment import crop_and_flip, erase
 from maescan.train.optimiser import parameter_groups

@@ -14,9 +14,9 @@ from safetensors.numpy import save_file
 import maescan
 from maescan.config import Preset
 from maescan.errors import ConfigError
-from maescan.intensity import training_ranges
+from maescan.files import whole_file, write_json
+from maescan.method.intensity import training_ranges
 from maescan.models import Classifier, MaskedAutoencoder
-from maescan.scoring.outputs import whole_file, write_json
 from maescan.train.loop import Fit, Run
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase

@@ -11,7 +11,7 @@ from torch import nn
 
 from maescan.config import ModelConfig, Preset
 from maescan.errors import ConfigError, DataError
-from maescan.tokens import choose_buckets, token_sets
+from maescan.method.tokens import choose_buckets, token_sets
 
 Model = TypeVar("Model", bound=nn.Module)
 

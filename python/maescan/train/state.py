@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from maescan.errors import ConfigError
-from maescan.scoring.outputs import whole_file
+from maescan.files import whole_file
 
 COLUMNS = ("phase", "epoch", "step", "loss", "lr", "samples_per_s", "val_auroc")
 PHASES = ("mae", "classifier")

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from maescan import kernels
 from maescan.config import Preset
-from maescan.masks import make_masks
+from maescan.method.masks import make_masks
+from maescan.method.tokens import MULTIPLE, TokenSets, air_level, patch_distances, token_sets
 from maescan.models import Classifier, MaskedAutoencoder
-from maescan.tokens import MULTIPLE, TokenSets, air_level, patch_distances, token_sets
 
 
 def patchify(slices: Tensor, patch: int) -> Tensor:

@@ -1,0 +1,5 @@
+"""`python -m maescan`."""
+
+from maescan.cli import main
+
+main()

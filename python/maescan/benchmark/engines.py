@@ -1,0 +1,121 @@
+"""Engines x batch sizes: slices a second, latencies, time to the first score, peak memory, watts.
+
+Each engine is measured in a process of its own, so that its memory and its first score are its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maescan.benchmark import limits
+from maescan.benchmark.machine import Watts, peak_memory
+from maescan.errors import MaescanError
+
+
+def apart(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """The result of `call` in a new process, which has loaded nothing but what the call needs."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(call, *arguments, **options).result()
+
+
+def runnable(bundle: Any, device: str) -> list[tuple[str, str]]:
+    """(target, precision) of the bundle's engines for that kind of device."""
+    from maescan.engines import BACKENDS, kind_of
+
+    found = [(values["target"], values["precision"]) for values in bundle.engines().values()]
+    return sorted((t, p) for t, p in found if t in BACKENDS and kind_of(device) in BACKENDS[t].kinds)
+
+
+def measure(
+    bundle: Path,
+    target: str,
+    precision: str,
+    images: Any,
+    *,
+    device: str,
+    threads: int | None,
+    batches: tuple[int, ...],
+    seconds: float,
+) -> dict[str, Any]:
+    """One engine: {"engine", "target", "precision", "batches": rows, ...} or {"target", "precision", "skipped": why}.
+
+    images [N, H, W]: slices that batches are taken from. seconds: how long each batch size runs, at least 3 times.
+    """
+    head = {"target": target, "precision": precision}
+    try:
+        return {**head, **_measure(bundle, target, precision, images, device, threads, batches, seconds)}
+    except MaescanError as error:
+        return {**head, "skipped": str(error)}
+
+
+def _measure(
+    path: Path,
+    target: str,
+    precision: str,
+    images: Any,
+    device: str,
+    threads: int | None,
+    batches: tuple[int, ...],
+    seconds: float,
+) -> dict[str, Any]:
+    start = time.perf_counter()
+    from maescan import engines
+    from maescan.engines.bundle import Bundle
+    from maescan.machine import usable
+    from maescan.method.score import score_slices
+
+    bundle = Bundle.load(path)
+    engine = engines.load(bundle, device=device, target=target, precision=precision, threads=threads)
+
+    def call(batch: int) -> None:
+        score_slices(np.resize(images, (batch, *images.shape[1:])), np.arange(batch), engine, bundle.preset)
+
+    call(1)
+    first, rows = time.perf_counter() - start, []
+    on_cpu = device == "cpu"
+    for batch in batches:
+        peaks = {} if not on_cpu else {precision: _peak(precision, threads or usable())}
+        with Watts(device) as power:
+            taken = timed(lambda batch=batch: call(batch), seconds)  # type: ignore[misc]
+        rows.append({**summary(taken, batch), "watts": power.watts, "gemm_peak": peaks.get(precision)})
+        if rows[-1]["p50_s"] > max(seconds, 2):
+            break  # a larger batch would take minutes, and gain nothing where one is this slow
+    engine.close()
+    return {"engine": engine.name, "first_score_s": first, "peak_memory": peak_memory(), "batches": rows}
+
+
+def timed(call: Callable[[], object], seconds: float, *, least: int = 3) -> list[float]:
+    """Seconds of each call, after one that does not count, until `seconds` are over."""
+    call()
+    found: list[float] = []
+    while len(found) < least or sum(found) < seconds:
+        start = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - start)
+    return found
+
+
+def summary(taken: list[float], batch: int) -> dict[str, Any]:
+    """Rate over all calls and over the fastest, and percentiles of a batch's latency in seconds."""
+    p50, p95, p99 = (float(value) for value in np.percentile(taken, [50, 95, 99]))
+    return {
+        "batch": batch,
+        "calls": len(taken),
+        "slices_per_second": batch * len(taken) / sum(taken),
+        "best_slices_per_second": batch / min(taken),
+        "p50_s": p50,
+        "p95_s": p95,
+        "p99_s": p99,
+    }
+
+
+def _peak(precision: str, threads: int) -> float | None:
+    """Beside every figure, as near in time: on a busy machine both fall alike."""
+    return limits.gemm_peak(precision, threads, rounds=3) if precision in limits.HINT else None

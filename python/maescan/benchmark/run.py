@@ -1,0 +1,170 @@
+"""The whole benchmark, in the order of its report."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maescan.benchmark import engines, folder, limits, machine, report, scaling, weights
+from maescan.config import PRESETS, Preset
+from maescan.config import preset as named
+from maescan.engines.bundle import Bundle
+from maescan.errors import ConfigError, EngineError
+from maescan.machine import usable
+
+SCHEMA = 1
+PRECISIONS = "fp32", "bf16", "int8"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured. seconds: a batch size, and about how long a folder takes; depth: most slices a scan."""
+
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    seconds: float = 5.0
+    folder_seconds: float = 60.0
+    scans: int = 4
+    depth: int = 155
+    folders: tuple[int, ...] = scaling.FOLDERS
+
+
+QUICK = Size((1, 8), 0.3, 4.0, 2, 32, (2, 8))
+
+
+def bench(
+    out: Path,
+    *,
+    bundle: Path | None = None,
+    preset: str = "brats",
+    random_weights: bool = False,
+    device: str = "cpu",
+    threads: int | None = None,
+    workers: int = 2,
+    quick: bool = False,
+    size: Size | None = None,
+    command: str = "",
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Measures a bundle's engines, or those of random weights, and writes OUT/bench.json, bench.md and pictures.
+
+    Raises ConfigError for neither or both of bundle and random_weights, and for random weights without torch;
+    EngineError where the bundle has no engine for `device`.
+    """
+    if (bundle is None) != random_weights:
+        raise ConfigError("give one of the two", remedy="--bundle B, or --preset P --random-weights")
+    size = size or (QUICK if quick else Size())
+    with tempfile.TemporaryDirectory(prefix="maescan-bench-") as temporary:
+        at = Path(temporary)
+        if bundle is None:
+            say("nothing yet: building engines of random weights")
+            bundle = _random(named(preset), at, device, quick)
+        values = _measure(bundle, at, device, threads, workers, size, say)
+    values = {"schema": SCHEMA, "command": command, "random_weights": random_weights, "quick": quick, **values}
+    report.write(out, values)
+    return values
+
+
+def _random(preset: Preset, at: Path, device: str, quick: bool) -> Path:
+    images = weights.slices_of_a_phantom(preset, at / "phantom", 48)
+    chosen = weights.with_buckets(preset, images)
+    if device == "cpu":
+        return weights.random_bundle(chosen, at / "random", PRECISIONS[:2] if quick else PRECISIONS, images)
+    fast = importlib.util.find_spec("tensorrt_rtx") is not None
+    to, precisions = (("torchscript", "tensorrt-rtx"), ("fp32", "fp16")) if fast else (("torchscript",), ("fp32",))
+    return weights.random_bundle(chosen, at / "random", precisions, images, to=to)
+
+
+def _measure(
+    bundle: Path,
+    at: Path,
+    device: str,
+    threads: int | None,
+    workers: int,
+    size: Size,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    loaded = Bundle.load(bundle)
+    preset, found = loaded.preset, engines.runnable(loaded, device)
+    if not found:
+        raise EngineError(f"has no engine for '{device}'", path=bundle, remedy="see `maescan export --help`")
+    cores = threads or usable()
+    say("the limits: matrix products and copies")
+    bounds = limits.measure([p for _, p in found] if device == "cpu" else [], cores, quick=size.seconds < 1)
+    images, rows = weights.slices_of_a_phantom(preset, at / "slices", 48)[8:40], []
+    for target, precision in found:
+        say(f"engine {target}-{precision}")
+        options: dict[str, Any] = {"device": device, "threads": threads}
+        options |= {"batches": size.batches, "seconds": size.seconds}
+        rows.append(engines.apart(engines.measure, bundle, target, precision, images, **options))
+    working = [row for row in rows if "batches" in row]
+    _beside(working, bounds, preset)
+    values = {**machine.describe(), "device": device, "threads": cores, "preset": preset.to_dict(), "limits": bounds}
+    values["engines"] = rows
+    if not working:
+        return values
+    best = max(working, key=lambda row: max(each["slices_per_second"] for each in row["batches"]))
+    chosen: dict[str, Any] = {"device": device, "target": best["target"], "precision": best["precision"]}
+    say(f"folders, with {best['engine']}")
+    values["folders"] = _folders(bundle, preset, at, best, size, {**chosen, "threads": threads, "workers": workers})
+    say("scaling")
+    counts = _powers(cores) if device == "cpu" else []
+    values["scaling"] = {
+        "threads": engines.apart(scaling.threads, bundle, images, counts, size.seconds, **chosen),
+        "sizes": engines.apart(scaling.sizes, bundle, images, size.seconds, threads=threads, **chosen),
+        "folders": _many(at, size, threads, workers),
+    }
+    return values
+
+
+def _beside(rows: list[dict[str, Any]], bounds: dict[str, Any], preset: Preset) -> None:
+    """The limit beside every figure. A peak measured just before a figure stands for the machine of that moment, and
+    the best of all peaks for the machine when idle."""
+    for row in rows:
+        for each in row["batches"]:
+            moment = each.pop("gemm_peak")
+            if moment:
+                bounds["gemm"][row["precision"]] = max(moment, bounds["gemm"][row["precision"]])
+    for row in rows:
+        for each in row["batches"]:
+            bound = limits.limit(preset, row["precision"], each["batch"], bounds)
+            each["limit"] = bound
+            each["share"] = each["best_slices_per_second"] / bound["slices_per_second"] if bound else None
+
+
+def _folders(
+    bundle: Path, preset: Preset, at: Path, best: dict[str, Any], size: Size, options: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Folders of gzip NIfTI and of DICOM, of about as many slices as take `size.folder_seconds`."""
+    rate = max(each["slices_per_second"] for each in best["batches"])
+    depth = int(min(size.depth, max(8, rate * size.folder_seconds / size.scans)))
+    side = preset.model.image_size * 240 // 224
+    rows: list[dict[str, Any]] = []
+    for form, name in folder.FORMATS.items():
+        if not folder.can_write(form):
+            rows.append({"format": name, "skipped": "needs pydicom: pip install 'maescan[dicom]'"})
+            continue
+        scans = folder.write_scans(at / form, size.scans, (side, side, depth), preset, form)
+        row = engines.apart(folder.measure, scans, bundle, at / f"out-{form}", **options)
+        rows.append({"format": name, "shape": [side, side, depth], **row})
+    return rows
+
+
+def _many(at: Path, size: Size, threads: int | None, workers: int) -> list[dict[str, Any]]:
+    """Folder sizes on a tiny model, so that 200 scans take seconds; needs torch for its weights."""
+    tiny = PRESETS["tiny"]
+    images = weights.slices_of_a_phantom(tiny, at / "tiny-phantom", 16)
+    try:
+        bundle = weights.random_bundle(tiny, at / "tiny", ("fp32",), images)
+    except ConfigError:
+        return []
+    chosen: dict[str, Any] = {"device": "cpu", "target": "openvino", "precision": "fp32"}
+    return scaling.folders(bundle, tiny, at / "many", size.folders, **chosen, threads=threads, workers=workers)
+
+
+def _powers(cores: int) -> list[int]:
+    """1, 2, 4, ... and all cores."""
+    return sorted({cores, *(2**power for power in range(12) if 2**power < cores)})

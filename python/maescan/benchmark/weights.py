@@ -1,0 +1,67 @@
+"""Random weights as a bundle, so that a machine can be measured before anyone trained anything. Needs torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maescan.config import Preset
+from maescan.errors import ConfigError
+
+
+def random_bundle(
+    preset: Preset, folder: Path, precisions: tuple[str, ...], images: Any, *, to: tuple[str, ...] = ("openvino",)
+) -> Path:
+    """FOLDER/bundle with engines of untrained models. images [N, H, W] float32: slices for int8's ranges.
+
+    Raises ConfigError without torch and timm.
+    """
+    try:
+        import timm  # noqa: F401
+        import torch
+        from safetensors.numpy import save_file
+    except ImportError as error:
+        raise ConfigError(
+            f"--random-weights builds a model, which needs a package: {error}",
+            remedy="pip install 'maescan[train]', or measure a bundle with --bundle",
+        ) from error
+    import maescan.export as exporting
+    from maescan.export.checkpoint import import_checkpoint
+    from maescan.models import Classifier, MaskedAutoencoder
+
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    for name, model in (("mae", MaskedAutoencoder(preset.model)), ("classifier", Classifier(preset.model))):
+        torch.save(model.state_dict(), folder / f"{name}.pth")
+    run = import_checkpoint(folder / "mae.pth", folder / "classifier.pth", preset, folder / "run")
+    full = images[np.argsort([-np.count_nonzero(image) for image in images], kind="stable")[:8]]
+    save_file(
+        {"images": np.ascontiguousarray(full, np.float32), "slice_ids": np.arange(len(full))},
+        run / "quantisation.safetensors",
+    )
+    return exporting.export(run, folder / "bundle", to=to, precision=precisions)
+
+
+def slices_of_a_phantom(preset: Preset, folder: Path, count: int) -> Any:
+    """`count` slices [N, H, W] float32 on the preset's grid, of artificial scans written into `folder`."""
+    from maescan import datasets
+    from maescan.datasets.phantom import write_phantom
+
+    write_phantom(folder, healthy=-(-count // 24), lesions=0, seed=0, kind=_kind(preset), shape=(96, 96, 24))
+    return np.asarray(datasets.load(folder, preset).images, np.float32)[:count]
+
+
+def with_buckets(preset: Preset, images: Any) -> Preset:
+    """The preset, with sizes of token sets for `images` where it has foreground tokens and no sizes yet."""
+    if preset.tokens.method == "all" or preset.tokens.buckets:
+        return preset
+    from maescan.method.tokens import choose_buckets, token_sets
+
+    sets = token_sets(images, preset)
+    return preset.replace(tokens__buckets=choose_buckets(sets.count, preset.model.tokens)) if sets else preset
+
+
+def _kind(preset: Preset) -> str:
+    return "lung" if preset.modality == "ct" else "brain"

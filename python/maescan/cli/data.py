@@ -1,0 +1,67 @@
+"""Commands about scans: make, read and look at them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from maescan.cli.options import Kind, PresetOption, Quiet, Seed
+
+commands = typer.Typer()
+
+
+@commands.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write into.")],
+    healthy: Annotated[int, typer.Option(min=0, help="Healthy scans.")] = 10,
+    lesions: Annotated[int, typer.Option(min=0, help="Scans with lesions.")] = 10,
+    seed: Seed = 0,
+    kind: Annotated[Kind, typer.Option(help="What to make.")] = Kind.brain,
+    mhd: Annotated[bool, typer.Option("--mhd", help="Lung scans as MetaImage, as LUNA16's are.")] = False,
+) -> None:
+    """Make artificial scans (healthy/, lesions/, masks/, labels.csv), the same for the same seed."""
+    from maescan.datasets.phantom import write_phantom
+
+    write_phantom(out, healthy=healthy, lesions=lesions, seed=seed, kind=kind.value, mhd=mhd)
+    print(f"{healthy} healthy scans and {lesions} with lesions are in {out}")
+
+
+@commands.command()
+def prepare(
+    data: Annotated[Path, typer.Argument(help="A data set or a folder of scans.")],
+    out: Annotated[Path, typer.Option(help="Folder for the memory-mapped slices: the cache.")],
+    preset: PresetOption = "brats",
+    workers: Annotated[int, typer.Option(min=1, help="Reader processes.")] = 2,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+    split_dir: Annotated[Path | None, typer.Option(help="The authors' split files.")] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Read a data set once into a cache that training and evaluation map into memory. Run again to resume.
+
+    Exit code 3: done, some scans could not be read; they are left out and stand in failures.csv."""
+    from maescan import datasets
+    from maescan.cli.progress import shown
+    from maescan.config import preset as named
+
+    options: dict[str, Any] = {"modality": modality, "split_dir": split_dir, "seed": seed}
+    with shown("prepare", quiet) as progress:
+        made = datasets.prepare(data, named(preset), out, workers=workers, progress=progress, **options)
+    print(f"{made['slices']} slices of {made['scans']} scans ({made['kept']} of them before) are in {out}")
+    if made["failed"]:
+        print(f"{made['failed']} scans cannot be used and are left out: {out / 'failures.csv'}", file=sys.stderr)
+        raise typer.Exit(3)
+
+
+@commands.command()
+def inspect(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders.")],
+    picture: Annotated[Path | None, typer.Option(help="Also write a montage PNG.")] = None,
+) -> None:
+    """What each file or series is, how it would be read, and why it would be refused."""
+    from maescan.scans import inspect as inspection
+
+    inspection.show(paths, picture=picture)

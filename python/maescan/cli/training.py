@@ -1,0 +1,140 @@
+"""Commands that train, export and evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maescan.cli.options import BundleOption, Device, Out, Precision, PresetOption, Quiet, Seed, preset_with
+
+commands = typer.Typer()
+
+
+@commands.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="A folder of healthy scans, a data set, or a prepared cache.")],
+    out: Out,
+    preset: PresetOption = "brats",
+    seed: Seed = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Processes, one a GPU.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    accumulate: Annotated[int, typer.Option(min=1, help="Batches a step: gradient accumulation.")] = 1,
+    epochs: Annotated[int | None, typer.Option(min=1, help="MAE epochs, instead of the preset's.")] = None,
+    classifier_epochs: Annotated[int | None, typer.Option(min=1, help="Classifier epochs, likewise.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Batch of both phases, instead of the preset's.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+    fresh_negatives: Annotated[bool, typer.Option(help="New masks and boxes each epoch.")] = False,
+    compile: Annotated[bool, typer.Option(help="torch.compile (GPU).")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train the masked autoencoder on healthy slices, then the classifier. Run again to resume."""
+    from maescan import datasets
+    from maescan import train as training
+
+    chosen = preset_with(preset, epochs, classifier_epochs, batch_size, fresh_negatives)
+    slices = datasets.load(data, chosen, modality=modality)
+    run = training.train(
+        slices,
+        chosen,
+        out,
+        seed=seed,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        accumulate=accumulate,
+        compile=compile,
+        quiet=quiet,
+    )
+    print(f"trained; next: maescan export {run} --out BUNDLE")
+
+
+@commands.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder of `maescan train`, or a bundle to add engines to.")],
+    out: Annotated[Path | None, typer.Option(help="The bundle to write; not needed to add to one.")] = None,
+    to: Annotated[
+        str, typer.Option(help="openvino, torchscript, onnx, tensorrt-rtx, tensorrt; comma-separated.")
+    ] = "openvino",
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, fp16, int8; comma-separated. Default: the most exact of each target.")
+    ] = "",
+) -> None:
+    """Compile a trained run into a bundle: weights, engines and golden answers that prove them."""
+    import maescan.export as exporting
+
+    bundle = exporting.export(
+        run, out or run, to=tuple(to.split(",")), precision=tuple(precision.split(",")) if precision else ()
+    )
+    print(f"bundle: {bundle}")
+
+
+@commands.command()
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="Scans with labels.csv or masks, a data set, or a prepared cache.")],
+    bundle: BundleOption,
+    out: Out,
+    device: Device = "cpu",
+    precision: Precision = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+) -> None:
+    """AUROC beside the trivial baselines: metrics.json, roc.png, report.md."""
+    from maescan import evaluate as evaluation
+
+    evaluation.evaluate(data, bundle, out, device=device, precision=precision, modality=modality)
+    print((out / "report.md").read_text())
+
+
+@commands.command()
+def ablate(
+    data: Annotated[Path, typer.Argument(help="A labelled data set: it is split by patient if it is not yet.")],
+    experiment: Annotated[
+        str,
+        typer.Option(help="table1, table2a, table2b, table2c, beta, loss, mask-ratio, epochs or no-mae."),
+    ],
+    out: Out,
+    preset: PresetOption = "brats",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of every row, seeds 0 to N - 1.")] = 1,
+    folds: Annotated[int | None, typer.Option(min=2, help="Patient folds; up to 10 patients each is one.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    epochs: Annotated[int | None, typer.Option(min=1, help="MAE epochs, instead of the preset's.")] = None,
+    classifier_epochs: Annotated[int | None, typer.Option(min=1, help="Classifier epochs, likewise.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Batch of both phases, instead of the preset's.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """The paper's tables beside ours: trains what a table needs, keeps and reuses it. Run again to resume."""
+    from maescan.train import ablations
+
+    chosen = preset_with(preset, epochs, classifier_epochs, batch_size, False)
+    ablations.ablate(
+        data,
+        experiment,
+        chosen,
+        out,
+        seeds=range(seeds),
+        folds=folds,
+        device=device,
+        modality=modality,
+        quiet=quiet,
+    )
+    print((out / f"{experiment}.md").read_text())
+
+
+@commands.command()
+def import_checkpoint(
+    mae: Annotated[Path, typer.Option(help="The public MAE checkpoint (.pth).")],
+    classifier: Annotated[Path, typer.Option(help="The public classifier checkpoint (.pth).")],
+    out: Out,
+    preset: PresetOption = "brats",
+) -> None:
+    """Turn the authors' released weights into a bundle."""
+    import maescan.export as exporting
+
+    print(f"bundle: {exporting.import_checkpoint(mae, classifier, preset, out)}")

@@ -1,0 +1,95 @@
+"""`maescan doctor`: what this machine is, what it can run, and the command to get what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+from collections.abc import Iterator
+
+from maescan import __version__
+from maescan.engines import BACKENDS
+from maescan.machine import cpu_features, cpu_name, driver_version, gpus, usable
+
+Row = tuple[str, str, str]
+"""What it is about, what was found, what to do (empty: nothing)."""
+
+PACKAGES = {"openvino": "openvino", "torchscript": "torch", "onnx": "onnxruntime", "tensorrt": "tensorrt",
+            "tensorrt-rtx": "tensorrt_rtx"}  # fmt: skip
+
+
+def show() -> None:
+    """Prints one line a finding, and under it the command to get what is missing."""
+    for name, found, remedy in rows():
+        print(f"{name:<18} {found}" + (f"\n{'':<18}   -> {remedy}" if remedy else ""))
+
+
+def rows() -> Iterator[Row]:
+    """The findings: software, CPU, GPU, then every target."""
+    yield "maescan", f"{__version__}, Python {platform.python_version()}, {platform.platform()}", ""
+    yield _extension()
+    yield "cpu", f"{cpu_name()}; {usable()} cores for this process", ""
+    yield "fastest precision", _precision(), ""
+    yield from _gpu()
+    yield from (_target(name) for name in BACKENDS)
+    for name, extra in (("train", "torch timm"), ("dicom", "pydicom highdicom")):
+        lacks = [package for package in extra.split() if not _version(package)]
+        yield (
+            name,
+            f"lacks {', '.join(lacks)}" if lacks else "ready",
+            f"pip install 'maescan[{name}]'" if lacks else "",
+        )
+
+
+def _extension() -> Row:
+    try:
+        from maescan import _kernels  # type: ignore[attr-defined]
+    except ImportError as error:
+        return "kernels", f"not built: {error}", "pip install --editable . (needs a C++ compiler)"
+    return "kernels", "CPU and CUDA" if getattr(_kernels, "has_cuda", False) else "CPU only", ""
+
+
+def _precision() -> str:
+    features = cpu_features()
+    if {"avx512_bf16", "amx_bf16"} & set(features):
+        return "int8 or bf16 in hardware" if {"avx512_vnni", "amx_int8"} & set(features) else "bf16 in hardware"
+    return "int8 in hardware; bf16 runs as fp32" if "vnni" in " ".join(features) else "fp32; bf16 runs as fp32"
+
+
+def _gpu() -> Iterator[Row]:
+    version = driver_version()
+    if version is None:
+        yield "gpu", "no NVIDIA driver", "install NVIDIA's driver 580 or newer to score on a GPU"
+        return
+    yield (
+        "driver",
+        f"CUDA {version // 1000}.{version % 1000 // 10}",
+        "update to 580 or newer" if version < 13000 else "",
+    )
+    yield "gpu", ", ".join(gpus()) or "none found", "" if gpus() else "see what nvidia-smi says"
+
+
+def _target(name: str) -> Row:
+    backend, version = BACKENDS[name], _version(PACKAGES[name])
+    if not version:
+        return name, "not installed", backend.install
+    if backend.kinds == ("cuda",):
+        if not _version("cuda.bindings"):
+            return name, f"{version}; lacks cuda-bindings", "pip install cuda-bindings"
+        if not gpus():
+            return name, f"{version}; builds engines here, runs none: no GPU", ""
+    kinds = [kind for kind in backend.kinds if kind != "cuda" or gpus()]
+    return name, f"{version}; runs on {' and '.join(kinds)}", ""
+
+
+def _version(module: str) -> str | None:
+    """The version of a package that can be imported, without importing it."""
+    try:
+        if importlib.util.find_spec(module) is None:
+            return None
+    except ImportError:
+        return None
+    top = module.partition(".")[0]
+    for distribution in importlib.metadata.packages_distributions().get(top, [top]):
+        return importlib.metadata.version(distribution)
+    return "found"

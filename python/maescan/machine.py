@@ -1,0 +1,114 @@
+"""What this machine is, found without torch: the cores that this process may use, its CPU, its GPUs."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+from maescan.errors import EngineError
+
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+
+
+@cache
+def usable(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> int:
+    """Cores of the affinity mask, no more than the CPU quota of any enclosing control group; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([cores, *_quotas(root, groups)]))
+
+
+def _quotas(root: Path, groups: Path) -> list[int]:
+    try:
+        lines = [line.split(":", 2) for line in groups.read_text().splitlines()]
+    except OSError:
+        return []
+    found = []
+    for _, controllers, path in (line for line in lines if len(line) == 3):
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / controllers if controllers else root
+        here = base / path.lstrip("/")
+        found += [_quota(folder) for folder in {base, here, *here.parents} if folder.is_relative_to(base)]
+    return [math.ceil(quota) for quota in found if quota]
+
+
+def _quota(folder: Path) -> float | None:
+    """Cores that a group may use: version 2's cpu.max, or version 1's quota and period. None: no limit."""
+    try:
+        if (folder / "cpu.max").is_file():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota, period = ((folder / f"cpu.cfs_{part}_us").read_text() for part in ("quota", "period"))
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):
+        return None
+
+
+@cache
+def _cpuinfo() -> dict[str, str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def cpu_name() -> str:
+    """Model and the instruction sets that decide an engine's arithmetic: two machines of one name compute alike."""
+    known = _cpuinfo()
+    return " ".join([known.get("model name") or platform.processor() or platform.machine(), *cpu_features()])
+
+
+def cpu_features() -> tuple[str, ...]:
+    """Those of FEATURES that this CPU has."""
+    flags = set(_cpuinfo().get("flags", "").split())
+    return tuple(name for name in FEATURES if name in flags)
+
+
+def driver_version() -> int | None:
+    """The CUDA version that the NVIDIA driver supports, as 1000 * major + 10 * minor; None without a driver."""
+    found, version = _driver(), ctypes.c_int()
+    return version.value if found and found.cuDriverGetVersion(ctypes.byref(version)) == 0 else None
+
+
+def gpus() -> list[str]:
+    """Names of the GPUs that the driver offers; empty without driver or GPU."""
+    found, count = _driver(), ctypes.c_int()
+    if not found or found.cuInit(0) or found.cuDeviceGetCount(ctypes.byref(count)):
+        return []
+    names = []
+    for index in range(count.value):
+        device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
+        found.cuDeviceGet(ctypes.byref(device), index)
+        found.cuDeviceGetName(name, 256, device)
+        names.append(name.value.decode(errors="replace"))
+    return names
+
+
+def need_gpu(device: str) -> int:
+    """The number of the GPU that `device` (cuda or cuda:N) names. Raises EngineError: no driver, no GPU, or not N."""
+    if driver_version() is None:
+        raise EngineError(
+            f"--device {device}: no NVIDIA driver is installed", remedy="install it, or use --device cpu"
+        )
+    found, number = gpus(), int(device.partition(":")[2] or 0)
+    if not found:
+        raise EngineError(f"--device {device}: the driver finds no GPU", remedy="run nvidia-smi, or use --device cpu")
+    if number >= len(found):
+        raise EngineError(f"--device {device}: this machine has {len(found)} GPUs", remedy="use cuda:0")
+    return number
+
+
+@cache
+def _driver() -> ctypes.CDLL | None:
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    return None

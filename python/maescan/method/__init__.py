@@ -1,0 +1,1 @@
+"""The paper's steps, and the one path from slices to scores."""

@@ -1,0 +1,135 @@
+"""From raw voxels to the values that the models see, and whether a scan's values are like those of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.config import Preset
+from maescan.errors import ScanError
+from maescan.method.foreground import Foreground, find_foreground, sample
+from maescan.scans import Scan
+
+Array = NDArray[Any]
+Range = tuple[float, float]
+
+FIGURES = ("mean", "std", "share", "contrast")
+HU_LOW, HU_HIGH = -10.24, 30.71  # what 12 bits of a CT hold, over 100
+HU_AIR = -5.0  # up to here, a hundredth of HU, a pixel is air
+TISSUE = 2.0  # times the level of air: no less is tissue, however dark, where the file tells it from air
+AIR = 0.02  # of the way from air to bright tissue: up to here a pixel is air
+RIPPLE = 0.1  # of the way to there; it held half of the pixels over 0 beside a phantom's brain
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A voxel becomes clamp(raw * scale + offset, low, high); voxels of the value `background`, and what lies beside
+    the scan, become `floor`, the value of air, and so do pixels less than `ripple` above it: what resampling leaves
+    of an edge. A slice's pixels up to `air` count as air."""
+
+    scale: float
+    offset: float
+    background: float | None
+    low: float
+    high: float
+    floor: float
+    air: float
+    ripple: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def fit_intensity(view: Array, scan: Scan, preset: Preset) -> Fit:
+    """How the raw voxels [S, H, W] of a scan are mapped. Raises ScanError where nothing but air is found."""
+    config, slope, inter = preset.intensity, scan.slope, scan.inter
+    if config.method == "hu":
+        return Fit(slope / 100, inter / 100, None, HU_LOW, HU_HIGH, HU_LOW, HU_AIR)
+    found = find_foreground(view, slope, inter)
+    if config.method == "none":
+        return _as_it_is(found, view, scan)
+    values = found.values
+    if values.size < 16 or values.min() == values.max():
+        raise ScanError("there is nothing but air in it", path=scan.path, remedy="check the file")
+    low, high = (float(v) for v in np.percentile(values, [config.low, config.high]))
+    if high <= low:
+        raise ScanError("all its foreground has one value", path=scan.path, remedy="check the file")
+    if config.method == "zscore":
+        mean, deviation = float(values.mean()), float(values.std())
+        floor = max(-5.0, (low - mean) / deviation)
+        map_ = slope / deviation, (inter - mean) / deviation
+        air = AIR * (high - low) / deviation
+        return Fit(*map_, found.background, floor, 5.0, floor, floor + air, RIPPLE * air)
+    unit = config.top / (high - low)
+    map_ = slope * unit, (inter - low) * unit
+    air = AIR * config.top
+    least = 0.0 if found.background is None else TISSUE * air
+    return Fit(*map_, found.background, least, 1.5 * config.top, 0.0, air, RIPPLE * air)
+
+
+def _as_it_is(found: Foreground, view: Array, scan: Scan) -> Fit:
+    """Values stay, between the scan's own ends: resampling adds none beyond. Air is its background, else its lowest
+    value."""
+    ends = sorted(float(v) * scan.slope + scan.inter for v in (view.min(), view.max()))
+    floor = ends[0] if found.background is None else found.background * scan.slope + scan.inter
+    reach = float(np.percentile(found.values, 99)) - floor if found.values.size else 0.0
+    air = floor + AIR * reach if found.threshold is None else found.threshold
+    return Fit(scan.slope, scan.inter, found.background, ends[0], ends[1], floor, air)
+
+
+def figures(images: Array) -> dict[str, float]:
+    """What slices [S, h, w] of a scan look like to the models: mean and standard deviation of the foreground, its
+    share of all pixels, and its contrast: (p90 - p10) / (p90 + p10) of its values over air."""
+    values = np.asarray(sample(images, 250_000), np.float32)
+    floor = values.min()
+    values = values.ravel() - floor
+    tissue = values[values > AIR * np.percentile(values, 99)]
+    if not tissue.size:
+        return dict.fromkeys(FIGURES, 0.0) | {"mean": float(floor)}
+    low, high = np.percentile(tissue, [10, 90])
+    made = (
+        tissue.mean(dtype=np.float64) + floor,
+        tissue.std(dtype=np.float64),
+        tissue.size / values.size,
+        (high - low) / (high + low),
+    )
+    return {name: round(float(value), 6) for name, value in zip(FIGURES, made, strict=True)}
+
+
+def expected_ranges(scans: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """The range of each figure over training's scans: from the 0.5 to the 99.5 percentile, widened by half of that
+    and by a quarter of the middle value, since few scans show little of what is usual."""
+    ranges = {}
+    for name in FIGURES:
+        low, middle, high = np.percentile([scan[name] for scan in scans], [0.5, 50, 99.5])
+        margin = 0.5 * (high - low) + 0.25 * abs(middle)
+        ranges[name] = [round(float(low - margin), 6), round(float(high + margin), 6)]
+    return ranges
+
+
+def unlike(found: Mapping[str, float], expected: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
+    """A warning for each figure that lies outside its expected range."""
+    return tuple(
+        f"its {WORDS[name]} is {found[name]:.3g}, outside training's {low:.3g} to {high:.3g}"
+        for name, (low, high) in expected.items()
+        if name in found and not low <= found[name] <= high
+    )
+
+
+WORDS = {
+    "mean": "foreground mean",
+    "std": "foreground deviation",
+    "share": "share of foreground",
+    "contrast": "foreground contrast",
+}
+
+
+def training_ranges(images: Array, patients: Array, trained: Array) -> dict[str, list[float]]:
+    """`expected_ranges` over the scans of those patients `trained` on; images [N, h, w] are of patients [N]. All
+    slices of a scan count, for a scan to be scored comes whole."""
+    patients = np.asarray(patients)
+    return expected_ranges([figures(images[np.flatnonzero(patients == name)]) for name in np.unique(trained)])

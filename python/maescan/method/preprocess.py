@@ -1,0 +1,111 @@
+"""From a `Scan` to the slices that the models see: intensity, grid, and the way back for maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan import kernels
+from maescan.config import Preset
+from maescan.errors import ScanError
+from maescan.method.intensity import Fit, figures, fit_intensity, unlike
+from maescan.scans import Axes, Scan, axial_view
+
+Array = NDArray[Any]
+MIN_SIDE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """images [S, h, w] float32 on the model's grid, slice 0 the most inferior; area [S]: share of the slice that is
+    foreground; fit: how values were mapped, and `intensity.figures` of the result; the rest leads back to the scan's
+    grid."""
+
+    images: NDArray[np.float32]
+    area: NDArray[np.float32]
+    warnings: tuple[str, ...]
+    fit: dict[str, Any]
+    axes: Axes
+    in_plane: tuple[int, int]
+    starts: tuple[float, float]
+    steps: tuple[float, float]
+
+
+def prepare(scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float]] | None = None) -> Prepared:
+    """The slices of a scan as the models see them. expected: training's range of each figure (a bundle's
+    "intensity"); a scan outside it is prepared all the same, with a warning. Raises ScanError for a scan too small,
+    or with nothing in it."""
+    view, axes = axial_view(scan)
+    if min(view.shape[1:]) < MIN_SIDE:
+        raise ScanError(
+            f"slices of {view.shape[1]} x {view.shape[2]} voxels are too small",
+            path=scan.path,
+            remedy=f"at least {MIN_SIDE} x {MIN_SIDE} are needed",
+        )
+    fit = fit_intensity(view, scan, preset)
+    size, field_mm, sides = preset.model.image_size, preset.grid.field_mm, view.shape[1:]
+    spacing = [scan.spacing[axis] for axis in axes.order[1:]]
+    steps = [field_mm / s / size if field_mm else n / size for s, n in zip(spacing, sides, strict=True)]
+    starts = [n / 2 - step * size / 2 for n, step in zip(sides, steps, strict=True)]
+    rows, cols = (kernels.resample_taps(sides[i], size, start=starts[i], step=steps[i]) for i in range(2))
+    images = _extract(view, rows, cols, fit)
+    area = (images > fit.air).mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+    found = figures(images)
+    where = {"in_plane": (sides[0], sides[1]), "starts": (starts[0], starts[1]), "steps": (steps[0], steps[1])}
+    return Prepared(images, area, unlike(found, expected or {}), fit.to_dict() | found, axes, **where)
+
+
+def _extract(view: Array, rows: Any, cols: Any, fit: Fit) -> NDArray[np.float32]:
+    """The kernel's air is 0, so it works on values over `floor`."""
+    images: NDArray[np.float32] = kernels.extract_slices(
+        view,
+        rows,
+        cols,
+        scale=fit.scale,
+        offset=fit.offset - fit.floor,
+        background=fit.background,
+        low=fit.low - fit.floor,
+        high=fit.high - fit.floor,
+    )
+    if fit.ripple:
+        np.multiply(images, images >= np.float32(fit.ripple), out=images)
+    if fit.floor:
+        images += np.float32(fit.floor)
+    return images
+
+
+def to_grid(mask: Array, prepared: Prepared) -> NDArray[np.bool_]:
+    """A mask [S, H, W] on the scan's axial grid -> [S, h, w] on the model's grid: the nearest voxel's value."""
+    size = prepared.images.shape[1:]
+    rows, cols = (
+        np.floor(prepared.starts[i] + (np.arange(size[i]) + 0.5) * prepared.steps[i]).astype(int) for i in range(2)
+    )
+    inside = [(at >= 0) & (at < n) for at, n in zip((rows, cols), prepared.in_plane, strict=True)]
+    picked = mask[:, np.clip(rows, 0, prepared.in_plane[0] - 1)][:, :, np.clip(cols, 0, prepared.in_plane[1] - 1)]
+    result: NDArray[np.bool_] = picked.astype(bool) & inside[0][:, None] & inside[1]
+    return result
+
+
+def to_source(maps: Array, prepared: Prepared) -> NDArray[np.float32]:
+    """Maps [S, h, w] on the model's grid -> float32 volume [X, Y, Z] in the scan's storage order; zero where the
+    models did not look. Linear interpolation."""
+    rows, cols = (
+        _linear(n, maps.shape[i + 1], prepared.starts[i], prepared.steps[i]) for i, n in enumerate(prepared.in_plane)
+    )
+    volume = np.einsum("ih,shw,jw->sij", rows, maps.astype(np.float32), cols, optimize=True)
+    return np.asarray(prepared.axes.to_storage(volume), dtype=np.float32)
+
+
+def _linear(n_out: int, n_in: int, start: float, step: float) -> NDArray[np.float32]:
+    at = (np.arange(n_out) + 0.5 - start) / step - 0.5
+    inside = (at > -0.5) & (at < n_in - 0.5)
+    at = np.clip(at, 0, n_in - 1)
+    low = np.minimum(np.floor(at).astype(int), n_in - 2)
+    weights = np.zeros((n_out, n_in), np.float32)
+    weights[np.arange(n_out), low] = 1 - (at - low)
+    weights[np.arange(n_out), low + 1] += at - low
+    return weights * inside[:, None]

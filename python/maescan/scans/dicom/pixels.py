@@ -1,0 +1,147 @@
+"""Stored values of a stack: decoded frame by frame into one array; padding, inversion and rescaling undone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from maescan.errors import ScanError
+from maescan.scans.dicom.codestream import check_codestreams
+from maescan.scans.dicom.image import DicomImage, Frame
+from maescan.scans.dicom.stack import Stack
+from maescan.scans.quiet import words
+from maescan.scans.scan import Array
+from maescan.scans.voxels import KEPT
+
+AIR = -1024.0
+"""Hounsfield units given to what a CT did not measure."""
+LOSSY = "was compressed with loss"
+ROUNDED = "32-bit voxels were rounded to float32"
+
+
+def decode(ordered: Stack, path: Path) -> tuple[Array, float, float, tuple[str, ...]]:
+    """Voxels [slices, rows, columns], slope, intercept and warnings. Slices that differ in slope or intercept
+    become values (float32, slope 1); a missing slice is filled like padding. Raises ScanError."""
+    first = ordered.frames[0]
+    same_scale = len({(frame.slope, frame.inter) for frame in ordered.frames}) == 1
+    kept = same_scale and len({f.image.dtype for f in ordered.frames}) == 1 and first.image.dtype.name in KEPT
+    shape = (ordered.slices, first.image.rows, first.image.columns)
+    voxels = np.empty(shape, first.image.dtype if kept else np.float32)
+    filler = _Filler()
+    warnings: dict[str, bool] = {}
+    for slot, frame, pixels in _frames(ordered):
+        real = filler.note(slot, frame, pixels)
+        values = _inverted(frame.image, pixels) if frame.image.inverted else pixels
+        with np.errstate(over="ignore"):
+            voxels[slot] = values if same_scale else values * np.float64(frame.slope) + frame.inter
+        if real.any():
+            filler.lowest = min(filler.lowest, voxels[slot][real].min())
+        warnings[LOSSY] = warnings.get(LOSSY) or frame.image.header.get("LossyImageCompression") == "01"
+        warnings[ROUNDED] = warnings.get(ROUNDED) or _rounds(pixels, voxels.dtype)
+    told = filler.fill(voxels, set(range(ordered.slices)) - set(ordered.slots), first, same_scale, path)
+    scale = (first.slope, first.inter) if same_scale else (1.0, 0.0)
+    return voxels, *scale, tuple(text for text, true in warnings.items() if true) + told
+
+
+def _frames(ordered: Stack) -> Iterator[tuple[int, Frame, Array]]:
+    """Slot, frame and decoded pixels [rows, columns], each file opened once."""
+    by_image: dict[DicomImage, list[tuple[int, Frame]]] = defaultdict(list)
+    for slot, frame in zip(ordered.slots, ordered.frames, strict=True):
+        by_image[frame.image].append((slot, frame))
+    for image, wanted in by_image.items():
+        with _told(image):
+            pixels = _pixels(image, [frame.index for _, frame in wanted])
+        for slot, frame in wanted:
+            yield slot, frame, _decoded(image, pixels)
+
+
+def _pixels(image: DicomImage, indices: list[int]) -> Iterator[Array]:
+    """The frames at `indices`, decoded as they are asked for; pydicom does so only from a file with meta data."""
+    from pydicom import dcmread, uid
+    from pydicom.pixels import iter_pixels
+
+    syntax = image.header.file_meta.get("TransferSyntaxUID")
+    if syntax and syntax.is_encapsulated:
+        check_codestreams(image.file, image.rows, image.columns, image.frames)
+    if syntax and not syntax.is_deflated:
+        return iter_pixels(image.file, indices=indices, raw=True)
+    dataset = dcmread(image.file, force=True)
+    if not syntax:
+        implicit, little = dataset.original_encoding
+        explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
+    return iter_pixels(dataset, indices=indices, raw=True)
+
+
+@contextmanager
+def _told(image: DicomImage) -> Iterator[None]:
+    """Whatever a decoder says of damage becomes a ScanError; a panic in the Rust of a plug-in is no Exception."""
+    try:
+        yield
+    except (ScanError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        reason = f"its pixels cannot be decoded: {words(error)}"
+        raise ScanError(reason, path=image.file, remedy="copy it again from its source") from error
+
+
+def _decoded(image: DicomImage, pixels: Iterator[Array]) -> Array:
+    with _told(image):
+        frame = next(pixels)
+    if frame.shape != (image.rows, image.columns):
+        raise ScanError(f"its pixels are {frame.shape}", path=image.file, remedy="header and pixels disagree")
+    return frame
+
+
+def _inverted(image: DicomImage, pixels: Array) -> Array:
+    """MONOCHROME1: the least stored value is the brightest."""
+    return np.subtract(sum(image.stored_range), pixels, dtype=np.int64)
+
+
+def _rounds(pixels: Array, dtype: np.dtype) -> bool:
+    return pixels.dtype.itemsize > 2 and dtype == np.float32 and bool((pixels.astype(np.float32) != pixels).any())
+
+
+def is_ct(frame: Frame) -> bool:
+    """Whether the values are Hounsfield units."""
+    return frame.image.header.get("Modality") == "CT"
+
+
+class _Filler:
+    """Remembers where the padding is (a bit a voxel) until the lowest real value of the scan is known."""
+
+    def __init__(self) -> None:
+        self.masks: dict[int, Array] = {}
+        self.count = 0
+        self.lowest = np.inf
+
+    def note(self, slot: int, frame: Frame, pixels: Array) -> Array:
+        """Which pixels [rows, columns] are real: not declared as padding, and in a CT not below all air."""
+        low, high = frame.image.padding or (1, 0)
+        padding = (pixels >= low) & (pixels <= high)
+        if is_ct(frame):
+            padding |= pixels * np.float64(frame.slope) + frame.inter < AIR
+        if found := int(padding.sum()):
+            self.count += found
+            self.masks[slot] = np.packbits(padding)
+        return ~padding
+
+    def fill(self, voxels: Array, missing: set[int], first: Frame, same_scale: bool, path: Path) -> tuple[str, ...]:
+        if not np.isfinite(self.lowest):
+            raise ScanError("holds nothing but padding", path=path, remedy="export the series again")
+        value, name = self.lowest, "the lowest value"
+        if is_ct(first):
+            air = round((AIR - first.inter) / first.slope) if same_scale else AIR
+            info = np.iinfo(voxels.dtype) if voxels.dtype.kind in "iu" else np.finfo(voxels.dtype)
+            if info.min <= air <= info.max:
+                value, name = air, f"{AIR:.0f} HU"
+        for slot, mask in self.masks.items():
+            padding = np.unpackbits(mask, count=voxels[slot].size).astype(bool)
+            voxels[slot][padding.reshape(voxels[slot].shape)] = value
+        for slot in missing:
+            voxels[slot] = value
+        return (f"{self.count} padding voxels were set to {name}",) if self.count else ()

@@ -1,0 +1,117 @@
+"""`maescan ablate`: train what a table of the paper needs, judge it, print the paper's table beside ours."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maescan.config import ClassifierTraining, MaskConfig, Preset, PseudoConfig
+from maescan.evaluate.run import judge
+from maescan.files import write_json, write_text
+from maescan.train.ablations.experiments import experiment
+from maescan.train.ablations.folds import Fold, make_folds
+from maescan.train.ablations.tables import numbers, text
+
+MANY = 5
+
+
+def ablate(
+    data: Any,
+    name: str,
+    preset: Preset,
+    out: Path,
+    *,
+    seeds: Sequence[int] = (0,),
+    folds: int | None = None,
+    modality: str | None = None,
+    device: str = "auto",
+    batch: int = 32,
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """Runs the experiment `name` (`experiments.NAMES`) and returns its table; writes it to `out`/NAME.json and .md.
+
+    `data`: a SliceSet or a path for `datasets.load`; `folds` as in `folds.make_folds`. Every row is trained and
+    judged once a seed and fold. `out`/runs and `out`/results are kept: a killed run goes on, rows and experiments
+    that share an MAE train it once, what was judged is not judged again.
+
+    Raises ConfigError for another experiment, DataError for data that cannot be split or judged.
+    """
+    from maescan import datasets
+
+    chosen = experiment(name, preset)
+    slices = datasets.load(Path(data), preset, modality=modality) if isinstance(data, str | Path) else data
+    bench = _Bench(Path(out), make_folds(slices, folds), device, batch, quiet)
+    found: list[list[list[dict[str, Any]]]] = [
+        [[bench.judged(row.preset, seed, fold) for fold in bench.folds] for seed in seeds] for row in chosen.rows
+    ]
+    result = {"experiment": name, "preset": preset.name, **numbers(chosen, found, list(seeds), bench.folds)}
+    write_json(bench.out / f"{name}.json", result)
+    write_text(bench.out / f"{name}.md", text(result))
+    return result
+
+
+class _Bench:
+    """Runs and results in one folder, each named by a hash of all that decides it."""
+
+    def __init__(self, out: Path, folds: list[Fold], device: str, batch: int, quiet: bool):
+        from maescan.train.setup import data_hash
+
+        self.out, self.folds, self.device, self.batch, self.quiet = out, folds, device, batch, quiet
+        self.data = {fold.name: data_hash(fold.train, fold.test) for fold in folds}
+
+    def judged(self, preset: Preset, seed: int, fold: Fold) -> dict[str, Any]:
+        """The metrics of a preset trained with `seed` on the fold, from `out`/results where they are there."""
+        folder = self.out / "results" / self._name(preset, seed, fold)
+        if not (folder / "metrics.json").exists():
+            from maescan.engines.eager import TorchEngine
+
+            engine = TorchEngine(self.trained(preset, seed, fold), preset, self._device())
+            model = {"seed": seed, "fold": fold.name}
+            judged = judge(fold.test, engine, preset, folder, model, batch=self.batch, draw=False)
+            if not self.quiet:
+                print(f"{folder.name}: AUROC {judged['slice']['auroc']:.3f}", file=sys.stderr, flush=True)
+        found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+        return found
+
+    def trained(self, preset: Preset, seed: int, fold: Fold) -> Path:
+        """The run folder of a preset: its MAE is trained in a folder of its own, that others share."""
+        from maescan.train import train
+
+        options: dict[str, Any] = {"seed": seed, "device": self.device, "quiet": self.quiet, "tensorboard": False}
+        few = len(np.unique(fold.train.patient)) < MANY  # none to spare for validation: the last epoch is taken
+        options["val_fraction"] = 0.0 if few else 0.2
+        shared = None
+        if preset.input != "image":
+            part = mae_part(preset)
+            shared = train(fold.train, part, self.out / "runs" / self._name(part, seed, fold), **options)
+        if preset.measure != "classifier" and shared is not None:
+            return shared
+        weights = shared / "mae.safetensors" if shared else None
+        return train(fold.train, preset, self.out / "runs" / self._name(preset, seed, fold), mae=weights, **options)
+
+    def _name(self, preset: Preset, seed: int, fold: Fold) -> str:
+        key = json.dumps([preset.to_dict(), seed, self.data[fold.name]], sort_keys=True)
+        kind = preset.measure if preset.measure != "classifier" else preset.input
+        return f"{kind}-seed{seed}-{fold.name.replace(' ', '')}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+    def _device(self) -> str:
+        import torch
+
+        return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+
+
+def mae_part(preset: Preset) -> Preset:
+    """The preset with all that the training of its MAE does not see at its default: equal parts, equal MAE."""
+    return preset.replace(
+        measure="mse",
+        input="l1",
+        masks=MaskConfig(ratio=preset.masks.ratio, paste=preset.masks.ratio > 0),
+        pseudo=PseudoConfig(),
+        classifier=ClassifierTraining(),
+    )

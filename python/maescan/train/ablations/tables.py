@@ -1,0 +1,91 @@
+"""The table of an ablation: means and deviations over folds and seeds, and its text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from maescan.evaluate.baselines import NAMES as BASELINES
+from maescan.evaluate.markdown import table
+from maescan.train.ablations.experiments import Experiment
+from maescan.train.ablations.folds import Fold
+
+
+def numbers(
+    chosen: Experiment, found: list[list[list[dict[str, Any]]]], seeds: list[int], folds: list[Fold]
+) -> dict[str, Any]:
+    """Rows and baselines from the metrics `found` of each row, seed and fold."""
+    rows = [
+        {"name": row.name, "paper": row.paper, **_row([[_pick(f) for f in seed] for seed in by_seed])}
+        for row, by_seed in zip(chosen.rows, found, strict=True)
+    ]
+    first = found[0][0]
+    baselines = [
+        {"name": name, "paper": None, **_row([[_pick({"slice": f["baselines"][name]}) for f in first]])}
+        for name in BASELINES
+    ]
+    data = [
+        {"fold": fold.name, **metrics["data"], "matched": (metrics["slice"]["area_matched"] or {}).get("matched", 0)}
+        for fold, metrics in zip(folds, first, strict=True)
+    ]
+    return {
+        "place": chosen.place,
+        "what": chosen.what,
+        "seeds": seeds,
+        "rows": rows,
+        "baselines": baselines,
+        "data": data,
+    }
+
+
+def _pick(metrics: dict[str, Any]) -> dict[str, float]:
+    """AUROC, area-matched and within strata of one fold; nan where there is none."""
+    values = metrics["slice"]
+    matched = values["area_matched"]["auroc"] if values["area_matched"] else None
+    picked = {"auroc": values["auroc"], "area_matched": matched, "area_strata": values["area_strata"]}
+    return {name: np.nan if value is None else value for name, value in picked.items()}
+
+
+def _row(by_seed: list[list[dict[str, float]]]) -> dict[str, Any]:
+    """Mean over folds, then mean and standard deviation (n - 1) over seeds; folds: the mean over seeds of each."""
+    row: dict[str, Any] = {}
+    for name in ("auroc", "area_matched", "area_strata"):
+        values = np.array([[fold[name] for fold in seed] for seed in by_seed])
+        means = values.mean(axis=1)
+        spread = means.std(ddof=1) if len(means) > 1 else np.nan
+        row[name] = {
+            "mean": _json(means.mean()),
+            "sd": _json(spread),
+            "folds": [_json(v) for v in values.mean(axis=0)],
+        }
+    return row
+
+
+def _json(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def text(result: dict[str, Any]) -> str:
+    """The table of a result as Markdown, the paper's column beside ours."""
+    data = "; ".join(
+        f"{d['normal']} normal and {d['abnormal']} abnormal slices ({d['matched']} matched) of {d['scans']} scans"
+        for d in result["data"]
+    )
+    count = len(result["data"])
+    lines = [
+        [row["name"], row["paper"], *(_shown(row[k]) for k in ("auroc", "area_matched", "area_strata"))]
+        for row in result["rows"] + result["baselines"]
+    ]
+    columns = (result["what"], "paper (BRATS2020)", "AUROC", "area-matched", "within area strata")
+    return (
+        f"## {result['experiment']} ({result['place']}), preset {result['preset']}\n\n"
+        f"Test: {data}. {len(result['seeds'])} seeds, {count} folds: mean over folds, then mean ± standard "
+        f"deviation over seeds. The last four rows need no model.\n\n{table(columns, lines)}"
+    )
+
+
+def _shown(value: dict[str, Any]) -> str | None:
+    if value["mean"] is None:
+        return None
+    return f"{value['mean']:.3f}" + (f" ± {value['sd']:.3f}" if value["sd"] is not None else "")

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import nibabel
+import numpy as np
+import pytest
+
+from maescan import cli
+
+
+@pytest.fixture
+def maescan(monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["maescan", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        streams = capsys.readouterr()
+        return code, streams.out, streams.err
+
+    return call
+
+
+def is_one_line_naming(error, *words):
+    assert error.count("\n") == 1 and error.startswith("maescan: "), error
+    for word in words:
+        assert word in error
+
+
+def test_unknown_preset(maescan, tmp_path):
+    code, _, error = maescan("train", tmp_path, "--out", tmp_path / "run", "--preset", "brats2")
+    assert code == 2
+    is_one_line_naming(error, "unknown preset 'brats2'", "use one of brats, luna16, tiny")
+
+
+def test_empty_folder(maescan, tmp_path):
+    code, _, error = maescan("train", tmp_path, "--out", tmp_path / "run", "--preset", "tiny")
+    assert code == 2
+    is_one_line_naming(error, str(tmp_path))
+
+
+def test_missing_folder(maescan, tmp_path):
+    code, _, error = maescan("train", tmp_path / "none", "--out", tmp_path / "run", "--preset", "tiny")
+    assert code == 2
+    is_one_line_naming(error, str(tmp_path / "none"))
+
+
+def test_nan_voxels(maescan, tmp_path):
+    voxels = np.ones((24, 24, 4), np.float32)
+    voxels[3, 3, 3] = np.nan
+    nibabel.Nifti1Image(voxels, np.diag([10, 10, 5, 1])).to_filename(tmp_path / "nan.nii.gz")
+    code, _, error = maescan("train", tmp_path, "--out", tmp_path / "run", "--preset", "tiny")
+    assert code == 2
+    is_one_line_naming(error, "nan.nii.gz", "NaN")
+
+
+def test_bundle_that_is_none(maescan, tmp_path):
+    code, _, error = maescan("score", tmp_path, "--bundle", tmp_path, "--out", tmp_path / "out")
+    assert code == 2
+    is_one_line_naming(error, "manifest.json")
+
+
+def test_bundle_of_another_version(maescan, tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": 999}))
+    code, _, error = maescan("score", tmp_path, "--bundle", tmp_path, "--out", tmp_path / "out")
+    assert code == 2
+    is_one_line_naming(error, "999", "manifest.json")
+
+
+def test_shard_out_of_range(maescan, tmp_path):
+    code, _, error = maescan("score", tmp_path, "--bundle", tmp_path, "--out", tmp_path, "--shard", "4/3")
+    assert code == 2
+    is_one_line_naming(error, "--shard 4/3")
+
+
+def test_unexpected_fault_is_one_line(maescan, monkeypatch, tmp_path):
+    from maescan.engines import bundle
+
+    monkeypatch.setattr(bundle.Bundle, "load", lambda *_: 1 / 0)
+    code, _, error = maescan("score", tmp_path, "--bundle", tmp_path, "--out", tmp_path / "out")
+    assert code == 1
+    is_one_line_naming(error, "ZeroDivisionError", "MAESCAN_DEBUG")
+
+
+def test_a_package_that_the_core_install_lacks_is_named(tmp_path):
+    arguments = ["train", str(tmp_path), "--preset", "tiny", "--out", str(tmp_path / "out")]
+    code = f"import sys; sys.modules['torch'] = None; sys.argv[1:] = {arguments}; import maescan.cli as c; c.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    is_one_line_naming(done.stderr, "this needs torch", "pip install 'maescan[train]'")
+
+
+def test_start_is_light():
+    code = (
+        "import sys, maescan.cli; print([m for m in ('torch', 'openvino', 'nibabel', 'scipy') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

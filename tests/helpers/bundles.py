@@ -1,0 +1,43 @@
+"""Runs and bundles of tiny models whose scores differ from slice to slice, for the tests of engines."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+from maescan.config import PRESETS, ModelConfig
+from maescan.export.checkpoint import import_checkpoint
+from maescan.models import Classifier, MaskedAutoencoder
+
+SMALL = PRESETS["tiny"].replace(model=ModelConfig(32, 8, 48, 2, 4, 32, 2, 2))
+
+
+def checkpoints(folder, preset=SMALL):
+    """Public checkpoints of random weights; the classifier's head is wide, so that its scores spread."""
+    torch.manual_seed(0)
+    mae, classifier = MaskedAutoencoder(preset.model), Classifier(preset.model)
+    torch.nn.init.normal_(classifier.head.weight, std=0.5)
+    for name, model in (("mae", mae), ("classifier", classifier)):
+        torch.save({"model": model.state_dict()}, folder / f"{name}.pth")
+    return folder / "mae.pth", folder / "classifier.pth"
+
+
+def a_run(folder, preset=SMALL, slices=16):
+    """A run folder as `maescan train` leaves it."""
+    run = import_checkpoint(*checkpoints(folder, preset), preset, folder / "run")
+    size = preset.model.image_size
+    images = np.random.default_rng(0).random((slices, size, size)).astype(np.float16) * 2
+    save_file({"images": images, "slice_ids": np.arange(slices)}, run / "quantisation.safetensors")
+    return run
+
+
+def reseal(path):
+    """Makes a manifest fit whatever the files are now."""
+    from maescan.config import Preset
+    from maescan.engines.bundle import seal
+
+    manifest = json.loads((path / "manifest.json").read_text())
+    seal(path, Preset.from_dict(manifest["preset"]), manifest["provenance"])

@@ -1,0 +1,248 @@
+"""Mutations of valid scan files, read in another process, so that a crash or a hang is an outcome and no end."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import multiprocessing
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from helpers.scan_files import VALUES, dicom_slice, enhanced, write_nifti
+from maescan.errors import ScanError
+from maescan.scans import Scan, axial_view, find_scans, read_scan
+
+Files = dict[str, bytes]
+SECONDS, MEGABYTES = 10.0, 700
+NUMBERS = ("0", "-1", "1", "7", "65536", "2147483648", "99999999999999999999", "nan", "inf", "1e400", "-0.0", "x", "")
+WORDS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7F800000, 0x7FC00000)
+
+
+def mutate(data: bytes, random: random.Random, text: bool = False) -> bytes:
+    """One to four small damages; in text mostly to its numbers."""
+    result = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        if text and random.random() < 0.6:
+            _number(result, random)
+        else:
+            random.choice((_byte, _byte, _word, _word, _cut, _remove, _repeat, _insert))(result, random)
+    return bytes(result)
+
+
+def _place(data: bytearray, random: random.Random) -> int:
+    """More often near the start, where the header is."""
+    return random.randrange(min(len(data), random.choice((64, 400, 2000, len(data) + 1))) or 1) if data else 0
+
+
+def _byte(data: bytearray, random: random.Random) -> None:
+    if data:
+        data[_place(data, random)] = random.randrange(256)
+
+
+def _word(data: bytearray, random: random.Random) -> None:
+    """A value at the edge of its type, 1 to 8 bytes in either order."""
+    place, size = _place(data, random), random.choice((1, 2, 4, 8))
+    value = random.choice(WORDS) % 256**size
+    data[place : place + size] = value.to_bytes(size, random.choice(("little", "big")))
+
+
+def _cut(data: bytearray, random: random.Random) -> None:
+    del data[_place(data, random) :]
+
+
+def _remove(data: bytearray, random: random.Random) -> None:
+    place = _place(data, random)
+    del data[place : place + random.randint(1, 40)]
+
+
+def _repeat(data: bytearray, random: random.Random) -> None:
+    place = _place(data, random)
+    data[place:place] = data[place : place + random.randint(1, 40)]
+
+
+def _insert(data: bytearray, random: random.Random) -> None:
+    place = _place(data, random)
+    data[place:place] = random.randbytes(random.randint(1, 20))
+
+
+def _number(data: bytearray, random: random.Random) -> None:
+    """A word of the text header becomes an unlikely number, or another word of it."""
+    words = bytes(data[:600]).split()
+    if words:
+        other = random.choice((random.choice(NUMBERS).encode(), random.choice(words)))
+        data[:] = bytes(data).replace(random.choice(words), other, 1)
+
+
+def outcome(files: Files) -> str:
+    """What reading these files comes to: 'read', or the class and reason of the refusal. Anything else raises."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in files.items():
+            Path(folder, name).write_bytes(data)
+        found = "nothing found"
+        for source in find_scans(folder):
+            try:
+                check_scan(read_scan(source))
+                found = "read"
+            except ScanError as error:
+                assert str(error) and "\n" not in str(error)
+                found = error.reason.replace(folder, "")
+        return found
+
+
+def check_scan(scan: Scan) -> None:
+    """What every reader promises."""
+    assert scan.voxels.ndim == 3 and scan.voxels.dtype.name in ("int16", "uint16", "uint8", "float32")
+    assert scan.voxels.dtype.isnative and np.isfinite(scan.voxels).all()
+    assert np.isfinite(scan.affine).all() and np.isfinite([scan.slope, scan.inter]).all() and min(scan.spacing) > 0
+    assert axial_view(scan)[0].size == scan.voxels.size
+
+
+class Reader:
+    """A process that reads; started again when it was killed."""
+
+    def __init__(self) -> None:
+        self.context = multiprocessing.get_context("spawn")
+        self.process: Any = None
+
+    def outcome(self, files: Files) -> str:
+        """As `outcome`. Raises AssertionError for a crash, a hang, too much memory or another exception."""
+        if self.process is None:
+            self.pipe, end = self.context.Pipe()
+            self.process = self.context.Process(target=_serve, args=(end,), daemon=True)
+            self.process.start()
+        start = time.monotonic()
+        self.pipe.send(files)
+        try:
+            assert self.pipe.poll(SECONDS), f"hangs for over {SECONDS} s"
+            kind, text, megabytes = self.pipe.recv()
+        except (EOFError, ConnectionError, AssertionError) as error:
+            self.close()
+            raise AssertionError(f"crash or hang after {time.monotonic() - start:.1f} s: {error}") from None
+        if megabytes > MEGABYTES:
+            self.close()
+        assert megabytes < MEGABYTES, f"{megabytes:.0f} MB: {text}"
+        assert kind == "ok", text
+        return text
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+            self.process = None
+
+
+def _serve(pipe: Connection) -> None:
+    while True:
+        files = pipe.recv()
+        try:
+            kind, text = "ok", outcome(files)
+        except BaseException as error:
+            kind, text = "error", f"{type(error).__name__}: {error}"
+        peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+        pipe.send((kind, text, peak))
+
+
+class Seed:
+    """A valid scan. target: the file to damage; text: whether it starts with a text header; unpack, pack: of a
+    compressed target, to damage what is inside every other time."""
+
+    def __init__(
+        self, files: Files, target: str = "", text: bool = False, pack: Callable[[bytes], bytes] | None = None
+    ):
+        self.files, self.target, self.text, self.pack = files, target or next(iter(files)), text, pack
+
+    def damaged(self, number: int) -> Files:
+        chance = random.Random(number)
+        data = self.files[self.target]
+        if self.pack and chance.random() < 0.5:
+            data = self.pack(mutate(gzip.decompress(data), chance, self.text))
+        else:
+            data = mutate(data, chance, self.text)
+        return {**self.files, self.target: data}
+
+
+def seeds(kind: str) -> list[Seed]:
+    """Small valid scans of a format."""
+    with tempfile.TemporaryDirectory() as folder:
+        return list({"nifti": _nifti, "dicom": _dicom, "itk": _itk}[kind](Path(folder)))
+
+
+def _files(folder: Path) -> Files:
+    files = {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+    for file in folder.iterdir():
+        file.unlink()
+    return files
+
+
+def _nifti(folder: Path) -> Iterator[Seed]:
+    import nibabel
+
+    for dtype in (np.int16, np.uint8, np.float64):
+        for name in ("a.nii", "a.nii.gz", "a.hdr"):
+            write_nifti(folder / name, VALUES.astype(dtype))
+            yield Seed(_files(folder), name, pack=gzip.compress if name.endswith(".gz") else None)
+    image = nibabel.Nifti1Image(VALUES, np.diag([1.0, 2, 3, 1]))
+    nibabel.save(nibabel.Nifti1Image(VALUES, image.affine, image.header.as_byteswapped(">")), folder / "a.nii")
+    yield Seed(_files(folder))
+    image.set_sform(None, 0)
+    image.set_qform(image.affine, 1)
+    nibabel.save(image, folder / "a.nii")
+    yield Seed(_files(folder))
+    nibabel.save(nibabel.Nifti2Image(np.stack([VALUES] * 2, -1), image.affine), folder / "a.nii")
+    yield Seed(_files(folder))
+
+
+def _dicom(folder: Path) -> Iterator[Seed]:
+    from pydicom import uid
+
+    big = VALUES[0].repeat(16, 0).repeat(16, 1)
+    plain = dicom_slice(VALUES[1], (0, 0, 2))
+    for syntax in ("ExplicitVRLittleEndian", "ImplicitVRLittleEndian", "DeflatedExplicitVRLittleEndian"):
+        dicom_slice(VALUES[0], (0, 0, 0), TransferSyntaxUID=getattr(uid, syntax)).save_as(folder / "a.dcm")
+        plain.save_as(folder / "b.dcm")
+        yield Seed(_files(folder))
+    for syntax in ("RLELossless", "JPEG2000Lossless", "JPEGLSLossless"):
+        packed = dicom_slice(big, (0, 0, 0), BitsStored=12, HighBit=11, PixelPaddingValue=0)
+        packed.compress(getattr(uid, syntax))
+        packed.save_as(folder / "a.dcm")
+        yield Seed(_files(folder))
+    enhanced(folder / "a.dcm")
+    yield Seed(_files(folder))
+    for name in ("jpeg_lossless_sel1", "jpeg_baseline_8bit"):  # no plug-in encodes these
+        for real in Path(os.environ.get("MAESCAN_DATA", folder)).rglob(f"{name}.dcm"):
+            yield Seed({"a.dcm": _one_frame(real)})
+
+
+def _one_frame(path: Path) -> bytes:
+    """The first compressed frame of a real file, in a header that is read."""
+    from pydicom import dcmread, encaps
+
+    real = dcmread(path)
+    shape, bits = np.zeros((real.Rows, real.Columns), f"u{real.BitsAllocated // 8}"), real.BitsStored
+    made = dicom_slice(shape, (0, 0, 0), PixelRepresentation=real.PixelRepresentation, BitsStored=bits)
+    made.file_meta.TransferSyntaxUID = real.file_meta.TransferSyntaxUID
+    frame = encaps.get_frame(real.PixelData, 0, number_of_frames=int(real.get("NumberOfFrames") or 1))
+    made.PixelData = encaps.encapsulate([frame])
+    buffer = io.BytesIO()
+    made.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def _itk(folder: Path) -> Iterator[Seed]:
+    import SimpleITK as sitk
+
+    for dtype in (np.int16, np.float64):
+        for name in ("a.mhd", "a.mha", "a.nrrd", "a.nhdr"):
+            for compress in (False, True):
+                sitk.WriteImage(sitk.GetImageFromArray(VALUES.astype(dtype)), str(folder / name), compress)
+                yield Seed(_files(folder), name, text=True)
+    sitk.WriteImage(sitk.GetImageFromArray(np.stack([VALUES] * 2), isVector=False), str(folder / "a.mha"))
+    yield Seed(_files(folder), text=True)

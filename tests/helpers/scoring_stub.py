@@ -1,0 +1,93 @@
+"""What the tests of scoring share: an engine without a model, tiny scans, and a run in a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import os
+import resource
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel
+import numpy as np
+
+from maescan.config import preset
+from maescan.errors import MaescanError
+from maescan.scoring.pipeline import Options, score_folder
+
+BUNDLE = SimpleNamespace(preset=preset("tiny"), manifest={}, hash="0" * 64, path="bundle")
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["pytest", "maescan.scoring.pipeline", "maescan.method.preprocess", "maescan.scans"])
+
+
+class Engine:
+    """Predicts zeros; calls a slice's mean difference its score. Sleeps `pause` seconds a batch."""
+
+    name, batch = "fake-fp32", 4
+
+    def __init__(self, pause: float = 0.0):
+        self.pause = pause
+
+    def reconstruct(self, visible, token_ids, keep_ids, restore_ids):
+        time.sleep(self.pause)
+        return np.zeros((len(visible), restore_ids.shape[1], visible.shape[2]), np.float32)
+
+    def classify(self, tokens, token_ids):
+        return tokens.mean(axis=(1, 2))
+
+
+def write_scan(path: Path, seed: int, slices: int = 6) -> Path:
+    x, y = np.meshgrid(np.linspace(-1, 1, 24), np.linspace(-1, 1, 24), indexing="ij")
+    voxels = np.random.default_rng(seed).integers(200, 900, (24, 24, slices), dtype=np.int16)
+    voxels[(x**2 + y**2) > 0.6] = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.Nifti1Image(voxels, np.diag([10.0, 10, 5, 1])).to_filename(path)
+    return path
+
+
+def run(folder: Path, out: Path, pipe=None, *, pause=0.0, largest: int | None = None, user=None, **options) -> None:
+    """Scores a folder and sends what came of it: "done" or the error's text. For a process of its own.
+
+    largest: no file may grow over so many bytes, as when a disk is full; user: whom to run as."""
+    if largest is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    if user is not None:
+        os.setuid(user)
+    try:
+        score_folder([folder], BUNDLE, Engine(pause), out, Options(**options))
+        answer = "done"
+    except MaescanError as error:
+        answer = str(error)
+    if pipe is not None:
+        pipe.send(answer)
+
+
+def started(*arguments, **options):
+    """(process, pipe on which its answer comes)."""
+    pipe, theirs = PROCESSES.Pipe()
+    process = PROCESSES.Process(target=run, args=(*arguments, theirs), kwargs=options)
+    process.start()
+    theirs.close()
+    return process, pipe
+
+
+def answer_of(*arguments, **options) -> str:
+    process, pipe = started(*arguments, **options)
+    answer = pipe.recv() if pipe.poll(60) else "no answer"
+    process.join(10)
+    pipe.close()
+    return answer
+
+
+def files_of(out: Path) -> dict[str, bytes]:
+    """Every file of an output folder but those that tell the time."""
+    found = (path for path in sorted(out.rglob("*")) if path.is_file() and ".maescan" not in path.parts)
+    return {str(path.relative_to(out)): path.read_bytes() for path in found if path.name != "run.json"}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with open(path, newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import csv
+from types import SimpleNamespace
+
+import nibabel
+import numpy as np
+import pytest
+
+from helpers.scoring_stub import Engine
+from maescan.config import preset
+from maescan.datasets.phantom import make_phantom, write_scan
+from maescan.errors import ConfigError, ScanError
+from maescan.method import regions
+from maescan.scans import axial_view, read_scan
+from maescan.scoring.pipeline import Options, score_folder
+
+PRESET = preset("luna16").replace(model=preset("tiny").model)
+TILED = Options(maps=True, read={"regions": regions.by_tiles()})
+BUNDLE = SimpleNamespace(preset=PRESET, manifest={}, hash="1" * 64, path="bundle")
+
+
+@pytest.fixture(scope="module")
+def chest(tmp_path_factory):
+    made = make_phantom("lung", 0, 0, ill=False, shape=(160, 128, 24))
+    path = tmp_path_factory.mktemp("ct") / "1.2.3.nii.gz"
+    write_scan(path, made.voxels, made.affine)
+    return path
+
+
+def test_lungs_are_found_and_the_air_around_is_not(chest):
+    scan = read_scan(chest)
+    view, axes = axial_view(scan)
+    spacing = [scan.spacing[axis] for axis in axes.order]
+    lungs = regions.lungs(view, scan, spacing)
+    assert 500 < lungs.sum() * np.prod(spacing) / 1000 < 8000
+    hounsfield = view * scan.slope + scan.inter
+    assert np.median(hounsfield[lungs]) < -600 and not lungs[:, 0].any()
+    assert not lungs[:, :, [0, -1]].any()
+
+
+def test_tiles_cover_the_lungs_and_overlap_by_half():
+    mask = np.zeros((3, 100, 120), bool)
+    mask[1, 10:90, 20:100] = True
+    corners = regions.tiles(mask, 32)
+    assert set(corners[:, 0]) == {1} and set(np.diff(np.unique(corners[:, 1]))) == {16}
+    covered = np.zeros(mask.shape[1:], int)
+    for _, top, left in corners:
+        covered[max(top, 0) : top + 32, max(left, 0) : left + 32] += 1
+    assert (covered[mask[1]] >= 1).all() and covered[50, 60] == 4
+
+
+def test_tiled_a_ct_has_a_map_of_its_scores(chest, tmp_path):
+    summary = score_folder([chest], BUNDLE, Engine(), tmp_path, TILED)
+    (scored,) = summary.scored
+    heat = nibabel.load(tmp_path / "maps" / "1.2.3.nii.gz")
+    source = nibabel.load(chest)
+    assert heat.shape == source.shape and np.allclose(heat.affine, source.affine) and scored["slices"] > 20
+    found = heat.get_fdata()
+    with open(tmp_path / "scores.csv", newline="") as stream:
+        scores = [float(row["score"]) for row in csv.DictReader(stream)]
+    assert min(scores) < found.max() <= max(scores) + 1e-5 and (found == 0).mean() > 0.1
+    again = score_folder([chest], BUNDLE, Engine(), tmp_path, TILED)
+    assert again.skipped == 1
+
+
+def test_a_map_averages_the_tiles_of_a_voxel(chest):
+    scan = read_scan(chest)
+    view, axes = axial_view(scan)
+    corners = np.array([[2, -10, 0], [2, 20, 0]])
+    made = regions.Regions(np.empty(0), np.empty(0), (), corners, 64, view.shape, axes)
+    volume = made.score_map(np.array([1.0, 3.0], np.float32))
+    nibabel_order = np.zeros(view.shape, np.float32)
+    nibabel_order[2, :20, :64], nibabel_order[2, 20:54, :64], nibabel_order[2, 54:84, :64] = 1, 2, 3
+    assert np.array_equal(volume, axes.to_storage(nibabel_order))
+
+
+def write_table(path, rows):
+    lines = [f"{series},{x},{y},{z},{label}" for series, (x, y, z), label in rows]
+    path.write_text("\n".join(["seriesuid,coordX,coordY,coordZ,class", *lines]) + "\n")
+    return path
+
+
+def test_candidates_are_scored_at_their_places(chest, tmp_path):
+    scan = read_scan(chest)
+    voxels = np.array([[80, 64, 12], [40, 60, 5], [3, 3, 3]])
+    ras = voxels @ scan.affine[:3, :3].T + scan.affine[:3, 3]
+    table = write_table(tmp_path / "c.csv", [("1.2.3", place * [-1, -1, 1], 0) for place in ras])
+    option = {"regions": regions.by_candidates(table)}
+    summary = score_folder([chest], BUNDLE, Engine(), tmp_path / "out", Options(read=option))
+    assert summary.failures == [] and summary.slices == 3
+    with open(tmp_path / "out" / "regions.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert np.allclose([[float(row[axis]) for axis in "xyz"] for row in rows], ras, atol=1e-4)
+    source = SimpleNamespace(series_uid="", name="1.2.3.nii.gz", path=chest)
+    cut = regions.cut(scan, source, PRESET, option["regions"])
+    hounsfield = [scan.voxels[tuple(voxel)] * scan.slope + scan.inter for voxel in voxels]
+    assert cut.images.shape == (3, 64, 64) and np.ptp(cut.images) > 1
+    low, high = cut.images.min(), cut.images.max()
+    assert np.allclose(cut.images[:, 32, 32], np.clip(np.array(hounsfield) / 100, low, high), atol=1e-3)
+
+
+def test_what_cannot_be_cut_is_said(chest, tmp_path):
+    scan, source = read_scan(chest), SimpleNamespace(series_uid="", name="1.2.3.nii.gz", path=chest)
+    other = regions.by_candidates(write_table(tmp_path / "a.csv", [("9.9", (0, 0, 0), 0)]))
+    with pytest.raises(ScanError, match="no candidate"):
+        regions.cut(scan, source, PRESET, other)
+    beside = regions.by_candidates(write_table(tmp_path / "b.csv", [("1.2.3", (9e3, 0, 0), 0)]))
+    with pytest.raises(ScanError, match="outside"):
+        regions.cut(scan, source, PRESET, beside)
+    with pytest.raises(ScanError, match="no lungs"):
+        regions.lungs(np.zeros((4, 32, 32), np.int16), scan, [1, 1, 1])
+    with pytest.raises(ConfigError, match="whole slices"):
+        regions.check(preset("brats"), True)
+    with pytest.raises(ConfigError, match="patches"):
+        regions.check(preset("luna16"), False)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maescan.config import preset
+from maescan.datasets.phantom import make_phantom
+from maescan.datasets.phantom.lesions import plan
+from maescan.errors import ConfigError
+from maescan.method import tokens
+from maescan.method.preprocess import prepare, to_grid
+from maescan.scans import Scan
+
+
+def test_margin_reaches_into_the_next_patch():
+    foreground = np.zeros((1, 32, 32), bool)
+    foreground[0, 13, 5] = True
+    assert tokens.foreground_patches(foreground, 16, margin=2).tolist() == [[True, False, False, False]]
+    assert tokens.foreground_patches(foreground, 16, margin=3).tolist() == [[True, False, True, False]]
+
+
+def test_set_is_foreground_and_its_nearest_neighbours():
+    patches = np.zeros((4, 4), bool)
+    patches[1:3, 1:3] = True
+    assert sorted(tokens.patch_order(patches.reshape(1, -1))[0, :8].tolist()) == [1, 2, 4, 5, 6, 7, 9, 10]
+
+
+def test_sets_of_slices_are_buckets_of_their_foreground():
+    tiny = preset("tiny").replace(tokens__method="foreground", tokens__buckets=(8, 24), tokens__margin=0)
+    images = np.zeros((4, 64, 64), np.float32)
+    images[1, 20:24, 20:24], images[2, 8:32, 8:40], images[3] = 1, 1, 1
+    sets = tokens.token_sets(images, tiny)
+    assert sets.count.tolist() == [0, 1, 12, 64] and sets.size.tolist() == [0, 8, 24, 64]
+    assert [(size, which.tolist()) for size, which in sets.groups()] == [(8, [1]), (24, [2]), (64, [3])]
+    ids = sets.ids(np.array([1]), 8)
+    assert ids.shape == (1, 8) and ids.dtype == np.int32 and 18 in ids and (np.diff(ids) > 0).all()
+    assert np.array_equal(tokens.token_sets(images[2:3], tiny).order[0], sets.order[2])
+
+
+def test_whole_slices_need_no_sets_and_zscores_have_none():
+    assert tokens.token_sets(np.ones((1, 64, 64)), preset("tiny")) is None
+    with pytest.raises(ConfigError, match="zscore"):
+        tokens.token_sets(
+            np.ones((1, 64, 64)), preset("tiny").replace(tokens__method="foreground", intensity__method="zscore")
+        )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_buckets_waste_little_and_hold_every_slice(seed):
+    counts = np.random.default_rng(seed).integers(0, 90, 500)
+    buckets = tokens.choose_buckets(counts, 196, waste=0.10)
+    padded = [min(b for b in buckets if b >= c) for c in counts if c]
+    assert sum(padded) <= 1.10 * counts.sum() and buckets[-1] == 196 and len(buckets) <= 13
+    assert all(size % tokens.MULTIPLE == 0 for size in buckets[:-1])
+
+
+def test_one_bucket_where_one_is_enough():
+    assert tokens.choose_buckets([196] * 10, 196) == (196,)
+    assert tokens.choose_buckets([0, 0], 64) == (64,)
+    assert tokens.choose_buckets([8] * 10 + [64], 64, waste=0.0) == (8, 64)
+
+
+def test_a_hole_in_the_foreground_is_inside():
+    foreground = np.ones((1, 64, 64), bool)
+    foreground[0, 16:48, 16:48] = foreground[0, :16, 32:48] = False
+    inside = tokens.foreground_patches(foreground, 16, margin=0).reshape(4, 4)
+    assert inside[1:3, 1].all() and not inside[:3, 2].any()
+
+
+def test_two_hundred_lesions_of_the_phantom_are_inside_their_sets():
+    """Those at the rim and those as dark as air among them."""
+    fg, seen, at_rim = preset("tiny-fg"), 0, 0
+    for index in range(140):
+        made = make_phantom("brain", index, 7, ill=True, shape=(64, 64, 20))
+        scan = Scan(made.voxels, 1.0, 0.0, made.affine, name=str(index), path=Path("x.nii"), format="NIfTI")
+        prepared = prepare(scan, fg)
+        mask = to_grid(prepared.axes.to_axial(made.mask), prepared)
+        sets = tokens.token_sets(prepared.images, fg)
+        lesion = tokens.foreground_patches(mask, fg.model.patch_size, margin=0)
+        for i in np.flatnonzero(lesion.any(axis=1)):
+            ids = sets.order[i, : sets.count[i]]  # before padding
+            assert set(np.flatnonzero(lesion[i])) <= set(ids.tolist()), (index, i)
+        seen += len(plan(7, index))
+        at_rim += bool((mask & tokens.grow(prepared.images <= 0.04, 1)).any())
+    assert seen >= 200 and at_rim >= 40, (seen, at_rim)

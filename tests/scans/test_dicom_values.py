@@ -1,0 +1,162 @@
+"""DICOM values: every type and encoding, padding, inversion, rescaling, enhanced images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from helpers.scan_files import UID, VALUES, dicom_slice, enhanced, save, write_series
+from maescan.errors import ScanError
+from maescan.scans import read_scan
+
+pytest.importorskip("pydicom")
+STORAGE = VALUES.transpose(2, 1, 0)
+
+
+def test_rescaling_is_kept_not_applied(tmp_path):
+    write_series(tmp_path, RescaleSlope=2, RescaleIntercept=-1000)
+    scan = read_scan(tmp_path)
+    assert (scan.voxels.dtype, scan.slope, scan.inter) == (np.int16, 2, -1000)
+
+
+def test_slopes_that_differ_are_applied(tmp_path):
+    write_series(tmp_path, VALUES[:3], RescaleSlope=2, RescaleIntercept=5)
+    write_series(tmp_path, VALUES[3:], depths=range(3, 6), first=10)
+    scan = read_scan(tmp_path)
+    assert (scan.voxels.dtype, scan.slope, scan.inter) == (np.float32, 1, 0)
+    assert np.array_equal(scan.voxels[..., :3], STORAGE[..., :3] * 2 + 5)
+    assert np.array_equal(scan.voxels[..., 3:], STORAGE[..., 3:])
+
+
+@pytest.mark.parametrize(("modality", "filled"), [("CT", -24), ("MR", 3)])
+@pytest.mark.parametrize("declared", [-2000, 65536 - 2000])
+def test_padding_becomes_air_or_the_lowest_value(tmp_path, modality, filled, declared):
+    values = VALUES + 3
+    values[:, 0, 0] = -2000
+    values[0, 0, 1] = 3
+    tags = {"RescaleIntercept": -1000, "Modality": modality}
+    for i, file in enumerate(write_series(tmp_path, values, **tags)):
+        dataset = dicom_slice(values[i], (10, 20, 30 + 2.5 * i), **tags)
+        dataset.add_new("PixelPaddingValue", "SS" if declared < 0 else "US", declared)
+        save(dataset, file)
+    scan = read_scan(tmp_path)
+    assert (scan.voxels[0, 0] == filled).all()
+    assert (
+        scan.warnings[0] == f"6 padding voxels were set to {'-1024 HU' if modality == 'CT' else 'the lowest value'}"
+    )
+
+
+def test_a_range_of_padding(tmp_path):
+    tags = {"Modality": "MR", "PixelPaddingValue": 0, "PixelPaddingRangeLimit": 9}
+    write_series(tmp_path, **tags)
+    assert read_scan(tmp_path).voxels.min() == 10
+
+
+def test_ct_values_below_all_air_are_padding(tmp_path):
+    values = VALUES.copy()
+    values[2, 3, 1] = -3000
+    write_series(tmp_path, values)
+    assert read_scan(tmp_path).voxels[1, 3, 2] == -1024
+
+
+def test_nothing_but_padding(tmp_path):
+    write_series(tmp_path, VALUES - 3000)
+    with pytest.raises(ScanError, match="nothing but padding"):
+        read_scan(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4"])
+def test_every_type(tmp_path, dtype):
+    write_series(tmp_path, VALUES.astype(dtype))
+    voxels = read_scan(tmp_path).voxels
+    assert voxels.dtype == np.dtype(dtype if dtype in ("u1", "u2", "i2") else "f4")
+    assert np.array_equal(voxels, STORAGE)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i2"])
+def test_the_least_value_of_monochrome1_is_the_brightest(tmp_path, dtype):
+    tags = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
+    write_series(tmp_path / "mr", VALUES.astype(dtype), Modality="MR", **tags)
+    write_series(tmp_path / "ct", VALUES.astype(dtype), SeriesInstanceUID=UID + "2", **tags)
+    assert np.array_equal(read_scan(tmp_path / "mr").voxels, (4095 if dtype == "u2" else -1) - STORAGE)
+    assert np.array_equal(read_scan(tmp_path / "ct").voxels, STORAGE)  # Hounsfield units are what they are
+
+
+@pytest.mark.parametrize(
+    "syntax", ["RLELossless", "JPEG2000Lossless", "JPEGLSLossless", "DeflatedExplicitVRLittleEndian"]
+)
+def test_compressed_syntaxes(tmp_path, syntax):
+    import pydicom.uid
+
+    uid = getattr(pydicom.uid, syntax)
+    big = VALUES.repeat(8, 1).repeat(8, 2)
+    for i, values in enumerate(big):
+        dataset = dicom_slice(values, (0, 0, i), BitsStored=12, HighBit=11)
+        if uid.is_deflated:
+            dataset.file_meta.TransferSyntaxUID = uid
+        else:
+            dataset.compress(uid)
+        save(dataset, tmp_path / f"{i}.dcm")
+    assert np.array_equal(read_scan(tmp_path).voxels, big.transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_files_without_preamble(tmp_path, explicit):
+    for i, values in enumerate(VALUES):
+        dataset = dicom_slice(values, (0, 0, i))
+        del dataset.file_meta
+        dataset.save_as(tmp_path / f"{i}", implicit_vr=not explicit, little_endian=True)
+        (tmp_path / f"{i}").write_bytes((tmp_path / f"{i}").read_bytes().removeprefix(bytes(128) + b"DICM"))
+    assert np.array_equal(read_scan(tmp_path).voxels, STORAGE)
+
+
+def test_big_endian(tmp_path):
+    from pydicom.uid import ExplicitVRBigEndian
+
+    for i, values in enumerate(VALUES):
+        dataset = dicom_slice(values, (0, 0, i), TransferSyntaxUID=ExplicitVRBigEndian)
+        dataset.PixelData = values.astype(">i2").tobytes()
+        save(dataset, tmp_path / f"{i}.dcm")
+    voxels = read_scan(tmp_path).voxels
+    assert voxels.dtype.isnative and np.array_equal(voxels, STORAGE)
+
+
+def test_enhanced_multi_frame(tmp_path):
+    scan = read_scan(enhanced(tmp_path / "e.dcm", order=(3, 1, 0, 5, 2, 4)))
+    assert np.array_equal(scan.voxels, STORAGE)
+    assert (scan.spacing, scan.slope, scan.inter) == ((0.5, 1.5, 2.5), 2, -1)
+
+
+def test_a_volume_of_an_enhanced_image_with_two_echoes(tmp_path):
+    path = enhanced(tmp_path / "e.dcm", echoes=(10, 20))
+    with pytest.raises(ScanError, match="holds 2 volumes"):
+        read_scan(path)
+    assert np.array_equal(read_scan(path, volume=1).voxels, STORAGE + 20)
+
+
+def test_pixels_that_cannot_be_decoded_name_their_file(tmp_path):
+    file = write_series(tmp_path)[2]
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(ScanError, match=r"002\.dcm: its pixels cannot be decoded"):
+        read_scan(tmp_path)
+
+
+def test_no_patient_is_named_in_the_provenance(tmp_path):
+    write_series(tmp_path, PatientName="Doe^Jane", PatientID="4711", SeriesDescription="chest")
+    meta = read_scan(tmp_path).meta
+    assert meta["SeriesDescription"] == "chest" and "Doe" not in str(meta) and "4711" not in str(meta)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "marker", "place"), [("JPEG2000Lossless", b"\xff\x4f\xff\x51", 8), ("JPEGLSLossless", b"\xff\xf7", 5)]
+)
+def test_a_frame_may_not_declare_another_size_than_the_header(tmp_path, syntax, marker, place):
+    import pydicom.uid
+
+    dataset = dicom_slice(VALUES[0].repeat(8, 0).repeat(8, 1), (0, 0, 0), BitsStored=12, HighBit=11)
+    dataset.compress(getattr(pydicom.uid, syntax))
+    data = bytearray(save(dataset, tmp_path / "a.dcm").read_bytes())
+    data[data.index(marker) + place] = 0x77  # the first byte of its width or height
+    (tmp_path / "a.dcm").write_bytes(data)
+    with pytest.raises(ScanError, match=r"a\.dcm: a frame of \d+ x \d+ x 1 in an image of 40 x 32"):
+        read_scan(tmp_path)

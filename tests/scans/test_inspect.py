@@ -1,0 +1,70 @@
+"""`maescan inspect`: a line for every scan, and a picture of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from helpers.scan_files import write_nifti, write_series
+from maescan.errors import ScanError
+from maescan.scans import read_scan
+from maescan.scans.inspect import inspect, show
+from maescan.scans.montage import TILE, TILES, Montage, png
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_nifti(tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii").write_text("text")
+    write_series(tmp_path / "c", depths=(0, 1, 2, 4, 5, 6))
+    return tmp_path
+
+
+def test_rows_say_how_a_scan_is_read_or_why_not(folder):
+    a, b, c = inspect([folder])
+    assert (a.name, a.format, a.slices, a.spacing) == ("a.nii.gz", "nifti", "6 x 5 x 4", "2.5 x 1.5 x 0.5")
+    assert (a.dtype, a.orientation, a.values, a.verdict) == ("int16", "RAS", "0 to 119", "read")
+    assert (b.verdict, b.notes) == ("refused", "is not a NIfTI file (check its name and where it comes from)")
+    assert (c.files, c.verdict) == (6, "refused") and "accept 'missing-slices'" in c.notes
+
+
+def test_what_is_accepted_is_read_with_a_note(folder):
+    (row,) = inspect([folder / "c"], accept=["missing-slices"])
+    assert (row.slices, row.verdict, row.notes) == ("7 x 5 x 4", "read, see notes", "lacks 1 of 7 slices")
+
+
+def test_the_table_holds_every_name_in_full(folder, capsys):
+    write_nifti(folder / "[red]bracketed.nii")
+    assert len(show([folder])) == 4
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("a.nii.gz", "[red]bracketed.nii", "missing-slices"))
+
+
+def test_a_folder_without_scans_is_an_error(tmp_path):
+    with pytest.raises(ScanError, match="holds no scan"):
+        show([tmp_path])
+
+
+def test_the_picture_has_a_line_of_slices_a_scan(folder):
+    image = pytest.importorskip("skimage.io")
+    show([folder], picture=folder / "m.png")
+    picture = image.imread(folder / "m.png")
+    assert picture.shape == (3 * TILE, TILES * TILE) and picture[:TILE].max() == 255
+    assert picture[TILE + 16 : 2 * TILE].max() == 0  # refused: its number alone
+
+
+def test_the_patients_right_is_on_the_left_and_slices_go_up(tmp_path):
+    values = np.zeros((20, 40, 60), np.int16)
+    values[15:, :, 30:] = 1000  # RAS: the upper quarter of the patient's right half
+    montage = Montage()
+    montage.add(read_scan(write_nifti(tmp_path / "a.nii", values)))
+    tiles = montage.lines[0].reshape(TILE, TILES, TILE).swapaxes(0, 1)[:, 20:, 20:]
+    assert tiles[0].max() == 0 and tiles[-1, :, :40].max() == 255
+    assert tiles[-1, :, 50:].max() == 0
+
+
+def test_png_is_what_it_should_be(tmp_path):
+    image = pytest.importorskip("skimage.io")
+    grey = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    (tmp_path / "g.png").write_bytes(png(grey))
+    assert np.array_equal(image.imread(tmp_path / "g.png"), grey)

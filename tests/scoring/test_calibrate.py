@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import csv
+import json
+from itertools import chain
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
+from maescan.errors import DataError
+from maescan.method import aggregate
+from maescan.scoring import calibrate
+from maescan.scoring.calibrate import Reference, needed
+from maescan.scoring.pipeline import Options, score_folder
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.2])
+def test_at_most_the_rate_of_healthy_scans_alert(rate):
+    """Over 200 trials of 40 reference scans and 200 new ones of the same kind: within binomial error."""
+    rng, alerts = np.random.default_rng(0), 0
+    for _ in range(200):
+        reference = Reference(tuple(sorted(rng.gamma(2, size=40))), (), rate)
+        alerts += sum(reference.scan(score)[1] == "yes" for score in rng.gamma(2, size=200))
+    assert 0.7 * rate < alerts / 40_000 < rate + 3 * (rate * (1 - rate) / 200 / 40) ** 0.5
+
+
+def test_few_scans_cannot_alert_at_a_small_rate():
+    few, enough = (Reference(tuple(range(n)), (), 0.05) for n in (18, 19))
+    assert not few.can_alert and few.scan(1e9) == (round(1 / 19, 6), "no")
+    assert enough.can_alert and enough.scan(1e9) == (0.05, "yes") and needed(0.05) == 19 and needed(0.1) == 9
+
+
+def test_healthy_scans_of_the_pipeline_alert_as_often_as_promised(tmp_path):
+    """100 scans to calibrate with, 100 others: one in ten may alert."""
+    for index in range(200):
+        write_scan(tmp_path / ("held" if index < 100 else "new") / f"scan{index}.nii.gz", index, slices=2)
+    score_folder([tmp_path / "held"], BUNDLE, Engine(), tmp_path / "out")
+    slices = calibrate.read_scores(tmp_path / "out" / "scores.csv")
+    scans = sorted(round(aggregate.scan_score(np.array(values)), 6) for values in slices.values())
+    manifest = {"calibration": {"scans": scans, "slices": sorted(chain(*slices.values()))}}
+    bundle = SimpleNamespace(**{**vars(BUNDLE), "manifest": manifest})
+    score_folder([tmp_path / "new"], bundle, Engine(), tmp_path / "new-out", Options(alert_rate=0.1))
+    found = rows(tmp_path / "new-out" / "scans.csv")
+    alerts = sum(row["alert"] == "yes" for row in found)
+    assert len(found) == 100 and alerts <= 10 + 3 * (100 * 0.1 * 0.9 * 2) ** 0.5
+    assert all((float(row["p_value"]) <= 0.1) == (row["alert"] == "yes") for row in found)
+    p = [float(row["p_value"]) for row in rows(tmp_path / "new-out" / "scores.csv")]
+    assert 0.3 < np.mean(p) < 0.7
+
+
+def test_an_uncalibrated_bundle_scores_and_says_so(tmp_path):
+    write_scan(tmp_path / "scans" / "scan.nii.gz", 0)
+    summary = score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "out")
+    (row,) = rows(tmp_path / "out" / "scans.csv")
+    assert (row["p_value"], row["alert"]) == ("", "") and float(row["score"]) > 0 and summary.calibration is None
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["calibration"] is None
+
+
+def test_the_alert_rate_costs_no_new_scoring(tmp_path):
+    write_scan(tmp_path / "scans" / "scan.nii.gz", 0)
+    bundle = SimpleNamespace(**{**vars(BUNDLE), "manifest": {"calibration": {"scans": [0.0] * 30, "slices": [0.0]}}})
+    score_folder([tmp_path / "scans"], bundle, Engine(), tmp_path / "out")
+    again = score_folder([tmp_path / "scans"], bundle, Engine(), tmp_path / "out", Options(alert_rate=0.01))
+    (row,) = rows(tmp_path / "out" / "scans.csv")
+    assert again.skipped == 1 and row["alert"] == "no"
+
+
+def test_a_scan_that_fails_is_no_reference(tmp_path, monkeypatch):
+    monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: BUNDLE)
+    failed = SimpleNamespace(failures=[{"scan": "a.nii", "reason": "is truncated"}])
+    with pytest.raises(DataError, match=r"a\.nii cannot be scored: is truncated"):
+        calibrate.calibrate(tmp_path, [tmp_path], score=lambda *a, **k: failed)
+
+
+def test_the_reference_travels_in_the_bundle(tmp_path):
+    pytest.importorskip("torch")
+    import maescan.export as export
+    from helpers.bundles import a_run
+    from maescan.engines.bundle import Bundle
+
+    bundle = export.export(a_run(tmp_path), tmp_path / "bundle")
+    for index in range(3):
+        write_scan(tmp_path / "healthy" / f"scan{index}.nii.gz", index)
+    calibrate.calibrate(bundle, [tmp_path / "healthy"], rule="max")
+    manifest = Bundle.load(bundle).manifest
+    assert len(manifest["calibration"]["scans"]) == 3 and len(manifest["calibration"]["slices"]) == 18
+    assert manifest["aggregation"] == {"method": "max"}
+    assert manifest["calibration"]["scans"][-1] == manifest["calibration"]["slices"][-1]
+
+
+def test_columns_of_the_tables(tmp_path):
+    write_scan(tmp_path / "scans" / "scan.nii.gz", 0)
+    score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "out")
+    with open(tmp_path / "out" / "scores.csv", newline="") as stream:
+        assert next(csv.reader(stream)) == ["scan", "slice", "score", "p_value", "area"]

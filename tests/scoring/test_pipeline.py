@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import threading
+import time
+from types import SimpleNamespace
+
+import nibabel
+import numpy as np
+import pytest
+
+from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
+from maescan.errors import DataError, ScanError
+from maescan.scoring import pipeline, readers
+from maescan.scoring.ledger import Ledger
+from maescan.scoring.pipeline import Options, score_folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for index in range(5):
+        write_scan(tmp_path / "scans" / f"scan{index}.nii.gz", index)
+    return tmp_path / "scans"
+
+
+def test_every_slice_of_every_scan_is_scored(folder, tmp_path):
+    summary = score_folder([folder], BUNDLE, Engine(), tmp_path / "out", Options(maps=True))
+    assert len(summary.scored) == 5 and summary.failures == [] and summary.slices == 30
+    found = [(row["scan"], int(row["slice"])) for row in rows(tmp_path / "out" / "scores.csv")]
+    assert found == [(f"scan{scan}.nii.gz", index) for scan in range(5) for index in range(6)]
+    for scan in range(5):
+        source = nibabel.load(folder / f"scan{scan}.nii.gz")
+        heat = nibabel.load(tmp_path / "out" / "maps" / f"scan{scan}.nii.gz")
+        assert heat.shape == source.shape and np.allclose(heat.affine, source.affine)
+        assert heat.get_fdata().max() > 0
+
+
+def test_scores_do_not_depend_on_batch_workers_shards_or_order(folder, tmp_path):
+    def scores(name, paths=(folder,), **options):
+        score_folder(list(paths), BUNDLE, Engine(), tmp_path / name, Options(**options))
+        return [
+            (os.path.basename(row["scan"]), row["slice"], row["score"])
+            for row in rows(tmp_path / name / "scores.csv")
+        ]
+
+    whole = scores("a")
+    assert scores("b", batch=1, workers=1) == scores("c", batch=7) == whole
+    assert sorted(scores("d", shard=(1, 2)) + scores("e", shard=(2, 2))) == whole
+    assert sorted(scores("f", sorted(folder.iterdir(), reverse=True))) == whole
+
+
+def test_a_bad_scan_is_a_row_and_the_others_are_scored(folder, tmp_path):
+    (folder / "broken.nii.gz").write_bytes((folder / "scan0.nii.gz").read_bytes()[:200])
+    summary = score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
+    assert len(summary.scored) == 5
+    (failure,) = rows(tmp_path / "out" / "failures.csv")
+    assert (
+        failure["scan"] == "broken.nii.gz" and failure["stage"] == "read" and failure["reason"] and failure["remedy"]
+    )
+
+
+def test_a_second_run_scores_only_what_is_new(folder, tmp_path):
+    score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
+    before = (tmp_path / "out" / "scores.csv").read_bytes()
+    again = score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
+    assert (again.skipped, again.slices) == (5, 0) and (tmp_path / "out" / "scores.csv").read_bytes() == before
+    write_scan(folder / "scan3.nii.gz", 99)
+    changed = score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
+    assert (changed.skipped, changed.slices) == (4, 6)
+    forced = score_folder([folder], BUNDLE, Engine(), tmp_path / "out", Options(force=True))
+    assert (forced.skipped, forced.slices) == (0, 30)
+
+
+def test_a_scan_unlike_training_is_scored_and_flagged(folder, tmp_path):
+    manifest = {"intensity": {"share": [0.01, 0.02], "mean": [0.0, 2.0]}}
+    bundle = SimpleNamespace(**{**vars(BUNDLE), "manifest": manifest})
+    score_folder([folder], bundle, Engine(), tmp_path / "out")
+    found = rows(tmp_path / "out" / "scans.csv")
+    assert len(found) == 5 and all("outside training's 0.01 to 0.02" in row["warnings"] for row in found)
+
+
+def test_no_scans_is_an_error(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no scans found"):
+        score_folder([tmp_path / "empty"], BUNDLE, Engine(), tmp_path / "out")
+
+
+def test_a_fault_in_the_engine_ends_the_run(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        pipeline.steps, "score_slices", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("engine"))
+    )
+    with pytest.raises(RuntimeError, match="engine"):
+        score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
+
+
+def _die(source, preset, options, expected):
+    if "scan2" in source.name:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return _read(source, preset, options, expected)
+
+
+_read = readers.read_and_prepare
+
+
+def test_a_crash_of_the_reader_costs_one_scan(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "_serve", _crashing_serve)
+    summary = score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
+    assert [row["scan"] for row in summary.failures] == ["scan2.nii.gz"]
+    assert "crashed" in summary.failures[0]["reason"] and len(summary.scored) == 4
+
+
+def _crashing_serve(connection, preset, options, expected):
+    readers.read_and_prepare = _die
+    _serve(connection, preset, options, expected)
+
+
+_serve = readers._serve
+
+
+def test_a_reader_over_its_time_is_stopped(folder):
+    from maescan.scans import find_scans
+
+    reader = readers.Reader(BUNDLE.preset, {}, limit_s=0.0)
+    with pytest.raises(ScanError, match="took over"):
+        reader.read(find_scans([folder])[0])
+    reader.close()
+
+
+def test_a_ledger_closed_under_its_readers_refuses_them(tmp_path):
+    """What an engine's fault does: readers that still ask must not touch a freed connection."""
+    for turn in range(20):
+        ledger = Ledger(tmp_path / str(turn), "job")
+        refused = []
+
+        def ask(ledger=ledger, refused=refused):
+            try:
+                while True:
+                    ledger.done("scan", "content")
+            except sqlite3.ProgrammingError as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.005)
+        ledger.close()
+        for thread in threads:
+            thread.join()
+        assert len(refused) == 3

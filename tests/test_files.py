@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import nibabel
+import numpy as np
+import pytest
+
+from maescan import files as outputs
+from maescan.errors import ConfigError, DataError
+from maescan.method import aggregate
+from maescan.scoring.ledger import Ledger
+
+
+def test_file_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(RuntimeError), outputs.whole_file(tmp_path / "a.csv") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_write_to_a_file_instead_of_a_folder_names_it(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(DataError, match=r"scores\.csv"):
+        outputs.write_csv(tmp_path / "out" / "scores.csv", ["a"], [])
+
+
+def test_csv_has_six_decimals(tmp_path):
+    outputs.write_csv(tmp_path / "a.csv", ["scan", "score"], [("x,y", 1 / 3)])
+    assert (tmp_path / "a.csv").read_text() == 'scan,score\n"x,y",0.333333\n'
+
+
+def test_nifti_keeps_affine_and_bytes(tmp_path):
+    volume = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    affine = np.array([[0, -2.0, 0, 5], [3, 0, 0, 6], [0, 0, 4, 7], [0, 0, 0, 1]])
+    for name in ("a", "b"):
+        outputs.write_nifti(tmp_path / f"{name}.nii.gz", volume, affine)
+    image = nibabel.load(tmp_path / "a.nii.gz")
+    assert np.array_equal(image.get_fdata(), volume) and np.allclose(image.affine, affine)
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_scan_score():
+    scores = np.array([0.1, 0.9, 0.5, 0.3])
+    assert aggregate.scan_score(scores, {"method": "max"}) == 0.9
+    assert aggregate.scan_score(scores, {"method": "top", "k": 2}) == pytest.approx(0.7)
+    assert aggregate.scan_score(scores, {"method": "area", "threshold": 0.4}) == 0.5
+    with pytest.raises(ConfigError, match="median"):
+        aggregate.scan_score(scores, {"method": "median"})
+
+
+def test_p_values_are_conformal():
+    reference = np.arange(1, 100) / 100.0
+    assert aggregate.p_values(np.array([2.0, 0.0, 0.5]), reference) == pytest.approx([0.01, 1.0, 0.51])
+
+
+def test_ledger_knows_scan_by_content_and_job(tmp_path):
+    ledger = Ledger(tmp_path, "job")
+    ledger.add("a", "hash", np.array([0.5]), np.array([0.1]), {"score": 0.5})
+    assert ledger.done("a", "hash") and not ledger.done("a", "other") and not ledger.done("b", "hash")
+    assert [row[0] for row in ledger.results(["b", "a"])] == ["a"]
+    with pytest.raises(DataError, match="another run"):
+        Ledger(tmp_path, "job")
+    ledger.close()
+    other = Ledger(tmp_path, "other job")
+    assert not other.done("a", "hash") and other.results(["a"]) == []
+    other.close()
