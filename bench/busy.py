@@ -19,7 +19,8 @@ import psutil
 
 from maescan.config import preset
 from maescan.datasets.phantom import write_phantom
-from maescan.scoring.pipeline import Options, Summary, score_folder
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.pipeline import Summary, score_folder
 
 
 class Sleeper:
@@ -67,7 +68,8 @@ def measure(folder: Path, scans: int, milliseconds: float, workers: int, name: s
     peak = Peak()
     peak.start()
     engine = Sleeper(milliseconds / 1000)
-    summary: Summary = score_folder([folder / "scans"], bundle, engine, folder / "out", Options(workers=workers))
+    options = ScoreOptions(pictures=0, workers=workers)
+    summary: Summary = score_folder([folder / "scans"], bundle, engine, folder / "out", options)
     peak.over.set()
     return {
         "scans": scans,

@@ -18,7 +18,8 @@ import psutil
 from maescan import engines
 from maescan.datasets.phantom import write_phantom
 from maescan.engines.bundle import Bundle
-from maescan.scoring.pipeline import Options, score_folder
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.pipeline import score_folder
 
 DAMAGE = ("truncated", "header", "empty", "text")
 
@@ -69,7 +70,8 @@ def soak(folder: Path, bundle: Path, scans: int, workers: int) -> dict:
     loaded = Bundle.load(bundle)
     engine = engines.load(loaded)
     start = time.perf_counter()
-    summary = score_folder([folder / "scans"], loaded, engine, folder / "out", Options(workers=workers), event)
+    options = ScoreOptions(pictures=0, workers=workers)
+    summary = score_folder([folder / "scans"], loaded, engine, folder / "out", options, event)
     reasons = collections.defaultdict(collections.Counter)
     for row in summary.failures:
         reasons[damaged[Path(row["scan"]).name]][row["reason"]] += 1

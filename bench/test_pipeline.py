@@ -12,7 +12,8 @@ import pytest
 
 from maescan.config import preset
 from maescan.datasets.phantom import write_phantom
-from maescan.scoring.pipeline import Options, score_folder
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.pipeline import score_folder
 
 
 class Free:
@@ -34,6 +35,6 @@ def test_folder(benchmark, name, tmp_path):
         chosen = chosen.replace(tokens__buckets=(16, 32, 48, 64))
     write_phantom(tmp_path / "scans", healthy=8, lesions=0, seed=0)
     bundle = SimpleNamespace(preset=chosen, manifest={}, hash="0" * 64, path="bundle")
-    options = Options(force=True)
+    options = ScoreOptions(force=True, pictures=0)
     run = lambda: score_folder([tmp_path / "scans" / "healthy"], bundle, Free(), tmp_path / "out", options)  # noqa: E731
     assert len(benchmark.pedantic(run, rounds=5, warmup_rounds=1).scored) == 8

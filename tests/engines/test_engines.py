@@ -123,8 +123,10 @@ SCORE = """
 import sys
 from pathlib import Path
 if __name__ == "__main__":
+    from maescan.scoring.options import EngineOptions, ScoreOptions
     from maescan.scoring.run import score_paths
-    summary = score_paths([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), threads=1, workers=1)
+    scans, bundle, out = map(Path, sys.argv[1:])
+    summary = score_paths([scans], bundle, out, EngineOptions(threads=1), ScoreOptions(workers=1))
     print(summary.slices, "torch" in sys.modules, "nncf" in sys.modules)
 """
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from maescan.config import preset
 from maescan.errors import MaescanError
-from maescan.scoring.pipeline import Options, score_folder
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.pipeline import score_folder
 
 BUNDLE = SimpleNamespace(preset=preset("tiny"), manifest={}, hash="0" * 64, path="bundle")
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -56,7 +57,7 @@ def run(folder: Path, out: Path, pipe=None, *, pause=0.0, largest: int | None = 
     if user is not None:
         os.setuid(user)
     try:
-        score_folder([folder], BUNDLE, Engine(pause), out, Options(**options))
+        score_folder([folder], BUNDLE, Engine(pause), out, ScoreOptions(**options))
         answer = "done"
     except MaescanError as error:
         answer = str(error)

@@ -16,6 +16,7 @@ from helpers.kernel_cases import masks, predictions, same, slices
 from maescan import kernels
 from maescan.engines.bundle import Bundle
 from maescan.errors import BundleError
+from maescan.options import EngineOptions
 from maescan.scoring.run import score_paths
 
 X, (KEEP, RESTORE), PREDICTED = slices(2, 8, 8), masks(2, 1, 4, 2), predictions(2, 4, 4, "float32")
@@ -137,7 +138,7 @@ def test_scoring_runs_the_kernels_on_the_threads_asked_for(monkeypatch):
     monkeypatch.setattr(Bundle, "load", refuse)
     try:
         with pytest.raises(BundleError):
-            score_paths([], Path(), Path(), threads=3)
+            score_paths([], Path(), Path(), EngineOptions(threads=3))
         assert kernels.threads() == 3
     finally:
         kernels.set_threads(None)

@@ -12,11 +12,13 @@ from maescan.config import preset
 from maescan.datasets.phantom import make_phantom, write_scan
 from maescan.errors import ConfigError, ScanError
 from maescan.method import regions
+from maescan.options import CandidateTable, LungTiles, ReadOptions
 from maescan.scans import axial_view, read_scan
-from maescan.scoring.pipeline import Options, score_folder
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.pipeline import score_folder
 
 PRESET = preset("luna16").replace(model=preset("tiny").model)
-TILED = Options(maps=True, read={"regions": regions.by_tiles()})
+TILED = ScoreOptions(maps=True, read=ReadOptions(regions=LungTiles()))
 BUNDLE = SimpleNamespace(preset=PRESET, manifest={}, hash="1" * 64, path="bundle")
 
 
@@ -86,14 +88,16 @@ def test_candidates_are_scored_at_their_places(chest, tmp_path):
     voxels = np.array([[80, 64, 12], [40, 60, 5], [3, 3, 3]])
     ras = voxels @ scan.affine[:3, :3].T + scan.affine[:3, 3]
     table = write_table(tmp_path / "c.csv", [("1.2.3", place * [-1, -1, 1], 0) for place in ras])
-    option = {"regions": regions.by_candidates(table)}
-    summary = score_folder([chest], BUNDLE, Engine(), tmp_path / "out", Options(read=option))
+    option = CandidateTable.read(table)
+    summary = score_folder(
+        [chest], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(read=ReadOptions(regions=option))
+    )
     assert summary.failures == [] and summary.slices == 3
     with open(tmp_path / "out" / "regions.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert np.allclose([[float(row[axis]) for axis in "xyz"] for row in rows], ras, atol=1e-4)
     source = SimpleNamespace(series_uid="", name="1.2.3.nii.gz", path=chest)
-    cut = regions.cut(scan, source, PRESET, option["regions"])
+    cut = regions.cut(scan, source, PRESET, option)
     hounsfield = [scan.voxels[tuple(voxel)] * scan.slope + scan.inter for voxel in voxels]
     assert cut.images.shape == (3, 64, 64) and np.ptp(cut.images) > 1
     low, high = cut.images.min(), cut.images.max()
@@ -102,15 +106,15 @@ def test_candidates_are_scored_at_their_places(chest, tmp_path):
 
 def test_what_cannot_be_cut_is_said(chest, tmp_path):
     scan, source = read_scan(chest), SimpleNamespace(series_uid="", name="1.2.3.nii.gz", path=chest)
-    other = regions.by_candidates(write_table(tmp_path / "a.csv", [("9.9", (0, 0, 0), 0)]))
+    other = CandidateTable.read(write_table(tmp_path / "a.csv", [("9.9", (0, 0, 0), 0)]))
     with pytest.raises(ScanError, match="no candidate"):
         regions.cut(scan, source, PRESET, other)
-    beside = regions.by_candidates(write_table(tmp_path / "b.csv", [("1.2.3", (9e3, 0, 0), 0)]))
+    beside = CandidateTable.read(write_table(tmp_path / "b.csv", [("1.2.3", (9e3, 0, 0), 0)]))
     with pytest.raises(ScanError, match="outside"):
         regions.cut(scan, source, PRESET, beside)
     with pytest.raises(ScanError, match="no lungs"):
         regions.lungs(np.zeros((4, 32, 32), np.int16), scan, [1, 1, 1])
     with pytest.raises(ConfigError, match="whole slices"):
-        regions.check(preset("brats"), True)
+        regions.check(preset("brats"), LungTiles())
     with pytest.raises(ConfigError, match="patches"):
-        regions.check(preset("luna16"), False)
+        regions.check(preset("luna16"), None)

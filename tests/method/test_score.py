@@ -9,7 +9,8 @@ import numpy as np
 
 from maescan.config import preset
 from maescan.scoring import pipeline
-from maescan.scoring.pipeline import Options, score_folder
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.pipeline import score_folder
 
 BUNDLE = SimpleNamespace(
     preset=preset("tiny-fg").replace(tokens__buckets=(16, 32, 64)), manifest={}, hash="0" * 64, path="bundle"
@@ -48,7 +49,7 @@ def a_folder(path, scans=6):
 
 def scored(folder, out, **options):
     engine = Engine()
-    summary = score_folder([folder], BUNDLE, engine, out, Options(**options))
+    summary = score_folder([folder], BUNDLE, engine, out, ScoreOptions(pictures=0, **options))
     with open(out / "scores.csv", newline="") as stream:
         return {(row["scan"], row["slice"]): row["score"] for row in csv.DictReader(stream)}, engine.seen, summary
 
@@ -68,7 +69,7 @@ def test_batches_are_filled_across_scans_by_token_count():
     ready = queue.Queue()
     for scan in (*(SimpleNamespace(images=part) for part in np.split(squares, 6)), None):
         ready.put(scan)
-    run = SimpleNamespace(options=Options(), engine=Engine(), bundle=BUNDLE, ready=ready, broken=None)
+    run = SimpleNamespace(options=ScoreOptions(), engine=Engine(), bundle=BUNDLE, ready=ready, broken=None)
     batches = [[scan.images[index].sum() for scan, index in batch] for batch in pipeline._Run._batches(run, 1)]
     assert all(len(set(batch)) == 1 for batch in batches)
     assert sorted(map(len, batches)) == [2, 2, 2] + [4] * 6

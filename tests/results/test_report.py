@@ -14,7 +14,8 @@ from helpers.scoring_stub import BUNDLE, Engine, write_scan
 from maescan import files as outputs
 from maescan.errors import ConfigError
 from maescan.results.pictures import panels, picture_path
-from maescan.scoring.pipeline import Options, score_folder
+from maescan.scoring.options import Format, ScoreOptions
+from maescan.scoring.pipeline import score_folder
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NASTY = "<script>alert(1)<&'.nii.gz"
@@ -29,7 +30,7 @@ def scored(tmp_path_factory):
     (folder / "scans" / "broken.nii.gz").write_bytes(b"no gzip")
     manifest = {"calibration": {"scans": [0.0] * 30, "slices": [0.0]}}
     bundle = SimpleNamespace(**{**vars(BUNDLE), "manifest": manifest})
-    score_folder([folder / "scans"], bundle, Engine(), folder / "out", Options(pictures=3))
+    score_folder([folder / "scans"], bundle, Engine(), folder / "out", ScoreOptions(pictures=3))
     return folder, bundle
 
 
@@ -56,7 +57,7 @@ def test_a_second_run_writes_the_same_bytes_and_draws_nothing(scored, monkeypatc
     before, out = page(folder), folder / "out"
     pictures = {path: path.read_bytes() for path in (out / "pictures").rglob("*.png")}
     monkeypatch.setattr("maescan.results.pictures._save", lambda *_: 1 / 0)
-    score_folder([folder / "scans"], bundle, Engine(), out, Options(pictures=3))
+    score_folder([folder / "scans"], bundle, Engine(), out, ScoreOptions(pictures=3))
     assert page(folder) == before
     assert {path: path.read_bytes() for path in (out / "pictures").rglob("*.png")} == pictures
 
@@ -65,7 +66,7 @@ def test_pictures_follow_the_scores_and_the_number_asked_for(scored, tmp_path):
     folder, bundle = scored
     out = tmp_path / "out"
     for count, left in ((3, 3), (1, 1), (0, 0)):
-        summary = score_folder([folder / "scans"], bundle, Engine(), out, Options(pictures=count))
+        summary = score_folder([folder / "scans"], bundle, Engine(), out, ScoreOptions(pictures=count))
         best = sorted(summary.scored, key=lambda row: (-row["score"], row["scan"]))[:left]
         assert set((out / "pictures").rglob("*.png")) == {picture_path(out, row["scan"]) for row in best}
     assert "<figure id" not in (out / "report.html").read_text()
@@ -110,7 +111,7 @@ def test_in_a_browser(scored, tmp_path):
 def test_parquet_holds_what_the_csv_does(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     write_scan(tmp_path / "scans" / "a.nii.gz", 0)
-    score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "out", Options(parquet=True))
+    score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(format=Format.parquet))
     table = parquet.read_table(tmp_path / "out" / "scores.parquet").to_pydict()
     lines = (tmp_path / "out" / "scores.csv").read_text().splitlines()
     assert ",".join(table) == lines[0] and table["p_value"] == [None] * (len(lines) - 1)

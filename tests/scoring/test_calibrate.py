@@ -13,7 +13,8 @@ from maescan.errors import DataError
 from maescan.method import aggregate
 from maescan.scoring import calibrate
 from maescan.scoring.calibrate import Reference, needed
-from maescan.scoring.pipeline import Options, score_folder
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.pipeline import score_folder
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2])
@@ -41,7 +42,7 @@ def test_healthy_scans_of_the_pipeline_alert_as_often_as_promised(tmp_path):
     scans = sorted(round(aggregate.scan_score(np.array(values)), 6) for values in slices.values())
     manifest = {"calibration": {"scans": scans, "slices": sorted(chain(*slices.values()))}}
     bundle = SimpleNamespace(**{**vars(BUNDLE), "manifest": manifest})
-    score_folder([tmp_path / "new"], bundle, Engine(), tmp_path / "new-out", Options(alert_rate=0.1))
+    score_folder([tmp_path / "new"], bundle, Engine(), tmp_path / "new-out", ScoreOptions(alert_rate=0.1))
     found = rows(tmp_path / "new-out" / "scans.csv")
     alerts = sum(row["alert"] == "yes" for row in found)
     assert len(found) == 100 and alerts <= 10 + 3 * (100 * 0.1 * 0.9 * 2) ** 0.5
@@ -62,16 +63,17 @@ def test_the_alert_rate_costs_no_new_scoring(tmp_path):
     write_scan(tmp_path / "scans" / "scan.nii.gz", 0)
     bundle = SimpleNamespace(**{**vars(BUNDLE), "manifest": {"calibration": {"scans": [0.0] * 30, "slices": [0.0]}}})
     score_folder([tmp_path / "scans"], bundle, Engine(), tmp_path / "out")
-    again = score_folder([tmp_path / "scans"], bundle, Engine(), tmp_path / "out", Options(alert_rate=0.01))
+    again = score_folder([tmp_path / "scans"], bundle, Engine(), tmp_path / "out", ScoreOptions(alert_rate=0.01))
     (row,) = rows(tmp_path / "out" / "scans.csv")
     assert again.skipped == 1 and row["alert"] == "no"
 
 
 def test_a_scan_that_fails_is_no_reference(tmp_path, monkeypatch):
     monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: BUNDLE)
-    failed = SimpleNamespace(failures=[{"scan": "a.nii", "reason": "is truncated"}])
+    failed = SimpleNamespace(failures=[{"scan": "a.nii", "reason": "is truncated"}], scored=[])
+    monkeypatch.setattr("maescan.scoring.run.score_paths", lambda *a, **k: failed)
     with pytest.raises(DataError, match=r"a\.nii cannot be scored: is truncated"):
-        calibrate.calibrate(tmp_path, [tmp_path], score=lambda *a, **k: failed)
+        calibrate.calibrate(tmp_path, [tmp_path])
 
 
 def test_the_reference_travels_in_the_bundle(tmp_path):
@@ -95,3 +97,19 @@ def test_columns_of_the_tables(tmp_path):
     score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "out")
     with open(tmp_path / "out" / "scores.csv", newline="") as stream:
         assert next(csv.reader(stream)) == ["scan", "slice", "score", "p_value", "area"]
+
+
+def test_a_scan_that_fails_may_be_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: BUNDLE)
+    kept = {}
+    monkeypatch.setattr("maescan.engines.bundle.update", lambda path, **fields: kept.update(fields))
+    write_scan(tmp_path / "healthy" / "a.nii.gz", 0)
+    (tmp_path / "healthy" / "junk.nii.gz").write_bytes(b"no gzip")
+
+    def score_paths(paths, bundle, out, engine, options):
+        return score_folder(paths, BUNDLE, Engine(), out, options)
+
+    monkeypatch.setattr("maescan.scoring.run.score_paths", score_paths)
+    reference, failures = calibrate.calibrate(tmp_path, [tmp_path / "healthy"], skip_failed=True)
+    assert len(reference["scans"]) == 1 and kept["calibration"] == reference
+    assert [row["scan"] for row in failures] == ["junk.nii.gz"]

@@ -15,7 +15,8 @@ from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from maescan.errors import DataError, ScanError
 from maescan.scoring import pipeline, readers
 from maescan.scoring.ledger import Ledger
-from maescan.scoring.pipeline import Options, score_folder
+from maescan.scoring.options import ReadOptions, ScoreOptions
+from maescan.scoring.pipeline import score_folder
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def folder(tmp_path):
 
 
 def test_every_slice_of_every_scan_is_scored(folder, tmp_path):
-    summary = score_folder([folder], BUNDLE, Engine(), tmp_path / "out", Options(maps=True))
+    summary = score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True))
     assert len(summary.scored) == 5 and summary.failures == [] and summary.slices == 30
     found = [(row["scan"], int(row["slice"])) for row in rows(tmp_path / "out" / "scores.csv")]
     assert found == [(f"scan{scan}.nii.gz", index) for scan in range(5) for index in range(6)]
@@ -39,7 +40,7 @@ def test_every_slice_of_every_scan_is_scored(folder, tmp_path):
 
 def test_scores_do_not_depend_on_batch_workers_shards_or_order(folder, tmp_path):
     def scores(name, paths=(folder,), **options):
-        score_folder(list(paths), BUNDLE, Engine(), tmp_path / name, Options(**options))
+        score_folder(list(paths), BUNDLE, Engine(), tmp_path / name, ScoreOptions(**options))
         return [
             (os.path.basename(row["scan"]), row["slice"], row["score"])
             for row in rows(tmp_path / name / "scores.csv")
@@ -69,7 +70,7 @@ def test_a_second_run_scores_only_what_is_new(folder, tmp_path):
     write_scan(folder / "scan3.nii.gz", 99)
     changed = score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
     assert (changed.skipped, changed.slices) == (4, 6)
-    forced = score_folder([folder], BUNDLE, Engine(), tmp_path / "out", Options(force=True))
+    forced = score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(force=True))
     assert (forced.skipped, forced.slices) == (0, 30)
 
 
@@ -122,7 +123,7 @@ _serve = readers._serve
 def test_a_reader_over_its_time_is_stopped(folder):
     from maescan.scans import find_scans
 
-    reader = readers.Reader(BUNDLE.preset, {}, limit_s=0.0)
+    reader = readers.Reader(BUNDLE.preset, ReadOptions(limit_s=0.0))
     with pytest.raises(ScanError, match="took over"):
         reader.read(find_scans([folder])[0])
     reader.close()

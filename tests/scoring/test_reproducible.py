@@ -14,7 +14,8 @@ from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
 from maescan.export import export
 from maescan.scoring.merge import merge
-from maescan.scoring.pipeline import Options, score_folder
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.pipeline import score_folder
 
 PRESET = SMALL.replace(grid=GridConfig(None), tokens__method="foreground")
 
@@ -43,7 +44,7 @@ def whole(bundle, folder, tmp_path_factory):
 
 def score(bundle, paths, out, threads=None, **options):
     engine = engines.load(bundle, threads=threads)
-    score_folder(paths, bundle, engine, out, Options(**options))
+    score_folder(paths, bundle, engine, out, ScoreOptions(**options))
     engine.close()
     return out
 

@@ -12,7 +12,8 @@ import pytest
 from helpers.scoring_stub import BUNDLE, PROCESSES, Engine, write_scan
 from maescan.errors import ConfigError, DataError
 from maescan.scoring.arrivals import Arrivals
-from maescan.scoring.pipeline import Options, score_folder
+from maescan.scoring.options import ScoreOptions, WatchOptions
+from maescan.scoring.pipeline import score_folder
 from maescan.scoring.watch import stopped_by_signals, watch_folder
 
 
@@ -22,7 +23,16 @@ def serve(inbox, out, pipe, pause):
         def event(name, facts):
             pipe.send((name, facts))
 
-        watch_folder(inbox, BUNDLE, Engine(pause), out, Options(), event, settle=0.3, poll=0.05, stop=stop)
+        watch_folder(
+            inbox,
+            BUNDLE,
+            Engine(pause),
+            out,
+            ScoreOptions(),
+            event,
+            timing=WatchOptions(settle_s=0.3, poll_s=0.05),
+            stop=stop,
+        )
     pipe.send(("ended", {}))
 
 

@@ -10,8 +10,10 @@ import pytest
 from helpers.scoring_stub import files_of, write_scan
 from maescan.errors import ConfigError, DataError
 from maescan.scoring.on_ray import score_on_ray
+from maescan.scoring.options import EngineOptions, RayOptions, ScoreOptions
 from maescan.scoring.run import score_paths
 
+LOCAL = RayOptions(address="local", actors=2)
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -44,12 +46,12 @@ def test_what_a_killed_actor_leaves_is_finished_and_all_is_as_from_one_run(bundl
     for index in range(24):
         write_scan(tmp_path / "scans" / f"scan{index}.nii.gz", index, slices=24)
     (tmp_path / "scans" / "broken.nii.gz").write_bytes(b"no gzip")
-    options = {"maps": True, "pictures": 2}
-    score_paths([tmp_path / "scans"], bundle, tmp_path / "one", **options)
+    options = ScoreOptions(maps=True, pictures=2)
+    score_paths([tmp_path / "scans"], bundle, tmp_path / "one", options=options)
     killed = []
     killer = threading.Thread(target=kill_one_actor, args=(tmp_path / "out", killed))
     killer.start()
-    summary = score_on_ray([tmp_path / "scans"], bundle, tmp_path / "out", address="local", actors=2, **options)
+    summary = score_on_ray([tmp_path / "scans"], bundle, tmp_path / "out", LOCAL, options=options)
     killer.join()
     assert killed and len(summary.scored) == 24 and [row["scan"] for row in summary.failures] == ["broken.nii.gz"]
     expected = files_of(tmp_path / "one")
@@ -59,12 +61,12 @@ def test_what_a_killed_actor_leaves_is_finished_and_all_is_as_from_one_run(bundl
 def test_errors_are_those_of_one_machine(bundle, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no scans found"):
-        score_on_ray([tmp_path / "empty"], bundle, tmp_path / "out", address="local", actors=1)
+        score_on_ray([tmp_path / "empty"], bundle, tmp_path / "out", RayOptions(address="local", actors=1))
     with pytest.raises(ConfigError, match="has no GPU"):
-        score_on_ray([tmp_path], bundle, tmp_path / "out", address="local", device="cuda")
+        score_on_ray([tmp_path], bundle, tmp_path / "out", LOCAL, EngineOptions(device="cuda"))
 
 
 def test_without_ray_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(ConfigError, match=r"needs Ray \(pip install 'maescan\[ray\]'\)"):
-        score_on_ray([tmp_path], tmp_path, tmp_path / "out", address="local")
+        score_on_ray([tmp_path], tmp_path, tmp_path / "out", LOCAL)

@@ -14,7 +14,8 @@ import pytest
 
 from helpers.scoring_stub import BUNDLE, Engine, answer_of, files_of, started, write_scan
 from maescan.errors import DataError
-from maescan.scoring.pipeline import Options, score_folder
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.pipeline import score_folder
 
 
 @pytest.fixture
@@ -51,16 +52,16 @@ def test_what_a_killed_run_left_half_written_goes(folder, tmp_path):
     half = tmp_path / "out" / "maps" / ".part-abcscan0.nii.gz"
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
-    score_folder([folder], BUNDLE, Engine(), tmp_path / "out", Options(maps=True))
+    score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True))
     assert not half.exists()
 
 
 def test_a_lost_map_is_made_again(folder, tmp_path):
-    score_folder([folder], BUNDLE, Engine(), tmp_path / "out", Options(maps=True))
+    score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True))
     lost = tmp_path / "out" / "maps" / "scan3.nii.gz"
     before = lost.read_bytes()
     lost.unlink()
-    again = score_folder([folder], BUNDLE, Engine(), tmp_path / "out", Options(maps=True))
+    again = score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True))
     assert again.skipped == 5 and lost.read_bytes() == before
 
 
@@ -117,7 +118,7 @@ def test_scores_that_are_not_finite_fail_the_scan_alone(folder, tmp_path):
             return np.where(next(calls) == 0, np.nan, tokens.mean(axis=(1, 2)))
 
     calls = itertools.count()
-    summary = score_folder([folder], BUNDLE, Nan(), tmp_path / "out", Options(workers=1))
+    summary = score_folder([folder], BUNDLE, Nan(), tmp_path / "out", ScoreOptions(workers=1))
     assert len(summary.scored) == 5
     failed = {row["stage"]: row["scan"] for row in summary.failures}
     assert failed == {"read": "broken.nii.gz", "score": "scan0.nii.gz"}

@@ -55,13 +55,14 @@ def measure(
     (readers together) and percentiles of its seconds."""
     from maescan import engines
     from maescan.engines.bundle import Bundle
-    from maescan.scoring.pipeline import Options, score_folder
+    from maescan.scoring.options import ScoreOptions
+    from maescan.scoring.pipeline import score_folder
 
     loaded = Bundle.load(bundle)
     engine = engines.load(loaded, device=device, target=target, precision=precision, threads=threads)
     try:
         before = _alone(engine, loaded.preset)
-        summary = score_folder([scans], loaded, engine, out, Options(force=True, workers=workers))
+        summary = score_folder([scans], loaded, engine, out, ScoreOptions(force=True, pictures=0, workers=workers))
         alone = max(before, _alone(engine, loaded.preset))
     finally:
         engine.close()

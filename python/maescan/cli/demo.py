@@ -23,6 +23,7 @@ def run_demo(out: Path, seed: int) -> None:
     from maescan import datasets, train
     from maescan.config import preset
     from maescan.datasets.phantom import write_phantom
+    from maescan.scoring.options import ScoreOptions
     from maescan.scoring.run import score_paths
 
     console, start = Console(), time.perf_counter()
@@ -40,7 +41,8 @@ def run_demo(out: Path, seed: int) -> None:
     export.export(out / "run", out / "bundle", to=("openvino",), precision=("fp32",))
     say("scoring")
     scans = [out / "unseen" / "healthy", out / "unseen" / "lesions"]
-    summary = score_paths(scans, out / "bundle", out / "scores", maps=True, pictures=16, force=True, show="progress")
+    options = ScoreOptions(maps=True, pictures=16, force=True)
+    summary = score_paths(scans, out / "bundle", out / "scores", options=options, show="progress")
     console.print(_table(out, tiny, summary))
     console.print(f"look at: {out / 'scores' / 'report.html'}   heat maps: {out / 'scores' / 'maps'}", soft_wrap=True)
 

@@ -1,14 +1,18 @@
-"""Options that several commands share, and what their words mean."""
+"""Options that several commands share, and how a command gets those of an `Options` type."""
 
 from __future__ import annotations
 
 import enum
+import functools
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from maescan.errors import ConfigError
+from maescan.options import Flag, Options
 
 Out = Annotated[Path, typer.Option(help="Folder to write into.")]
 Seed = Annotated[int, typer.Option(help="Seed of all that is drawn at random.")]
@@ -17,13 +21,8 @@ Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N. The device asked
 PresetOption = Annotated[str, typer.Option(help="brats, luna16, tiny, or a preset's .json file.")]
 Precision = Annotated[str | None, typer.Option(help="fp32, bf16, int8, fp16; default: the bundle's own choice.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")]
-AlertRate = Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of healthy scans that may alert.")]
+Json = Annotated[bool, typer.Option("--json", help="Events as JSON lines on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only errors.")]
-
-
-class Format(enum.StrEnum):
-    csv = "csv"
-    parquet = "parquet"
 
 
 class Kind(enum.StrEnum):
@@ -32,12 +31,82 @@ class Kind(enum.StrEnum):
     both = "both"
 
 
+def with_options(
+    *, leave_out: Collection[str] = (), **kinds: type[Options]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the flags of `Options` types; it takes one value of each, by the name given here.
+
+    leave_out: fields that this command has no use for; they keep their defaults."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = _parameters(command, set(kinds))
+        items = {name: [i for i in _options(kind) if i.name not in leave_out] for name, kind in kinds.items()}
+        flags = [p for name, kind in kinds.items() for p in _flags(kind, items[name])]
+
+        @functools.wraps(command)
+        def call(**values: Any) -> None:
+            for name, kind in kinds.items():
+                values[name] = kind(**{item.name: _value(item, values) for item in items[name]})
+            command(**values)
+
+        call.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
+        call.__annotations__ = {p.name: p.annotation for p in [*own, *flags]}
+        return call
+
+    return decorate
+
+
+def _parameters(command: Callable[..., None], without: set[str]) -> list[inspect.Parameter]:
+    hints = get_type_hints(command, include_extras=True)
+    given = inspect.signature(command).parameters.values()
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return [p.replace(annotation=hints[p.name], kind=keyword) for p in given if p.name not in without]
+
+
+def _options(kind: type[Options]) -> list[Field[Any]]:
+    return [item for item in fields(kind) if "flags" in item.metadata]
+
+
+def _flags(kind: type[Options], items: list[Field[Any]]) -> Iterator[inspect.Parameter]:
+    hints = get_type_hints(kind)
+    for item in items:
+        for flag in item.metadata["flags"]:
+            name, type_ = _name(item, flag), flag.kind or hints[item.name]
+            if flag.default is None and flag.kind is not None:
+                type_ = flag.kind | None
+            spelled = f"--{name}" + (f"/--no-{name}" if flag.default is True else "")
+            described = typer.Option(spelled, help=flag.help, min=flag.minimum, max=flag.maximum)
+            yield inspect.Parameter(
+                _variable(item, flag),
+                inspect.Parameter.KEYWORD_ONLY,
+                default=flag.default,
+                annotation=Annotated[type_, described],
+            )
+
+
+def _name(item: Field[Any], flag: Flag) -> str:
+    return flag.name or item.name.replace("_", "-")
+
+
+def _variable(item: Field[Any], flag: Flag) -> str:
+    return _name(item, flag).replace("-", "_")
+
+
+def _value(item: Field[Any], values: dict[str, Any]) -> Any:
+    """Takes a field's flags out of the values of a call."""
+    typed = {_variable(item, flag): values.pop(_variable(item, flag)) for flag in item.metadata["flags"]}
+    parse = item.metadata["parse"]
+    if parse is None:
+        return next(iter(typed.values()))
+    return parse(**typed) if len(typed) > 1 else parse(*typed.values())
+
+
 def preset_with(
     name: str, epochs: int | None, classifier_epochs: int | None, batch_size: int | None, fresh: bool
 ) -> Any:
     from maescan.config import preset
 
-    changes: dict[str, Any] = {
+    changes: Mapping[str, Any] = {
         "mae__epochs": epochs,
         "classifier__epochs": classifier_epochs,
         "mae__batch_size": batch_size,
@@ -45,18 +114,3 @@ def preset_with(
         "classifier__fresh_negatives": fresh or None,
     }
     return preset(name).replace(**{key: value for key, value in changes.items() if value is not None})
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    number, _, count = text.partition("/")
-    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
-        raise ConfigError(f"--shard {text} is not I/N with I from 1 to N", remedy="for example --shard 2/3")
-    return int(number), int(count)
-
-
-def regions_of(candidates: Path | None, tile: bool) -> dict[str, Any]:
-    from maescan.method.regions import by_candidates, by_tiles
-
-    if candidates and tile:
-        raise ConfigError("--candidates and --tile are two ways", remedy="choose one")
-    return by_candidates(candidates) if candidates else by_tiles()

@@ -3,91 +3,55 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from maescan.cli.options import (
-    AlertRate,
-    BundleOption,
-    Device,
-    Format,
-    Out,
-    Precision,
-    Quiet,
-    Threads,
-    parse_shard,
-    regions_of,
-)
+from maescan.cli.options import BundleOption, Json, Out, Quiet, with_options
 from maescan.errors import ConfigError
+from maescan.scoring.options import (
+    EngineOptions,
+    Format,
+    RayOptions,
+    ReadOptions,
+    ScoreOptions,
+    Shard,
+    WatchOptions,
+)
 
 commands = typer.Typer()
 
 
 @commands.command()
+@with_options(engine=EngineOptions, read=ReadOptions, options=ScoreOptions, ray=RayOptions)
 def score(
     paths: Annotated[list[Path], typer.Argument(help="Scans, or folders of them.")],
     bundle: BundleOption,
     out: Out,
-    device: Device = "cpu",
-    precision: Precision = None,
-    maps: Annotated[bool, typer.Option("--maps", help="Also write heat maps as NIfTI on each scan's grid.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Score again what is already scored.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Reader processes.")] = 2,
-    threads: Threads = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Slices a batch; scores do not depend on it.")] = None,
-    shard: Annotated[str, typer.Option(help="I/N: the I-th of N parts of the folder.")] = "1/1",
-    ray: Annotated[str | None, typer.Option(help="Score on this Ray cluster: its address, auto, or local.")] = None,
-    ray_actors: Annotated[
-        int | None, typer.Option(min=1, help="Shards of the folder; default: one a GPU, or one a node.")
-    ] = None,
-    alert_rate: AlertRate = 0.05,
-    volume: Annotated[int | None, typer.Option(min=0, help="Which volume of a 4-D scan.")] = None,
-    accept: Annotated[str, typer.Option(help="Faults to accept, comma-separated; `inspect` names them.")] = "",
-    candidates: Annotated[
-        Path | None, typer.Option(help="CT: score the patches around the rows of a candidates.csv.")
-    ] = None,
-    tile: Annotated[bool, typer.Option("--tile", help="CT: score overlapping tiles of the lungs.")] = False,
-    pictures: Annotated[int, typer.Option(min=0, help="Draw the worst slice of this many scans.")] = 12,
-    format: Annotated[Format, typer.Option(help="parquet: scores.parquet beside scores.csv.")] = Format.csv,
-    json_events: Annotated[bool, typer.Option("--json", help="Events as JSON lines on standard output.")] = False,
+    *,
+    engine: EngineOptions,
+    read: ReadOptions,
+    options: ScoreOptions,
+    ray: RayOptions,
+    json_events: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Score every scan: report.html, scores.csv, scans.csv, failures.csv, run.json. Exit code 3: done, some scans
     failed."""
-    from maescan.files import need_parquet
-    from maescan.scoring.run import Show, score_paths
+    from maescan.scoring.run import score_paths
 
-    if format is Format.parquet:
-        need_parquet()
-    read: dict[str, Any] = {"volume": volume} if volume is not None else {}
-    if accept:
-        read["accept"] = frozenset(accept.split(","))
-    if candidates or tile:
-        read["regions"] = regions_of(candidates, tile)
-    options: dict[str, Any] = {
-        "device": device,
-        "precision": precision,
-        "threads": threads,
-        "maps": maps or tile,
-        "force": force,
-        "workers": workers,
-        "batch": batch,
-        "alert_rate": alert_rate,
-        "pictures": pictures,
-        "parquet": format is Format.parquet,
-        "read": read,
-    }
-    if ray:
+    options = replace(options, read=read)
+    _check_format(options)
+    if ray.address:
         from maescan.scoring.on_ray import score_on_ray
 
-        if shard != "1/1" or json_events:
+        if options.shard != Shard(1, 1) or json_events:
             raise ConfigError("--ray makes shards of its own, without events", remedy="leave out --shard and --json")
-        summary = score_on_ray(paths, bundle, out, address=ray, actors=ray_actors, **options)
+        summary = score_on_ray(paths, bundle, out, ray, engine, options)
     else:
-        show: Show = "json" if json_events else "quiet" if quiet else "progress"
-        summary = score_paths(paths, bundle, out, shard=parse_shard(shard), show=show, **options)
+        summary = score_paths(paths, bundle, out, engine, options, show=_show(json_events, quiet))
     if not (quiet or json_events):
         print(
             f"{len(summary.scored)} scans scored ({summary.skipped} of them before), {len(summary.failures)} failed,"
@@ -100,6 +64,17 @@ def score(
                 f"{row['scan']}: {row['reason']}" + (f" ({row['remedy']})" if row["remedy"] else ""), file=sys.stderr
             )
         raise typer.Exit(3)
+
+
+def _check_format(options: ScoreOptions) -> None:
+    from maescan.files import need_parquet
+
+    if options.format is Format.parquet:
+        need_parquet()
+
+
+def _show(json_events: bool, quiet: bool) -> Any:
+    return "json" if json_events else "quiet" if quiet else "progress"
 
 
 def _say_calibration(state: dict[str, Any] | None, bundle: Path) -> None:
@@ -115,15 +90,25 @@ def _say_calibration(state: dict[str, Any] | None, bundle: Path) -> None:
 
 
 @commands.command()
+@with_options(
+    engine=EngineOptions,
+    read=ReadOptions,
+    options=ScoreOptions,
+    leave_out=("maps", "force", "shard", "alert_rate", "pictures", "format"),
+)
 def calibrate(
     bundle: Annotated[Path, typer.Argument(help="A bundle made by `maescan export`.")],
     healthy: Annotated[list[Path], typer.Argument(help="Healthy scans that training has not seen.")],
+    *,
+    engine: EngineOptions,
+    read: ReadOptions,
+    options: ScoreOptions,
     aggregation: Annotated[
         str | None, typer.Option(help="A scan's score: max, top (mean of the 3 highest slices) or area.")
     ] = None,
-    device: Device = "cpu",
-    precision: Precision = None,
-    threads: Threads = None,
+    skip_failed: Annotated[
+        bool, typer.Option("--skip-failed", help="Calibrate without the scans that cannot be scored.")
+    ] = False,
 ) -> None:
     """Score held-back healthy scans and keep the reference in the bundle: then scans get p-values and alerts."""
     from maescan.scoring.calibrate import RULES, needed
@@ -131,45 +116,40 @@ def calibrate(
 
     if aggregation not in (None, *RULES):
         raise ConfigError(f"unknown aggregation '{aggregation}'", remedy=f"use one of {', '.join(RULES)}")
-    found = make(bundle, healthy, rule=aggregation, device=device, precision=precision, threads=threads)
-    count = len(found["scans"])
+    options = replace(options, read=read, pictures=0)
+    reference, failures = make(bundle, healthy, engine, options, rule=aggregation, skip_failed=skip_failed)
+    for row in failures:
+        print(f"left out: {row['scan']}: {row['reason']}", file=sys.stderr)
+    count = len(reference["scans"])
     rate = 1 / (count + 1)
-    print(f"{count} healthy scans, {len(found['slices'])} slices; alerts are possible at rates from {rate:.3f}")
+    print(f"{count} healthy scans, {len(reference['slices'])} slices; alerts are possible at rates from {rate:.3f}")
     if count < needed(0.05):
         print(f"the default rate of 0.05 takes {needed(0.05)} healthy scans", file=sys.stderr)
 
 
 @commands.command()
+@with_options(
+    engine=EngineOptions, read=ReadOptions, options=ScoreOptions, timing=WatchOptions, leave_out=("shard", "force")
+)
 def watch(
     inbox: Annotated[Path, typer.Argument(help="The folder that scans arrive in.")],
     bundle: BundleOption,
     out: Out,
-    device: Device = "cpu",
-    precision: Precision = None,
-    settle: Annotated[float, typer.Option(min=0.0, help="Seconds without change after which a scan is whole.")] = 5.0,
-    maps: Annotated[bool, typer.Option("--maps", help="Also write heat maps as NIfTI on each scan's grid.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Reader processes.")] = 2,
-    threads: Threads = None,
-    json_events: Annotated[bool, typer.Option("--json", help="Events as JSON lines on standard output.")] = False,
+    *,
+    engine: EngineOptions,
+    read: ReadOptions,
+    options: ScoreOptions,
+    timing: WatchOptions,
+    json_events: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Score scans as they finish arriving, until SIGTERM or Ctrl-C: those being scored are finished, then it ends
     with exit code 0. Started again it goes on."""
     from maescan.scoring.run import watch_inbox
 
-    show: Any = "json" if json_events else "quiet" if quiet else "progress"
-    watch_inbox(
-        inbox,
-        bundle,
-        out,
-        device=device,
-        precision=precision,
-        threads=threads,
-        settle=settle,
-        maps=maps,
-        workers=workers,
-        show=show,
-    )
+    options = replace(options, read=read)
+    _check_format(options)
+    watch_inbox(inbox, bundle, out, engine, options, timing, show=_show(json_events, quiet))
 
 
 @commands.command()

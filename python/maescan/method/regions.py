@@ -4,8 +4,8 @@ candidates of a table or tiling the lungs. Each patch is scored as a slice is.""
 from __future__ import annotations
 
 import functools
-import hashlib
-from collections.abc import Mapping, Sequence
+import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.datasets.luna16 import _crop, to_view
 from maescan.datasets.luna16_table import Candidates, read_candidates
-from maescan.errors import ConfigError, DataError, ScanError
+from maescan.errors import ConfigError, ScanError
 from maescan.method.intensity import fit_intensity
+from maescan.options import CandidateTable, LungTiles
 from maescan.scans import Scan, axial_view
 
 LUNG_HU = -320.0
@@ -53,43 +54,27 @@ class Regions:
         return np.ascontiguousarray(self.axes.to_storage(total / np.maximum(count, 1)), dtype=np.float32)
 
 
-def by_candidates(table: Path) -> dict[str, str]:
-    """The option that scores the candidates of a table (seriesuid,coordX,coordY,coordZ,class; LPS mm).
-
-    Raises DataError where it cannot be read."""
-    try:
-        content = table.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path=table, remedy="check the path") from error
-    _table(str(table))
-    return {"candidates": str(table), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def by_tiles() -> dict[str, Any]:
-    """The option that tiles the lungs. Raises ConfigError without scipy."""
-    try:
-        import scipy.ndimage  # noqa: F401
-    except ImportError as error:
-        raise ConfigError("--tile needs scipy", remedy="pip install scipy") from error
-    return {"tile": True}
-
-
-def check(preset: Preset, asked: bool) -> None:
-    """Raises ConfigError for regions of anything but CT at its own resolution, and for such a bundle without them."""
+def check(preset: Preset, asked: CandidateTable | LungTiles | None) -> None:
+    """Raises ConfigError for regions of anything but CT at its own resolution, for such a bundle without them, and
+    for tiles without scipy; DataError for a table that cannot be read."""
     able = preset.intensity.method == "hu" and preset.grid.field_mm is None
     if asked and not able:
         raise ConfigError(f"preset '{preset.name}' scores whole slices", remedy="leave out --candidates and --tile")
     if able and not asked:
         raise ConfigError(f"preset '{preset.name}' scores patches of a CT", remedy="use --tile or --candidates TABLE")
+    if isinstance(asked, CandidateTable):
+        _table(str(asked.path))
+    if isinstance(asked, LungTiles) and importlib.util.find_spec("scipy") is None:
+        raise ConfigError("--tile needs scipy", remedy="pip install scipy")
 
 
-def cut(scan: Scan, source: Any, preset: Preset, option: Mapping[str, Any]) -> Regions:
+def cut(scan: Scan, source: Any, preset: Preset, option: CandidateTable | LungTiles) -> Regions:
     """The patches of one CT. Raises ScanError: no candidate, one outside of it, no lungs."""
     view, axes = axial_view(scan)
     side = preset.model.image_size
     places, half = None, np.array([0, side // 2, side // 2])
-    if "candidates" in option:
-        places = _candidates(source, option["candidates"])
+    if isinstance(option, CandidateTable):
+        places = _candidates(source, str(option.path))
         centres = to_view(places, scan, axes, view.shape)
         if ((centres < 0) | (centres >= view.shape)).any():
             remedy = "check that table and CT belong together"

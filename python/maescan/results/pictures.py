@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from maescan import files as outputs
 from maescan.errors import MaescanError
 from maescan.method import score as steps
+from maescan.options import ReadOptions
 from maescan.scoring.readers import Reader
 
 PANEL = 224
@@ -25,7 +26,7 @@ def draw_worst(
     sources: Mapping[str, Any],
     bundle: Any,
     engine: Any,
-    read: Mapping[str, Any],
+    read: ReadOptions,
     *,
     job: str,
     count: int,

@@ -1,7 +1,7 @@
 """Scan files to `Scan`: NIfTI, DICOM, MetaImage, NRRD."""
 
 from maescan.scans.find import ScanSource, find_scans
-from maescan.scans.read import ACCEPT, read_scan
+from maescan.scans.read import read_scan
 from maescan.scans.scan import Axes, Scan, axial_view
 
-__all__ = ["ACCEPT", "Axes", "Scan", "ScanSource", "axial_view", "find_scans", "read_scan"]
+__all__ = ["Axes", "Scan", "ScanSource", "axial_view", "find_scans", "read_scan"]

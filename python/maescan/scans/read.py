@@ -8,22 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from maescan.errors import ConfigError, MaescanError, ScanError
+from maescan.options import FAULTS
 from maescan.scans.find import ScanSource, find_scans
 from maescan.scans.quiet import quiet, words
 from maescan.scans.scan import Scan
-
-ACCEPT = frozenset({"missing-slices", "duplicate-slices", "irregular-spacing", "tilt", "shear", "localizer"})
-"""Faults that a reader refuses unless it is told to accept them."""
 
 
 def read_scan(source: ScanSource | str | Path, *, volume: int | None = None, accept: Iterable[str] = ()) -> Scan:
     """The `Scan` of a source, or of a path that holds exactly one. volume: which one of a 4-D file, from 0.
 
-    accept: names of `ACCEPT` that are not to be refused. Raises ScanError, in one line, for whatever cannot be
-    read or must not be scored; ConfigError for a name that is not in ACCEPT."""
+    accept: names of `FAULTS` that are not to be refused. Raises ScanError, in one line, for whatever cannot be
+    read or must not be scored; ConfigError for a name that is not in FAULTS."""
     flags = frozenset(accept)
-    if unknown := ", ".join(sorted(flags - ACCEPT)):
-        raise ConfigError(f"cannot accept '{unknown}'", remedy=f"use {', '.join(sorted(ACCEPT))}")
+    if unknown := ", ".join(sorted(flags - FAULTS)):
+        raise ConfigError(f"cannot accept '{unknown}'", remedy=f"use {', '.join(sorted(FAULTS))}")
     if not isinstance(source, ScanSource):
         source = _only(Path(source))
     try:

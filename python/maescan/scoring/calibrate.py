@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 
 from maescan.errors import DataError
 from maescan.method import aggregate
+from maescan.scoring.options import EngineOptions, ScoreOptions
 
 RULES: dict[str, dict[str, Any]] = {
     "max": {"method": "max"},
@@ -69,15 +70,16 @@ def needed(rate: float) -> int:
 def calibrate(
     bundle: Path,
     healthy: Sequence[Path],
+    engine: EngineOptions = EngineOptions(),
+    options: ScoreOptions = ScoreOptions(pictures=0),
     *,
     rule: str | None = None,
-    score: Callable[..., Any] | None = None,
-    **options: Any,
-) -> dict[str, Any]:
-    """Scores held-back healthy scans and writes their reference into the bundle; returns it.
+    skip_failed: bool = False,
+) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Scores held-back healthy scans and writes their reference into the bundle; returns it, and what was left out.
 
-    `rule`: how slice scores become a scan's (max, top, area); default: what the bundle says. Other options are those
-    of `run.score_paths`. Raises DataError when a scan cannot be scored: a reference must be of all of them.
+    `rule`: how slice scores become a scan's (max, top, area); default: what the bundle says. Raises DataError when a
+    scan cannot be scored, unless `skip_failed` leaves it out, and as `run.score_paths` does.
     """
     from maescan.engines.bundle import Bundle, update
     from maescan.scoring.run import score_paths
@@ -85,10 +87,10 @@ def calibrate(
     loaded = Bundle.load(bundle)
     chosen = RULES[rule] if rule else loaded.manifest.get("aggregation") or aggregate.DEFAULT
     with tempfile.TemporaryDirectory(prefix="maescan-calibrate-") as folder:
-        summary = (score or score_paths)(list(healthy), bundle, Path(folder), **options)
-        if summary.failures:
+        summary = score_paths(list(healthy), bundle, Path(folder), engine, options)
+        if summary.failures and not (skip_failed and summary.scored):
             first = summary.failures[0]
-            remedy = "leave it out, or repair it, and calibrate again"
+            remedy = "repair it, leave it out, or let --skip-failed do so"
             raise DataError(f"{first['scan']} cannot be scored: {first['reason']}", path=healthy[0], remedy=remedy)
         slices = read_scores(Path(folder) / "scores.csv")
     scans = [aggregate.scan_score(np.array(values), chosen) for values in slices.values()]
@@ -99,7 +101,7 @@ def calibrate(
         "scores_sha256": digest,
     }
     update(bundle, calibration=reference, aggregation=chosen)
-    return reference
+    return reference, summary.failures
 
 
 def read_scores(file: Path) -> dict[str, list[float]]:

@@ -14,7 +14,8 @@ from maescan import files as outputs
 from maescan.errors import DataError
 from maescan.results.pictures import draw_worst
 from maescan.scoring.ledger import Ledger
-from maescan.scoring.pipeline import Options, Summary, _write_tables
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.pipeline import Summary, _write_tables
 
 
 def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
@@ -25,7 +26,7 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
     runs = [_run_of(shard) for shard in shards]
     _check(shards, runs, bundle)
     given = runs[0]["options"]
-    options = Options(**{name: given[name] for name in ("maps", "read", "pictures", "parquet", "alert_rate")})
+    options = ScoreOptions.from_json(given)
     ledger = Ledger(out, runs[0]["job"])
     try:
         outputs.remove_halves(out)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.scoring.merge import merge
+from maescan.scoring.options import EngineOptions, RayOptions, ScoreOptions, Shard
 from maescan.scoring.pipeline import Summary
 
 TRIES = 3
@@ -18,14 +20,11 @@ def score_on_ray(
     paths: Sequence[Path],
     bundle: Path,
     out: Path,
-    *,
-    address: str,
-    actors: int | None = None,
-    device: str = "cpu",
-    threads: int | None = None,
-    **options: Any,
+    ray_options: RayOptions,
+    engine: EngineOptions = EngineOptions(),
+    options: ScoreOptions = ScoreOptions(),
 ) -> Summary:
-    """Scores as `run.score_paths` does, on `actors` of the Ray cluster at `address` ("local" starts one here; "auto"
+    """Scores as `run.score_paths` does, on actors of the Ray cluster at an address ("local" starts one here; "auto"
     finds it): by default one a GPU, or one a node for the CPU. Every node must see `paths`, `bundle` and `out`.
 
     Each actor runs the whole pipeline on its shard into `out`/shards; `merge` makes `out`. Raises ConfigError without
@@ -35,6 +34,7 @@ def score_on_ray(
         from ray.exceptions import RayActorError
     except ImportError as error:
         raise ConfigError("--ray needs Ray", remedy="pip install 'maescan[ray]'") from error
+    address, device = ray_options.address, engine.device
     try:
         ray.init(address=None if address == "local" else address, log_to_driver=False, configure_logging=False)
     except ConnectionError as error:
@@ -43,18 +43,19 @@ def score_on_ray(
         ) from error
     try:
         gpus = int(ray.cluster_resources().get("GPU", 0)) if device != "cpu" else 0
-        count = actors or gpus or len(ray.nodes())
+        count = ray_options.actors or gpus or len(ray.nodes())
         if device != "cpu" and not gpus:
             raise ConfigError("the Ray cluster has no GPU", remedy="leave out --device, or add nodes with GPUs")
         cores = int(ray.cluster_resources().get("CPU", 1))
-        threads = threads or max(1, cores // count)
+        threads = engine.threads or max(1, cores // count)
         needs = {"num_gpus": 1} if gpus else {"num_cpus": min(threads, max(1, cores // count))}
         remote: Any = ray.remote
         actor = remote(max_restarts=TRIES, max_task_retries=TRIES, **needs)(_Shard)
         absolute = [path.resolve() for path in paths], bundle.resolve(), out.resolve()
-        given = {"device": device, "threads": threads, **options}
+        engine = replace(engine, threads=threads)
         running = [actor.remote() for _ in range(count)]
-        waiting = [a.score.remote(*absolute, (i, count), given) for i, a in enumerate(running, start=1)]
+        shards = [replace(options, shard=Shard(i, count)) for i in range(1, count + 1)]
+        waiting = [a.score.remote(*absolute, engine, part) for a, part in zip(running, shards, strict=True)]
         for number, task in enumerate(waiting, start=1):
             try:
                 ray.get(task)
@@ -78,9 +79,7 @@ def shard_folder(out: Path, shard: tuple[int, int]) -> Path:
 class _Shard:
     """An actor: one process with one engine."""
 
-    def score(
-        self, paths: list[Path], bundle: Path, out: Path, shard: tuple[int, int], options: dict[str, Any]
-    ) -> None:
+    def score(self, paths: list[Path], bundle: Path, out: Path, engine: EngineOptions, options: ScoreOptions) -> None:
         from maescan.scoring.run import score_paths
 
-        score_paths(paths, bundle, shard_folder(out, shard), shard=shard, **options)
+        score_paths(paths, bundle, shard_folder(out, options.shard), engine, options)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,31 +30,10 @@ from maescan.results.pictures import draw_worst
 from maescan.results.report import write_report
 from maescan.scoring.calibrate import Reference
 from maescan.scoring.ledger import Ledger
+from maescan.scoring.options import Format, ScoreOptions
 from maescan.scoring.readers import Reader, content_hash
 
 Event = Callable[[str, dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to score. What changes a score or a file is part of the ledger's key; the rest is not."""
-
-    maps: bool = False
-    force: bool = False
-    workers: int = 2
-    batch: int | None = None
-    shard: tuple[int, int] = (1, 1)
-    read: dict[str, Any] = field(default_factory=dict)
-    queue_bytes: int = 256 << 20
-    alert_rate: float = 0.05
-    pictures: int = 0
-    parquet: bool = False
-
-    def key(self) -> dict[str, Any]:
-        read = {
-            name: sorted(value) if isinstance(value, set | frozenset) else value for name, value in self.read.items()
-        }
-        return {"maps": self.maps, "read": read}
 
 
 @dataclass
@@ -89,7 +68,7 @@ def score_folder(
     bundle: Any,
     engine: Any,
     out: Path,
-    options: Options | None = None,
+    options: ScoreOptions | None = None,
     event: Event | None = None,
 ) -> Summary:
     """Scores every scan under `paths` and writes scores.csv, scans.csv, failures.csv, run.json, maps/ into `out`.
@@ -98,7 +77,7 @@ def score_folder(
     """
     from maescan.scans import find_scans
 
-    options = options or Options()
+    options = options or ScoreOptions()
     number, count = options.shard
     found = find_scans(list(paths))
     if not found:
@@ -132,7 +111,14 @@ def score_folder(
 
 class _Run:
     def __init__(
-        self, sources: list[Any], bundle: Any, engine: Any, out: Path, options: Options, ledger: Ledger, event: Event
+        self,
+        sources: list[Any],
+        bundle: Any,
+        engine: Any,
+        out: Path,
+        options: ScoreOptions,
+        ledger: Ledger,
+        event: Event,
     ):
         self.bundle, self.engine, self.out, self.options = bundle, engine, out, options
         self.ledger, self.event, self.total = ledger, event, len(sources)
@@ -329,7 +315,7 @@ def _stages(times: dict[str, list[float]], seconds: float) -> dict[str, dict[str
 
 
 def _write_tables(
-    out: Path, bundle: Any, engine: Any, options: Options, ledger: Ledger, names: list[str], summary: Summary
+    out: Path, bundle: Any, engine: Any, options: ScoreOptions, ledger: Ledger, names: list[str], summary: Summary
 ) -> None:
     results = ledger.results(names)
     reference = Reference.of(bundle.manifest, options.alert_rate)
@@ -348,7 +334,7 @@ def _write_tables(
     scan_columns = ("scan", "score", "p_value", "alert", "slices", "worst_slice", "warnings")
     slice_columns = ("scan", "slice", "score", "p_value", "area")
     outputs.write_csv(out / "scores.csv", slice_columns, slice_rows)
-    if options.parquet:
+    if options.format is Format.parquet:
         outputs.write_parquet(out / "scores.parquet", slice_columns, slice_rows)
     outputs.write_csv(out / "scans.csv", scan_columns, scan_rows)
     regions = [
@@ -369,15 +355,7 @@ def _write_tables(
             "engine": engine.name,
             "calibration": summary.calibration,
             "job": ledger.job,
-            "options": {
-                **options.key(),
-                "batch": options.batch,
-                "shard": options.shard,
-                "workers": options.workers,
-                "pictures": options.pictures,
-                "parquet": options.parquet,
-                "alert_rate": options.alert_rate,
-            },
+            "options": options.to_json(),
             "scans": {"scored": len(results), "failed": len(failures), "already_done": summary.skipped},
             "seconds": summary.seconds,
             "slices_per_second": summary.slices / summary.seconds if summary.seconds else 0.0,

@@ -17,6 +17,7 @@ import numpy as np
 
 from maescan.config import Preset
 from maescan.errors import ConfigError, MaescanError, ScanError
+from maescan.options import ReadOptions
 
 
 def content_hash(files: list[Path]) -> str:
@@ -32,21 +33,20 @@ def content_hash(files: list[Path]) -> str:
 
 
 def read_and_prepare(
-    source: Any, preset: Preset, options: Mapping[str, Any], expected: Mapping[str, Any] | None = None
+    source: Any, preset: Preset, options: ReadOptions, expected: Mapping[str, Any] | None = None
 ) -> tuple[Any, np.ndarray, dict[str, Any]]:
     """Reads one scan: (prepared without images, images [S, H, W] float32, {affine, format, warnings, seconds})."""
     from maescan.method.preprocess import prepare
     from maescan.scans import read_scan
 
     start = time.perf_counter()
-    regions = options.get("regions")
-    scan = read_scan(source, **{name: value for name, value in options.items() if name != "regions"})
+    scan = read_scan(source, volume=options.volume, accept=options.accept)
     middle = time.perf_counter()
     prepared: Any
-    if regions:
+    if options.regions:
         from maescan.method.regions import cut
 
-        prepared = cut(scan, source, preset, regions)
+        prepared = cut(scan, source, preset, options.regions)
     else:
         prepared = prepare(scan, preset, expected=expected)
     end = time.perf_counter()
@@ -60,7 +60,7 @@ def read_and_prepare(
 
 
 def _serve(
-    connection: Connection, preset: Preset, options: Mapping[str, Any], expected: Mapping[str, Any] | None = None
+    connection: Connection, preset: Preset, options: ReadOptions, expected: Mapping[str, Any] | None = None
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; it closes the pipe
     with contextlib.suppress(BrokenPipeError):  # the parent is gone: the next line ends this
@@ -102,16 +102,15 @@ class Reader:
     def __init__(
         self,
         preset: Preset,
-        options: Mapping[str, Any],
-        limit_s: float = 600.0,
+        options: ReadOptions,
         expected: Mapping[str, Any] | None = None,
     ):
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
             ["maescan.scoring.readers", "maescan.method.preprocess", "maescan.scans", "nibabel"]
         )
-        self._arguments = (preset, dict(options), expected)
-        self._limit_s = limit_s
+        self._arguments = (preset, options, expected)
+        self._limit_s = options.limit_s
         self._start()
 
     def _start(self) -> None:

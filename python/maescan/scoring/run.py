@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from maescan.method import regions
-from maescan.scoring.pipeline import Event, Options, Summary, score_folder
+from maescan.engines.bundle import Bundle
+from maescan.scoring.options import EngineOptions, ScoreOptions, WatchOptions
+from maescan.scoring.pipeline import Event, Summary, score_folder
 
 Show = Literal["progress", "json", "quiet"]
 
@@ -19,29 +20,36 @@ def score_paths(
     paths: Sequence[Path],
     bundle: Path,
     out: Path,
+    engine: EngineOptions = EngineOptions(),
+    options: ScoreOptions = ScoreOptions(),
     *,
-    device: str = "cpu",
-    precision: str | None = None,
-    threads: int | None = None,
     show: Show = "quiet",
-    **options: Any,
 ) -> Summary:
-    """Scores scans with a bundle's engine. `options` are those of `pipeline.Options`.
+    """Scores scans with a bundle's engine.
 
-    Raises DataError (no scans, output cannot be written), BundleError (damaged, drifts), EngineError (cannot run).
+    Raises DataError (no scans, output cannot be written), BundleError (damaged, drifts), EngineError (cannot run),
+    ConfigError (a bundle of CT patches without regions, or regions of anything else).
     """
-    from maescan import engines, kernels
-    from maescan.engines.bundle import Bundle
+    with opened(bundle, engine, options) as (loaded, started), _shown(show) as event:
+        return score_folder(paths, loaded, started, out, options, event)
 
-    kernels.set_threads(threads)
+
+@contextlib.contextmanager
+def opened(bundle: Path, engine: EngineOptions, options: ScoreOptions) -> Iterator[tuple[Bundle, Any]]:
+    """A bundle and its proven engine, which is closed at the end; what cannot be scored so is refused first."""
+    from maescan import engines, kernels
+    from maescan.method import regions
+
+    kernels.set_threads(engine.threads)
     loaded = Bundle.load(bundle)
-    regions.check(loaded.preset, "regions" in options.get("read", {}))
-    engine = engines.load(loaded, device=device, precision=precision, threads=threads)
+    regions.check(loaded.preset, options.read.regions)
+    started = engines.load(
+        loaded, device=engine.device, target=engine.target, precision=engine.precision, threads=engine.threads
+    )
     try:
-        with _shown(show) as event:
-            return score_folder(paths, loaded, engine, out, Options(**options), event)
+        yield loaded, started
     finally:
-        engine.close()
+        started.close()
 
 
 @contextlib.contextmanager
@@ -83,29 +91,22 @@ def watch_inbox(
     inbox: Path,
     bundle: Path,
     out: Path,
+    engine: EngineOptions = EngineOptions(),
+    options: ScoreOptions = ScoreOptions(),
+    timing: WatchOptions = WatchOptions(),
     *,
-    device: str = "cpu",
-    precision: str | None = None,
-    threads: int | None = None,
-    settle: float = 5.0,
     show: Show = "progress",
-    **options: Any,
 ) -> Summary:
-    """Scores scans as they arrive in `inbox`, until SIGTERM or SIGINT. `options` are those of `pipeline.Options`.
-
-    Raises as `score_paths` does."""
-    from maescan import engines
-    from maescan.engines.bundle import Bundle
+    """Scores scans as they arrive in `inbox`, until SIGTERM or SIGINT. Raises as `score_paths` does."""
     from maescan.scoring.watch import stopped_by_signals, watch_folder
 
-    loaded = Bundle.load(bundle)
-    engine = engines.load(loaded, device=device, precision=precision, threads=threads)
-    try:
-        with stopped_by_signals() as stop, _shown("quiet" if show == "progress" else show) as event:
-            event = _line if show == "progress" else event
-            return watch_folder(inbox, loaded, engine, out, Options(**options), event, settle=settle, stop=stop)
-    finally:
-        engine.close()
+    with (
+        opened(bundle, engine, options) as (loaded, started),
+        stopped_by_signals() as stop,
+        _shown("quiet" if show == "progress" else show) as event,
+    ):
+        event = _line if show == "progress" else event
+        return watch_folder(inbox, loaded, started, out, options, event, timing=timing, stop=stop)
 
 
 def _line(name: str, facts: dict[str, Any]) -> None:

@@ -20,7 +20,8 @@ from maescan import files as outputs
 from maescan.errors import ConfigError, DataError
 from maescan.scoring.arrivals import Arrivals
 from maescan.scoring.ledger import Ledger
-from maescan.scoring.pipeline import Event, Options, Summary, _Run, _write_tables
+from maescan.scoring.options import ScoreOptions, WatchOptions
+from maescan.scoring.pipeline import Event, Summary, _Run, _write_tables
 
 KEPT = 10_000
 """Latencies and times of stages that are remembered, so that months do not fill the memory."""
@@ -31,16 +32,15 @@ def watch_folder(
     bundle: Any,
     engine: Any,
     out: Path,
-    options: Options | None = None,
+    options: ScoreOptions | None = None,
     event: Event | None = None,
     *,
-    settle: float = 5.0,
-    poll: float = 0.5,
+    timing: WatchOptions = WatchOptions(),
     stop: threading.Event | None = None,
 ) -> Summary:
     """Scores scans that arrive in `inbox` until `stop` is set; those in flight are scored to the end.
 
-    settle: seconds for which a file (of DICOM: its folder) must stand still. Events "scored" and "failed" carry
+    A file (of DICOM: its folder) must stand still for `timing.settle_s`. Events "scored" and "failed" carry
     latency_s, from the last byte to the result. Raises ConfigError where `out` lies in the inbox, DataError where
     there is no inbox or `out` cannot be written or is being written by another run.
     """
@@ -48,28 +48,28 @@ def watch_folder(
         raise DataError("is no folder", path=inbox, remedy="create it, or check the path")
     if out.resolve().is_relative_to(inbox.resolve()):
         raise ConfigError("the output lies inside the inbox", path=out, remedy="use an --out beside it")
-    options = options or Options()
+    options = options or ScoreOptions()
     key = {"bundle": bundle.hash, "engine": engine.name, "options": options.key()}
     ledger = Ledger(out, hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest())
     try:
         outputs.remove_halves(out)
-        watch = _Watch(inbox, out, event or (lambda name, facts: None), settle, poll, stop or threading.Event())
+        watch = _Watch(inbox, out, event or (lambda name, facts: None), timing, stop or threading.Event())
         return watch.go(bundle, engine, options, ledger)
     finally:
         ledger.close()
 
 
 class _Watch:
-    def __init__(self, inbox: Path, out: Path, event: Event, settle: float, poll: float, stop: threading.Event):
-        self.arrivals, self.out, self.event = Arrivals(inbox, settle), out, event
-        self.poll, self.stop = poll, stop
+    def __init__(self, inbox: Path, out: Path, event: Event, timing: WatchOptions, stop: threading.Event):
+        self.arrivals, self.out, self.event = Arrivals(inbox, timing.settle_s), out, event
+        self.poll, self.stop = timing.poll_s, stop
         self.arrived: dict[str, float] = {}
         self.failed: dict[str, dict[str, str]] = {}
         self.latencies: deque[float] = deque(maxlen=KEPT)
         self.start = self.written = time.monotonic()
         self.news = False
 
-    def go(self, bundle: Any, engine: Any, options: Options, ledger: Ledger) -> Summary:
+    def go(self, bundle: Any, engine: Any, options: ScoreOptions, ledger: Ledger) -> Summary:
         self.run = _Run([], bundle, engine, self.out, options, ledger, self._report)
         self.run.total, self.run.todo = options.workers, self._sources(ledger)
         self.run.times = defaultdict(partial(deque, maxlen=KEPT))  # type: ignore[arg-type]

@@ -1,0 +1,178 @@
+"""Options as types: each is declared once, with its help and limits, and the command line is built from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from maescan.errors import ConfigError, DataError
+
+Fault = Literal["missing-slices", "duplicate-slices", "irregular-spacing", "tilt", "shear", "localizer"]
+FAULTS: frozenset[Fault] = frozenset(get_args(Fault))
+"""What a reader refuses unless it is told to accept it."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """One option of the command line. name: as it is typed, without dashes; default: the field's name and type."""
+
+    help: str
+    name: str = ""
+    kind: type | None = None
+    default: object = dataclasses.MISSING
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+def option(
+    default: T,
+    help: str,
+    *,
+    name: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    text: tuple[type, object] | None = None,
+    flags: tuple[Flag, ...] = (),
+    parse: Callable[..., T] | None = None,
+) -> T:
+    """A field of an `Options` type. minimum, maximum: its limits, both allowed.
+
+    name: of its flag where the field's own does not do. text: type and default of what is typed where that is not the
+    field's own, and parse makes the value of it. flags: several of them for one field, given to parse by name."""
+    kind, typed = text or (None, default)
+    own = Flag(help=help, name=name, kind=kind, default=typed, minimum=minimum, maximum=maximum)
+    metadata = {"flags": flags or (own,), "parse": parse}
+    made: T = field(default=default, metadata=metadata)
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Base of all. Raises ConfigError for a value outside its limits."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            for flag in item.metadata.get("flags", ()):
+                low, high = flag.minimum, flag.maximum
+                if isinstance(value, int | float) and not (
+                    (low is None or low <= value) and (high is None or value <= high)
+                ):
+                    limits = f"at least {low}" if high is None else f"from {low} to {high}"
+                    name = flag.name or item.name.replace("_", "-")
+                    raise ConfigError(f"--{name} {value} is out of range", remedy=f"it is {limits}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The values as JSON has them, for run.json."""
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Options | CandidateTable | LungTiles):
+        return value.to_json()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions(Options):
+    """Which of a bundle's engines scores, and where."""
+
+    device: str = option("cpu", "cpu, cuda or cuda:N. The device asked for, or an error.")
+    precision: str | None = option(None, "fp32, bf16, int8, fp16; default: the bundle's own choice.")
+    target: str | None = option(None, "Of several engines the one for this: openvino, tensorrt-rtx, onnx and so on.")
+    threads: int | None = option(None, "CPU threads; default: all that this process may use.", minimum=1)
+
+
+@dataclass(frozen=True)
+class CandidateTable:
+    """CT: the patches around the rows of a candidates.csv (seriesuid,coordX,coordY,coordZ,class; LPS mm)."""
+
+    path: Path
+    sha256: str
+
+    @classmethod
+    def read(cls, path: Path) -> CandidateTable:
+        """Raises DataError where it cannot be read."""
+        try:
+            return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", path=path, remedy="check the path") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """What `regions_of` reads."""
+        return {"candidates": str(self.path), "sha256": self.sha256}
+
+
+@dataclass(frozen=True)
+class LungTiles:
+    """CT: overlapping tiles of the lungs."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `regions_of` reads."""
+        return {"tile": True}
+
+
+def regions_of(values: Mapping[str, Any] | None) -> CandidateTable | LungTiles | None:
+    """Regions of what JSON has of them."""
+    if values is None:
+        return None
+    return LungTiles() if values.get("tile") else CandidateTable(Path(values["candidates"]), values["sha256"])
+
+
+def parse_regions(candidates: Path | None, tile: bool) -> CandidateTable | LungTiles | None:
+    """Raises ConfigError for both."""
+    if candidates and tile:
+        raise ConfigError("--candidates and --tile are two ways", remedy="choose one")
+    return CandidateTable.read(candidates) if candidates else LungTiles() if tile else None
+
+
+def parse_accept(text: str) -> frozenset[str]:
+    """Names of faults, comma-separated."""
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions(Options):
+    """How scans are read. Raises ConfigError for a fault that has no such name."""
+
+    volume: int | None = option(None, "Which volume of a 4-D scan, from 0.", minimum=0)
+    accept: frozenset[str] = option(
+        frozenset(), "Faults to accept, comma-separated; `inspect` names them.", text=(str, ""), parse=parse_accept
+    )
+    regions: CandidateTable | LungTiles | None = option(
+        None,
+        "",
+        flags=(
+            Flag(name="candidates", kind=Path, default=None, help="CT: score the patches around a table's rows."),
+            Flag(name="tile", kind=bool, default=False, help="CT: score overlapping tiles of the lungs."),
+        ),
+        parse=parse_regions,
+    )
+    limit_s: float = option(600.0, "Seconds that reading one scan may take.", name="limit-seconds", minimum=0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if unknown := ", ".join(sorted(set(self.accept) - FAULTS)):
+            raise ConfigError(f"cannot accept '{unknown}'", remedy=f"use {', '.join(sorted(FAULTS))}")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ReadOptions:
+        """What `to_json` made."""
+        regions = regions_of(values["regions"])
+        return cls(**{**values, "accept": frozenset(values["accept"]), "regions": regions})
+
+    def key(self) -> dict[str, Any]:
+        """What changes a score."""
+        values = self.to_json()
+        del values["limit_s"]
+        if isinstance(self.regions, CandidateTable):
+            values["regions"] = {"candidates": self.regions.sha256}
+        return values

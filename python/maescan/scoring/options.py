@@ -1,0 +1,84 @@
+"""How to score: the options of `score`, `watch`, Ray and the Python API, declared once."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from maescan.errors import ConfigError
+from maescan.options import EngineOptions, LungTiles, Options, ReadOptions, option
+
+__all__ = ["EngineOptions", "Format", "RayOptions", "ReadOptions", "ScoreOptions", "Shard", "WatchOptions"]
+
+
+class Format(enum.StrEnum):
+    """Of the table of slices beside scores.csv."""
+
+    csv = "csv"
+    parquet = "parquet"
+
+
+class Shard(NamedTuple):
+    """The `number`-th, from 1, of `parts` parts of the scans."""
+
+    number: int
+    parts: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """I/N. Raises ConfigError for anything else."""
+        number, _, count = text.partition("/")
+        if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise ConfigError(f"--shard {text} is not I/N with I from 1 to N", remedy="for example --shard 2/3")
+        return cls(int(number), int(count))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(Options):
+    """How to score and what to write. Tiles of the lungs always get maps: a tile's score alone shows no place."""
+
+    read: ReadOptions = field(default_factory=ReadOptions)
+    maps: bool = option(False, "Also write heat maps as NIfTI on each scan's grid.")
+    force: bool = option(False, "Score again what is already scored.")
+    workers: int = option(2, "Reader processes.", minimum=1)
+    batch: int | None = option(None, "Slices a batch; scores do not depend on it.", minimum=1)
+    shard: Shard = option(Shard(1, 1), "I/N: the I-th of N parts of the scans.", text=(str, "1/1"), parse=Shard.parse)
+    alert_rate: float = option(0.05, "Share of healthy scans that may alert.", minimum=0.0, maximum=1.0)
+    pictures: int = option(12, "Draw the worst slice of this many scans.", minimum=0)
+    format: Format = option(Format.csv, "parquet: scores.parquet beside scores.csv.")
+    queue_bytes: int = 256 << 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.read.regions, LungTiles):
+            object.__setattr__(self, "maps", True)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ScoreOptions:
+        """What `to_json` made."""
+        read, shard = ReadOptions.from_json(values["read"]), Shard(*values["shard"])
+        return cls(**{**values, "read": read, "shard": shard, "format": Format(values["format"])})
+
+    def key(self) -> dict[str, Any]:
+        """What changes a score or a file that the ledger answers for."""
+        return {"maps": self.maps, "read": self.read.key()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchOptions(Options):
+    """When a scan in the inbox is whole."""
+
+    settle_s: float = option(5.0, "Seconds without change after which a scan is whole.", name="settle", minimum=0.0)
+    poll_s: float = option(0.5, "Seconds between two looks at the inbox.", name="poll", minimum=0.01)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayOptions(Options):
+    """Where shards are scored: no address, no Ray."""
+
+    address: str | None = option(None, "Score on this Ray cluster: its address, auto, or local.", name="ray")
+    actors: int | None = option(
+        None, "Shards of the scans; default: one a GPU, or one a node.", name="ray-actors", minimum=1
+    )
