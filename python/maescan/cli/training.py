@@ -90,6 +90,39 @@ def evaluate(
 
 
 @commands.command()
+def stress(
+    data: Annotated[
+        Path, typer.Argument(help="Healthy scans, a data set, or a prepared cache; no lesion is needed.")
+    ],
+    bundle: BundleOption,
+    out: Out,
+    slices: Annotated[int, typer.Option(min=1, help="Healthy slices that get a lesion of every kind.")] = 256,
+    device: Device = "cpu",
+    precision: Precision = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Put lesions into healthy slices: does the score rise, does it pass the threshold? stress.md, stress.png."""
+    from maescan.cli.progress import shown
+    from maescan.evaluate import acceptance
+
+    with shown("stress", quiet, unit="slices") as progress:
+        acceptance.stress(
+            data,
+            bundle,
+            out,
+            device=device,
+            precision=precision,
+            modality=modality,
+            most=slices,
+            seed=seed,
+            progress=progress,
+        )
+    print((out / "stress.md").read_text())
+
+
+@commands.command()
 def ablate(
     data: Annotated[Path, typer.Argument(help="A labelled data set: it is split by patient if it is not yet.")],
     experiment: Annotated[

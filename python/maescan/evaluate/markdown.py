@@ -18,7 +18,8 @@ def _cell(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _between(interval: Sequence[float] | None) -> str | None:
+def interval_text(interval: Sequence[float] | None) -> str | None:
+    """`low to high`, None for none."""
     return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else None
 
 
@@ -28,6 +29,8 @@ def report(found: Mapping[str, Any], *, pictures: Sequence[str] = ()) -> str:
     for title, section in (("Localisation", _pixels), ("Which lesions are found", _lesions)):
         if found["pixels" if section is _pixels else "lesions"]:
             parts.append(f"## {title}\n\n{section(found)}")
+    if stressed := found.get("stress"):
+        parts.append(f"## Lesions put into healthy slices\n\n{stress_text(stressed)}")
     if found["missing"]:
         rows = [f"- {name}: {reason}" for name, reason in sorted(found["missing"].items())]
         parts.append("## Not answered\n\n" + "\n".join(rows) + "\n")
@@ -54,7 +57,7 @@ def _ranking(found: Mapping[str, Any]) -> str:
 
 def _ranked(name: str, values: Mapping[str, Any], direction: str) -> list[Any]:
     matched = values["area_matched"]["auroc"] if values["area_matched"] else None
-    interval = _between(values["interval"])
+    interval = interval_text(values["interval"])
     return [
         name + direction,
         values["auroc"],
@@ -68,7 +71,7 @@ def _ranked(name: str, values: Mapping[str, Any], direction: str) -> list[Any]:
 def _detail(found: Mapping[str, Any]) -> str:
     slice_, gap, scan = found["slice"], found["over_best_baseline"], found["scan"]
     rows = [
-        [f"AUROC over the best baseline ({gap['baseline']})", f"{gap['gap']:+.3f}", _between(gap["interval"])],
+        [f"AUROC over the best baseline ({gap['baseline']})", f"{gap['gap']:+.3f}", interval_text(gap["interval"])],
         *(
             [f"sensitivity at {name} specificity", values["sensitivity"], None]
             for name, values in slice_["at_specificity"].items()
@@ -100,3 +103,35 @@ def _lesions(found: Mapping[str, Any]) -> str:
         rows = [list(row.values()) for row in found["lesions"][key]]
         text += "\n" + table((title, "slices", "sensitivity"), rows)
     return text
+
+
+def stress_text(found: Mapping[str, Any]) -> str:
+    """Tables of what `stress.summarise` found."""
+    measures = found["measures"]
+    own = measures[next(iter(measures))]
+    rows = []
+    for kind, row in own["kinds"].items():
+        cells = [
+            cell
+            for part in (row["rises"], row["passes"])
+            for cell in (part["share"], interval_text(part["interval"]))
+        ]
+        rows.append([kind + (" (artefact)" if row["artefact"] else ""), *cells, found["found"].get(kind)])
+    rows.append(["**mean of the lesions**", own["mean"]["rises"], None, own["mean"]["passes"], None, None])
+    others = [[kind, *(m["kinds"][kind]["rises"]["share"] for m in measures.values())] for kind in own["kinds"]]
+    coins = found["not_better_than_a_coin"]
+    parts = [
+        f"One lesion put into each of {found['slices']} healthy slices of {found['patients']} scans. rises: slices "
+        "that score higher with it than without; a coin has 0.500. passes: slices over the threshold that 95 % of "
+        f"them stay under without a lesion ({own['healthy_passes']:.3f} pass it then). map: chance that a pixel of "
+        "the lesion is hotter than one of other tissue. Intervals: 95 %, whole scans resampled.\n",
+        table(("put in", "rises", "interval", "passes", "interval", "map"), rows),
+        f"No better than a coin: {', '.join(coins)}.\n"
+        if coins
+        else "Better than a coin for every kind of lesion.\n",
+        "Rising scores, by measure:\n",
+        table(("put in", *measures), others),
+    ]
+    for key, title in (("by_size", "lesion, share of the tissue"), ("by_change", "lesion against what was there")):
+        parts.append(table((title, "lesions", "rises"), [list(row.values()) for row in found[key]]))
+    return "\n".join(parts)

@@ -18,6 +18,9 @@ from maescan.evaluate.scored import Scored, ids_of, score_set
 from maescan.evaluate.summary import summarise
 from maescan.files import write_csv, write_json, write_text
 
+STRESSED = 64
+"""Healthy slices that an evaluation puts lesions into; `maescan stress` takes more."""
+
 
 def evaluate(
     data: Any,
@@ -54,9 +57,8 @@ def evaluate(
     try:
         model = {"bundle": bundle.hash, "engine": engine.name, "unknown_slices": unknown}
         rule = bundle.manifest.get("aggregation")
-        return judge(
-            slices, engine, bundle.preset, out, model, rule, batch=batch, resamples=resamples, seed=seed, draw=draw
-        )
+        options: dict[str, Any] = {"batch": batch, "resamples": resamples, "seed": seed, "draw": draw}
+        return judge(slices, engine, bundle.preset, out, model, rule, stressed=STRESSED, **options)
     finally:
         engine.close()
 
@@ -88,13 +90,19 @@ def judge(
     resamples: int = 1000,
     seed: int = 0,
     draw: bool = True,
+    stressed: int = 0,
 ) -> dict[str, Any]:
-    """What `evaluate` does once data and engine are at hand."""
+    """What `evaluate` does once data and engine are at hand. `stressed`: how many healthy slices get a lesion of
+    every kind put in."""
     scored = score_set(slices, engine, preset, batch=batch)
     classifier = preset.measure == "classifier"
     name = "MAE and classifier" if classifier else f"MAE, {preset.measure} (no classifier)"
     found = summarise(slices, scored, rule=rule, probability=classifier, resamples=resamples, seed=seed)
     found["model"] = {"name": preset.name, "score": name, **model}
+    if stressed:
+        from maescan.evaluate.acceptance import stress_set
+
+        found["stress"] = stress_set(slices, engine, preset, most=stressed, seed=seed)
     made = _draw(slices, scored, engine, preset, out, found) if draw else []
     _write(out, slices, scored, found, made)
     return found

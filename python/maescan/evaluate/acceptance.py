@@ -1,0 +1,163 @@
+"""`maescan stress`: a bundle on healthy scans with lesions put into them; tables and a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.config import Preset
+from maescan.errors import DataError
+from maescan.evaluate.insertions import LESIONS, Insertion
+from maescan.evaluate.markdown import stress_text
+from maescan.evaluate.stress import SLICES, Answer, Healthy, Progress, Scorer, Stressed, stress_slices, summarise
+from maescan.files import whole_file, write_csv, write_json, write_text
+
+MEASURES = {"mse": "mean squared error", "mae": "mean absolute error", "ssim": "SSIM"}
+COLUMNS, TILE = 4, 128
+
+
+def stress(
+    data: Any,
+    bundle: Any,
+    out: Path,
+    *,
+    device: str = "cpu",
+    precision: str | None = None,
+    modality: str | None = None,
+    most: int = SLICES,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Puts one lesion of every kind into each of `most` healthy slices and writes stress.json, stress.csv, stress.md
+    and stress.png into `out`; returns stress.json's values. Run twice, the files are the same bytes.
+
+    `data`: a SliceSet or a path for `datasets.load`; `bundle`: a Bundle or its path. Raises DataError where no slice
+    is known to be healthy or a score is not finite; BundleError, EngineError.
+    """
+    from maescan import datasets, engines
+    from maescan.engines.bundle import Bundle
+
+    bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
+    slices = datasets.load(Path(data), bundle.preset, modality=modality) if isinstance(data, str | Path) else data
+    healthy = Healthy(slices, bundle.preset, most=most, seed=seed)
+    engine = engines.load(bundle, device=device, precision=precision)
+    try:
+        score = engine_scorer(engine, bundle.preset)
+        made = stress_slices(healthy, score, progress=progress)
+        found = summarise(made, seed=seed) | {
+            "model": {"name": bundle.preset.name, "bundle": bundle.hash, "engine": engine.name}
+        }
+        picture(out / "stress.png", healthy, made, score)
+    finally:
+        engine.close()
+    write_json(out / "stress.json", found)
+    write_csv(out / "stress.csv", *_rows(made))
+    write_text(
+        out / "stress.md",
+        f"# Stress test of {bundle.preset.name}\n\n{stress_text(found)}\n![stress.png](stress.png)\n",
+    )
+    return found
+
+
+def stress_set(
+    slices: Any, engine: Any, preset: Preset, *, most: int = SLICES, seed: int = 0
+) -> dict[str, Any] | None:
+    """`stress.summarise` of a set's healthy slices; None where no scan of it has room for a lesion."""
+    try:
+        healthy = Healthy(slices, preset, most=most, seed=seed)
+    except DataError:
+        return None
+    return summarise(stress_slices(healthy, engine_scorer(engine, preset)), seed=seed)
+
+
+def engine_scorer(engine: Any, preset: Preset) -> Scorer:
+    """The path of `maescan score`, with every measure that it has beside its own, which comes first."""
+    from maescan.method import measures
+    from maescan.method.score import score_slices
+
+    def score(images: NDArray[np.float32], numbers: NDArray[np.int64]) -> Answer:
+        made = score_slices(images, numbers.astype(np.uint64), engine, preset, maps=True)
+        assert made.reconstruction is not None
+        own = {"score": made.score}
+        if preset.input == "image":
+            return own, None
+        ssim = measures.anomaly("ssim", images, made.reconstruction.reshape(images.shape))
+        every = {"mse": made.mse, "mae": made.mae, "ssim": ssim}
+        others = {MEASURES[name]: values for name, values in every.items() if name != preset.measure}
+        return own | others, made.difference
+
+    return score
+
+
+def _rows(made: Stressed) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """A row for every slice and kind."""
+    scores_of = (f"{measure} {when}" for measure in made.before for when in ("before", "after"))
+    columns = ("scan", "slice", "put_in", "size", "change", "map", *scores_of)
+    rows = []
+    for kind, after in made.after.items():
+        blank = np.full(len(made.patient), np.nan)
+        own = [values.get(kind, blank) for values in (made.size, made.change, made.found)]
+        for i, (scan, number) in enumerate(zip(made.patient, made.slice, strict=True)):
+            cells = ["" if np.isnan(values[i]) else float(values[i]) for values in own]
+            scores = [float(s[i]) for m in made.before for s in (made.before[m], after[m])]
+            rows.append((str(scan), int(number), kind, *cells, *scores))
+    return tuple(name.replace(" ", "_") for name in columns), rows
+
+
+def picture(path: Path, healthy: Healthy, made: Stressed, score: Scorer) -> None:
+    """A row for each kind of lesion, `COLUMNS` slices spread evenly: the slice with what was put in outlined, its
+    heat map without it and with it, alike in scale; the number is the change of the score."""
+    from PIL import Image, ImageDraw
+
+    numbers = np.unique(np.linspace(0, len(healthy) - 1, COLUMNS + 2).astype(int)[1:-1])
+    first, rows, words = next(iter(made.before)), [], []
+    before = _heat(healthy.images[numbers], healthy.slice[numbers], score)
+    for kind in LESIONS:
+        put = [healthy.insertion(kind, int(number)) for number in numbers]
+        heat = before, _heat(np.stack([one.image for one in put]), healthy.slice[numbers], score)
+        top = max(float(maps.max()) for maps in heat) or 1.0
+        tiles = [
+            tile for i, one in enumerate(put) for tile in (_outlined(one), *(_hot(maps[i] / top) for maps in heat))
+        ]
+        rows.append(np.concatenate(tiles, axis=1))
+        changes = made.after[kind][first][numbers] - made.before[first][numbers]
+        words.append([f"{kind} {change:+.2g}" for change in changes])
+    drawn = Image.fromarray(np.concatenate(rows))
+    pen, size = ImageDraw.Draw(drawn), TILE
+    for row, line in enumerate(words):
+        for column, word in enumerate(line):
+            pen.text((3 * size * column + 2, size * row + 1), word, fill=(255, 255, 255))
+    with whole_file(path) as temporary:
+        drawn.save(temporary, format="png")
+
+
+def _heat(images: NDArray[np.float32], numbers: NDArray[np.int64], score: Scorer) -> NDArray[np.float32]:
+    maps = score(images, numbers)[1]
+    return np.zeros_like(images) if maps is None else maps.reshape(images.shape)
+
+
+def _outlined(put: Insertion) -> NDArray[np.uint8]:
+    """A slice in grey [TILE, TILE, 3] with the outline of what was put in."""
+    image, mask = _enlarged(put.image), _enlarged(np.asarray(put.mask, np.float32)) > 0.5
+    low, high = float(image.min()), float(image.max())
+    grey = np.repeat((255 * (image - low) / (high - low or 1.0)).astype(np.uint8)[:, :, None], 3, axis=2)
+    inner = mask.copy()
+    for axis in (0, 1):
+        inner &= np.roll(mask, 1, axis) & np.roll(mask, -1, axis)
+    grey[mask & ~inner] = (0, 220, 220)
+    return grey
+
+
+def _hot(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Values 0 to 1 as black, red, yellow, white."""
+    ramp = 3 * np.clip(_enlarged(heat), 0, 1)[:, :, None] - np.arange(3)
+    return (255 * np.clip(ramp, 0, 1)).astype(np.uint8)
+
+
+def _enlarged(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The nearest pixel of [H, W] at each of [TILE, TILE]."""
+    rows, cols = (np.arange(TILE) * n // TILE for n in image.shape)
+    return image[rows[:, None], cols[None]]

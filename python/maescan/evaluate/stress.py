@@ -1,0 +1,201 @@
+"""Paired insertion: one lesion put into each healthy slice, and whether the slice's score rises. It needs no labelled
+lesion, so a site can ask it of its own healthy scans before it accepts a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.config import Preset
+from maescan.errors import DataError
+from maescan.evaluate.insertions import ARTEFACTS, KINDS, LESIONS, Insertion, insert
+from maescan.evaluate.lesions import by_bin
+from maescan.evaluate.pixels import foreground
+from maescan.evaluate.ranking import auroc, interval
+from maescan.method.tokens import air_level
+
+Floats = NDArray[np.float64]
+Images = NDArray[np.float32]
+Answer = tuple[Mapping[str, NDArray[Any]], NDArray[np.float32] | None]
+Scorer = Callable[[Images, NDArray[np.int64]], Answer]
+Progress = Callable[[int, int], None]
+
+SPECIFICITY = 0.95
+SLICES = 256
+MIN_TISSUE = 0.04  # of a slice: less has no room for a lesion
+SIZES = (0.01, 0.025, 0.05)  # of the slice's tissue
+CHANGES = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0)  # in standard deviations of the slice's tissue
+
+
+@dataclass(frozen=True)
+class Stressed:
+    """N healthy slices of `patient` [N]; measure -> scores [N] `before`, and kind -> measure -> scores [N] `after`.
+    size: share of the tissue that a lesion covers; change: how far it moved the mean there, in standard deviations of
+    the slice's tissue; found: AUROC of the heat map's pixels inside against outside, within tissue (kind -> [N])."""
+
+    patient: NDArray[np.str_]
+    slice: NDArray[np.int64]
+    before: dict[str, Floats]
+    after: dict[str, dict[str, Floats]]
+    size: dict[str, Floats]
+    change: dict[str, Floats]
+    found: dict[str, Floats]
+
+
+class Healthy:
+    """The healthy slices of a set that have room for a lesion, `most` of them, spread evenly over the scans."""
+
+    def __init__(self, slices: Any, preset: Preset, *, most: int = SLICES, seed: int = 0) -> None:
+        """Raises DataError where there are none."""
+        room = np.flatnonzero((np.asarray(slices.label) == 0) & (np.asarray(slices.area) >= MIN_TISSUE))
+        if not len(room):
+            reason = "no slice is known to be healthy and has tissue enough for a lesion"
+            raise DataError(reason, remedy="give healthy scans, or label slices without a lesion 0")
+        room = room[np.lexsort((np.asarray(slices.slice)[room], np.asarray(slices.patient)[room]))]
+        self.which = room[np.unique(np.linspace(0, len(room) - 1, most).astype(int))]
+        self.patient, self.slice = np.asarray(slices.patient)[self.which], np.asarray(slices.slice)[self.which]
+        self.images = np.ascontiguousarray(slices.images[self.which], np.float32)
+        fixed = preset.intensity.method in ("percentile", "hu")
+        self.tissue = self.images > air_level(preset) if fixed else foreground(self.images)
+        self.seed = seed
+        self.limits = {name: _ends(self.images[self.patient == name]) for name in np.unique(self.patient)}
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    def insertion(self, kind: str, number: int) -> Insertion:
+        """Slice `number` with something of a kind; foreign tissue is another patient's where there is one."""
+        others = np.flatnonzero(self.patient != self.patient[number])
+        others = others if len(others) else np.arange(len(self))
+        donor = int(others[number * 7919 % len(others)])
+        patient = str(self.patient[number])
+        return insert(
+            kind,
+            self.images[number],
+            self.tissue[number],
+            (self.images[donor], self.tissue[donor]),
+            limits=self.limits[patient],
+            key=(self.seed, patient, int(self.slice[number])),
+        )
+
+
+def _ends(images: Images) -> tuple[float, float]:
+    return float(images.min()), float(images.max())
+
+
+def stress_slices(
+    healthy: Healthy,
+    score: Scorer,
+    *,
+    kinds: tuple[str, ...] = tuple(KINDS),
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> Stressed:
+    """Scores healthy slices before and after, with the same masks. `score`: slices [B, H, W] and their numbers [B] ->
+    (measure -> scores [B], heat maps [B, H, W] or None). Raises DataError for a score that is not finite."""
+    n, steps = len(healthy), len(kinds) + 1
+    before = _scored(healthy.images, healthy.slice, score, batch)[0]
+    made = Stressed(healthy.patient, healthy.slice, before, {}, {}, {}, {})
+    for step, kind in enumerate(kinds, start=1):
+        if progress:
+            progress(step * n, steps * n)
+        put = [healthy.insertion(kind, number) for number in range(n)]
+        after, heat = _scored(np.stack([one.image for one in put]), healthy.slice, score, batch)
+        made.after[kind] = after
+        if kind in LESIONS:
+            places = [_place(healthy, number, one, heat) for number, one in enumerate(put)]
+            made.size[kind], made.change[kind], made.found[kind] = np.array(places, np.float64).T
+    return made
+
+
+def _scored(
+    images: Images, numbers: NDArray[np.int64], score: Scorer, batch: int
+) -> tuple[dict[str, Floats], Images | None]:
+    parts = [score(images[at : at + batch], numbers[at : at + batch]) for at in range(0, len(images), batch)]
+    scores = {name: np.concatenate([part[0][name] for part in parts]).astype(np.float64) for name in parts[0][0]}
+    for name, values in scores.items():
+        if not np.isfinite(values).all():
+            raise DataError(f"{name} is NaN or infinite for {int((~np.isfinite(values)).sum())} slices")
+    maps = [part[1] for part in parts if part[1] is not None]
+    return scores, np.concatenate(maps) if maps else None
+
+
+def _place(healthy: Healthy, number: int, put: Insertion, heat: Images | None) -> tuple[float, float, float]:
+    """(size, change, found) of one lesion."""
+    assert put.mask is not None
+    image, tissue, mask = healthy.images[number], healthy.tissue[number], put.mask
+    spread = float(image[tissue].std()) or 1.0
+    change = float((put.image - image)[mask].mean() / spread) if mask.any() else 0.0
+    both = heat is not None and mask.any() and (tissue & ~mask).any()
+    found = auroc(mask[tissue], heat[number][tissue]) if both and heat is not None else np.nan
+    return mask.sum() / tissue.sum(), change, found
+
+
+def summarise(made: Stressed, *, resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """JSON types: for every kind and measure the share of slices whose score rises (no change counts half), the share
+    that passes the threshold that 95 % of the healthy slices stay under, and intervals over patients."""
+    shares = Shares(made.patient, resamples, seed)
+    measures = {name: _measure(made, name, shares) for name in made.before}
+    return {
+        "slices": len(made.patient),
+        "patients": len(np.unique(made.patient)),
+        "measures": measures,
+        "not_better_than_a_coin": _coins(next(iter(measures.values()))["kinds"]),
+        "found": {kind: _mean(values) for kind, values in made.found.items()},
+        "by_size": _bins(made, made.size, SIZES, "%"),
+        "by_change": _bins(made, made.change, CHANGES, "sd"),
+    }
+
+
+class Shares:
+    """Shares of slices with 95 % intervals, whole patients resampled; all of them by the same draws."""
+
+    def __init__(self, patient: NDArray[np.str_], resamples: int, seed: int) -> None:
+        names = np.unique(patient)
+        rng, several = np.random.default_rng(seed), len(names) > 1
+        self.draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=several * resamples)
+        self.member = (patient[:, None] == names).astype(np.float64)
+
+    def __call__(self, values: Floats) -> dict[str, Any]:
+        """{"share", "interval"}; the interval is None for one patient."""
+        drawn = self.draws @ np.stack([values @ self.member, self.member.sum(axis=0)], axis=1)
+        between = interval(drawn[:, 0] / drawn[:, 1])
+        return {"share": float(values.mean()), "interval": list(between) if between else None}
+
+
+def _measure(made: Stressed, measure: str, shares: Shares) -> dict[str, Any]:
+    before = made.before[measure]
+    limit = float(np.quantile(before, SPECIFICITY, method="higher"))
+    rows: dict[str, dict[str, Any]] = {}
+    for kind, scores in made.after.items():
+        after = scores[measure]
+        rise, over = (after > before) + 0.5 * (after == before), (after > limit).astype(np.float64)
+        rows[kind] = {"rises": shares(rise), "passes": shares(over), "artefact": kind in ARTEFACTS}
+    lesions = [row for row in rows.values() if not row["artefact"]]
+    mean = {what: float(np.mean([row[what]["share"] for row in lesions])) for what in ("rises", "passes")}
+    return {"kinds": rows, "mean": mean, "threshold": limit, "healthy_passes": float((before > limit).mean())}
+
+
+def _bins(made: Stressed, values: Mapping[str, Floats], edges: tuple[float, ...], unit: str) -> list[dict[str, Any]]:
+    """Rising scores of all lesions by size or change, under the name that a table of sensitivity has."""
+    first = next(iter(made.before))
+    kinds = [kind for kind in made.after if kind in values]
+    if not kinds:
+        return []
+    rises = [made.after[kind][first] > made.before[first] for kind in kinds]
+    rows = by_bin(np.concatenate([values[kind] for kind in kinds]), np.concatenate(rises), edges, unit)
+    return [{"bin": row["bin"], "slices": row["slices"], "rises": row["sensitivity"]} for row in rows]
+
+
+def _mean(values: Floats) -> float | None:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
+
+
+def _coins(rows: Mapping[str, Any]) -> list[str]:
+    """The kinds of lesion whose rising share, or the lower end of its interval, is a half or less."""
+    low = {kind: (row["rises"]["interval"] or [row["rises"]["share"]])[0] for kind, row in rows.items()}
+    return [kind for kind, value in low.items() if value <= 0.5 and kind in LESIONS]
