@@ -31,7 +31,7 @@ class ConfigError(MaescanError):
 
 EXTRAS = {
     "train": "torch torchvision timm lightning_fabric tensorboard h5py onnx onnxscript nncf sklearn matplotlib scipy",
-    "dicom": "pydicom highdicom SimpleITK",
+    "dicom": "pydicom highdicom",
     "tensorrt": "tensorrt_rtx cuda",
     "parquet": "pyarrow",
     "ray": "ray",

@@ -1,4 +1,4 @@
-"""Scan files to `Scan`: NIfTI, DICOM, MetaImage, NRRD."""
+"""Scan files to `Scan`: NIfTI, DICOM, MetaImage, NRRD, MGH, MINC."""
 
 from maescan.scans.find import ScanSource, find_scans
 from maescan.scans.read import read_scan

@@ -14,12 +14,18 @@ from maescan.errors import ScanError
 EXTENSIONS = {
     ".nii": "nifti",
     ".nii.gz": "nifti",
+    ".nii.bz2": "nifti",
+    ".nii.xz": "nifti",
+    ".nii.zst": "nifti",
     ".hdr": "nifti",
     ".hdr.gz": "nifti",
     ".mhd": "metaimage",
     ".mha": "metaimage",
     ".nrrd": "nrrd",
     ".nhdr": "nrrd",
+    ".mgh": "mgh",
+    ".mgz": "mgh",
+    ".mnc": "minc",
     ".zip": "zip",
     ".dcm": "dicom",
     ".ima": "dicom",
@@ -126,6 +132,8 @@ def _data_files(file: Path, kind: str) -> tuple[Path, ...]:
         from maescan.scans.nifti import image_of
 
         return image_of(file)
+    if kind not in ("metaimage", "nrrd"):
+        return ()
     from maescan.scans.itk import data_file_of
 
     return data_file_of(file)

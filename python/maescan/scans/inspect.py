@@ -59,7 +59,7 @@ def show(
     paths = list(paths)
     rows = list(inspect(paths, volume=volume, accept=accept, picture=picture))
     if not rows:
-        raise ScanError("holds no scan", path=paths[0], remedy="NIfTI, DICOM, MetaImage and NRRD are read")
+        raise ScanError("holds no scan", path=paths[0], remedy="NIfTI, DICOM, MetaImage, NRRD, MGH and MINC are read")
     console = Console()
     console = console if console.is_terminal else Console(width=200)
     console.print(_table(rows))

@@ -1,156 +1,164 @@
-"""Headers of MetaImage and NRRD, checked before SimpleITK sees the file: its C++ trusts what they declare."""
+"""What a MetaImage or NRRD header says. One parser, ours, decides what is checked and what is read."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from maescan.errors import ScanError
-from maescan.scans.quiet import words
-from maescan.scans.sizes import check_deflated, check_length, check_shape
-from maescan.scans.streams import open_plain
+import numpy as np
 
-LONGEST = 2**16
-META_TYPES = {
-    **{"MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4},
-    **{"MET_LONG": 8, "MET_ULONG": 8, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8},
-}
-"""Bytes of each element type. (MET_LONG is 4 bytes where it was written on some systems; ITK reads 8 on Linux.)"""
-NRRD_TYPES = {
-    **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"), 1),
-    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), 2),
-    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), 2),
-    **dict.fromkeys(("int", "signed int", "int32", "int32_t", "uint", "unsigned int", "uint32", "uint32_t"), 4),
-    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "signed long long int"), 8),
-    **dict.fromkeys(("int64", "int64_t", "ulonglong", "unsigned long long", "unsigned long long int"), 8),
-    **dict.fromkeys(("uint64", "uint64_t", "double"), 8),
-    "float": 4,
-}
+from maescan.errors import ScanError
+from maescan.scans.geometry import Affine
+from maescan.scans.packed import DEFLATED
+from maescan.scans.sizes import check_deflated, check_length, check_packed, check_shape
+
+LONGEST = 2**24
+"""Bytes of a header: a sequence of thousands of frames has a few lines for each."""
+UNORIENTED = "has no orientation: taken as LPS, left and right are a guess"
+UNSPACED = "has no spacing: taken as 1 x 1 x 1 mm"
+UNITS = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "um": 0.001, "\N{MICRO SIGN}m": 0.001, "?": 1.0, "": 1.0}
 
 
 @dataclass(frozen=True)
 class ItkHeader:
-    """shape: of all axes, fastest first. itemsize: bytes of a voxel. data: the file that
-    holds the voxels, from byte `start`. oriented: whether it says where the axes point. packed: declared bytes of
-    compressed data, 0 where it does not say."""
+    """shape: of all axes, fastest first. dtype: of a voxel as it is stored. data: the file that holds the voxels,
+    from byte `start` (counted from its end where that is negative). packing: '', 'gzip', 'zlib', 'bzip2' or 'text';
+    packed: bytes of packed data, 0 where the header does not say; skip: bytes to leave out once it is unpacked.
+    affine: [4, 4], voxel to RAS mm. notes: what had to be guessed."""
 
     path: Path
     shape: tuple[int, ...]
-    itemsize: int
+    dtype: np.dtype
     data: Path
     start: int
-    compressed: bool
-    oriented: bool
-    nrrd: bool = False
+    packing: str
+    affine: Affine
+    notes: tuple[str, ...] = ()
     packed: int = 0
+    skip: int = 0
 
     @property
     def volumes(self) -> int:
         return math.prod(self.shape[3:])
 
-    def check(self) -> None:
-        """Raises ScanError where the data file does not hold what is declared."""
+    @property
+    def size(self) -> int:
+        """Bytes of all voxels."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def check(self, real: int) -> None:
+        """Raises ScanError where a data file of `real` bytes cannot hold what is declared, or holds far more."""
         if len(self.shape) < 3:
             raise ScanError(f"has {len(self.shape)} axes", path=self.path, remedy="a scan has three")
         check_shape(self.shape[:3], self.path)
         if self.volumes > 1:
             check_shape(self.shape[3:], self.path)
-        declared = math.prod(self.shape) * self.itemsize
-        with open_plain(self.data) as stream:  # it exists and can be read
-            real = self.data.stat().st_size - self.start
-            check_length(self.packed, min(real, self.packed), self.data)
-            (check_deflated if self.compressed else check_length)(declared, real, self.data)
-            self._check_zlib(stream)
-
-    def _check_zlib(self, stream: BinaryIO) -> None:
-        """MetaIO asks zlib for ever where compressed data wants a preset dictionary, which no scan has."""
-        stream.seek(self.start)
-        begin = stream.read(2)
-        if self.compressed and not self.nrrd and len(begin) == 2 and begin[0] & 15 == 8 and begin[1] & 32:
-            raise ScanError("its compressed voxels are damaged", path=self.data, remedy="copy it again")
+        real = real - self.start if self.start >= 0 else min(real, -self.start)
+        check_length(self.packed, min(real, self.packed), self.data)
+        if self.packing in DEFLATED:
+            check_deflated(self.size + self.skip, self.packed or real, self.data)
+        elif self.packing == "bzip2":
+            check_packed(self.size + self.skip, real, self.data)
+        elif not self.packing:
+            check_length(self.size, real, self.data)
 
 
-def read_itk_header(path: Path) -> ItkHeader:
-    """Of a .mhd, .mha, .nrrd or .nhdr file. Raises ScanError for what is not read, by name."""
-    with open_plain(path) as stream:
-        start = stream.read(LONGEST)
-    if not start:
-        raise ScanError("is empty", path=path, remedy="copy it again from its source")
-    parse: Callable[[bytes, Path], ItkHeader] = _nrrd if start[:4] == b"NRRD" else _meta
-    try:
-        return parse(start, path)
-    except KeyError as error:
-        raise ScanError(
-            f"its header lacks {error}", path=path, remedy="it is damaged, or not of this format"
-        ) from error
-    except ValueError as error:
-        raise ScanError(f"its header is damaged: {words(error)}", path=path, remedy="copy it again") from error
+class Fields:
+    """The fields of a header, by name in small letters without blanks; each at most once."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._values: dict[str, str] = {}
+
+    def add(self, name: str, value: str) -> None:
+        """Raises ScanError where a field comes twice with two values: readers would differ on which counts."""
+        if self._values.setdefault(name, value) != value:
+            raise ScanError(f"says '{name[:40]}' twice", path=self.path, remedy="remove one of them from its header")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._values:
+            reason = f"its header lacks '{name}'"
+            raise ScanError(reason, path=self.path, remedy="it is damaged, or not of this format")
+        return self._values[name]
+
+    def get(self, name: str, default: str = "") -> str:
+        """The value, or `default`."""
+        return self._values.get(name, default)
+
+    def first(self, names: Sequence[str]) -> str | None:
+        """The value of the first of `names` that is there."""
+        return next((self._values[name] for name in names if name in self._values), None)
+
+    def integer(self, name: str, default: str | None = None) -> int:
+        """Raises ScanError where it is none, or missing without a default."""
+        return self.integers(name, default)[0]
+
+    def integers(self, name: str, default: str | None = None) -> tuple[int, ...]:
+        """Raises ScanError where it is not a list of whole numbers; what stands there instead is not repeated."""
+        text = self[name] if default is None else self.get(name, default)
+        try:
+            values = tuple(int(word) for word in text.split())
+        except ValueError:
+            values = ()
+        if not values or max(map(abs, values)) >= 2**63:
+            raise damaged(self.path, f"its {name} is not a list of whole numbers")
+        return values
+
+    def floats(self, text: str, name: str) -> np.ndarray:
+        """Numbers from text, finite. Raises ScanError naming the field."""
+        try:
+            values = np.array([float(word) for word in text.split()])
+        except ValueError:
+            values = np.array([np.nan])
+        if not np.isfinite(values).all():
+            raise damaged(self.path, f"its {name} is not a list of numbers")
+        return values
 
 
-def _meta(start: bytes, path: Path) -> ItkHeader:
-    fields, length = {}, 0
-    for line in start.splitlines(keepends=True):
-        length += len(line)
-        key, equals, value = line.decode("latin-1").partition("=")
-        if not equals:
-            raise ValueError(f"no key in '{line[:40].decode('latin-1')}'")
-        fields[key.strip().lower()] = value.strip()
-        if key.strip().lower() == "elementdatafile":
-            break
-    _refuse(path, fields.get("binarydata", "true").lower() in ("false", "0"), "text voxels")
-    _refuse(path, int(fields.get("elementnumberofchannels", 1)) != 1, "several numbers a voxel (colours or vectors)")
-    kind = fields["elementtype"].upper()
-    _refuse(path, kind not in META_TYPES, f"voxels of type {kind}")
-    shape = tuple(int(n) for n in fields["dimsize"].split())
-    if len(shape) != int(fields["ndims"]):
-        raise ValueError("DimSize and NDims differ")
-    local = fields["elementdatafile"].upper() == "LOCAL"
-    skip = int(fields.get("headersize", 0))
-    data = path if local else _beside(path, fields["elementdatafile"])
-    compressed = fields.get("compresseddata", "false").lower() in ("true", "1")
-    oriented = any(key in fields for key in ("transformmatrix", "rotation", "orientation"))
-    _refuse(path, compressed and skip < 0, "compressed voxels at the end of another file")
-    begin, packed = length if local else max(skip, 0), int(fields.get("compresseddatasize", 0)) if compressed else 0
-    return ItkHeader(path, shape, META_TYPES[kind], data, begin, compressed, oriented, packed=packed)
+def damaged(path: Path, reason: str) -> ScanError:
+    """A ScanError for a header that makes no sense."""
+    return ScanError(f"its header is damaged: {reason}", path=path, remedy="copy it again from its source")
 
 
-def _nrrd(start: bytes, path: Path) -> ItkHeader:
-    text, blank, _ = start.replace(b"\r\n", b"\n").partition(b"\n\n")
-    fields = {}
-    for line in text.decode("latin-1").splitlines()[1:]:
-        key, colon, value = line.partition(":")
-        if colon and not line.startswith("#"):
-            fields[key.strip().lower().replace(" ", "")] = value.strip()
-    encoding = fields["encoding"].lower()
-    _refuse(path, encoding not in ("raw", "gzip", "gz"), f"voxels in the encoding '{encoding}'")
-    kind = fields["type"].lower()
-    _refuse(path, kind not in NRRD_TYPES, f"voxels of type '{kind}'")
-    shape = tuple(int(n) for n in fields["sizes"].split())
-    if len(shape) != int(fields["dimension"]):
-        raise ValueError("sizes and dimension differ")
-    directions = fields.get("spacedirections", "")
-    _refuse(path, "none" in directions.split() or len(shape) > 3, f"{len(shape)} axes, or several numbers a voxel")
-    detached = fields.get("datafile")
-    data = path if detached is None else _beside(path, detached)
-    skip = max(int(fields.get("byteskip", 0)), 0) + (0 if detached else len(text) + len(blank))
-    return ItkHeader(path, shape, NRRD_TYPES[kind], data, skip, encoding != "raw", bool(directions), nrrd=True)
-
-
-def _beside(path: Path, name: str) -> Path:
-    """The data file, which must lie in its header's folder or below: a header may not name any file it likes."""
-    several = not name or name.upper().startswith("LIST") or "%" in name or len(name.split()) > 3
-    _refuse(path, several, "its voxels in several files")
-    data = path.parent / name
-    if path.parent.resolve() not in data.resolve().parents:
-        raise ScanError(
-            f"names '{name}', outside its folder", path=path, remedy="put the data file beside its header"
-        )
-    return data
-
-
-def _refuse(path: Path, unusual: bool, what: str) -> None:
+def refuse(path: Path, unusual: bool, what: str) -> None:
+    """Raises ScanError for content that is no single plain volume."""
     if unusual:
         raise ScanError(f"holds {what}", path=path, remedy="save it as one plain 3-D volume")
+
+
+def known(table: Mapping[str, str], kind: str, path: Path) -> np.dtype:
+    """The type of voxels by its name in a header. Raises ScanError for one that is not read."""
+    refuse(path, kind not in table, f"voxels of type '{kind[:20]}'")
+    return np.dtype(table[kind])
+
+
+def header_line(stream: BinaryIO, path: Path) -> bytes:
+    """The next line, with its end. Raises ScanError past the longest header."""
+    if stream.tell() > LONGEST:
+        raise damaged(path, f"it does not end within {LONGEST} bytes")
+    return stream.readline(2**20)
+
+
+def beside(path: Path, name: str) -> Path:
+    """The data file, which must lie in its header's folder or below: a header may not name any file it likes."""
+    words = name.split()
+    data = path.parent / name
+    if "\\" in name and not data.exists():  # written on Windows
+        data = path.parent / name.replace("\\", "/")
+    if not name or "\0" in name:
+        raise damaged(path, "it names no data file")
+    if path.parent.resolve() not in data.resolve().parents:
+        reason = f"names '{name[:80]}', outside its folder"
+        raise ScanError(reason, path=path, remedy="put the data file beside its header, and its name in the header")
+    if not data.is_file():
+        refuse(path, words[0] == "LIST" or "%" in name, "its voxels in several files")
+        gone = "is missing" if not data.is_symlink() else "is a link to nowhere"
+        remedy = f"put it beside {path.name}" if not data.is_symlink() else "fetch its content"
+        raise ScanError(f"{gone}, which holds the voxels of {path.name}", path=data, remedy=remedy)
+    return data

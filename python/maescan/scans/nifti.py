@@ -4,6 +4,7 @@ straight from the (de)compressor into their array."""
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from maescan.errors import ScanError
 from maescan.scans.geometry import Affine, check_affine
 from maescan.scans.scan import Scan
-from maescan.scans.sizes import check_shape
+from maescan.scans.sizes import check_shape, check_volume
 from maescan.scans.streams import open_inflated, read_voxels
 from maescan.scans.voxels import Voxels, check_finite
 
@@ -25,6 +26,9 @@ REFUSED = {
     2048: "complex numbers",
     2304: "RGBA colours",
 }
+TURNED = 2.0
+"""Degrees between qform and sform that count as rounding."""
+IMAGES = (".img", ".img.gz", ".img.bz2", ".img.zst")
 UNITS = {1: 1000.0, 3: 0.001}  # metres and micrometres, in mm
 
 
@@ -34,7 +38,7 @@ def read_nifti(path: Path, name: str, *, volume: int | None = None, accept: froz
     image = _image(path, header)
     shape, before = _volume(header, path, volume)
     check_shape(shape, path)
-    affine, warnings = _affine(header)
+    affine, warnings = _affine(header, path)
     warnings += check_affine(affine, path, accept)
     slope, inter = _scaling(header, path)
     voxels = _voxels(image, header, shape, before)
@@ -60,10 +64,18 @@ def _header(path: Path) -> Any:
 
 
 def image_of(path: Path) -> tuple[Path, ...]:
-    """The file beside a .hdr that holds its voxels; nothing where there is none."""
-    name = path.name.removesuffix(".gz").removesuffix(".hdr")
-    images = [path.with_name(name + end) for end in (".img", ".img.gz")] if ".hdr" in path.name else []
-    return tuple(image for image in images if image.exists())[:1]
+    """The file beside a .hdr that holds its voxels, in any spelling of its ending; nothing where there is none."""
+    stem, dot, _ = path.name.lower().partition(".hdr")
+    if not dot:
+        return ()
+    wanted = {stem + end for end in IMAGES}
+    named = {path.name[: len(stem)] + end for end in IMAGES}
+    try:
+        beside = [file for file in os.listdir(path.parent) if file.lower() in wanted]
+    except OSError:
+        return ()
+    beside.sort(key=lambda file: (file[: len(stem)] != path.name[: len(stem)], file not in named, file))
+    return tuple(path.with_name(file) for file in beside)[:1]
 
 
 def _image(path: Path, header: Any) -> Path:
@@ -86,28 +98,51 @@ def _volume(header: Any, path: Path, volume: int | None) -> tuple[tuple[int, int
     return (shape[0], shape[1], shape[2]), index * math.prod(shape[:3])
 
 
-def check_volume(count: int, volume: int | None, path: Path) -> int:
-    """The index of the volume to read. Raises ScanError where there are several and none was chosen."""
-    if volume is None and count > 1:
-        raise ScanError(f"holds {count} volumes", path=path, remedy=f"choose one with volume 0 to {count - 1}")
-    if volume is not None and not 0 <= volume < count:
-        raise ScanError(f"has no volume {volume}", path=path, remedy=f"it holds {count}, counted from 0")
-    return volume or 0
+def _affine(header: Any, path: Path) -> tuple[Affine, tuple[str, ...]]:
+    """Voxel to RAS mm: sform, else qform, else a guess; and what was guessed, or passed over."""
+    notes: tuple[str, ...] = ()
+    if (header["pixdim"][1:4] < 0).any():
+        header["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
+        notes += ("has negative pixdim: its sign was left out",)
+    sform = np.asarray(header.get_sform(), np.float64) if header["sform_code"] > 0 else None
+    if sform is not None and not sform[:3, :3].any() and header["qform_code"] > 0:
+        notes, sform = (*notes, "its sform is all 0: its qform was taken"), None
+    qform = _qform(header, path, needed=sform is None) if header["qform_code"] > 0 else None
+    affine = sform if sform is not None else qform
+    if affine is None:
+        affine = np.asarray(header.get_base_affine(), np.float64)
+        notes += ("has no orientation (qform and sform are 0): taken as LAS, left and right are a guess",)
+    elif sform is not None and qform is not None and (text := _difference(sform, qform)):
+        notes += (f"its qform and sform differ ({text}): its sform was taken",)
+    affine = affine.copy()
+    affine[:3] *= UNITS.get(int(header["xyzt_units"]) & 7, 1.0)
+    return affine, notes
 
 
-def _affine(header: Any) -> tuple[Affine, tuple[str, ...]]:
+def _qform(header: Any, path: Path, *, needed: bool) -> Affine | None:
+    """Raises ScanError for one that is no rotation, where it is needed."""
     from nibabel.spatialimages import HeaderDataError
 
-    warnings: tuple[str, ...] = ()
     try:
-        affine = np.asarray(header.get_best_affine(), np.float64)
-    except (HeaderDataError, ValueError, np.linalg.LinAlgError):
-        affine = np.full((4, 4), np.nan)
-    if not header["sform_code"] > 0 and not header["qform_code"] > 0:
-        warnings += ("has no orientation (qform and sform are 0): taken as LAS, left and right are a guess",)
-    factor = UNITS.get(int(header["xyzt_units"]) & 7, 1.0)
-    affine[:3] *= factor
-    return affine, warnings
+        return np.asarray(header.get_qform(), np.float64)
+    except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
+        if not needed:
+            return None
+        quaternion = ", ".join(f"{float(header['quatern_' + part]):.3g}" for part in "bcd")
+        reason = f"its qform is no rotation (quaternion {quaternion})"
+        raise ScanError(reason, path=path, remedy="repair the header") from error
+
+
+def _difference(sform: Affine, qform: Affine) -> str:
+    """How two affines differ, apart from where they begin; '' where they do not, or by rounding."""
+    if not (np.isfinite(sform).all() and np.isfinite(qform).all()):
+        return ""
+    sizes, others = (np.linalg.norm(affine[:3, :3], axis=0) for affine in (sform, qform))
+    if not np.allclose(sizes, others, rtol=0.02):
+        return "in spacing"
+    cosines = ((sform[:3, :3] / sizes) * (qform[:3, :3] / others)).sum(0) if sizes.all() else np.ones(3)
+    degrees = float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).max())
+    return f"by {degrees:.0f} degrees" if degrees > TURNED else ""
 
 
 def _scaling(header: Any, path: Path) -> tuple[float, float]:

@@ -55,7 +55,15 @@ def _read(source: ScanSource, volume: int | None, accept: frozenset[str]) -> Sca
         from maescan.scans.itk import read_itk
 
         return read_itk(source.path, source.name, source.format, volume=volume, accept=accept)
-    raise ScanError("is no scan", path=source.path, remedy="NIfTI, DICOM, MetaImage and NRRD are read")
+    if source.format == "mgh":
+        from maescan.scans.mgh import read_mgh
+
+        return read_mgh(source.path, source.name, volume=volume, accept=accept)
+    if source.format == "minc":
+        from maescan.scans.minc import read_minc
+
+        return read_minc(source.path, source.name, volume=volume, accept=accept)
+    raise ScanError("is no scan", path=source.path, remedy="NIfTI, DICOM, MetaImage, NRRD, MGH and MINC are read")
 
 
 def _check_regular(path: Path) -> None:

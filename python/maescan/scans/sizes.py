@@ -51,6 +51,20 @@ def check_deflated(declared: int, compressed: int, path: Path) -> None:
     if compressed > declared + declared // 100 + SLACK:
         reason = f"holds {compressed} compressed bytes, far more than the {declared} that its header declares"
         raise ScanError(reason, path=path, remedy="header and data do not belong together")
+    check_packed(declared, compressed, path)
+
+
+def check_packed(declared: int, compressed: int, path: Path) -> None:
+    """Raises ScanError where data of a compressor without a bound (bzip2, xz, Zstandard) inflate only as a bomb."""
     if declared > BOMB_BYTES and declared > compressed * BOMB_RATIO:
         reason = f"would inflate from {compressed} to {declared} bytes: a decompression bomb, not a scan"
         raise ScanError(reason, path=path, remedy="if it is a scan, store it uncompressed")
+
+
+def check_volume(count: int, volume: int | None, path: Path) -> int:
+    """The index of the volume to read. Raises ScanError where there are several and none was chosen."""
+    if volume is None and count > 1:
+        raise ScanError(f"holds {count} volumes", path=path, remedy=f"choose one with --volume 0 to {count - 1}")
+    if volume is not None and not 0 <= volume < count:
+        raise ScanError(f"has no volume {volume}", path=path, remedy=f"it holds {count}, counted from 0")
+    return volume or 0

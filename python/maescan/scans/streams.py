@@ -1,26 +1,24 @@
-"""Files as plain bytes, gzipped or not, with damage told in one line."""
+"""Files as plain bytes, compressed or not, with damage told in one line."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 
 from maescan.errors import ScanError
-from maescan.scans.sizes import SLACK, check_deflated, check_length
+from maescan.scans.packed import DEFLATED, inflated, packing_of
+from maescan.scans.sizes import SLACK, check_deflated, check_length, check_packed
 from maescan.scans.voxels import Voxels
 
-GZIP = b"\x1f\x8b"
 
-
-def is_gzip(path: Path) -> bool:
-    """By its first bytes, whatever it is called."""
+def packing(path: Path) -> str:
+    """What the file is compressed by ('' where it is plain), by its first bytes, whatever it is called."""
     with open_plain(path) as stream:
-        return stream.read(2) == GZIP
+        return packing_of(stream.read(6))
 
 
 @contextmanager
@@ -37,25 +35,22 @@ def open_plain(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def open_inflated(path: Path) -> Iterator[BinaryIO]:
-    """The file inflated by igzip, or as it is where it is not gzipped. Raises ScanError for a damaged one."""
-    from isal import igzip, igzip_lib
-
-    if not is_gzip(path):
-        with open_plain(path) as stream:
+    """The file inflated, or as it is where it is not compressed. Raises ScanError for a damaged one."""
+    kind = packing(path)
+    with open_plain(path) as raw:
+        if not kind:
+            yield raw
+            return
+        with inflated(raw, kind, path) as stream:
             yield stream
-        return
-    try:
-        with open_plain(path) as raw, igzip.open(raw, "rb") as stream:
-            yield cast(BinaryIO, stream)
-    except (EOFError, zlib.error, igzip_lib.IsalError, igzip.BadGzipFile) as error:  # type: ignore[misc]
-        raise ScanError(f"has damaged gzip data: {error}", path=path, remedy="copy it again") from error
 
 
 def read_voxels(path: Path, dtype: np.dtype, size: int, start: int, end: int) -> Voxels:
     """`size` voxels from byte `start` of the (inflated) file, whose declared data end at byte `end`.
 
     Raises ScanError where the file is too short, far too long, or a bomb; before memory is taken, if it can."""
-    check_declared = check_deflated if is_gzip(path) else check_length
+    kind = packing(path)
+    check_declared = check_length if not kind else check_deflated if kind in DEFLATED else check_packed
     with open_inflated(path) as stream:
         check_declared(end, path.stat().st_size, path)
         voxels = Voxels(size, dtype)

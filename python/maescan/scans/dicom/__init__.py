@@ -14,9 +14,8 @@ from maescan.scans.dicom.image import DicomImage, Frame, is_localizer, read_fram
 from maescan.scans.dicom.pixels import decode
 from maescan.scans.dicom.stack import stack
 from maescan.scans.geometry import check_affine
-from maescan.scans.nifti import check_volume
 from maescan.scans.scan import Scan
-from maescan.scans.sizes import check_shape
+from maescan.scans.sizes import check_shape, check_volume
 from maescan.scans.voxels import check_finite
 
 SAME_PLANE = 1e-3
