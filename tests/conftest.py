@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 BUILD = os.environ.get("MAESCAN_TEST_KERNELS")
+SCORING = ("scoring", "results", "system", "cli")
+"""Tests of these folders must leave their inputs as they were; one that damages a scan itself says so: `given`."""
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda), *(["shim"] if BUILD else [])]
 
 
@@ -44,6 +46,20 @@ def device(request: pytest.FixtureRequest) -> Iterator[str]:
     kernels._kernels.run_cuda_on_host(True)
     yield request.param
     kernels._kernels.run_cuda_on_host(False)
+
+
+@pytest.fixture(autouse=True)
+def inputs_stay(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Scoring never changes what it was given: every scan that a test wrote is as it was, when the test ends."""
+    from helpers import inputs
+
+    if request.path.parent.name in SCORING:
+        request.getfixturevalue("tmp_path")  # set up before, it is still there at the end
+    yield
+    harmed = inputs.harmed() if request.path.parent.name in SCORING else []
+    if request.path.parent.name not in SCORING:
+        inputs.forget()
+    assert not harmed, f"inputs were changed or removed: {harmed}"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

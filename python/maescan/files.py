@@ -1,13 +1,16 @@
-"""Files that appear whole or not at all: written beside, synced, renamed."""
+"""Files that appear whole or not at all: written beside, synced, renamed. Names that are safe to write to."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
+import re
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,57 @@ from typing import Any
 import numpy as np
 
 from maescan.errors import ConfigError, DataError
+
+OUTPUT = ".maescan"
+"""The folder that marks another as written by maescan: what stands beside it is never an input."""
+PARTIAL = ".maescan-part-"
+"""How the names of files begin that are not whole yet. Nobody else's begin so."""
+PART_BYTES, PATH_BYTES = 255, 900
+UNSAFE = re.compile(r'[<>:"|?*\\/]')
+"""What other file systems do not take in a name."""
+OURS = ("_anomaly.nii.gz", ".png")
+"""How names of outputs end; a folder that is named so gets a hash, so that it is never in a file's place."""
+
+
+def printable(text: str) -> str:
+    """`text` on one line without control, format or private characters and lone surrogates (bytes that are no
+    UTF-8); with a short hash of the whole where something had to go, so that different texts stay different."""
+    kept = "".join(c if c.isprintable() else "_" for c in text)
+    return text if kept == text else f"{kept}~{short_hash(text)}"
+
+
+def short_hash(text: str, digits: int = 8) -> str:
+    """The first hexadecimal digits of SHA-256."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
+
+
+def output_path(out: Path, folder: str, label: str, end: str, *, clash: bool = False) -> Path:
+    """Where the output of scan `label` lies: `out`/`folder`/LABEL`end`, whatever the label is.
+
+    Below `out` always; every part printable, without `..`, of at most 255 bytes; different for labels that
+    differ, but for letter case and normal form, which `clash` tells apart. Raises ConfigError where a link leads
+    elsewhere."""
+    parts = [part for part in unicodedata.normalize("NFC", printable(label)).split("/") if part not in ("", ".")]
+    safe = [UNSAFE.sub("_", "_" if part == ".." else part) for part in parts]
+    safe = [f"_{part[1:]}" if part[0] == "." else part.rstrip(". ") or "_" for part in safe] or ["_"]
+    changed = "/".join(safe) != label
+    safe[:-1] = [f"{part}~" if part.casefold().endswith(OURS) else part for part in safe[:-1]]
+    mark = f"~{short_hash(label)}" if changed or clash else ""
+    if len("/".join(safe).encode()) > PATH_BYTES:
+        safe, mark = [safe[-1]], f"~{short_hash(label, 16)}"
+    cut = [_cut(part, PART_BYTES) for part in safe[:-1]]
+    last = _cut(safe[-1], PART_BYTES - len((mark + end).encode()) - 9)
+    if [*cut, last] != safe and not mark:
+        mark = f"~{short_hash(label)}"
+    path = out.joinpath(folder, *cut, f"{last}{mark}{end}")
+    if not path.parent.resolve().is_relative_to(out.resolve()):
+        raise ConfigError("a link leads out of the output folder", path=path.parent, remedy="remove the link")
+    return path
+
+
+def _cut(part: str, size: int) -> str:
+    """The part's beginning, of at most `size` bytes as UTF-8."""
+    return part.encode()[:size].decode(errors="ignore").rstrip(". ") or "_"
 
 
 @contextlib.contextmanager
@@ -26,7 +80,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.name[-40:], dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix="".join(path.suffixes[-2:])[-24:], dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -46,8 +100,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 def remove_halves(out: Path) -> None:
     """Removes what a killed run was writing. For who holds the folder's lock. Raises DataError."""
     try:
-        for half in out.rglob(".part-*"):
-            half.unlink()
+        for half in out.rglob(f"{PARTIAL}*"):
+            if half.is_file() and not half.is_symlink():
+                half.unlink()
     except OSError as error:
         raise DataError(f"cannot write: {error.strerror}", path=out, remedy="use another --out") from error
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from helpers.inputs import given
+
 UID = "1.2.826.0.1.3680043.8.498."
 SHAPE = (6, 5, 4)  # slices, rows, columns
 VALUES = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
@@ -46,7 +48,7 @@ def dicom_slice(values: np.ndarray, position: Any, **tags: Any) -> Any:
 def save(dataset: Any, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(path, enforce_file_format=True)
-    return path
+    return given(path)
 
 
 def write_series(
@@ -74,7 +76,7 @@ def write_nifti(path: Path, values: np.ndarray = VALUES) -> Path:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(values.transpose(2, 1, 0), np.diag([0.5, 1.5, 2.5, 1])), path)
-    return path
+    return given(path)
 
 
 def dataset_of(**elements: Any) -> Any:

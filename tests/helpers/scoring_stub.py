@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import nibabel
 import numpy as np
 
+from helpers.inputs import given
 from maescan.config import preset
 from maescan.errors import MaescanError
 from maescan.scoring.options import ScoreOptions
@@ -45,7 +46,7 @@ def write_scan(path: Path, seed: int, slices: int = 6) -> Path:
     voxels[(x**2 + y**2) > 0.6] = 0
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.Nifti1Image(voxels, np.diag([10.0, 10, 5, 1])).to_filename(path)
-    return path
+    return given(path)
 
 
 def run(folder: Path, out: Path, pipe=None, *, pause=0.0, largest: int | None = None, user=None, **options) -> None:

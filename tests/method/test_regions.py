@@ -55,7 +55,7 @@ def test_tiles_cover_the_lungs_and_overlap_by_half():
 def test_tiled_a_ct_has_a_map_of_its_scores(chest, tmp_path):
     summary = score_folder([chest], BUNDLE, Engine(), tmp_path, TILED)
     (scored,) = summary.scored
-    heat = nibabel.load(tmp_path / "maps" / "1.2.3.nii.gz")
+    heat = nibabel.load(tmp_path / "maps" / "1.2.3.nii.gz_anomaly.nii.gz")
     source = nibabel.load(chest)
     assert heat.shape == source.shape and np.allclose(heat.affine, source.affine) and scored["slices"] > 20
     found = heat.get_fdata()

@@ -44,13 +44,13 @@ def test_files_without_extension_in_nested_folders(tmp_path):
 def test_two_copies_of_a_series_are_two_scans(tmp_path):
     write_series(tmp_path / "a")
     write_series(tmp_path / "b")
-    assert names(tmp_path) == ["a", "b"]
+    assert names(tmp_path) == ["a/3", "b/3"]
 
 
 def test_two_series_in_one_folder_are_two_scans(tmp_path):
     write_series(tmp_path / "s")
     write_series(tmp_path / "s", VALUES + 1, first=10, SeriesInstanceUID=UID + "2", SeriesNumber=4)
-    assert names(tmp_path) == ["s#3", "s#4"]
+    assert names(tmp_path) == ["s/3", "s/4"]
     assert [read_scan(s).voxels.min() for s in find_scans(tmp_path)] == [0, 1]
     with pytest.raises(ScanError, match=r"holds 2 scans: s#3, s#4 \(name one of them\)"):
         read_scan(tmp_path)
@@ -71,7 +71,7 @@ def test_echoes_phases_and_orientations_of_a_series_are_split(tmp_path, tag):
     before = {name: 1 for name in tag if name in ("AcquisitionNumber", "TemporalPositionIdentifier", "TriggerTime")}
     write_series(tmp_path / "s", **before)
     write_series(tmp_path / "s", VALUES + 1, first=10, **tag)
-    assert names(tmp_path) == ["s#3", "s#3-2"]
+    assert names(tmp_path) == ["s/3", "s/3-2"]
 
 
 def test_an_acquisition_number_a_slice_does_not_split(tmp_path):
@@ -150,13 +150,13 @@ def test_what_is_no_scan_is_passed_over(tmp_path):
     write_series(tmp_path, VALUES[:1], Modality="SEG")
     (tmp_path / "notes").write_text("not a scan" * 99)
     (tmp_path / "report.pdf").write_bytes(b"%PDF")
-    assert names(tmp_path) == ["s"]
+    assert names(tmp_path) == ["s/3"]
 
 
 def test_a_damaged_file_is_listed_and_fails_alone(tmp_path):
     write_series(tmp_path / "s")
     (tmp_path / "s" / "bad.dcm").write_bytes(b"not DICOM" * 99)
-    assert names(tmp_path) == ["s", "s/bad.dcm"]
+    assert names(tmp_path) == ["s/3", "s/bad.dcm"]
     with pytest.raises(ScanError, match=r"bad\.dcm: is not a DICOM file"):
         read_scan(find_scans(tmp_path)[1])
     assert np.array_equal(read_scan(find_scans(tmp_path)[0]).voxels, STORAGE)
@@ -184,5 +184,5 @@ def test_a_zip_of_two_series(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for file in (tmp_path / "s").rglob("*.dcm"):
             archive.write(file, file.relative_to(tmp_path / "s"))
-    assert names(tmp_path / "a.zip") == ["a.zip/one", "a.zip/two"]
+    assert names(tmp_path / "a.zip") == ["a.zip/one/3", "a.zip/two/3"]
     assert [read_scan(source).shape for source in find_scans(tmp_path / "a.zip")] == [(4, 5, 6)] * 2

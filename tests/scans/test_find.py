@@ -26,7 +26,7 @@ def test_names_that_clash_take_their_folders(tmp_path):
     for folder in ("x/1", "y/1", "y/2"):
         write_nifti(tmp_path / folder / "a.nii")
     assert names(tmp_path / "x/1", tmp_path / "y/2") == ["1/a.nii", "2/a.nii"]
-    assert names(tmp_path / "x/1", tmp_path / "y/1") == [f"{tmp_path}/x/1/a.nii", f"{tmp_path}/y/1/a.nii"]
+    assert names(tmp_path / "x/1", tmp_path / "y/1") == ["x/1/a.nii", "y/1/a.nii"]
 
 
 def test_a_file_given_twice_is_one_scan(tmp_path, monkeypatch):

@@ -140,7 +140,7 @@ EXPECTED = {
     "missing_slice": "lacks 1 of 7 slices",
     "duplicated_slice": "has 1 duplicate slices",
     "tilt": "gantry tilt of 21.8 degrees",
-    "two_series": "holds 2 scans: two_series#3, two_series#3-2",
+    "two_series": "holds 2 scans: two_series/3~",
     "trillion.dcm": "declares 60000 x 60000 x 300 voxels",
     "short.dcm": "is truncated",
     "zero.dcm": "is empty",

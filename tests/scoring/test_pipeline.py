@@ -33,7 +33,7 @@ def test_every_slice_of_every_scan_is_scored(folder, tmp_path):
     assert found == [(f"scan{scan}.nii.gz", index) for scan in range(5) for index in range(6)]
     for scan in range(5):
         source = nibabel.load(folder / f"scan{scan}.nii.gz")
-        heat = nibabel.load(tmp_path / "out" / "maps" / f"scan{scan}.nii.gz")
+        heat = nibabel.load(tmp_path / "out" / "maps" / f"scan{scan}.nii.gz_anomaly.nii.gz")
         assert heat.shape == source.shape and np.allclose(heat.affine, source.affine)
         assert heat.get_fdata().max() > 0
 

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from helpers.inputs import given
 from helpers.scoring_stub import BUNDLE, PROCESSES, Engine, write_scan
 from maescan.errors import ConfigError, DataError
 from maescan.scoring.arrivals import Arrivals
@@ -169,7 +170,10 @@ def test_a_series_is_one_scan_once_its_folder_stands_still(inbox):
     time.sleep(0.2)
     assert list(arrivals.poll()) == []  # the first slices stand still, the folder does not
     time.sleep(0.2)
-    assert [(source.name, len(source.files)) for source, _ in arrivals.poll()] == [("other.nii.gz", 1), ("series", 6)]
+    assert [(source.name, len(source.files)) for source, _ in arrivals.poll()] == [
+        ("other.nii.gz", 1),
+        ("series/series-9764dd27", 6),
+    ]
     assert list(arrivals.poll()) == []
 
 
@@ -178,6 +182,7 @@ def test_what_was_moved_here_arrived_when_it_was_seen(inbox, tmp_path):
     file = write_scan(tmp_path / "old.nii.gz", 0)
     os.utime(file, (1e9, 1e9))
     file.rename(inbox / "old.nii.gz")
+    given(file)
     ((_, arrived),) = arrivals.poll()
     assert abs(time.time() - arrived) < 5
 

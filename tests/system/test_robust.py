@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.inputs import given
 from helpers.scoring_stub import BUNDLE, Engine, answer_of, files_of, started, write_scan
 from maescan.errors import DataError
 from maescan.scoring.options import ScoreOptions
@@ -49,7 +50,7 @@ def test_killed_at_any_moment_a_resumed_run_writes_the_files_of_an_unbroken_one(
 
 
 def test_what_a_killed_run_left_half_written_goes(folder, tmp_path):
-    half = tmp_path / "out" / "maps" / ".part-abcscan0.nii.gz"
+    half = tmp_path / "out" / "maps" / ".maescan-part-abc.nii.gz"
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
     score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True))
@@ -58,7 +59,7 @@ def test_what_a_killed_run_left_half_written_goes(folder, tmp_path):
 
 def test_a_lost_map_is_made_again(folder, tmp_path):
     score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True))
-    lost = tmp_path / "out" / "maps" / "scan3.nii.gz"
+    lost = tmp_path / "out" / "maps" / "scan3.nii.gz_anomaly.nii.gz"
     before = lost.read_bytes()
     lost.unlink()
     again = score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True))
@@ -68,6 +69,7 @@ def test_a_lost_map_is_made_again(folder, tmp_path):
 def test_a_scan_damaged_since_it_was_scored_fails_and_has_no_score(folder, tmp_path):
     score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
     (folder / "scan2.nii.gz").write_bytes(b"damaged")
+    given(folder / "scan2.nii.gz")
     again = score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
     assert sorted(row["scan"] for row in again.failures) == ["broken.nii.gz", "scan2.nii.gz"]
     assert len(again.scored) == 5 and b"scan2" not in (tmp_path / "out" / "scans.csv").read_bytes()
@@ -81,7 +83,7 @@ def test_a_full_disk_is_said_and_a_run_after_it_ends_the_same(folder, tmp_path):
             score_folder([folder / "broken.nii.gz", folder / "scan0.nii.gz"], BUNDLE, Engine(), out)
         answer = answer_of(folder, out, maps=True, largest=largest)
         assert "free space" in answer and str(out) in answer
-        assert not any(".part-" in name for name in files_of(out))
+        assert not any(".maescan-part-" in name for name in files_of(out))
         assert answer_of(folder, out, maps=True, pictures=2) == "done"
         assert files_of(out) == files_of(tmp_path / "whole")
 

@@ -14,6 +14,7 @@ from maescan import files as outputs
 from maescan.errors import MaescanError
 from maescan.method import score as steps
 from maescan.options import ReadOptions
+from maescan.results.paths import picture_path
 from maescan.scoring.readers import Reader
 
 PANEL = 224
@@ -71,11 +72,6 @@ def panels(image: NDArray[Any], reconstruction: NDArray[Any], difference: NDArra
     )
     factor = max(1, round(PANEL / image.shape[1]))
     return np.repeat(np.repeat((255 * row + 0.5).astype(np.uint8), factor, axis=0), factor, axis=1)
-
-
-def picture_path(out: Path, name: str) -> Path:
-    """Where the picture of scan `name` lies."""
-    return out / "pictures" / f"{name}.png"
 
 
 def _key_of(path: Path) -> str | None:

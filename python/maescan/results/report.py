@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from maescan import files as outputs
-from maescan.results.pictures import picture_path
+from maescan.results.paths import picture_path
 
 BINS = 24
 NUMBERS = {"score", "p_value", "slices", "worst_slice"}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from maescan.errors import ScanError
+from maescan.files import OUTPUT
+from maescan.scans.labels import file_label, tell_apart
 
 EXTENSIONS = {
     ".nii": "nifti",
@@ -36,9 +37,10 @@ EXTENSIONS = {
 class ScanSource:
     """A scan that was found and not yet read.
 
-    name: unique among the scans found together: the path below the folder that was searched; of a DICOM series
-    its folder, with '#' and a number where the folder holds several. path: the file, or the folder of a series.
-    files: all that it is read from (for a .zip, the .zip; `members` are the files inside it).
+    name: its label, unique among the scans found together: the path below the folder that was searched; of a DICOM
+    series FOLDER/NUMBER-DESCRIPTION (`scans.labels`). path: the file, or the folder of a series.
+    files: all that it is read from (for a .zip, the .zip; `members` are the files inside it). identity: of a DICOM
+    series, a hash of what makes it one (patient, study, series, frame of reference, which of its volumes).
     """
 
     name: str
@@ -47,6 +49,7 @@ class ScanSource:
     files: tuple[Path, ...]
     series_uid: str = ""
     members: tuple[str, ...] = ()
+    identity: str = ""
 
 
 def find_scans(paths: str | Path | Iterable[str | Path]) -> list[ScanSource]:
@@ -56,11 +59,12 @@ def find_scans(paths: str | Path | Iterable[str | Path]) -> list[ScanSource]:
     searched are listed, and fail when they are read; other files are passed over. Raises ScanError where a path
     does not exist."""
     found: dict[tuple[object, ...], tuple[Path, ScanSource]] = {}
-    for root in [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]:
+    roots = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
+    for root in sorted(roots, key=lambda root: (len(root.resolve().parts), str(root.resolve()))):
         for source in _find(root):
-            files = tuple(os.path.abspath(file) for file in source.files)
-            found.setdefault((files, source.name if source.members else ""), (root, source))
-    return sorted(_unique(list(found.values())), key=lambda source: source.name)
+            files = tuple(os.path.join(os.path.realpath(file.parent), file.name) for file in source.files)
+            found.setdefault((files, source.members), (root, source))
+    return sorted(tell_apart(list(found.values())), key=lambda source: source.name)
 
 
 def format_of(path: Path) -> str | None:
@@ -75,13 +79,19 @@ def _find(root: Path) -> Iterator[ScanSource]:
     if root.is_dir():
         yield from _in_files(_walk(root), root)
     else:
-        yield from list(_in_files([root], root.parent)) or [ScanSource(root.name, root, "unknown", (root,))]
+        yield from list(_in_files([root], root.parent)) or [
+            ScanSource(file_label(root, root.parent), root, "unknown", (root,))
+        ]
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """The files, and the folders that cannot be searched; links to folders are not followed."""
+    """The files, and the folders that cannot be searched; links to folders are not followed. What maescan writes
+    (folders that hold `.maescan`) is not searched: its maps are no scans."""
     denied: list[OSError] = []
     for folder, folders, files in os.walk(root, onerror=denied.append):
+        if OUTPUT in folders:
+            folders.clear()
+            continue
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         yield from (Path(folder, file) for file in sorted(files) if not file.startswith("."))
     yield from (Path(error.filename) for error in denied)
@@ -90,7 +100,7 @@ def _walk(root: Path) -> Iterator[Path]:
 def _in_files(files: Iterable[Path], base: Path) -> Iterator[ScanSource]:
     images = []
     for file in files:
-        kind, name = format_of(file), file.relative_to(base).as_posix()
+        kind, name = format_of(file), file_label(file, base)
         if file.is_dir():
             yield ScanSource(name, file, "folder", (file,))
         elif not _is_regular(file):
@@ -137,14 +147,3 @@ def _data_files(file: Path, kind: str) -> tuple[Path, ...]:
     from maescan.scans.itk import data_file_of
 
     return data_file_of(file)
-
-
-def _unique(found: list[tuple[Path, ScanSource]]) -> list[ScanSource]:
-    """The sources; where two have the same name, all are named by their root as well, or by their full path."""
-    bases = [(root if root.is_dir() else root.parent).resolve() for root, _ in found]
-    named = [source for _, source in found]
-    for prefixes in ([""] * len(found), [f"{base.name}/" for base in bases], [f"{base}/" for base in bases]):
-        named = [replace(source, name=p + source.name) for p, (_, source) in zip(prefixes, found, strict=True)]
-        if max(Counter(source.name for source in named).values(), default=1) == 1:
-            break
-    return named

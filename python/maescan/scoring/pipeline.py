@@ -26,6 +26,7 @@ from maescan.method import aggregate
 from maescan.method import score as steps
 from maescan.method.regions import Regions
 from maescan.method.tokens import token_sets
+from maescan.results.paths import map_path
 from maescan.results.pictures import draw_worst
 from maescan.results.report import write_report
 from maescan.scoring.calibrate import Reference
@@ -297,13 +298,6 @@ def _take(waiting: dict[int, list[Any]], tokens: int, size: int) -> list[Any]:
     if not waiting[tokens]:
         del waiting[tokens]
     return batch
-
-
-def map_path(out: Path, name: str) -> Path:
-    """Where the heat map of scan `name` lies."""
-    for suffix in (".nii.gz", ".nii", ".mhd", ".mha", ".nrrd", ".hdr", ".img", ".dcm", ".zip"):
-        name = name.removesuffix(suffix)
-    return out / "maps" / f"{name}.nii.gz"
 
 
 def _stages(times: dict[str, list[float]], seconds: float) -> dict[str, dict[str, float]]:

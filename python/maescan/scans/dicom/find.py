@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 from collections import defaultdict
@@ -15,6 +16,7 @@ import numpy as np
 
 from maescan.scans.dicom.file import read_header
 from maescan.scans.find import ScanSource
+from maescan.scans.labels import file_label, series_label
 from maescan.scans.quiet import quiet
 
 PHASES = (
@@ -29,6 +31,7 @@ PHASES = (
 TAGS = [
     *("SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "StudyInstanceUID", "ImageType", "EchoTime", "Rows"),
     *("Columns", "NumberOfFrames", "ImageOrientationPatient", "ImagePositionPatient", "Modality", *PHASES),
+    *("SeriesDescription", "PatientID", "FrameOfReferenceUID"),
 ]
 SAME_PLANE = 1e-3
 """Largest difference of direction cosines within one stack."""
@@ -42,6 +45,8 @@ class Image:
     file: Path
     series: str
     number: str
+    description: str
+    belongs: tuple[str, ...]  # patient, study, series, frame of reference
     plane: tuple[float, ...]
     depth: float
     other: tuple[Any, ...]
@@ -49,12 +54,12 @@ class Image:
 
 
 def find_series(files: Iterable[Path], base: Path) -> Iterator[ScanSource]:
-    """The series among DICOM files, named by their folder below `base`; a damaged file is a source of its own."""
+    """The series among DICOM files; a damaged file is a source of its own."""
     if not importlib.util.find_spec("pydicom"):  # told when it is read
         files = list(files)
         for folder in sorted({file.parent for file in files}):
             inside = tuple(file for file in files if file.parent == folder)
-            yield ScanSource(Path(base.name, folder.relative_to(base)).name, folder, "dicom", inside)
+            yield ScanSource(file_label(folder, base) if folder != base else base.name, folder, "dicom", inside)
         return
     images = []
     for file in files:
@@ -64,7 +69,7 @@ def find_series(files: Iterable[Path], base: Path) -> Iterator[ScanSource]:
                 if _is_image(header):
                     images.append(_image(file, header))
         except Exception:  # damage, for which pydicom has no common type: it is told when the file is read
-            yield ScanSource(file.relative_to(base).as_posix(), file, "dicom", (file,))
+            yield ScanSource(file_label(file, base), file, "dicom", (file,))
     yield from _named(list(_volumes(images)), base)
 
 
@@ -87,8 +92,12 @@ def _image(file: Path, header: Any) -> Image:
         "" if located else str(file),  # several frames, or nowhere: a volume of its own
     )
     phases = tuple(str(header.get(tag, "")) for tag in PHASES)
-    series = str(header.get("SeriesInstanceUID") or "")
-    return Image(file, series, str(header.get("SeriesNumber") or ""), plane, depth, other, phases)
+    series, number, description, *belongs = (
+        str(header.get(tag) or "")
+        for tag in ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "PatientID", "StudyInstanceUID")
+    )
+    belonging = (*belongs, series, str(header.get("FrameOfReferenceUID") or ""))
+    return Image(file, series, number, description, belonging, plane, depth, other, phases)
 
 
 def _volumes(images: list[Image]) -> Iterator[list[Image]]:
@@ -152,20 +161,17 @@ def _split(images: list[Image], key: Callable[[Image], Any]) -> list[list[Image]
 
 
 def _named(volumes: list[list[Image]], base: Path) -> Iterator[ScanSource]:
-    """A volume of one file has its name; of several, their folder's, and the series number if it is not alone."""
-    folders = [Path(os.path.commonpath([image.file.parent for image in v])) for v in volumes]
-    taken: dict[str, int] = defaultdict(int)
-    for volume, folder in zip(volumes, folders, strict=True):
+    """Sources with FOLDER/NUMBER-DESCRIPTION as label; the second volume of a series has -2 behind it."""
+    count: dict[tuple[Any, ...], int] = defaultdict(int)
+    for volume in volumes:
+        folder, first = Path(os.path.commonpath([image.file.parent for image in volume])), volume[0]
         files = tuple(image.file for image in volume)
-        if len(files) == 1:
-            name, path = files[0].relative_to(base).as_posix(), files[0]
-        else:
-            name, path = (
-                (folder.relative_to(base) if folder != base else Path(base.resolve().name)).as_posix(),
-                folder,
-            )
-            alone = sum(f == folder and len(v) > 1 for f, v in zip(folders, volumes, strict=True)) == 1
-            name += "" if alone else f"#{volume[0].number or volume[0].series[-8:]}"
-            taken[name] += 1
-            name += f"-{taken[name]}" if taken[name] > 1 else ""
-        yield ScanSource(name, path, "dicom", files, volume[0].series)
+        belongs = first.belongs if first.series else (str(folder), first.number, first.description)
+        count[folder, belongs] += 1
+        number = count[folder, belongs]
+        name = series_label(folder, base, first.number, first.description, first.series)
+        identity = hashlib.sha256(repr((belongs, number)).encode()).hexdigest() if first.series else ""
+        path = files[0] if len(files) == 1 else folder
+        yield ScanSource(
+            name if number == 1 else f"{name}-{number}", path, "dicom", files, first.series, identity=identity
+        )
