@@ -52,7 +52,7 @@ def test_two_series_in_one_folder_are_two_scans(tmp_path):
     write_series(tmp_path / "s", VALUES + 1, first=10, SeriesInstanceUID=UID + "2", SeriesNumber=4)
     assert names(tmp_path) == ["s/3", "s/4"]
     assert [read_scan(s).voxels.min() for s in find_scans(tmp_path)] == [0, 1]
-    with pytest.raises(ScanError, match=r"holds 2 scans: s#3, s#4 \(name one of them\)"):
+    with pytest.raises(ScanError, match=r"holds 2 scans: s/3, s/4 \(name one of them\)"):
         read_scan(tmp_path)
 
 
