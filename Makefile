@@ -8,6 +8,8 @@ DEMO ?= demo
 PEERS := .venv-peers
 REV ?= HEAD
 
+CSRC := $(wildcard $(foreach end,h cpp cu cuh,csrc/*.$(end) csrc/*/*.$(end)))
+
 .PHONY: install demo test sanitize lint format bench bench-peers bench-compare gpu-check clean
 
 install: $(INSTALLED)
@@ -16,7 +18,7 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maescan needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-$(INSTALLED): $(BIN)/python pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
+$(INSTALLED): $(BIN)/python pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/* csrc/*/*)
 	PIP_CONSTRAINT=constraints.txt $(PIP) install --quiet --editable '.[train,dicom,tensorrt,dev]'
 	touch $@
 
@@ -32,13 +34,13 @@ sanitize: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror csrc/*.h csrc/*.cpp csrc/*.cu
+	$(BIN)/clang-format --dry-run --Werror $(CSRC)
 	$(BIN)/mypy
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i csrc/*.h csrc/*.cpp csrc/*.cu
+	$(BIN)/clang-format -i $(CSRC)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pytest bench --benchmark-only
@@ -47,7 +49,7 @@ bench-peers: $(PEERS)/.installed
 	$(PEERS)/bin/python bench/peers/run.py
 
 # Peers have an environment of their own: their pins are nobody else's.
-$(PEERS)/.installed: bench/peers/requirements.txt pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
+$(PEERS)/.installed: bench/peers/requirements.txt pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/* csrc/*/*)
 	$(PYTHON) -m venv $(PEERS)
 	PIP_CONSTRAINT=constraints.txt $(PEERS)/bin/pip --disable-pip-version-check install --quiet \
 	  -r bench/peers/requirements.txt --config-settings=build-dir=build/peers --editable '.[train]'

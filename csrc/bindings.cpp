@@ -1,98 +1,9 @@
-// The extension `maescan._kernels`: checks every argument, releases the GIL, and picks the CPU's or the GPU's loops.
-// Outputs are the caller's arrays. Private: `maescan.kernels` is the interface.
-#include <pybind11/pybind11.h>
-
-#include <string>
-#include <vector>
-
-#include "tensor_view.h"
-
-namespace py = pybind11;
+// The extension `maescan._kernels`: checks every argument and picks the CPU's or the GPU's loops. Outputs are the
+// caller's arrays. Private: `maescan.kernels` is the interface.
+#include "call.h"
 
 namespace maescan {
 namespace {
-
-#ifdef MAESCAN_SHIM
-bool host_runs_cuda = false;  // tests: CUDA's launches run on host memory, in loops
-#else
-constexpr bool host_runs_cuda = false;
-#endif
-
-class OnDevice {  // for its lifetime the calling thread's CUDA device is the arrays'
- public:
-  OnDevice(bool cuda, int device) : cuda_(cuda), before_(cuda ? cuda::use_device(device) : 0) {}
-  OnDevice(const OnDevice&) = delete;
-  ~OnDevice() {
-    if (cuda_) cuda::use_device(before_);
-  }
-
- private:
-  bool cuda_;
-  int before_;
-};
-
-class Call {
- public:
-  Call(int threads, uintptr_t stream) : threads_(threads), stream_(reinterpret_cast<void*>(stream)) {}
-
-  TensorView in(py::handle object, const char* name) {
-    const TensorView view = exported(object, name);
-    if (!view.on_host() && !view.on_cuda()) view.fail("must be in host or CUDA memory");
-    if (capsules_.size() == 1) cuda_ = view.on_cuda(), device_ = view.device_id(), first_ = name;
-    if (view.on_cuda() != cuda_ || (cuda_ && view.device_id() != device_))
-      view.fail("is on another device than " + first_);
-    return view;
-  }
-  TensorView out(py::handle object, const char* name) { return in(object, name).writable(); }
-
-  template <class Arguments>
-  void run(void (*on_cpu)(const Arguments&, int), void (*on_cuda)(const Arguments&, void*), const Arguments& a) {
-    py::gil_scoped_release release;
-    const OnDevice device(cuda_, device_);
-    cuda_ || host_runs_cuda ? on_cuda(a, stream_) : on_cpu(a, threads_);
-  }
-
- private:
-  TensorView exported(py::handle object, const char* name) {
-    if (!py::hasattr(object, "__dlpack__"))
-      throw py::type_error(std::string(name) + " must be an array, not " + type_of(object));
-    try {
-      capsules_.push_back(capsule_of(object));
-    } catch (py::error_already_set& error) {
-      throw std::invalid_argument(std::string(name) +
-                                  " cannot be exported: " + py::str(error.value()).cast<std::string>());
-    }
-    PyObject* capsule = capsules_.back().ptr();
-    if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
-      const auto* managed = static_cast<dlpack::Versioned*>(PyCapsule_GetPointer(capsule, "dltensor_versioned"));
-      return {managed->array, name, (managed->flags & 1) != 0};
-    }
-    const auto* managed = static_cast<dlpack::Managed*>(PyCapsule_GetPointer(capsule, "dltensor"));
-    if (!managed) throw py::error_already_set();
-    return {managed->array, name, false};
-  }
-
-  // The producer must not wait for a stream: the caller's stream is where the data is ready.
-  static py::object capsule_of(py::handle object) {
-    py::dict options;
-    const int type = object.attr("__dlpack_device__")().cast<py::tuple>()[0].cast<int>();
-    if (type == dlpack::kCuda || type == dlpack::kCudaManaged) options["stream"] = -1;
-    try {
-      return object.attr("__dlpack__")(**options, py::arg("max_version") = py::make_tuple(1, 0));
-    } catch (py::error_already_set& error) {
-      if (!error.matches(PyExc_TypeError)) throw;
-      return object.attr("__dlpack__")(**options);
-    }
-  }
-  static std::string type_of(py::handle object) { return Py_TYPE(object.ptr())->tp_name; }
-
-  std::vector<py::object> capsules_;
-  int threads_;
-  void* stream_;
-  bool cuda_ = false;
-  int32_t device_ = 0;
-  std::string first_;
-};
 
 Tokens tokens_of(Call& call, py::handle ids, const TensorView& slices, int32_t side) {
   const int64_t height = slices.size(1), width = slices.size(2);
@@ -241,6 +152,9 @@ void extract_slices(py::object volume, py::object row_index, py::object row_weig
 }  // namespace
 }  // namespace maescan
 
+namespace py = pybind11;
+using py::arg;
+
 PYBIND11_MODULE(_kernels, m, py::mod_gil_not_used()) {
   m.doc() = "Fused kernels of maescan; use them through maescan.kernels.";
 #ifdef MAESCAN_HAS_CUDA
@@ -251,10 +165,22 @@ PYBIND11_MODULE(_kernels, m, py::mod_gil_not_used()) {
 #ifdef MAESCAN_SHIM
   m.def("run_cuda_on_host", [](bool on) { maescan::host_runs_cuda = on; });
 #endif
-  m.def("make_masks", &maescan::make_masks);
-  m.def("patchify", &maescan::patchify);
-  m.def("average_difference", &maescan::average_difference);
-  m.def("pseudo_abnormal", &maescan::pseudo_abnormal);
-  m.def("ssim", &maescan::ssim);
-  m.def("extract_slices", &maescan::extract_slices);
+  const py::kw_only named;
+  const py::arg threads("threads"), stream("stream");
+  const auto none = [](const char* name) { return arg(name).none(true); };
+  m.def("make_masks", &maescan::make_masks, "Masks of slices.", arg("slice_ids"), named, arg("keep_ids"),
+        arg("restore_ids"), arg("seed"), arg("passes"), arg("complementary"), threads, stream);
+  m.def("patchify", &maescan::patchify, "Patches of the visible tokens, or of all.", arg("slices"), named,
+        none("keep_ids"), none("token_ids"), arg("patches"), arg("passes"), arg("side"), threads, stream);
+  m.def("average_difference", &maescan::average_difference, "Slices less their mean reconstruction.", arg("slices"),
+        named, arg("predictions"), arg("restore_ids"), none("token_ids"), arg("passes"), arg("keep"), arg("side"),
+        arg("difference"), none("reconstruction"), none("squared"), none("by_token"), none("partials"), none("mse"),
+        none("mae"), threads, stream);
+  m.def("pseudo_abnormal", &maescan::pseudo_abnormal, "Boxes times factors.", arg("reconstructions"), named,
+        arg("boxes"), arg("factors"), arg("altered"), threads, stream);
+  m.def("ssim", &maescan::ssim, "Structural similarity.", arg("slices"), named, arg("reconstructions"),
+        arg("data_range"), arg("partials"), arg("ssim"), threads, stream);
+  m.def("extract_slices", &maescan::extract_slices, "Slices of a volume on the models' grid.", arg("volume"), named,
+        arg("row_index"), arg("row_weights"), arg("column_index"), arg("column_weights"), arg("scale"), arg("offset"),
+        none("background"), arg("low"), arg("high"), arg("slices"), threads, stream);
 }

@@ -48,13 +48,13 @@ def test_outputs_that_do_not_fit(out, message):
 
 
 class _Recorder:
-    """Stands in for the extension: keeps the last argument of every call."""
+    """Stands in for the extension: keeps the stream of every call."""
 
     def __init__(self):
         self.streams = []
 
     def __getattr__(self, name):
-        return lambda *arguments: self.streams.append(arguments[-1])
+        return lambda first, *, stream, **named: self.streams.append(stream)
 
 
 def test_the_stream_is_the_callers(monkeypatch):

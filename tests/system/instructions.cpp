@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "kernels.h"
+#include "ops.h"
 
 using namespace maescan;
 

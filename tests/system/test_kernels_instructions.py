@@ -18,10 +18,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SAVED = ROOT / "bench" / "results" / "instructions.json"
+OPERATIONS = ["masks", "patchify", "difference", "pseudo", "ssim", "extract"]
 SOURCES = [
-    "csrc/kernels_cpu.cpp",
-    "csrc/kernels_cpu_dispatch.cpp",
-    "csrc/threads.cpp",
+    *(f"csrc/{folder}/cpu.cpp" for folder in OPERATIONS),
+    "csrc/dispatch.cpp",
+    "csrc/common/threads.cpp",
     "tests/system/instructions.cpp",
 ]
 FLAGS = ["-std=c++17", "-O2", "-ffp-contract=off", "-pthread", "-DMAESCAN_ISA=baseline", "-Icsrc"]
@@ -43,7 +44,7 @@ def _compiler() -> str:
 
 
 def _counts(folder: Path) -> dict[str, int]:
-    objects = [folder / f"{Path(source).stem}.o" for source in SOURCES]
+    objects = [folder / f"{number}.o" for number in range(len(SOURCES))]
     pairs = zip(SOURCES, objects, strict=True)
     jobs = [subprocess.Popen(["g++", *FLAGS, "-c", source, "-o", str(to)], cwd=ROOT) for source, to in pairs]
     assert [job.wait() for job in jobs] == [0] * len(jobs)

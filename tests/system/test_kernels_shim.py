@@ -1,6 +1,6 @@
 """The kernel tests again on an instrumented build: CPU loops, and CUDA launches on the host, under sanitizers.
 
-The same sources are compiled with the address and undefined-behaviour sanitizers, kernels_cuda.cu as C++ against the
+The same sources are compiled with the address and undefined-behaviour sanitizers, every cuda.cu as C++ against the
 host shim (tests/shim), and the kernel tests run in a process of their own with that build.
 """
 
@@ -11,12 +11,17 @@ import re
 import subprocess
 import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-UNITS = ["bindings.cpp", "kernels_cpu.cpp", "kernels_cpu_dispatch.cpp", "threads.cpp", "kernels_cuda.cu"]
+OPERATIONS = ["masks", "patchify", "difference", "pseudo", "ssim", "extract"]
+UNITS = [
+    *("bindings.cpp", "dispatch.cpp", "common/threads.cpp", "common/device.cu"),
+    *(f"{folder}/{file}" for folder in OPERATIONS for file in ("cpu.cpp", "cuda.cu")),
+]
 FLAGS = "-std=c++17 -O1 -g -fPIC -pthread -ffp-contract=off -fvisibility=hidden -fsanitize=address,undefined"
 STRICT = "-Wall -Wextra -Werror -Wno-unknown-pragmas -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 DEFINES = "-DMAESCAN_SHIM -DMAESCAN_HAS_CUDA -DMAESCAN_ISA=baseline -DMAESCAN_MAX_BLOCKS=3"
@@ -33,10 +38,13 @@ def _build(folder: Path) -> Path:
     includes = [ROOT / "tests/shim", ROOT / "csrc", pybind11.get_include(), sysconfig.get_paths()["include"]]
     common = ["g++", *FLAGS.split(), *STRICT.split(), *DEFINES.split(), *(f"-I{path}" for path in includes)]
     sources = [ROOT / "csrc" / unit for unit in UNITS] + [ROOT / "tests/shim/shim.cpp"]
-    objects = [folder / f"{source.stem}.o" for source in sources]
-    pairs = zip(sources, objects, strict=True)
-    jobs = [subprocess.Popen([*common, "-x", "c++", "-c", str(a), "-o", str(b)]) for a, b in pairs]
-    assert [job.wait() for job in jobs] == [0] * len(jobs)
+    objects = [folder / f"{number}.o" for number in range(len(sources))]
+
+    def compile_one(source: Path, to: Path) -> int:
+        return subprocess.run([*common, "-x", "c++", "-c", str(source), "-o", str(to)]).returncode
+
+    with ThreadPoolExecutor(os.cpu_count()) as compilers:
+        assert not any(compilers.map(compile_one, sources, objects))
     extension = folder / "_kernels.so"
     subprocess.run([*common, "-shared", *map(str, objects), "-o", str(extension)], check=True)
     return extension

@@ -1,19 +1,19 @@
 // Picks the loops that were compiled for what this processor has: x86-64-v3 (AVX2) or the baseline.
-#include "kernels.h"
+#include "ops.h"
 
 namespace maescan::cpu {
 
 #define MAESCAN_DECLARE(name, Arguments) void name(const Arguments& a, int threads);
 namespace baseline {
-MAESCAN_KERNELS(MAESCAN_DECLARE)
+MAESCAN_OPS(MAESCAN_DECLARE)
 }
 #ifdef MAESCAN_HAS_V3
 namespace v3 {
-MAESCAN_KERNELS(MAESCAN_DECLARE)
+MAESCAN_OPS(MAESCAN_DECLARE)
 }
+// All of the level, for the compiler may use any of it: BMI1, BMI2, LZCNT, MOVBE, FMA and F16C beside AVX2.
 static bool has_v3() {
-  static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
-                          __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  static const bool has = __builtin_cpu_supports("x86-64-v3");
   return has;
 }
 #define MAESCAN_PICK(name, Arguments) \
@@ -22,6 +22,6 @@ static bool has_v3() {
 #define MAESCAN_PICK(name, Arguments) \
   void name(const Arguments& a, int threads) { baseline::name(a, threads); }
 #endif
-MAESCAN_KERNELS(MAESCAN_PICK)
+MAESCAN_OPS(MAESCAN_PICK)
 
 }  // namespace maescan::cpu

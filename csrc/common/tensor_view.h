@@ -8,7 +8,8 @@
 #include <string>
 
 #include "dlpack.h"
-#include "kernels.h"
+#include "dtype.h"
+#include "slices.h"
 
 namespace maescan {
 

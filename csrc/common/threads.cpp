@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 
 namespace maescan {
@@ -60,10 +61,15 @@ struct Job {
 
 class Pool {
  public:
-  // A ticket is one thread's invitation; the caller works too, so a busy pool delays a job but cannot block it.
+  // A ticket is one thread's invitation; the caller works too, so a busy pool delays a job but cannot block it, and a
+  // helper that cannot be started (the process may have no more threads) is done without.
   void invite(const std::shared_ptr<Job>& job, int helpers) {
     std::lock_guard<std::mutex> lock(mutex_);
-    for (; workers_ < helpers; ++workers_) std::thread([this] { serve(); }).detach();
+    try {
+      for (; workers_ < helpers; ++workers_) std::thread([this] { serve(); }).detach();
+    } catch (const std::system_error&) {
+      helpers = workers_;
+    }
     tickets_.insert(tickets_.end(), helpers, job);
     for (int i = 0; i < helpers; ++i) waiting_.notify_one();
   }
