@@ -172,7 +172,7 @@ def average_difference(
     count, height, width = shape_of(slices, "slices", 3)
     rows, _, _ = shape_of(predictions, "predictions", 3)
     cells, size = tokens_of(slices, None, patch)[1], (count, tokens_of(slices, token_ids, patch)[1], patch * patch)
-    wanted = {"difference": (count, 1, height, width)}
+    wanted: dict[str, tuple[int, ...]] = {"difference": (count, 1, height, width)}
     wanted |= {"reconstruction": (count, height, width)} if reconstruction else {}
     wanted |= {"squared": (count, 1, height, width)} if squared else {}
     wanted |= {"tokens": size} if tokens else {}
