@@ -22,8 +22,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-import maescan.export as export
-from maescan import datasets, engines
+from maescan import datasets, engines, export
 from maescan.benchmark import cost
 from maescan.config import Preset, preset
 from maescan.datasets.phantom import write_phantom

@@ -42,6 +42,9 @@ class LeanMae(nn.Module):
     last block answers for hidden tokens only.
     """
 
+    hidden: Tensor
+    hidden_qkv: Tensor
+
     def __init__(self, mae: Any) -> None:
         super().__init__()
         self.mae = mae

@@ -180,9 +180,8 @@ class Preset:
         preset = self
         for name, value in changes.items():
             part, _, leaf = name.partition("__")
-            if leaf:
-                value = dataclasses.replace(getattr(preset, part), **{leaf: value})
-            preset = dataclasses.replace(preset, **{part: value})
+            changed = dataclasses.replace(getattr(preset, part), **{leaf: value}) if leaf else value
+            preset = dataclasses.replace(preset, **{part: changed})
         return preset
 
 

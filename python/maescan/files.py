@@ -140,7 +140,7 @@ def need_parquet() -> tuple[Any, Any]:
     """pyarrow and its parquet module. Raises ConfigError."""
     try:
         import pyarrow
-        import pyarrow.parquet as parquet
+        from pyarrow import parquet
     except ImportError as error:
         raise ConfigError("--format parquet needs pyarrow", remedy="pip install 'maescan[parquet]'") from error
     return pyarrow, parquet

@@ -78,8 +78,8 @@ def test_a_scan_that_fails_is_no_reference(tmp_path, monkeypatch):
 
 def test_the_reference_travels_in_the_bundle(tmp_path):
     pytest.importorskip("torch")
-    import maescan.export as export
     from helpers.bundles import a_run
+    from maescan import export
     from maescan.engines.bundle import Bundle
 
     bundle = export.export(a_run(tmp_path), tmp_path / "bundle")

@@ -13,7 +13,7 @@ from helpers.fuzz_scans import Reader, seeds
 
 pytest.importorskip("pydicom")
 pytest.importorskip("SimpleITK")
-LONG = int(os.environ.get("MAESCAN_FUZZ", 0))
+LONG = int(os.environ.get("MAESCAN_FUZZ", "0"))
 
 
 @pytest.mark.parametrize("kind", ["nifti", "dicom", "itk"])

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.timeout(240)
 def bundle(tmp_path_factory):
     pytest.importorskip("ray.exceptions")
     pytest.importorskip("torch")
-    import maescan.export as export
     from helpers.bundles import a_run
+    from maescan import export
 
     folder = tmp_path_factory.mktemp("ray")
     return export.export(a_run(folder), folder / "bundle")

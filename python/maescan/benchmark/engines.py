@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from maescan.benchmark import limits
+from maescan.benchmark.limits import gemm_peak
 from maescan.benchmark.machine import Watts, peak_memory
+from maescan.engines.openvino import HINT
 from maescan.errors import MaescanError
 
 
@@ -118,4 +119,4 @@ def summary(taken: list[float], batch: int) -> dict[str, Any]:
 
 def _peak(precision: str, threads: int) -> float | None:
     """Beside every figure, as near in time: on a busy machine both fall alike."""
-    return limits.gemm_peak(precision, threads, rounds=3) if precision in limits.HINT else None
+    return gemm_peak(precision, threads, rounds=3) if precision in HINT else None

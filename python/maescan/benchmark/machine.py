@@ -80,7 +80,7 @@ class Watts:
     def _sample(self) -> None:
         query = ["nvidia-smi", "-i", str(self.gpu), "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
         while not self._stop.wait(0.1):
-            told = subprocess.run(query, capture_output=True, text=True).stdout.strip()
+            told = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
             if told.replace(".", "", 1).isdigit():
                 self._samples.append(float(told))
 

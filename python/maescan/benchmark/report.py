@@ -63,8 +63,7 @@ def _engines(values: dict[str, Any]) -> Table:
     for row in values["engines"]:
         if "skipped" in row:
             rows.append([f"{row['target']}-{row['precision']}: {row['skipped']}"] + [""] * (len(columns) - 1))
-        for each in row.get("batches", []):
-            rows.append([row["engine"], *_batch(each)])
+        rows += [[row["engine"], *_batch(measured)] for measured in row.get("batches", [])]
     return "Engines: both models with masks and kernels, beside what products and copies allow", columns, rows
 
 

@@ -19,8 +19,7 @@ def run_demo(out: Path, seed: int) -> None:
     """Trains `PRESET` on `HEALTHY` phantom scans and scores 2 * `UNSEEN` others, half with lesions."""
     from rich.console import Console
 
-    import maescan.export as export
-    from maescan import datasets, train
+    from maescan import datasets, export, train
     from maescan.config import preset
     from maescan.datasets.phantom import write_phantom
     from maescan.scoring.options import ScoreOptions

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from maescan.config import Preset
 from maescan.options import Flag, Options
 
 Out = Annotated[Path, typer.Option(help="Folder to write into.")]
@@ -26,6 +27,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only errors."
 
 
 class Kind(enum.StrEnum):
+    """Of phantom scans."""
+
     brain = "brain"
     lung = "lung"
     both = "both"
@@ -103,7 +106,8 @@ def _value(item: Field[Any], values: dict[str, Any]) -> Any:
 
 def preset_with(
     name: str, epochs: int | None, classifier_epochs: int | None, batch_size: int | None, fresh: bool
-) -> Any:
+) -> Preset:
+    """A preset by name or file, with what a command line changes of it."""
     from maescan.config import preset
 
     changes: Mapping[str, Any] = {

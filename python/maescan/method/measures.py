@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +30,11 @@ def ssim(slices: Slices, reconstructions: Slices) -> NDArray[np.float32]:
 
 def anomaly(measure: str, slices: Slices, reconstructions: Slices) -> NDArray[np.float32]:
     """The score [B] of `measure`, higher is more abnormal (so minus the SSIM). Raises ConfigError for others."""
-    known = {"mse": mse, "mae": mae, "ssim": lambda x, y: -ssim(x, y)}
+    known: dict[str, Callable[[Slices, Slices], NDArray[np.float32]]] = {
+        "mse": mse,
+        "mae": mae,
+        "ssim": lambda x, y: -ssim(x, y),
+    }
     if measure not in known:
         raise ConfigError(f"unknown measure '{measure}'", remedy=f"use one of {', '.join(known)}")
     return known[measure](slices, reconstructions)

@@ -59,7 +59,7 @@ def _header(path: Path) -> Any:
             if start[slice(*magic)][:3] not in (b"n+1", b"ni1", b"n+2", b"ni2"):
                 remedy = "convert it to NIfTI, and check which side is left"
                 raise ScanError("is an Analyze file, which does not say left from right", path=path, remedy=remedy)
-            return kind(start[:size], check=False)
+            return kind(start[:size], check=False)  # type: ignore[no-untyped-call]
     raise ScanError("is not a NIfTI file", path=path, remedy="check its name and where it comes from")
 
 

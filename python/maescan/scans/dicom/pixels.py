@@ -62,7 +62,7 @@ def _frames(ordered: Stack) -> Iterator[tuple[int, Frame, Array]]:
 def _pixels(image: DicomImage, indices: list[int]) -> Iterator[Array]:
     """The frames at `indices`, decoded as they are asked for; pydicom does so only from a file with meta data."""
     from pydicom import dcmread, uid
-    from pydicom.pixels import iter_pixels
+    from pydicom.pixels.utils import iter_pixels
 
     syntax = image.header.file_meta.get("TransferSyntaxUID")
     if syntax and syntax.is_encapsulated:

@@ -1,0 +1,149 @@
+"""The rules of the house that no linter knows. Each gives its offences as lines; today's are in lists/RULE.txt, which
+may only shrink: `python tests/structure/shrink.py` takes out what is mended."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from structure.code import (
+    BENCH,
+    BY_NAME,
+    PACKAGE,
+    ROOT,
+    TESTS,
+    Module,
+    body_lines,
+    functions,
+    imported_modules,
+    imports,
+)
+from structure.code import parameters as count_parameters
+
+FLOOR = {
+    "errors": 0,
+    "files": 1, "config": 1, "machine": 1, "options": 1,
+    "scans": 2, "kernels": 2, "models": 2,
+    "method": 3,
+    "datasets": 4, "engines": 4,
+    "results": 5, "evaluate": 5, "export": 5,
+    "scoring": 6,
+    "network": 7, "train": 7, "benchmark": 7,
+    "cli": 8, "__main__": 9, "maescan": 9,
+}  # fmt: skip
+"""A room imports lower floors only. maescan is the public face: `maescan/__init__.py`, which loads when asked."""
+
+TORCH = ("models", "train", "export", "engines/eager", "engines/torchscript", "kernels/arrays")
+FILE, BODY, PARAMETERS, TESTED = 300, 40, 6, 40
+
+
+def floors() -> Iterator[str]:
+    for module in PACKAGE:
+        for name in sorted(imported_modules(module)):
+            above, below = module.room, BY_NAME[name].room
+            if name == "maescan" or above == below or FLOOR[below] < FLOOR[above]:
+                continue
+            yield f"{module.path} imports {name}"
+
+
+def circles() -> Iterator[str]:
+    """Modules that import each other, by whatever way: the sets, in one line each."""
+    reach = {module.name: imported_modules(module) - {"maescan"} for module in PACKAGE}
+    changed = True
+    while changed:
+        changed = False
+        for name, targets in reach.items():
+            further = targets.union(*(reach[target] for target in targets))
+            changed = changed or further != targets
+            reach[name] = further
+    rings = {tuple(sorted(o for o in reach[name] if name in reach[o])) for name in reach if name in reach[name]}
+    return (" ".join(ring) for ring in sorted(rings))
+
+
+def private() -> Iterator[str]:
+    """_names of another module, taken by import or as its attribute."""
+    for module in PACKAGE + BENCH:
+        for name, taken in imports(module):
+            if taken and name in BY_NAME and _is_private(taken):
+                yield f"{module.path} takes {name}.{taken}"
+        aliases = _modules_at_hand(module)
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and _is_private(node.attr):
+                owner = aliases.get(node.value.id)
+                if owner:
+                    yield f"{module.path} takes {owner}.{node.attr}"
+
+
+def _modules_at_hand(module: Module) -> dict[str, str]:
+    """Names in a module that are modules of the package."""
+    names = {}
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if f"{node.module}.{alias.name}" in BY_NAME:
+                    names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return names
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_kernels"
+
+
+def torch() -> Iterator[str]:
+    for module in PACKAGE:
+        place = "/".join(module.name.split(".")[1:])
+        if any(place == allowed or place.startswith(f"{allowed}/") for allowed in TORCH):
+            continue
+        heavy = {name.partition(".")[0] for name, _ in imports(module)} & {"torch", "torchvision", "timm"}
+        for name in sorted(heavy):
+            yield f"{module.path} imports {name}"
+
+
+def files() -> Iterator[str]:
+    for module in PACKAGE + BENCH + TESTS:
+        if len(module.text.splitlines()) > FILE:
+            yield module.path
+
+
+def bodies() -> Iterator[str]:
+    for module in PACKAGE + BENCH + TESTS:
+        for name, node in functions(module):
+            if body_lines(node) > BODY:
+                yield f"{module.path} {name}"
+
+
+def parameters() -> Iterator[str]:
+    for module in PACKAGE + BENCH:
+        if module.room in ("cli", "kernels"):
+            continue
+        for name, node in functions(module):
+            if count_parameters(node) > PARAMETERS:
+                yield f"{module.path} {name}"
+
+
+def untested() -> Iterator[str]:
+    """Modules over 40 lines without a test file of their name in their room's tests."""
+    for module in PACKAGE:
+        parts = module.name.split(".")[1:] or ["maescan"]
+        if module.path.endswith("__init__.py") and len(parts) > 1:
+            room, name = parts, parts[-1]
+        elif module.path.endswith("__init__.py"):
+            room, name = parts if parts != ["maescan"] else [], parts[0]
+        else:
+            room, name = parts[:-1], parts[-1]
+        test = "/".join(["tests", *room, f"test_{name}.py"])
+        if len(module.text.splitlines()) > TESTED and not (ROOT / test).exists():
+            yield f"{module.path} has no {test}"
+
+
+def anys() -> Iterator[str]:
+    """Files that say Any, and how often."""
+    counts = Counter({module.path: len(re.findall(r"\bAny\b", module.text)) for module in PACKAGE})
+    return (f"{path} {count}" for path, count in sorted(counts.items()) if count)
+
+
+RULES: dict[str, Callable[[], Iterator[str]]] = {
+    rule.__name__: rule for rule in (floors, circles, private, torch, files, bodies, parameters, untested)
+}
