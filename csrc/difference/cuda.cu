@@ -19,7 +19,7 @@ static __device__ int32_t local_of(const Tokens& tokens, const Groups& groups, b
 template <class T, int V>
 __device__ Pack<V, float> mean_error(const AverageDifference& a, int64_t b, int32_t local, int32_t p,
                                      const Pack<V, float>& seen) {
-  constexpr int kAhead = 4;  // passes whose loads are in flight together
+  constexpr int kAhead = 2;  // passes whose loads are in flight together; with 4 some GPUs spill
   Pack<V, float> mean{};
   for (int32_t first = 0; first < a.passes && local >= 0; first += kAhead) {
     Pack<V, T> predicted[kAhead];
@@ -73,7 +73,7 @@ static __device__ void patch_errors(const Groups& groups, bool exists, int32_t s
 }
 
 template <class T, int V>
-static __global__ void __launch_bounds__(kThreads) average_cells(const AverageDifference a, const Groups groups) {
+static __global__ void __launch_bounds__(kThreads, 3) average_cells(const AverageDifference a, const Groups groups) {
   const int32_t pixels = a.tokens.pixels(), side = a.tokens.side;
   float* errors = reinterpret_cast<float*>(shared_memory);                                           // [each, P * P]
   float* columns = errors + (a.partials ? groups.each * pixels : 0);                                 // [each, 2, P]

@@ -68,3 +68,34 @@ def test_arrays_of_one_call_are_on_one_device():
 def test_other_devices_are_refused():
     with pytest.raises(ValueError, match="slices must be in host or CUDA memory"):
         kernels.patchify(OnDevice(10), patch=4, out=np.zeros((1, 4, 16), np.float32))
+
+
+class _Versioned(ctypes.Structure):  # DLManagedTensorVersioned
+    _fields_ = [
+        ("version", ctypes.c_uint32 * 2),
+        ("context", ctypes.c_void_p),
+        ("deleter", ctypes.c_void_p),
+        ("flags", ctypes.c_uint64),
+        *_Exported._fields_[:7],
+    ]
+
+
+class OfVersion(OnDevice):
+    """A host array that says it is exported as another version of DLPack, whose layout nobody knows yet."""
+
+    def __init__(self, major: int):
+        super().__init__(1)
+        self.memory = np.zeros(self.shape, np.float32)
+        array = (self.memory.ctypes.data, (1, 0), 3, (2, 32, 1, 0), self.sizes)
+        self.versioned = _Versioned((major, 7), None, None, 0, *array)
+
+    def __dlpack__(self, stream=None, max_version=None):
+        new = ctypes.pythonapi.PyCapsule_New
+        new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+        return new(ctypes.byref(self.versioned), b"dltensor_versioned", None)
+
+
+def test_another_major_version_of_dlpack_is_refused():
+    assert not kernels.patchify(OfVersion(1), patch=4, out=np.ones((1, 4, 16), np.float32)).any()
+    with pytest.raises(ValueError, match=r"slices is exported as DLPack 2\.7, which is not version 1"):
+        kernels.patchify(OfVersion(2), patch=4, out=np.zeros((1, 4, 16), np.float32))

@@ -43,7 +43,7 @@ def on_stream(like: Any, stream: int | None) -> Iterator[int]:
     elif stream is None:
         yield library.cuda.current_stream(like.device).cuda_stream if is_torch(like) else _cupy_stream(library)
     elif is_torch(like):
-        foreign = library.cuda.ExternalStream(stream, like.device) if stream else library.cuda.default_stream()
+        foreign = library.cuda.ExternalStream(stream, like.device) if stream else library.cuda.default_stream(like.device)
         with library.cuda.stream(foreign):
             yield stream
     else:
