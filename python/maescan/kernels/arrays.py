@@ -43,8 +43,9 @@ def on_stream(like: Any, stream: int | None) -> Iterator[int]:
     elif stream is None:
         yield library.cuda.current_stream(like.device).cuda_stream if is_torch(like) else _cupy_stream(library)
     elif is_torch(like):
-        foreign = library.cuda.ExternalStream(stream, like.device) if stream else library.cuda.default_stream(like.device)
-        with library.cuda.stream(foreign):
+        cuda, device = library.cuda, like.device
+        foreign = cuda.ExternalStream(stream, device) if stream else cuda.default_stream(device)
+        with cuda.stream(foreign):
             yield stream
     else:
         with library.cuda.ExternalStream(stream):
