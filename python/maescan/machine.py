@@ -22,18 +22,23 @@ def usable(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/
 
 
 def _quotas(root: Path, groups: Path) -> list[int]:
+    return [math.ceil(quota) for quota in map(_quota, _groups(root, groups, "cpu")) if quota]
+
+
+def _groups(root: Path, groups: Path, controller: str) -> set[Path]:
+    """The folders of the control groups that hold this process, of both versions, for one controller."""
     try:
         lines = [line.split(":", 2) for line in groups.read_text().splitlines()]
     except OSError:
-        return []
-    found = []
+        return set()
+    found: set[Path] = set()
     for _, controllers, path in (line for line in lines if len(line) == 3):
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         base = root / controllers if controllers else root
         here = base / path.lstrip("/")
-        found += [_quota(folder) for folder in {base, here, *here.parents} if folder.is_relative_to(base)]
-    return [math.ceil(quota) for quota in found if quota]
+        found |= {folder for folder in {base, here, *here.parents} if folder.is_relative_to(base)}
+    return found
 
 
 def _quota(folder: Path) -> float | None:
@@ -46,6 +51,23 @@ def _quota(folder: Path) -> float | None:
         return int(quota) / int(period) if int(quota) > 0 else None
     except (OSError, ValueError):
         return None
+
+
+@cache
+def memory(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> int:
+    """Bytes of memory that this process may use: the machine's, no more than any enclosing control group's limit."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = (_memory_limit(folder) for folder in _groups(root, groups, "memory"))
+    return min([total, *(limit for limit in limits if limit)])
+
+
+def _memory_limit(folder: Path) -> int | None:
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        try:
+            return int((folder / name).read_text())
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return None
 
 
 @cache

@@ -157,6 +157,12 @@ class ReadOptions(Options):
         parse=parse_regions,
     )
     limit_s: float = option(600.0, "Seconds that reading one scan may take.", name="limit-seconds", minimum=0.0)
+    limit_memory_gb: float | None = option(
+        None,
+        "GB of memory that a scan may take; default: a quarter of the machine.",
+        name="limit-memory",
+        minimum=0.1,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -172,7 +178,7 @@ class ReadOptions(Options):
     def key(self) -> dict[str, Any]:
         """What changes a score."""
         values = self.to_json()
-        del values["limit_s"]
+        del values["limit_s"], values["limit_memory_gb"]
         if isinstance(self.regions, CandidateTable):
             values["regions"] = {"candidates": self.regions.sha256}
         return values

@@ -204,7 +204,7 @@ def test_unreadable_permissions(tmp_path, monkeypatch):
     def denied(*args, **kwargs):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("builtins.open", denied)
+    monkeypatch.setattr("os.open", denied)
     with pytest.raises(ScanError, match=r"a\.nii: cannot be read: Permission denied"):
         read_scan(path)
 

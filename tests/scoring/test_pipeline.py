@@ -96,28 +96,18 @@ def test_a_fault_in_the_engine_ends_the_run(folder, tmp_path, monkeypatch):
         score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
 
 
-def _die(source, preset, options, expected):
-    if "scan2" in source.name:
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return _read(source, preset, options, expected)
-
-
-_read = readers.read_and_prepare
+class Crashing(readers.ScanReader):
+    def read(self, source):
+        if "scan2" in source.name:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().read(source)
 
 
 def test_a_crash_of_the_reader_costs_one_scan(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "_serve", _crashing_serve)
+    monkeypatch.setattr(readers, "ScanReader", Crashing)
     summary = score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
     assert [row["scan"] for row in summary.failures] == ["scan2.nii.gz"]
     assert "crashed" in summary.failures[0]["reason"] and len(summary.scored) == 4
-
-
-def _crashing_serve(connection, preset, options, expected):
-    readers.read_and_prepare = _die
-    _serve(connection, preset, options, expected)
-
-
-_serve = readers._serve
 
 
 def test_a_reader_over_its_time_is_stopped(folder):

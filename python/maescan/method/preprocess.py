@@ -14,6 +14,7 @@ from maescan.config import Preset
 from maescan.errors import ScanError
 from maescan.method.intensity import Fit, figures, fit_intensity, unlike
 from maescan.scans import Axes, Scan, axial_view
+from maescan.scans.budget import check_slices
 
 Array = NDArray[Any]
 MIN_SIDE = 8
@@ -46,6 +47,7 @@ def prepare(scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float
             path=scan.path,
             remedy=f"at least {MIN_SIDE} x {MIN_SIDE} are needed",
         )
+    check_slices(len(view), preset.model.image_size, scan.voxels.nbytes, scan.path)
     fit = fit_intensity(view, scan, preset)
     size, field_mm, sides = preset.model.image_size, preset.grid.field_mm, view.shape[1:]
     spacing = [scan.spacing[axis] for axis in axes.order[1:]]

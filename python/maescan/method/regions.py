@@ -20,6 +20,7 @@ from maescan.errors import ConfigError, ScanError
 from maescan.method.intensity import fit_intensity
 from maescan.options import CandidateTable, LungTiles
 from maescan.scans import Scan, axial_view
+from maescan.scans.budget import check_slices
 
 LUNG_HU = -320.0
 """What is darker is air: between lung (about -800) and soft tissue (about 0)."""
@@ -83,6 +84,7 @@ def cut(scan: Scan, source: Any, preset: Preset, option: CandidateTable | LungTi
     else:
         order = list(axes.order)
         corners = tiles(lungs(view, scan, [scan.spacing[axis] for axis in order]), side)
+    check_slices(len(corners), side, scan.voxels.nbytes, scan.path)
     fit = fit_intensity(view, scan, preset)
     raw = np.stack([_crop(view, corner + half, side).astype(np.float32) for corner in corners])
     images = np.clip(raw * np.float32(fit.scale) + np.float32(fit.offset), fit.low, fit.high).astype(np.float32)

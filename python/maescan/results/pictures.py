@@ -49,7 +49,7 @@ def draw_worst(
             continue
         reader = reader or Reader(bundle.preset, read)
         try:
-            _, images, _ = reader.read(sources[name])
+            images = reader.read(sources[name]).images
         except MaescanError:
             continue
         found = steps.score_slices(images[worst : worst + 1], np.array([worst]), engine, bundle.preset, maps=True)

@@ -1,35 +1,54 @@
-"""Scans inside a .zip, unpacked to a temporary folder within limits."""
+"""Scans inside a .zip, unpacked to a temporary folder within limits: one level, so many members, so many bytes."""
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from maescan.errors import ScanError
-from maescan.scans.find import ScanSource, find_scans
+from maescan.scans.budget import gigabytes
+from maescan.scans.find import ScanSource, find_scans, format_of, walk
 from maescan.scans.quiet import words
+from maescan.scans.scratch import scratch_folder
 from maescan.scans.sizes import BOMB_BYTES, BOMB_RATIO
+from maescan.scans.streams import not_watched, open_plain
 
 MAX_FILES, MAX_BYTES = 20_000, 2**32
+LONGEST = 200
+"""Bytes of a part of a member's path that are kept: a file's name has at most 255."""
+REMEDY = "zip the scan again"
 
 
 def find_in_zip(path: Path, name: str) -> Iterator[ScanSource]:
-    """The scans in a .zip, named by it and, where there are several, by their place in it. A damaged .zip is one
-    source that fails when it is read."""
+    """The scans in a .zip, named by it and, where there are several, by their place in it. A .zip that cannot be
+    opened is one source that fails when it is read; so is each damaged member, and the first .zip inside. Series
+    beside a damaged member, which may be a slice of theirs, say so."""
     try:
-        with unpacked(path) as root:
-            inside = [(source, _members(source, root)) for source in find_scans(root)]
+        with unpacked(path) as (root, damaged):
+            nested = [place for place in _files(root) if format_of(Path(place)) == "zip"]
+            error = ScanError(f"holds {len(nested)} .zip files", path=path, remedy="unpack it yourself")
+            sources = find_scans(root, faults={str(root / place): error for place in nested})
+            inside = [(source, _members(source, root)) for source in sources if source.fault is None]
     except ScanError:
         yield ScanSource(name, path, "zip", (path,))
         return
     for source, members in inside:
         inner = name if len(inside) == 1 else f"{name}/{source.name}"
-        yield replace(source, name=inner, path=path, files=(path,), members=members)
+        notes = source.notes + _incomplete(source, damaged)
+        yield replace(source, name=inner, path=path, files=(path,), members=members, notes=notes)
+    for place, fault in [*damaged.items(), *((place, error) for place in nested[:1])]:
+        yield ScanSource(f"{name}/{place}", path, "zip", (path,), members=(place,), fault=fault)
+
+
+def _incomplete(source: ScanSource, damaged: Collection[str]) -> tuple[str, ...]:
+    lost = [place for place in damaged if format_of(Path(place)) in (None, "dicom")]
+    text = f"{len(lost)} damaged files of its .zip may be slices of it: {', '.join(lost[:3])}"
+    return (text,) if lost and source.format == "dicom" else ()
 
 
 def place_in_zip(source: ScanSource, root: Path) -> ScanSource:
@@ -39,35 +58,82 @@ def place_in_zip(source: ScanSource, root: Path) -> ScanSource:
 
 
 @contextmanager
-def unpacked(path: Path, members: Iterable[str] = ()) -> Iterator[Path]:
-    """A temporary folder with the members (default: all) of a .zip. Raises ScanError for a damaged, encrypted or
-    absurd one; errors inside name the .zip."""
-    with TemporaryDirectory(prefix="maescan-") as temporary:
-        root = Path(temporary, path.stem)
-        root.mkdir()
+def unpacked(path: Path, members: Collection[str] = ()) -> Iterator[tuple[Path, dict[str, ScanError]]]:
+    """A temporary folder with the members (default: all) of a .zip by their places, and what is wrong with those that
+    cannot be unpacked. Raises ScanError for a .zip that is damaged or absurd; errors inside name the .zip."""
+    with scratch_folder() as scratch:
+        root = scratch / (path.stem[: LONGEST // 4] or "zip")
+        with open_plain(path) as stream:
+            try:
+                root.mkdir()
+                with zipfile.ZipFile(stream) as archive:
+                    places = _places(archive.infolist())
+                    wanted = {place: info for place, info in places.items() if not members or place in members}
+                    _check(list(wanted.values()), path, root)
+                    tried = {
+                        place: _unpack(archive, info, root / place, path / place) for place, info in wanted.items()
+                    }
+            except ScanError:
+                raise
+            except Exception as error:  # zipfile has no common type for damage
+                raise ScanError(f"cannot be unpacked: {words(error)}", path=path, remedy=REMEDY) from error
         try:
-            with zipfile.ZipFile(path) as archive:
-                wanted = set(members)
-                infos = [i for i in archive.infolist() if not i.is_dir() and (not wanted or i.filename in wanted)]
-                _check(infos, path)
-                for info in infos:
-                    archive.extract(info, root)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-            raise ScanError(f"cannot be unpacked: {words(error)}", path=path, remedy="zip the scan again") from error
-        try:
-            yield root
+            with not_watched():
+                yield root, {place: error for place, error in tried.items() if error}
         except ScanError as error:
-            inside = str(error.path).removeprefix(f"{root}").removeprefix(temporary)
+            inside = str(error.path).removeprefix(f"{root}").removeprefix(f"{scratch}")
             raise ScanError(error.reason, path=f"{path}{inside}", remedy=error.remedy) from error
 
 
-def _check(infos: list[zipfile.ZipInfo], path: Path) -> None:
+def _places(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """Where each member goes: never above the folder, never at another's place, by names that can be written."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        parts = [_part(part) for part in info.filename.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        if info.is_dir() or not parts:
+            continue
+        place, count = "/".join(parts), 1
+        while place in found:
+            count += 1
+            place = "/".join([*parts[:-1], f"{count}", parts[-1]])
+        found[place] = info
+    return found
+
+
+def _part(part: str) -> str:
+    """A part of a path, not longer than file systems can hold; its end, which tells the format, stays."""
+    if len(part.encode(errors="replace")) <= LONGEST:
+        return part
+    return f"{part[: LONGEST // 8]}~{hashlib.sha256(part.encode(errors='replace')).hexdigest()[:8]}~{part[-20:]}"
+
+
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, where: Path) -> ScanError | None:
+    """Writes one member to `target`; what is wrong with it where that fails."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(info) as packed, target.open("xb") as plain:
+            shutil.copyfileobj(packed, plain, 2**20)
+        return None
+    except Exception as error:  # zipfile has no common type for damage
+        with suppress(OSError):
+            target.unlink()
+        return ScanError(f"cannot be unpacked: {words(error)}", path=where, remedy=REMEDY)
+
+
+def _check(infos: list[zipfile.ZipInfo], path: Path, root: Path) -> None:
     size, packed = sum(i.file_size for i in infos), sum(i.compress_size for i in infos)
     if any(i.flag_bits & 1 for i in infos):
         raise ScanError("is encrypted", path=path, remedy="unpack it yourself")
     if len(infos) > MAX_FILES or size > MAX_BYTES or (size > BOMB_BYTES and size > packed * BOMB_RATIO):
         reason = f"holds {len(infos)} files of {size} bytes in {packed}"
         raise ScanError(reason, path=path, remedy="unpack it yourself, if it is no bomb")
+    if size > (free := shutil.disk_usage(root).free):
+        reason = f"unpacks to {gigabytes(size)}, the temporary folder has {gigabytes(free)}"
+        raise ScanError(reason, path=path, remedy="set TMPDIR to a folder with more room")
+
+
+def _files(root: Path) -> Iterator[str]:
+    return (file.relative_to(root).as_posix() for file in walk(root) if file.is_file())
 
 
 def _members(source: ScanSource, root: Path) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from maescan.options import FAULTS
 from maescan.scans.find import ScanSource, find_scans
 from maescan.scans.quiet import quiet, words
 from maescan.scans.scan import Scan
+from maescan.scans.streams import open_plain
 
 
 def read_scan(source: ScanSource | str | Path, *, volume: int | None = None, accept: Iterable[str] = ()) -> Scan:
@@ -24,11 +24,15 @@ def read_scan(source: ScanSource | str | Path, *, volume: int | None = None, acc
         raise ConfigError(f"cannot accept '{unknown}'", remedy=f"use {', '.join(sorted(FAULTS))}")
     if not isinstance(source, ScanSource):
         source = _only(Path(source))
+    if source.fault is not None:
+        raise source.fault
     try:
         for file in source.files:
-            _check_regular(file)
+            with open_plain(file):  # before a library waits for a pipe
+                pass
         with quiet():
-            return _read(source, volume, flags)
+            scan = _read(source, volume, flags)
+        return replace(scan, warnings=source.notes + scan.warnings)
     except MaescanError:
         raise
     except Exception as error:  # a library's own complaint about a damaged file
@@ -40,7 +44,9 @@ def _read(source: ScanSource, volume: int | None, accept: frozenset[str]) -> Sca
     if source.members or source.format == "zip":
         from maescan.scans.archive import place_in_zip, unpacked
 
-        with unpacked(source.path, source.members) as root:
+        with unpacked(source.path, source.members) as (root, damaged):
+            for error in damaged.values():
+                raise error
             scan = _read(replace(place_in_zip(source, root), members=()), volume, accept)
         return replace(scan, path=source.path)
     if source.format == "nifti":
@@ -64,17 +70,6 @@ def _read(source: ScanSource, volume: int | None, accept: frozenset[str]) -> Sca
 
         return read_minc(source.path, source.name, volume=volume, accept=accept)
     raise ScanError("is no scan", path=source.path, remedy="NIfTI, DICOM, MetaImage, NRRD, MGH and MINC are read")
-
-
-def _check_regular(path: Path) -> None:
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise ScanError(f"cannot be read: {error.strerror}", path=path, remedy="check the path") from error
-    if stat.S_ISDIR(mode):
-        raise ScanError("is a folder that cannot be searched", path=path, remedy="check its permissions")
-    if not stat.S_ISREG(mode):
-        raise ScanError("is not a file", path=path, remedy="name a scan, or a folder of scans")
 
 
 def _only(path: Path) -> ScanSource:

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maescan.errors import ScanError
+from maescan.scans.budget import check_memory
 
 MAX_VOXELS = 2**30
 """Voxels of one volume (1024 cubed); MAESCAN_MAX_VOXELS in the environment overrides it."""
+MAX_FRAMES, FRAME_BYTES = 2**17, 8
+"""Frames of one DICOM file, and the least that one takes: a compressed one's own tag and length."""
 SLACK = 2**16
 """Bytes that may follow the declared data: some writers pad."""
 DEFLATE = 1032
@@ -29,7 +32,15 @@ def check_shape(shape: Sequence[int], path: Path) -> int:
     if voxels > limit:
         remedy = f"the header is damaged, or set MAESCAN_MAX_VOXELS above {limit}"
         raise ScanError(f"header declares {text} voxels, more than {limit}", path=path, remedy=remedy)
+    check_memory(voxels, f"{text} voxels", path)
     return voxels
+
+
+def check_frames(frames: int, real: int, path: Path) -> None:
+    """Raises ScanError where a file of `real` bytes cannot hold so many frames, or nobody can."""
+    if frames > min(MAX_FRAMES, real // FRAME_BYTES + 1):
+        reason = f"declares {frames} frames in a file of {real} bytes"
+        raise ScanError(reason, path=path, remedy="the header is damaged, or it is a bomb")
 
 
 def check_length(declared: int, real: int, path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import BinaryIO
 
 import numpy as np
 
 from maescan.errors import ScanError
+from maescan.scans.budget import check_memory
 from maescan.scans.packed import DEFLATED, inflated, packing_of
 from maescan.scans.sizes import SLACK, check_deflated, check_length, check_packed
 from maescan.scans.voxels import Voxels
@@ -23,14 +27,81 @@ def packing(path: Path) -> str:
 
 @contextmanager
 def open_plain(path: Path) -> Iterator[BinaryIO]:
-    """The file as it is. Raises ScanError where it cannot be opened or read."""
+    """The file as it is; never a pipe or a device, which would be waited on for ever. Raises ScanError where it
+    cannot be opened or read, and ChangedError inside `unchanged` where it is not what it was."""
     try:
-        with open(path, "rb") as stream:
+        with os.fdopen(_open(path), "rb") as stream:
             yield stream
     except OSError as error:
         if error.errno is None:  # BadGzipFile of a reader on top
             raise
         raise ScanError(f"cannot be read: {error.strerror or error}", path=path, remedy="check the file") from error
+
+
+def _open(path: Path) -> int:
+    """Looks before it opens, and at what it has opened: opening a pipe waits, opening a tape drive rewinds it."""
+    _check_regular(path.stat(), path)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        stat = os.fstat(handle)
+        _check_regular(stat, path)
+        _check_known(path, stat)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _check_regular(stat: os.stat_result, path: Path) -> None:
+    if S_ISDIR(stat.st_mode):
+        raise ScanError("is a folder that cannot be searched", path=path, remedy="check its permissions")
+    if not S_ISREG(stat.st_mode):
+        raise ScanError("is not a file", path=path, remedy="name a scan, or a folder of scans")
+
+
+Identity = tuple[int, ...]
+"""What tells a file that is another, or has changed: device, inode, size, times of its content and its entry."""
+_known: ContextVar[dict[str, Identity] | None] = ContextVar("known", default=None)
+
+
+class ChangedError(ScanError):
+    """A file that changed while it was read."""
+
+
+def _check_known(path: Path, stat: os.stat_result) -> None:
+    known = _known.get()
+    if known is None:
+        return
+    identity = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    if known.setdefault(str(path.absolute()), identity) != identity:
+        raise ChangedError("changed while it was read", path=path, remedy="score it when it has come to rest")
+
+
+@contextmanager
+def unchanged(known: dict[str, Identity]) -> Iterator[None]:
+    """Files that are opened inside are the same ones each time, and the same as in `known`, to which they are added.
+    Raises ChangedError where one is not, at the latest at the end."""
+    token = _known.set(known)
+    try:
+        yield
+    finally:  # where reading failed as well: the change may be why
+        try:
+            for path in known:
+                _check_known(Path(path), Path(path).stat())
+        except OSError as error:
+            raise ChangedError(f"went away while it was read: {error.strerror}", path=path) from error
+        finally:
+            _known.reset(token)
+
+
+@contextmanager
+def not_watched() -> Iterator[None]:
+    """Files of our own, that `unchanged` has no eye on."""
+    token = _known.set(None)
+    try:
+        yield
+    finally:
+        _known.reset(token)
 
 
 @contextmanager
@@ -53,6 +124,7 @@ def read_voxels(path: Path, dtype: np.dtype, size: int, start: int, end: int) ->
     check_declared = check_length if not kind else check_deflated if kind in DEFLATED else check_packed
     with open_inflated(path) as stream:
         check_declared(end, path.stat().st_size, path)
+        check_memory(size * max(dtype.itemsize, 4), f"{size} voxels of {dtype.name}", path)
         voxels = Voxels(size, dtype)
         stream.seek(start)
         done = start + voxels.fill(stream.readinto)  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from maescan.scans.find import ScanSource, _in_files, _walk, format_of
+from maescan.scans.find import ScanSource, format_of, in_files, walk
 
 Stat = tuple[int, int]
 """Size, and time of the last change in nanoseconds."""
@@ -36,7 +36,7 @@ class Arrivals:
         """Scans that have arrived since, or have changed: (scan, time at which its last byte came)."""
         self._look()
         chosen = self._chosen()
-        for source in _in_files(chosen, self.inbox):
+        for source in in_files(chosen, self.inbox):
             stats = tuple(self._files[file].stat if file in self._files else None for file in source.files)
             known = [self._files[file] for file in source.files if file in self._files]
             if all(self._settled(file) for file in known) and self._given.get(source.name) != stats:
@@ -48,7 +48,7 @@ class Arrivals:
     def _look(self) -> None:
         now, wall = time.monotonic(), time.time()
         seen: dict[Path, _File] = {}
-        for path in _walk(self.inbox):
+        for path in walk(self.inbox):
             try:
                 found = path.stat()
             except OSError:  # gone since, or a link to nowhere

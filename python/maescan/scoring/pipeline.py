@@ -32,7 +32,7 @@ from maescan.results.report import write_report
 from maescan.scoring.calibrate import Reference
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.options import Format, ScoreOptions
-from maescan.scoring.readers import Reader, content_hash
+from maescan.scoring.readers import Reader
 
 Event = Callable[[str, dict[str, Any]], None]
 
@@ -76,19 +76,20 @@ def score_folder(
 
     Raises DataError when there is no scan, or when `out` cannot be written or is being written by another run.
     """
-    from maescan.scans import find_scans
+    from maescan.scans.budget import Limits
+    from maescan.scans.search import search
 
     options = options or ScoreOptions()
     number, count = options.shard
-    found = find_scans(list(paths))
-    if not found:
-        raise DataError(
-            "no scans found", path=paths[0], remedy="see which files maescan reads with `maescan inspect`"
-        )
-    sources = found[number - 1 :: count]
     key = {"bundle": bundle.hash, "engine": engine.name, "options": options.key()}
     ledger = Ledger(out, hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest())
     try:
+        found = search(paths, Limits.of(options.read))
+        if not found:
+            raise DataError(
+                "no scans found", path=paths[0], remedy="see which files maescan reads with `maescan inspect`"
+            )
+        sources = found[number - 1 :: count]
         outputs.remove_halves(out)
         run = _Run(sources, bundle, engine, out, options, ledger, event or (lambda name, facts: None))
         summary = run.go()
@@ -165,14 +166,15 @@ class _Run:
                 if source is None:
                     break
                 try:
-                    content = content_hash(source.files)
+                    reader = reader or Reader(
+                        self.bundle.preset, self.options.read, expected=self.bundle.manifest.get("intensity")
+                    )
+                    content = reader.content(source)
                     if self._done(source.name, content):
                         self.skipped += 1
                         self.event("skipped", {"scan": source.name})
                         continue
-                    expected = self.bundle.manifest.get("intensity")
-                    reader = reader or Reader(self.bundle.preset, self.options.read, expected=expected)
-                    self._admit(source, content, *reader.read(source))
+                    self._admit(source, *reader.read(source))
                 except ConfigError:
                     raise
                 except MaescanError as error:

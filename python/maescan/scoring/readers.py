@@ -1,43 +1,52 @@
-"""Reading and preprocessing in processes of their own: a crash in a native library costs one scan, not the run."""
+"""Reading and preprocessing in a worker: a crash, a hang or an absurd size costs one scan, not the run."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-import multiprocessing
-import signal
+import threading
 import time
-from collections.abc import Mapping
-from multiprocessing.connection import Connection
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from maescan.config import Preset
-from maescan.errors import ConfigError, MaescanError, ScanError
 from maescan.options import ReadOptions
+from maescan.scans import ScanSource, read_scan
+from maescan.scans.budget import Limits
+from maescan.scans.streams import ChangedError, Identity, open_plain, unchanged
+from maescan.scans.worker import Worker
+
+TRIES = 3
+"""How often a scan is read that changes while it is read."""
 
 
-def content_hash(files: list[Path]) -> str:
+def content_hash(files: Iterable[Path]) -> str:
     """SHA-256 over the bytes of a scan's files, in the order given. Raises ScanError for one that cannot be read."""
     digest = hashlib.sha256()
     for file in files:
-        try:
-            with open(file, "rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        except OSError as error:
-            raise ScanError(f"cannot be read: {error.strerror}", path=file, remedy="check its permissions") from error
+        with open_plain(file) as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())  # type: ignore[arg-type]
     return digest.hexdigest()
 
 
+class Reading(NamedTuple):
+    """A scan that was read. content: the hash of what was read; images: [S, H, W] float32, which `prepared` has none
+    of; facts: {affine, warnings, seconds}."""
+
+    content: str
+    prepared: Any
+    images: np.ndarray
+    facts: dict[str, Any]
+
+
 def read_and_prepare(
-    source: Any, preset: Preset, options: ReadOptions, expected: Mapping[str, Any] | None = None
+    source: ScanSource, preset: Preset, options: ReadOptions, expected: Mapping[str, Any] | None = None
 ) -> tuple[Any, np.ndarray, dict[str, Any]]:
     """Reads one scan: (prepared without images, images [S, H, W] float32, {affine, format, warnings, seconds})."""
     from maescan.method.preprocess import prepare
-    from maescan.scans import read_scan
 
     start = time.perf_counter()
     scan = read_scan(source, volume=options.volume, accept=options.accept)
@@ -59,120 +68,62 @@ def read_and_prepare(
     return dataclasses.replace(prepared, images=images[:0]), images, facts
 
 
-def _serve(
-    connection: Connection, preset: Preset, options: ReadOptions, expected: Mapping[str, Any] | None = None
-) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; it closes the pipe
-    with contextlib.suppress(BrokenPipeError):  # the parent is gone: the next line ends this
-        connection.send(STARTED)
-    while True:
-        try:
-            source = connection.recv()
-        except EOFError:
-            return
-        try:
-            prepared, images, facts = read_and_prepare(source, preset, options, expected)
-        except MaescanError as error:
-            connection.send(error)
-        except MemoryError:
-            connection.send(
-                ScanError("does not fit in memory", path=source.path, remedy="score it on a larger machine")
-            )
-        except Exception as error:
-            reason = f"reading failed: {type(error).__name__}: {error}"
-            connection.send(ScanError(reason, path=source.path, remedy="check the file with `maescan inspect`"))
-        else:
-            connection.send((prepared, images.shape, facts))
-            connection.send_bytes(images.data.cast("B") if images.size else b"")
+class ScanReader:
+    """What a worker does for `Reader`."""
 
+    def __init__(self, *arguments: Any):
+        self._arguments = arguments
+        self._hashed: tuple[ScanSource, str, dict[str, Identity]] | None = None
 
-TOLD_TO_STOP = (-signal.SIGTERM, 255)
-"""Exit codes of a worker that was told to stop along with its parent, who may have scans to finish: SIGTERM to it,
-or to the process that forks workers. Not the scan's fault."""
+    def content(self, source: ScanSource) -> str:
+        """The hash of the files as they are now."""
+        known: dict[str, Identity] = {}
+        with unchanged(known):
+            content = content_hash(source.files)
+        self._hashed = source, content, known
+        return content
 
-
-STARTED = "started"
+    def read(self, source: ScanSource) -> Reading:
+        """The scan, and the hash of the very bytes that it was read from; of files that change, once more."""
+        for attempt in range(TRIES):
+            try:
+                if attempt or self._hashed is None or self._hashed[0] != source:
+                    self.content(source)
+                assert self._hashed is not None
+                _, content, known = self._hashed
+                with unchanged(known):
+                    return Reading(content, *read_and_prepare(source, *self._arguments))
+            except ChangedError:
+                if attempt + 1 == TRIES:
+                    raise
+                time.sleep(0.1)
+        raise AssertionError("unreachable")
 
 
 class Reader:
-    """One worker process, restarted when it dies. `read` returns what `read_and_prepare` does, or raises.
+    """One worker that reads scans, under limits. For one thread at a time.
 
-    expected: a bundle's "intensity", training's range of what a scan's values look like."""
+    expected: a bundle's "intensity", training's range of what a scan's values look like. stop: once set, a read in
+    flight is not waited for much longer."""
 
     def __init__(
         self,
         preset: Preset,
         options: ReadOptions,
         expected: Mapping[str, Any] | None = None,
+        stop: threading.Event | None = None,
     ):
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(
-            ["maescan.scoring.readers", "maescan.method.preprocess", "maescan.scans", "nibabel"]
-        )
-        self._arguments = (preset, options, expected)
-        self._limit_s = options.limit_s
-        self._start()
+        self._stop = stop
+        self._worker = Worker(ScanReader, preset, options, expected, limits=Limits.of(options))
 
-    def _start(self) -> None:
-        self._pipe, child = self._context.Pipe()
-        self._process = self._context.Process(target=_serve, args=(child, *self._arguments), daemon=True)
-        self._process.start()
-        child.close()
-        self._started = False
+    def content(self, source: ScanSource) -> str:
+        """The hash of a scan's files. Raises ScanError."""
+        return str(self._worker.call("content", source, path=source.path, stop=self._stop))
 
-    def read(self, source: Any, again: bool = True) -> tuple[Any, np.ndarray, dict[str, Any]]:
-        """Raises ScanError: the reader's own, or that its process crashed or took longer than its limit."""
-        try:
-            self._greet()
-            self._pipe.send(source)
-            if not self._pipe.poll(self._limit_s):
-                self._restart()
-                raise ScanError(
-                    f"reading took over {self._limit_s:.0f} s", path=source.path, remedy="check the file or the disk"
-                )
-            answer = self._pipe.recv()
-            if isinstance(answer, MaescanError):
-                raise answer
-            prepared, shape, facts = answer
-            images = np.empty(shape, dtype=np.float32)
-            if images.size:
-                self._pipe.recv_bytes_into(images.data.cast("B"))
-            else:
-                self._pipe.recv_bytes()
-        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            code = self._restart()
-            if again and code in TOLD_TO_STOP:
-                return self.read(source, again=False)
-            raise ScanError(
-                f"the reader crashed (exit {code})",
-                path=source.path,
-                remedy="the file is likely damaged; export it anew",
-            ) from error
-        return prepared, images, facts
-
-    def _greet(self) -> None:
-        """Raises ConfigError for a worker that ended before it could read anything, which is no scan's fault."""
-        try:
-            self._started = self._started or self._pipe.recv() == STARTED
-        except (EOFError, ConnectionResetError) as error:
-            self._process.join()
-            if self._process.exitcode in TOLD_TO_STOP:
-                raise
-            raise ConfigError(
-                f"a reader process ended as it started (exit {self._process.exitcode})",
-                remedy='a script that scores does so under `if __name__ == "__main__":`',
-            ) from error
-
-    def _restart(self) -> int | None:
-        self._process.kill() if self._process.is_alive() and self._process.exitcode is None else None
-        self._process.join()
-        code = self._process.exitcode
-        self._pipe.close()
-        self._start()
-        return code
+    def read(self, source: ScanSource) -> Reading:
+        """Raises ScanError: the reader's own, or that its process crashed or went over its limits."""
+        return cast(Reading, self._worker.call("read", source, path=source.path, stop=self._stop))
 
     def close(self) -> None:
-        self._pipe.close()
-        self._process.join(timeout=2)
-        if self._process.exitcode is None:
-            self._process.kill()
+        """Ends the worker."""
+        self._worker.close()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from maescan.errors import ScanError
+from maescan.scans.budget import check_memory
 from maescan.scans.dicom.image import DicomImage, Frame, is_localizer, read_frames
 from maescan.scans.dicom.pixels import decode
 from maescan.scans.dicom.stack import stack
@@ -35,7 +36,8 @@ def read_dicom(
     _check_alike(frames, path)
     ordered = stack(frames, path, accept)
     first = frames[0].image
-    check_shape((first.columns, first.rows, ordered.slices), path)
+    voxels = check_shape((first.columns, first.rows, ordered.slices), path)
+    check_memory(4 * voxels, f"{voxels} voxels", path)
     warnings = ordered.warnings + check_affine(ordered.affine, path, accept)
     array, slope, inter, told = decode(ordered, path)
     warnings += told + (("all voxels are equal",) if check_finite(array, path) else ())

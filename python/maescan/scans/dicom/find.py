@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from maescan.scans.budget import touching
 from maescan.scans.dicom.file import read_header
 from maescan.scans.find import ScanSource
 from maescan.scans.labels import file_label, series_label
@@ -64,7 +65,7 @@ def find_series(files: Iterable[Path], base: Path) -> Iterator[ScanSource]:
     images = []
     for file in files:
         try:
-            with quiet():
+            with touching(file), quiet():
                 header = read_header(file, TAGS)
                 if _is_image(header):
                     images.append(_image(file, header))

@@ -13,7 +13,7 @@ import numpy as np
 from maescan.errors import ScanError
 from maescan.scans.dicom.file import read_header
 from maescan.scans.quiet import words
-from maescan.scans.sizes import check_length, check_shape
+from maescan.scans.sizes import check_frames, check_length, check_shape
 
 GROUPS = {
     "ImagePositionPatient": "PlanePositionSequence",
@@ -93,6 +93,7 @@ def read_image(file: Path) -> DicomImage:
     _check_content(header, file)
     rows, columns, frames = (int(header.get(tag) or least) for tag, least in SIZES)
     check_shape((rows, columns, frames), file)
+    check_frames(frames, file.stat().st_size, file)
     dtype = _dtype(header, file)
     _check_size(header, rows * columns * frames * dtype.itemsize, file)
     inverted = header.get("PhotometricInterpretation") == "MONOCHROME1" and header.get("Modality") != "CT"

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maescan.errors import ConfigError, ScanError
+from maescan.scans.budget import Limits, check_memory, touching
+from maescan.scans.worker import Worker, WorkerLostError
+
+PATH = Path("scan.nii")
+
+
+class Work:
+    """What the worker of these tests does."""
+
+    def __init__(self, mode="works"):
+        if mode == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if mode == "broken":
+            os._exit(1)
+
+    def double(self, array):
+        return {"doubled": 2 * array, "empty": array[:0]}
+
+    def die(self, number):
+        os.kill(os.getpid(), number)
+
+    def sleep(self, seconds, *paths):
+        for path in paths:
+            with touching(Path(path)):
+                time.sleep(seconds)
+        if not paths:
+            time.sleep(seconds)
+        return "slept"
+
+    def take(self, count):
+        return len(np.ones(count, np.uint8))
+
+    def fail(self):
+        raise RuntimeError("two\nlines")
+
+    def check(self, need):
+        check_memory(need, "voxels", PATH)
+
+
+@pytest.fixture
+def worker():
+    made = Worker(Work, limits=Limits(seconds=1.0, memory=2**28))
+    yield made
+    made.close()
+
+
+def test_arrays_come_back_whole(worker):
+    answer = worker.call("double", np.arange(1000.0).reshape(10, 100), path=PATH)
+    assert np.array_equal(answer["doubled"], 2 * np.arange(1000.0).reshape(10, 100)) and answer["empty"].shape == (
+        0,
+        100,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])
+def test_a_crash_is_the_scans_failure_and_the_next_one_is_read(worker, number):
+    with pytest.raises(WorkerLostError, match=rf"scan\.nii: the reader crashed \({number.name}\)"):
+        worker.call("die", number, path=PATH)
+    assert worker.call("sleep", 0, path=PATH) == "slept"
+
+
+def test_a_read_that_never_returns_is_ended(worker):
+    with pytest.raises(WorkerLostError, match=r"scan\.nii: reading took over 1 s"):
+        worker.call("sleep", 600, path=PATH)
+    assert worker.call("sleep", 0, path=PATH) == "slept"
+
+
+def test_time_counts_for_each_file_and_the_one_that_hangs_is_named(worker):
+    assert worker.call("sleep", 0.4, "a", "b", "c", "d", path=PATH) == "slept"
+    with pytest.raises(WorkerLostError, match=r"^a: reading took over"):
+        worker.call("sleep", 600, "a", "b", path=PATH)
+
+
+def test_told_to_stop_a_read_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("maescan.scans.worker.GRACE_S", 0.2)
+    worker, stop = Worker(Work, limits=Limits(seconds=600)), threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    with pytest.raises(WorkerLostError, match="stopped"):
+        worker.call("sleep", 600, path=PATH, stop=stop)
+    worker.close()
+
+
+def test_memory_over_the_limit_is_not_given(worker):
+    assert worker.call("take", 2**20, path=PATH) == 2**20
+    with pytest.raises(ScanError, match=r"scan\.nii: does not fit in the 0\.3 GB.*--limit-memory"):
+        worker.call("take", 2**36, path=PATH)
+    with pytest.raises(ScanError, match=r"voxels take 1\.1 GB of memory, more than the 0\.3 GB.*--limit-memory 2"):
+        worker.call("check", 2**30, path=PATH)
+    assert worker.call("take", 2**20, path=PATH) == 2**20
+
+
+def test_any_exception_is_one_line(worker):
+    with pytest.raises(ScanError, match=r"^scan\.nii: reading failed: RuntimeError: two lines \(check the file"):
+        worker.call("fail", path=PATH)
+
+
+def test_a_worker_killed_as_it_starts_is_the_scans_failure(tmp_path):
+    worker = Worker(Work, "killed", limits=Limits())
+    with pytest.raises(WorkerLostError, match=r"the reader could not start \(SIGKILL\)"):
+        worker.call("sleep", 0, path=PATH)
+    with pytest.raises(ConfigError, match=r"ended as it started \(exit 1\).*__main__"):
+        Worker(Work, "broken", limits=Limits()).call("sleep", 0, path=PATH)

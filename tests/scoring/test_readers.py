@@ -1,0 +1,109 @@
+"""One input costs one row: what a worker does with files that change, sizes that are absurd, and limits."""
+
+from __future__ import annotations
+
+import os
+
+import nibabel
+import numpy as np
+import pytest
+
+from helpers.inputs import given
+from helpers.scoring_stub import BUNDLE, write_scan
+from maescan.errors import ScanError
+from maescan.options import ReadOptions
+from maescan.scans import find_scans
+from maescan.scoring import readers
+from maescan.scoring.readers import Reader, ScanReader, content_hash
+
+
+def reader_of(**options):
+    return ScanReader(BUNDLE.preset, ReadOptions(**options), None)
+
+
+def test_what_was_read_is_what_was_hashed_though_the_file_was_swapped_between(tmp_path):
+    first, second = write_scan(tmp_path / "a.nii.gz", 0), write_scan(tmp_path / "other" / "b.nii.gz", 1)
+    (source,) = find_scans(first)
+    reader = reader_of()
+    before, other = reader.content(source), content_hash([second])
+    expected = reader.read(find_scans(second)[0]).images
+    assert reader.content(source) == before != other
+    os.replace(second, first)
+    given(first), given(second)
+    reading = reader.read(source)
+    assert reading.content == other and np.array_equal(reading.images, expected)
+
+
+@pytest.mark.parametrize("how", ["replaced", "written", "removed"])
+def test_a_file_that_changes_each_time_it_is_read_is_refused(tmp_path, monkeypatch, how):
+    path, number = write_scan(tmp_path / "a.nii.gz", 0), iter(range(1, 10))
+    (source,) = find_scans(path)
+    real = readers.read_and_prepare
+
+    def meddle(*arguments):
+        answer = real(*arguments)
+        other = write_scan(tmp_path / "new" / "b.nii.gz", next(number))
+        if how == "removed":
+            path.unlink()
+        elif how == "written":
+            path.write_bytes(other.read_bytes())
+        else:
+            os.replace(other, path)
+        given(other), given(path)
+        return answer
+
+    monkeypatch.setattr(readers, "read_and_prepare", meddle)
+    expected = "No such file" if how == "removed" else "changed while it was read"
+    with pytest.raises(ScanError, match=rf"a\.nii\.gz: .*{expected}"):
+        reader_of().read(source)
+
+
+def test_a_file_that_comes_to_rest_is_read_on_the_second_try(tmp_path, monkeypatch):
+    path = write_scan(tmp_path / "a.nii.gz", 0)
+    (source,) = find_scans(path)
+    real, tries = readers.read_and_prepare, []
+
+    def meddle(*arguments):
+        tries.append(real(*arguments))
+        if len(tries) == 1:
+            write_scan(path, 1)
+        return tries[-1]
+
+    monkeypatch.setattr(readers, "read_and_prepare", meddle)
+    reading = reader_of().read(source)
+    assert len(tries) == 2 and reading.content == content_hash([path])
+
+
+@pytest.mark.parametrize("slices", [100_000, 20_000])
+def test_many_tiny_slices_are_refused_before_memory_is_taken(tmp_path, slices):
+    values = np.arange(64 * slices, dtype=np.uint8).reshape(8, 8, slices)
+    nibabel.Nifti2Image(values, np.eye(4)).to_filename(tmp_path / "many.nii.gz")
+    (source,) = find_scans(tmp_path)
+    reader = Reader(BUNDLE.preset, ReadOptions(limit_memory_gb=0.5))
+    with pytest.raises(ScanError, match=r"many\.nii\.gz: .* (slices|voxels) .*GB of memory.*--limit-memory"):
+        reader.read(source)
+    reader.close()
+
+
+def test_a_header_that_declares_too_much_is_refused_at_once(tmp_path):
+    nibabel.Nifti1Image(np.zeros((512, 512, 600), np.uint8), np.eye(4)).to_filename(tmp_path / "large.nii.gz")
+    (source,) = find_scans(tmp_path)
+    reader = Reader(BUNDLE.preset, ReadOptions(limit_memory_gb=0.1))
+    with pytest.raises(ScanError, match=r"157286400 voxels of uint8|512 x 512 x 600 voxels"):
+        reader.read(source)
+    reader.close()
+
+
+def test_a_dicom_file_with_millions_of_frames_is_refused_at_once(tmp_path):
+    from helpers.scan_files import dicom_slice, save
+
+    tags = {"NumberOfFrames": 67_000_000, "TransferSyntaxUID": "1.2.840.10008.1.2.5", "Rows": 1, "Columns": 1}
+    dataset = dicom_slice(np.zeros((1, 1), np.uint8), (0, 0, 0), **tags)
+    from pydicom.encaps import encapsulate
+
+    dataset.PixelData = encapsulate([b"\0" * 64])
+    save(dataset, tmp_path / "frames.dcm")
+    reader = Reader(BUNDLE.preset, ReadOptions(limit_s=20))
+    with pytest.raises(ScanError, match=r"declares 67000000 frames in a file of \d+ bytes"):
+        reader.read(find_scans(tmp_path)[0])
+    reader.close()
