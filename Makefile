@@ -19,7 +19,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): $(BIN)/python pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/* csrc/*/*)
-	PIP_CONSTRAINT=constraints.txt $(PIP) install --quiet --editable '.[train,dicom,tensorrt,dev]'
+	PIP_CONSTRAINT=constraints.txt $(PIP) install --quiet --editable '.[train,dicom,network,tensorrt,dev]'
 	touch $@
 
 demo: $(INSTALLED)

@@ -30,8 +30,10 @@ class ConfigError(MaescanError):
 
 
 EXTRAS = {
-    "train": "torch torchvision timm lightning_fabric tensorboard h5py onnx onnxscript nncf sklearn matplotlib scipy",
-    "dicom": "pydicom highdicom",
+    "evaluate": "matplotlib scipy h5py",
+    "train": "torch torchvision timm lightning_fabric tensorboard onnx onnxscript nncf sklearn",
+    "dicom": "pydicom pylibjpeg",
+    "network": "pynetdicom highdicom",
     "tensorrt": "tensorrt_rtx cuda",
     "parquet": "pyarrow",
     "ray": "ray",

@@ -32,7 +32,7 @@ def rows() -> Iterator[Row]:
     yield "fastest precision", _precision(), ""
     yield from _gpu()
     yield from (_target(name) for name in BACKENDS)
-    for name, extra in (("train", "torch timm"), ("dicom", "pydicom highdicom")):
+    for name, extra in (("train", "torch timm"), ("dicom", "pydicom pylibjpeg")):
         lacks = [package for package in extra.split() if not _version(package)]
         yield (
             name,
