@@ -53,3 +53,43 @@ def test_preset_file(tmp_path):
 def test_error_is_one_line():
     error = MaescanError("no\nscans", path="a b", remedy="look")
     assert str(error) == "a b: no scans (look)"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"patch_size": 9}}, "preset.model.patch_size is 9: it must divide image_size, 224"),
+        ({"model": {"encoder_heads": 5}}, "preset.model.encoder_heads is 5: it must divide encoder_dim, 768"),
+        ({"grid": {"field_mm": -5}}, "preset.grid.field_mm is -5: it must be null or a number from 1 to 5000"),
+        ({"masks": {"ratio": 1.0}}, "preset.masks.ratio is 1.0: it must be a number from 0 to 0.99"),
+        ({"masks": {"passes": True}}, "preset.masks.passes is True: it must be a whole number from 1 to 256"),
+        ({"mae": {"base_lr": float("nan")}}, "preset.mae.base_lr is nan: it must be a number from 0 to 10"),
+        ({"classifier": {"betas": [0.9]}}, "preset.classifier.betas is (0.9,): it must be 2 of a number from 0"),
+        ({"pseudo": {"boxes": [4, 4]}}, "preset.pseudo.boxes is (4, 4): "),
+        ({"pseudo": {"size": [4, 300]}}, "preset.pseudo.size is (4, 300): boxes must fit"),
+        ({"tokens": {"buckets": [16, 8]}}, "preset.tokens.buckets is (16, 8): token counts must ascend"),
+        ({"intensity": {"low": 99.9}}, "preset.intensity.low is 99.9: it must be less than high, 99.5"),
+        ({"input": "image", "measure": "mse"}, "preset.measure is mse: "),
+        ({"grid": {"orientation": ["array"]}}, "preset.grid.orientation is ('array',): it must be one of radiol"),
+    ],
+)
+def test_a_value_out_of_range_is_a_line_that_names_it(change, message, tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"name": "x", **change}))
+    with pytest.raises(ConfigError) as error:
+        preset(str(path))
+    assert message in str(error.value) and "\n" not in str(error.value) and "mine.json" in str(error.value)
+
+
+def test_replace_names_a_wrong_value_and_changes_a_part_at_once():
+    with pytest.raises(ConfigError, match=r"preset.mae.epochs is 0: it must be a whole number from 1"):
+        preset("brats").replace(mae__epochs=0)
+    changed = preset("brats").replace(model__image_size=70, model__patch_size=7)
+    assert changed.model.tokens == 100
+
+
+def test_the_papers_presets_train_as_its_code():
+    for name in ("brats", "luna16", "brats-official", "luna16-official"):
+        mae, classifier = PRESETS[name].mae, PRESETS[name].classifier
+        assert (mae.betas, classifier.betas) == ((0.9, 0.95), (0.9, 0.999))
+        assert (mae.crop, classifier.crop, classifier.altered_blanks) == ("redraw", "redraw", False)

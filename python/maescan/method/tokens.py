@@ -129,6 +129,6 @@ def air_level(preset: Preset) -> float:
     if preset.intensity.method == "percentile":
         return AIR * preset.intensity.top
     raise ConfigError(
-        f"foreground tokens do not go with '{preset.intensity.method}' intensities, whose air has no fixed value",
-        remedy="use percentile or hu, or tokens.method all",
+        f"foreground tokens and boxes in tissue need a value of air, '{preset.intensity.method}' intensities have none",
+        remedy="use percentile or hu, or tokens.method all and pseudo.where anywhere",
     )

@@ -11,22 +11,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from maescan.config import ClassifierTraining, MaeTraining
 from maescan.method import draws
+
+Ids = NDArray[np.int64]
+Fractions = NDArray[np.float64]
+TRIES = 10  # of torchvision and timm, until a rectangle fits into the slice
 
 
 def crop_and_flip(
-    slices: Tensor, ids: NDArray[np.int64], scale: float, largest: float = 1.0, *, seed: int, epoch: int
+    slices: Tensor, ids: Ids, config: MaeTraining | ClassifierTraining, *, seed: int, epoch: int
 ) -> Tensor:
-    """Random resized crop (area U[scale, largest), aspect 3/4 to 4/3, bicubic) and horizontal flip of slices
+    """Random resized crop (area U[crop_scale, crop_largest), aspect 3/4 to 4/3, bicubic) and horizontal flip of slices
     [B, H, W]. A crop larger than the slice repeats the slice's border."""
-    u = draws.uniforms(seed, ids, epoch, draws.AUGMENT, 5).T
-    area, aspect = scale + u[0] * (largest - scale), np.exp((2 * u[1] - 1) * math.log(4 / 3))
-    side = 1 if largest <= 1 else math.inf
-    width, height = np.minimum(np.sqrt(area * aspect), side), np.minimum(np.sqrt(area / aspect), side)
-    flip = np.where(u[4] < 0.5, -1.0, 1.0)
+    left, top, width, height, flip = crop_windows(config, ids, slices.shape[-1], seed=seed, epoch=epoch)
     zero = np.zeros_like(width)
     theta = np.stack(
-        [width * flip, zero, (2 * u[2] - 1) * (1 - width), zero, height, (2 * u[3] - 1) * (1 - height)], axis=1
+        [width * np.where(flip, -1.0, 1.0), zero, 2 * left + width - 1, zero, height, 2 * top + height - 1], axis=1
     )
     where = torch.from_numpy(theta.reshape(-1, 2, 3).astype(np.float32)).to(slices.device)
     images = slices[:, None]
@@ -34,20 +35,61 @@ def crop_and_flip(
     return F.grid_sample(images, grid, mode="bicubic", padding_mode="border", align_corners=False)[:, 0]
 
 
-def erase(slices: Tensor, ids: NDArray[np.int64], chance: float, *, seed: int, epoch: int) -> Tensor:
-    """With `chance`, a rectangle of 2 % to 33 % of the slice becomes noise N(0, 1), pixel by pixel."""
-    if chance <= 0:
+def crop_windows(
+    config: MaeTraining | ClassifierTraining, ids: Ids, side: int, *, seed: int, epoch: int
+) -> tuple[Fractions, Fractions, Fractions, Fractions, NDArray[np.bool_]]:
+    """(left, top, width, height, flipped) [B] of crops, as fractions of a slice of `side` x `side` pixels.
+
+    redraw: as torchvision's RandomResizedCrop and timm's, in whole pixels; what does not fit is drawn again, the whole
+    slice after ten times. clamp: what does not fit is cut at the slice's sides.
+    """
+    u = draws.uniforms(seed, ids, epoch, draws.AUGMENT, 5 * TRIES).reshape(-1, TRIES, 5)
+    area = config.crop_scale + u[..., 0] * (config.crop_largest - config.crop_scale)
+    aspect = np.exp((2 * u[..., 1] - 1) * math.log(4 / 3))
+    width, height = np.sqrt(area * aspect), np.sqrt(area / aspect)
+    most = 1 if config.crop_largest <= 1 else math.inf
+    flip = u[:, 0, 4] < 0.5
+    if config.crop == "clamp":
+        width, height = np.minimum(width[:, 0], most), np.minimum(height[:, 0], most)
+        return u[:, 0, 2] * (1 - width), u[:, 0, 3] * (1 - height), width, height, flip
+    width, height = np.rint(width * side), np.rint(height * side)
+    fits = (width >= 1) & (height >= 1) & (np.maximum(width, height) <= side * most)
+    first = fits.argmax(axis=1)
+    chosen = [part[np.arange(len(u)), first] for part in (width, height, u[..., 2], u[..., 3])]
+    width, height = (np.where(fits.any(axis=1), part, side) for part in chosen[:2])
+    left, top = (np.floor(at * (side - n + 1)) for at, n in zip(chosen[2:], (width, height), strict=True))
+    return left / side, top / side, width / side, height / side, flip
+
+
+def erase(slices: Tensor, ids: Ids, config: ClassifierTraining, *, seed: int, epoch: int) -> Tensor:
+    """With the chance `erasing`, a rectangle of 2 % to 33 % of the slice becomes noise N(0, 1), pixel by pixel."""
+    if config.erasing <= 0:
         return slices
-    u = draws.uniforms(seed, ids, epoch, draws.ERASE, 5).T
-    area, aspect = 0.02 + u[1] * (1 / 3 - 0.02), np.exp((2 * u[2] - 1) * math.log(10 / 3))
-    height, width = np.minimum(np.sqrt(area * aspect), 1), np.minimum(np.sqrt(area / aspect), 1)
-    inside = _within(u[3] * (1 - height), height, slices.shape[1])[:, :, None] & (
-        _within(u[4] * (1 - width), width, slices.shape[2])[:, None, :] & (u[0] < chance)[:, None, None]
-    )
-    return torch.where(torch.from_numpy(inside).to(slices.device), torch.randn_like(slices), slices)
+    inside = torch.from_numpy(erased(config, ids, slices.shape[1:], seed=seed, epoch=epoch)).to(slices.device)
+    return torch.where(inside, torch.randn_like(slices), slices)
 
 
-def _within(start: NDArray[np.float64], length: NDArray[np.float64], pixels: int) -> NDArray[np.bool_]:
+def erased(
+    config: ClassifierTraining, ids: Ids, shape: tuple[int, ...], *, seed: int, epoch: int
+) -> NDArray[np.bool_]:
+    """Which pixels [B, H, W] are erased. Rectangles that do not fit are drawn again, as timm's RandomErasing, or
+    clamped: as `config.crop` has it."""
+    u = draws.uniforms(seed, ids, epoch, draws.ERASE, 5 * TRIES).reshape(-1, TRIES, 5)
+    area, aspect = 0.02 + u[..., 1] * (1 / 3 - 0.02), np.exp((2 * u[..., 2] - 1) * math.log(10 / 3))
+    height, width = np.sqrt(area * aspect), np.sqrt(area / aspect)
+    first = np.zeros(len(u), int)
+    wanted = u[:, 0, 0] < config.erasing
+    if config.crop == "redraw":
+        fits = (height < 1) & (width < 1)
+        first, wanted = fits.argmax(axis=1), wanted & fits.any(axis=1)
+    row = np.arange(len(u)), first
+    height, width = np.minimum(height[row], 1), np.minimum(width[row], 1)
+    rows = _within(u[..., 3][row] * (1 - height), height, shape[0])
+    columns = _within(u[..., 4][row] * (1 - width), width, shape[1])
+    return rows[:, :, None] & columns[:, None, :] & wanted[:, None, None]
+
+
+def _within(start: Fractions, length: Fractions, pixels: int) -> NDArray[np.bool_]:
     """[B] starts and lengths as fractions -> [B, pixels] true inside."""
     centre = (np.arange(pixels) + 0.5) / pixels
     return (centre >= start[:, None]) & (centre < (start + length)[:, None])

@@ -64,7 +64,7 @@ class Fit:
             phase.model.load_state_dict(saved["model"])
         if run.first:
             run.log.resume(self.at, self.steps)
-        adamw = optim.adamw(phase.groups())
+        adamw = optim.adamw(phase.groups(), phase.training.betas)
         model = torch.compile(phase.model) if run.compile else phase.model
         self.forward, self.optimiser = run.fabric.setup(model, adamw)
         if saved:

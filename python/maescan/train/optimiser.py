@@ -36,7 +36,7 @@ def layer_of(name: str, depth: int) -> int:
     return 0 if name.startswith(("patch_embed.", "cls_token", "pos_embed")) else depth + 1
 
 
-def adamw(groups: list[dict[str, Any]], betas: tuple[float, float] = (0.9, 0.95)) -> torch.optim.AdamW:
+def adamw(groups: list[dict[str, Any]], betas: tuple[float, float]) -> torch.optim.AdamW:
     """AdamW whose rates `set_rate` sets."""
     return torch.optim.AdamW(groups, lr=0.0, betas=betas)
 

@@ -79,9 +79,23 @@ def pair_inputs(
     reconstructions = np.where((label == NORMAL)[:, None, None], pairs[0, which], pairs[1, which])
     altered = np.flatnonzero(label == ABNORMAL)
     if len(altered):
-        boxed = pseudo_abnormal(reconstructions[altered], preset.pseudo, which[altered], seed=seed, epoch=epoch)
-        reconstructions[altered] = boxed
+        reconstructions[altered] = pseudo_abnormal(
+            reconstructions[altered], preset, slices[altered], which[altered], seed=seed, epoch=epoch
+        )
     return steps.classifier_input(preset.input, slices.astype(np.float32), reconstructions)
+
+
+def training_samples(images: NDArray[Any], preset: Preset) -> Ids:
+    """The samples of slices [N, H, W] that the classifier learns from: 2 i is slice i altered, 2 i + 1 unaltered.
+
+    Slices of one value have no altered sample unless the preset wants them: there is nothing in them to alter, and
+    the two labels would contradict each other.
+    """
+    samples = np.arange(2 * len(images))
+    if preset.classifier.altered_blanks:
+        return samples
+    blank = np.concatenate([np.ptp(images[at : at + CHUNK], axis=(1, 2)) == 0 for at in range(0, len(images), CHUNK)])
+    return samples[~np.repeat(blank, 2) | (samples % 2 == NORMAL)]
 
 
 def validation_inputs(
@@ -115,6 +129,6 @@ def _inputs(
         with fabric.autocast():
             reconstructions = steps.reconstructions(model, part, ids, preset, seed=mask_seed)
         if altered:
-            reconstructions = pseudo_abnormal(reconstructions, preset.pseudo, ids, seed=mask_seed)
+            reconstructions = pseudo_abnormal(reconstructions, preset, part, ids, seed=mask_seed)
         made.append(steps.classifier_input(preset.input, part, reconstructions))
     return np.concatenate(made)

@@ -20,7 +20,7 @@ from maescan.models import Classifier, MaskedAutoencoder
 from maescan.train import steps
 from maescan.train.augment import crop_and_flip, erase
 from maescan.train.optimiser import parameter_groups
-from maescan.train.pairs import pair_inputs
+from maescan.train.pairs import pair_inputs, training_samples
 
 Ids = NDArray[np.int64]
 
@@ -61,8 +61,7 @@ class MaePhase:
         return (torch.from_numpy(self.images[ids].astype(np.float32)),)
 
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
-        crop = self.training.crop_scale, self.training.crop_largest
-        slices = crop_and_flip(batch[0], ids, *crop, seed=self.seed, epoch=epoch)
+        slices = crop_and_flip(batch[0], ids, self.training, seed=self.seed, epoch=epoch)
         every = steps.patchify(slices, self.preset.model.patch_size)
         seed = draws.seed_of(self.seed, epoch, draws.TRAIN_MASKS)
         losses, weights = [], []
@@ -81,7 +80,7 @@ class MaePhase:
 
 
 class ClassifierPhase:
-    """The classifier on pairs (section 3.4): sample 2 i is slice i altered, sample 2 i + 1 the slice unaltered."""
+    """The classifier on pairs (section 3.4), as `pairs.training_samples` numbers them."""
 
     name = "classifier"
 
@@ -98,7 +97,8 @@ class ClassifierPhase:
         are inputs [M, H, W], whether each is abnormal, and their token sets."""
         self.model, self.images, self.make_pairs, self.validation = model, images, pairs, validation
         self.preset, self.seed, self.training = preset, seed, preset.classifier
-        self.samples = 2 * len(images)
+        self.pair_samples = training_samples(images, preset)
+        self.samples = len(self.pair_samples)
 
     def groups(self) -> list[dict[str, Any]]:
         return parameter_groups(self.model, self.training.weight_decay, self.training.layer_decay)
@@ -108,7 +108,7 @@ class ClassifierPhase:
 
     def batch(self, ids: Ids, epoch: int) -> tuple[Tensor, ...]:
         """Inputs [B, H, W], labels [B] (0 abnormal, 1 normal), and the slices where token sets are wanted."""
-        which, label = np.divmod(ids, 2)
+        which, label = np.divmod(self.pair_samples[ids], 2)
         boxes_epoch = epoch if self.training.fresh_negatives else 0
         inputs = pair_inputs(
             self.preset, self.images[which], self.pairs, which, label, seed=self.seed, epoch=boxes_epoch
@@ -120,9 +120,10 @@ class ClassifierPhase:
 
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
         inputs, labels, *slices = batch
-        crop = self.training.crop_scale, self.training.crop_largest
-        inputs, *slices = (crop_and_flip(part, ids, *crop, seed=self.seed, epoch=epoch) for part in (inputs, *slices))
-        inputs = erase(inputs, ids, self.training.erasing, seed=self.seed, epoch=epoch)
+        inputs, *slices = (
+            crop_and_flip(part, ids, self.training, seed=self.seed, epoch=epoch) for part in (inputs, *slices)
+        )
+        inputs = erase(inputs, ids, self.training, seed=self.seed, epoch=epoch)
         every = steps.patchify(inputs, self.preset.model.patch_size)
         losses, weights = [], []
         for which, token_ids in steps.moved_sets(slices[0] if slices else inputs, self.preset):

@@ -1,0 +1,113 @@
+"""Checked dataclasses: every field has a type and a range, and a value beyond them is a one-line error.
+
+By hand rather than by a library: pydantic alone takes as long to import as numpy, and scoring starts with this.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from maescan.errors import ConfigError
+
+Made = TypeVar("Made", bound="Checked")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a number, both ends included; of a tuple, of each of its numbers."""
+
+    low: float
+    high: float = math.inf
+
+    def __str__(self) -> str:
+        return f"{self.low:g} or more" if self.high == math.inf else f"from {self.low:g} to {self.high:g}"
+
+
+class Checked:
+    """Base of a frozen dataclass whose values are checked when it is made. Raises ConfigError, whose reason begins
+    with the field's name."""
+
+    def __post_init__(self) -> None:
+        for name, hint in _hints(type(self)).items():
+            if fault := _fault(hint, getattr(self, name)):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}: it must be {fault}")
+        self.check()
+
+    def check(self) -> None:
+        """What must hold between fields. Raises ConfigError."""
+
+
+def build(cls: type[Made], values: Any, where: str) -> Made:
+    """A dataclass from what JSON holds of it. Raises ConfigError naming an unknown, missing or wrong field."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} must be an object, not {type(values).__name__}")
+    hints = _hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(f"{where} has unknown fields: {', '.join(unknown)}")
+    parts: Any = dataclasses.fields(cls)  # type: ignore[arg-type]
+    missing = [part.name for part in parts if part.default is part.default_factory and part.name not in values]
+    if missing:
+        raise ConfigError(f"{where} lacks {', '.join(missing)}")
+    made = {name: _from_json(hints[name], value, f"{where}.{name}") for name, value in values.items()}
+    return named(where, cls, **made)
+
+
+def named(where: str, make: Any, /, *given: Any, **values: Any) -> Any:
+    """`make(...)`, whose error says which field of which part is wrong."""
+    try:
+        return make(*given, **values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error.reason}", remedy=error.remedy) from error
+
+
+def _from_json(hint: Any, value: Any, where: str) -> Any:
+    if isinstance(hint, type) and issubclass(hint, Checked):
+        return build(hint, value, where)
+    return tuple(value) if isinstance(value, list) else value
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+def _fault(hint: Any, value: Any) -> str | None:
+    """What a value must be, where it is not."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        wrong_type, (bounds,) = _fault(args[0], value), args[1:]
+        numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+        if wrong_type or not all(bounds.low <= number <= bounds.high for number in numbers):
+            return f"{wrong_type or _words(args[0])} {bounds}"
+        return None
+    if origin is Literal:
+        return None if isinstance(value, str) and value in args else _words(hint)
+    if origin is types.UnionType:
+        return None if value is None else _fault(args[0], value)
+    if origin is tuple:
+        wanted = args if args[-1] is not Ellipsis else args[:1] * (len(value) if isinstance(value, tuple) else 0)
+        ok = isinstance(value, tuple) and len(value) == len(wanted)
+        return None if ok and not any(map(_fault, wanted, value)) else _words(hint)
+    if hint is float:
+        ok = isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+        return None if ok else _words(hint)
+    return None if type(value) is hint else _words(hint)
+
+
+def _words(hint: Any) -> str:
+    args = typing.get_args(hint)
+    if typing.get_origin(hint) is Literal:
+        return f"one of {', '.join(args)}"
+    if typing.get_origin(hint) is types.UnionType:
+        return f"null or {_words(args[0])}"
+    if typing.get_origin(hint) is tuple:
+        return f"a list of {_words(args[0])}s" if args[-1] is Ellipsis else f"{len(args)} of {_words(args[0])}"
+    known = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    return known.get(hint, getattr(hint, "__name__", str(hint)))

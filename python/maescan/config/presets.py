@@ -1,0 +1,84 @@
+"""The presets by name: the paper's, its authors' own inputs, and ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from maescan.config.types import (
+    ClassifierTraining,
+    GridConfig,
+    IntensityConfig,
+    MaeTraining,
+    ModelConfig,
+    Preset,
+    PseudoConfig,
+)
+from maescan.errors import ConfigError
+
+PRESETS: dict[str, Preset] = {
+    "brats": Preset("brats"),
+    "luna16": Preset(
+        "luna16",
+        modality="ct",
+        model=ModelConfig(image_size=64),
+        pseudo=PseudoConfig(size=(5, 12)),
+        intensity=IntensityConfig("hu"),
+        grid=GridConfig(None),
+        mae=MaeTraining(batch_size=2048),
+    ),
+    "tiny": Preset(
+        "tiny",
+        model=ModelConfig(64, 8, 96, 4, 4, 64, 2, 4),
+        pseudo=PseudoConfig(boxes=(1, 5), size=(5, 18)),
+        grid=GridConfig(170.0),
+        mae=MaeTraining(epochs=40, batch_size=16, base_lr=1.6e-2, warmup_epochs=4, crop="clamp", crop_scale=0.9),
+        classifier=ClassifierTraining(
+            epochs=8,
+            batch_size=32,
+            base_lr=8e-3,
+            betas=(0.9, 0.95),
+            warmup_epochs=2,
+            label_smoothing=0.05,
+            erasing=0.0,
+            crop="clamp",
+            crop_scale=0.6,
+            altered_blanks=True,
+        ),
+    ),
+}
+
+# what the authors' released weights were trained on: BRATS2020's HDF5 edition as its arrays lie, and CT unclipped
+PRESETS["brats-official"] = PRESETS["brats"].replace(
+    name="brats-official",
+    intensity__method="standard",
+    grid__field_mm=None,
+    grid__orientation="array",
+)
+PRESETS["luna16-official"] = PRESETS["luna16"].replace(name="luna16-official", intensity__clip=False)
+
+PRESETS["tiny-fg"] = PRESETS["tiny"].replace(name="tiny-fg", tokens__method="foreground")
+PRESETS["brats-fg"] = PRESETS["brats"].replace(
+    name="brats-fg",
+    tokens__method="foreground",
+    # crops that zoom out as much as in: on average slices have as many tokens as when they are scored
+    mae__crop_largest=1.4,
+    classifier__crop_scale=0.5,
+    classifier__crop_largest=2.0,
+)
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name, or the one in that JSON file. Raises ConfigError for neither."""
+    if name in PRESETS:
+        return PRESETS[name]
+    if name.endswith(".json"):
+        try:
+            return Preset.from_dict(json.loads(Path(name).read_text()))
+        except ConfigError as error:
+            remedy = error.remedy or "change it in the file"
+            raise ConfigError(error.reason, path=name, remedy=remedy) from error
+        except (OSError, ValueError, RecursionError) as error:
+            remedy = "give a preset's JSON file, as preset.json of a run folder"
+            raise ConfigError(f"cannot read the preset: {error}", path=name, remedy=remedy) from error
+    raise ConfigError(f"unknown preset '{name}'", remedy=f"use one of {', '.join(PRESETS)} or a .json file")

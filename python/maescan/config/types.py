@@ -1,0 +1,270 @@
+"""Every parameter of the method, as frozen dataclasses whose values are checked when they are made.
+
+Defaults are the paper's (section 4.3), and its code's where the paper says nothing. Ranges that are drawn from are
+half-open, as in ``numpy.random.Generator.integers``: the paper's text says "between 1 and 10 boxes", the authors'
+code draws 1 to 9, and so do we.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from maescan.config.fields import Checked, Range, build, named
+from maescan.errors import ConfigError
+
+Count = Annotated[int, Range(1, 100_000)]
+Width = Annotated[int, Range(1, 16_384)]
+Layers = Annotated[int, Range(1, 256)]
+Share = Annotated[float, Range(0, 1)]
+Rate = Annotated[float, Range(0, 10)]
+Betas = Annotated[tuple[float, float], Range(0, 0.999999)]
+Crop = Literal["redraw", "clamp"]
+
+
+@dataclass(frozen=True)
+class ModelConfig(Checked):
+    """Sizes of the masked autoencoder and of the classifier (paper, section 4.3). Lengths in pixels."""
+
+    image_size: Annotated[int, Range(8, 2048)] = 224
+    patch_size: Annotated[int, Range(2, 256)] = 16
+    encoder_dim: Width = 768
+    encoder_depth: Layers = 12
+    encoder_heads: Layers = 12
+    decoder_dim: Width = 512
+    decoder_depth: Layers = 8
+    decoder_heads: Layers = 16
+    mlp_ratio: Annotated[float, Range(0.25, 16)] = 4.0
+
+    def check(self) -> None:
+        """Patches tile a slice, heads share a width, positions are sines and cosines of two axes."""
+        if self.image_size % self.patch_size:
+            raise ConfigError(f"patch_size is {self.patch_size}: it must divide image_size, {self.image_size}")
+        for part in ("encoder", "decoder"):
+            dim, heads = getattr(self, f"{part}_dim"), getattr(self, f"{part}_heads")
+            if dim % heads:
+                raise ConfigError(f"{part}_heads is {heads}: it must divide {part}_dim, {dim}")
+            if dim % 4:
+                raise ConfigError(f"{part}_dim is {dim}: it must be a multiple of 4")
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side of a slice."""
+        return self.image_size // self.patch_size
+
+    @property
+    def tokens(self) -> int:
+        """Patches of a whole slice (L)."""
+        return self.grid**2
+
+    @property
+    def patch_pixels(self) -> int:
+        """Pixels of one patch (P * P)."""
+        return self.patch_size**2
+
+
+@dataclass(frozen=True)
+class MaskConfig(Checked):
+    """Masking at test time: `passes` (R) masks a slice, each hiding `ratio` of its tokens.
+
+    `paste`: visible tokens keep their original pixels in a reconstruction (section 4.3); without it all are the
+    MAE's predictions, as in the paper's ablation of the loss. Ratio 0, the autoencoder, needs it off.
+    """
+
+    ratio: Annotated[float, Range(0, 0.99)] = 0.75
+    passes: Annotated[int, Range(1, 256)] = 4
+    strategy: Literal["random", "complementary"] = "random"
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+    paste: bool = True
+
+    def visible(self, tokens: int) -> int:
+        """Visible tokens (K) of a set of `tokens`: int(T * (1 - ratio)), as He et al."""
+        return int(tokens * (1 - self.ratio))
+
+    def pasted(self, keep: int) -> int:
+        """How many of `keep` visible tokens hold original pixels in a reconstruction: all or none."""
+        return keep if self.paste else 0
+
+
+@dataclass(frozen=True)
+class PseudoConfig(Checked):
+    """Pseudo-abnormal module (section 3.3): k boxes, each multiplied by beta drawn from U[0, 1).
+
+    where: boxes lie anywhere in the slice, as the authors' code has it, or around a pixel of tissue: where air is 0
+    a box over air changes nothing.
+    """
+
+    boxes: Annotated[tuple[int, int], Range(1, 1000)] = (1, 10)
+    size: Annotated[tuple[int, int], Range(1, 2049)] = (10, 40)
+    beta: Literal["box", "pixel"] = "box"
+    where: Literal["anywhere", "tissue"] = "anywhere"
+
+    def check(self) -> None:
+        """Ranges hold at least one value."""
+        for name in ("boxes", "size"):
+            low, high = getattr(self, name)
+            if low >= high:
+                raise ConfigError(f"{name} is ({low}, {high}): the second is one past the largest, so more than it")
+
+
+@dataclass(frozen=True)
+class IntensityConfig(Checked):
+    """How raw voxel values become the values that the models see.
+
+    percentile: the foreground is scaled to 0..`top` between the percentiles `low` and `high`, air is 0.
+    zscore: the foreground to mean 0 and standard deviation 1, air is its minimum.
+    standard: all voxels of the volume, air included, to mean 0 and standard deviation 1, as BRATS2020's HDF5 edition.
+    hu: Hounsfield units / 100; `clip`: no further than 12 bits of a CT reach. none: values as they are.
+    """
+
+    method: Literal["percentile", "zscore", "standard", "hu", "none"] = "percentile"
+    low: Annotated[float, Range(0, 100)] = 0.5
+    high: Annotated[float, Range(0, 100)] = 99.5
+    top: Annotated[float, Range(0.001, 1000)] = 2.0
+    clip: bool = True
+
+    def check(self) -> None:
+        """Percentiles are in order."""
+        if self.low >= self.high:
+            raise ConfigError(f"low is {self.low}: it must be less than high, {self.high}")
+
+
+@dataclass(frozen=True)
+class GridConfig(Checked):
+    """The square that the models see of an axial slice: `field_mm` wide, centred on the scan; None: the whole
+    slice stretched to the square, as the paper does with BraTS slices (240 x 240 at 1 mm to 224 x 224).
+
+    orientation: radiological, rows run from front to back and columns from the patient's right to the left; or array,
+    as the arrays [X, Y] of the BraTS releases lie: rows run from right to left, columns from front to back.
+    """
+
+    field_mm: Annotated[float | None, Range(1, 5000)] = 240.0
+    orientation: Literal["radiological", "array"] = "radiological"
+
+
+@dataclass(frozen=True)
+class TokenConfig(Checked):
+    """Which patches of a slice the models see: `all`, as the paper, or those with tissue within `margin` pixels of
+    them, padded with their nearest neighbours to the smallest of `buckets` that holds them (token counts, ascending;
+    chosen from the training slices where empty)."""
+
+    method: Literal["all", "foreground"] = "all"
+    margin: Annotated[int, Range(0, 256)] = 2
+    buckets: Annotated[tuple[int, ...], Range(1, 65_536)] = ()
+
+    def check(self) -> None:
+        """Buckets ascend."""
+        if list(self.buckets) != sorted(set(self.buckets)):
+            raise ConfigError(f"buckets is {self.buckets}: token counts must ascend")
+
+
+@dataclass(frozen=True)
+class MaeTraining(Checked):
+    """Training of the MAE (FACTS: He et al.'s recipe). A crop that does not fit into the slice is redrawn, as
+    torchvision does, or clamped to its sides."""
+
+    epochs: Count = 1600
+    batch_size: Count = 128
+    base_lr: Rate = 1.5e-4
+    betas: Betas = (0.9, 0.95)
+    weight_decay: Rate = 0.05
+    warmup_epochs: Annotated[int, Range(0, 100_000)] = 40
+    crop: Crop = "redraw"
+    crop_scale: Annotated[float, Range(0.01, 4)] = 0.7
+    crop_largest: Annotated[float, Range(0.01, 4)] = 1.0
+    loss_tokens: Literal["masked", "all"] = "masked"
+
+    def check(self) -> None:
+        """Crops have a range."""
+        _check_crops(self.crop_scale, self.crop_largest)
+
+
+@dataclass(frozen=True)
+class ClassifierTraining(Checked):
+    """Training of the anomaly classifier (section 3.4), started from the encoder's weights. `crop` as the MAE's.
+
+    altered_blanks: slices of one value have an altered copy too, called abnormal; the authors' code leaves it out.
+    """
+
+    epochs: Count = 100
+    batch_size: Count = 128
+    base_lr: Rate = 1e-3
+    min_lr: Rate = 1e-6
+    betas: Betas = (0.9, 0.999)
+    weight_decay: Rate = 0.05
+    layer_decay: Annotated[float, Range(0.01, 1)] = 0.75
+    drop_path: Annotated[float, Range(0, 0.99)] = 0.1
+    label_smoothing: Annotated[float, Range(0, 0.99)] = 0.1
+    warmup_epochs: Annotated[int, Range(0, 100_000)] = 5
+    erasing: Share = 0.25
+    crop: Crop = "redraw"
+    crop_scale: Annotated[float, Range(0.01, 4)] = 0.08
+    crop_largest: Annotated[float, Range(0.01, 4)] = 1.0
+    fresh_negatives: bool = False
+    altered_blanks: bool = False
+
+    def check(self) -> None:
+        """Crops have a range."""
+        _check_crops(self.crop_scale, self.crop_largest)
+
+
+def _check_crops(low: float, high: float) -> None:
+    if low > high:
+        raise ConfigError(f"crop_scale is {low}: it must be at most crop_largest, {high}")
+
+
+@dataclass(frozen=True)
+class Preset(Checked):
+    """All that decides a score. `input` is what the classifier sees: l1 = |X - X_hat|, l2 = (X - X_hat)^2,
+    the reconstruction, or the image with no MAE at all (an ablation of section 4.5). `measure` scores a slice:
+    the classifier, or mse, mae, ssim without one."""
+
+    name: str
+    modality: Literal["mr", "ct"] = "mr"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    masks: MaskConfig = field(default_factory=MaskConfig)
+    pseudo: PseudoConfig = field(default_factory=PseudoConfig)
+    intensity: IntensityConfig = field(default_factory=IntensityConfig)
+    grid: GridConfig = field(default_factory=GridConfig)
+    tokens: TokenConfig = field(default_factory=TokenConfig)
+    mae: MaeTraining = field(default_factory=MaeTraining)
+    classifier: ClassifierTraining = field(default_factory=ClassifierTraining)
+    input: Literal["l1", "l2", "reconstruction", "image"] = "l1"
+    measure: Literal["classifier", "mse", "mae", "ssim"] = "classifier"
+
+    def check(self) -> None:
+        """Boxes fit into a slice, some tokens are visible, and measures have what they judge by."""
+        size, model = self.pseudo.size, self.model
+        if size[1] > model.image_size + 1:
+            raise ConfigError(f"pseudo.size is {size}: boxes must fit a slice of {model.image_size} pixels")
+        if self.masks.visible(model.tokens) < 1:
+            raise ConfigError(f"masks.ratio is {self.masks.ratio}: it hides all of {model.tokens} tokens")
+        if self.input == "image" and self.measure != "classifier":
+            raise ConfigError(f"measure is {self.measure}: without an MAE (input image) there is only the classifier")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return values
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Preset:
+        """The inverse of `to_dict`. Raises ConfigError naming an unknown, missing or wrong field."""
+        return build(Preset, values, "preset")
+
+    def replace(self, **changes: Any) -> Preset:
+        """A copy with fields changed; `masks__ratio=0.5` reaches into a part. Raises ConfigError naming the field."""
+        parts: dict[str, dict[str, Any]] = {}
+        whole: dict[str, Any] = {}
+        for name, value in changes.items():
+            part, _, leaf = name.partition("__")
+            if leaf:
+                parts.setdefault(part, {})[leaf] = value
+            else:
+                whole[name] = value
+        for part, values in parts.items():
+            whole[part] = named(f"preset.{part}", dataclasses.replace, whole.get(part, getattr(self, part)), **values)
+        changed: Preset = named("preset", dataclasses.replace, self, **whole)
+        return changed
