@@ -58,13 +58,27 @@ def add_engine(bundle: Path, to: Sequence[str], precision: Sequence[str]) -> Pat
     return export(bundle, bundle, to=to, precision=precision)
 
 
-def import_checkpoint(mae: Path, classifier: Path | None, preset: str, out: Path) -> Path:
-    """A bundle at `out` from public checkpoints of the two networks. Raises DataError where they do not fit."""
+def import_checkpoint(
+    mae: Path,
+    classifier: Path | None,
+    preset: str,
+    out: Path,
+    *,
+    data: Path | None = None,
+    modality: str | None = None,
+) -> Path:
+    """A bundle at `out` from public checkpoints of the two networks. `data`: scans like those that they were trained
+    on, a data set or a prepared cache; see `checkpoint.import_checkpoint`. Raises DataError where they do not fit."""
+    from maescan import datasets
     from maescan.config import preset as named
     from maescan.export import checkpoint as checkpoints
 
+    if out.exists():
+        raise DataError("exists already", path=out, remedy="choose another --out or remove it")
+    chosen = named(preset)
+    slices = None if data is None else datasets.load(data, chosen, modality=modality)
     with tempfile.TemporaryDirectory(prefix="maescan-") as folder:
-        return export(checkpoints.import_checkpoint(mae, classifier, named(preset), Path(folder)), out)
+        return export(checkpoints.import_checkpoint(mae, classifier, chosen, Path(folder), slices), out)
 
 
 def _wanted(to: Sequence[str], precision: Sequence[str]) -> list[tuple[str, str]]:

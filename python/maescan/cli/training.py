@@ -163,11 +163,20 @@ def ablate(
 @commands.command()
 def import_checkpoint(
     mae: Annotated[Path, typer.Option(help="The public MAE checkpoint (.pth).")],
-    classifier: Annotated[Path, typer.Option(help="The public classifier checkpoint (.pth).")],
     out: Out,
-    preset: PresetOption = "brats",
+    classifier: Annotated[
+        Path | None, typer.Option(help="The public classifier checkpoint (.pth), where the preset's measure is it.")
+    ] = None,
+    preset: PresetOption = "brats-official",
+    data: Annotated[
+        Path | None, typer.Option(help="Scans like those of training, to know others by: a data set or a cache.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
 ) -> None:
-    """Turn the authors' released weights into a bundle."""
+    """Turn the authors' released weights into a bundle: --preset brats-official, luna16-official or a .json file."""
     import maescan.export as exporting
 
-    print(f"bundle: {exporting.import_checkpoint(mae, classifier, preset, out)}")
+    bundle = exporting.import_checkpoint(mae, classifier, preset, out, data=data, modality=modality)
+    print(f"bundle: {bundle}")
+    if data is None:
+        print("without --data no scan will be flagged as unlike those of training")

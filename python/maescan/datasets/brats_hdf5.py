@@ -52,6 +52,7 @@ def find_hdf5(path: Path, modality: str | None = None, split_dir: Path | None = 
 def read_volume(name: str, files: Mapping[int, Path], channel: int, preset: Preset) -> SliceSet:
     """The slices of one volume that there are files of, abnormal where the mask marks any tumour. Intensities are
     fitted to the volume as a whole. Raises DataError for a file that is damaged or not of that edition."""
+    from maescan.method.intensity import STANDARDISED
     from maescan.method.preprocess import prepare, to_grid
 
     read = [_read(file, channel) for file in files.values()]
@@ -60,7 +61,7 @@ def read_volume(name: str, files: Mapping[int, Path], channel: int, preset: Pres
         raise DataError(f"slices of {name} differ in size", path=next(iter(files.values())).parent, remedy=REMEDY)
     voxels, lesions = (np.stack(part, axis=-1) for part in zip(*read, strict=True))
     path = next(iter(files.values())).parent / f"{name}.h5"
-    prepared = prepare(Scan(voxels, 1.0, 0.0, AFFINE, name, path, "hdf5"), preset)
+    prepared = prepare(Scan(voxels, 1.0, 0.0, AFFINE, name, path, "hdf5", meta={STANDARDISED: True}), preset)
     axial = prepared.axes.to_axial(lesions)
     label = np.asarray(axial.any(axis=(1, 2)), np.int8)
     names, numbers = np.repeat(name, len(label)), np.array(list(files), np.int64)

@@ -145,8 +145,9 @@ def _same(file: Path, made: dict[str, Any], remedy: str) -> None:
     if not file.is_file():
         return
     old = json.loads(file.read_text())
+    defaults = preprocessing(Preset("defaults"))  # of fields that are younger than the cache
     for name, value in {**made, **made["preprocessing"]}.items():
-        before = old.get(name, old["preprocessing"].get(name))
+        before = old.get(name, old["preprocessing"].get(name, defaults.get(name)))
         if name != "preprocessing" and before != value:
             raise DataError(f"was prepared with {name} {before}, not {value}", path=file.parent, remedy=remedy)
 

@@ -72,6 +72,7 @@ def read_patches(
     Raises ConfigError for a preset that is not in Hounsfield units, DataError for a place outside the CT.
     """
     from maescan.method.intensity import fit_intensity
+    from maescan.method.preprocess import upright
 
     if preset.intensity.method != "hu":
         reason = f"preset '{preset.name}' is not in Hounsfield units"
@@ -88,6 +89,7 @@ def read_patches(
     images = np.clip(raw * fit.scale + fit.offset, fit.low, fit.high).astype(np.float32)
     images[np.isnan(raw)] = fit.floor
     area = (images > fit.air).mean(axis=(1, 2)).astype(np.float32)
+    images = np.ascontiguousarray(upright(images, preset))
     return SliceSet(images, np.repeat(series, len(rows)), rows, label, area)
 
 

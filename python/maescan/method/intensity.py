@@ -17,8 +17,10 @@ from maescan.scans import Scan
 Array = NDArray[Any]
 Range = tuple[float, float]
 
+STANDARDISED = "standardised"  # in a Scan's meta: its voxels have mean 0 and deviation 1, of all slices of the volume
 FIGURES = ("mean", "std", "share", "contrast")
 HU_LOW, HU_HIGH = -10.24, 30.71  # what 12 bits of a CT hold, over 100
+UNCLIPPED = 1e6  # over 100: no CT holds such a value
 HU_AIR = -5.0  # up to here, a hundredth of HU, a pixel is air
 TISSUE = 2.0  # times the level of air: no less is tissue, however dark, where the file tells it from air
 AIR = 0.02  # of the way from air to bright tissue: up to here a pixel is air
@@ -29,7 +31,8 @@ RIPPLE = 0.1  # of the way to there; it held half of the pixels over 0 beside a 
 class Fit:
     """A voxel becomes clamp(raw * scale + offset, low, high); voxels of the value `background`, and what lies beside
     the scan, become `floor`, the value of air, and so do pixels less than `ripple` above it: what resampling leaves
-    of an edge. A slice's pixels up to `air` count as air."""
+    of an edge. A slice's pixels up to `air` count as air. within_slice: resampling adds no value beyond those of its
+    own slice, as scikit-image's resize has it."""
 
     scale: float
     offset: float
@@ -39,6 +42,7 @@ class Fit:
     floor: float
     air: float
     ripple: float = 0.0
+    within_slice: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,10 +52,13 @@ def fit_intensity(view: Array, scan: Scan, preset: Preset) -> Fit:
     """How the raw voxels [S, H, W] of a scan are mapped. Raises ScanError where nothing but air is found."""
     config, slope, inter = preset.intensity, scan.slope, scan.inter
     if config.method == "hu":
-        return Fit(slope / 100, inter / 100, None, HU_LOW, HU_HIGH, HU_LOW, HU_AIR)
+        low, high = (HU_LOW, HU_HIGH) if config.clip else (-UNCLIPPED, UNCLIPPED)
+        return Fit(slope / 100, inter / 100, None, low, high, HU_LOW, HU_AIR)
     found = find_foreground(view, slope, inter)
     if config.method == "none":
         return _as_it_is(found, view, scan)
+    if config.method == "standard":
+        return _standard(found, view, scan)
     values = found.values
     if values.size < 16 or values.min() == values.max():
         raise ScanError("there is nothing but air in it", path=scan.path, remedy="check the file")
@@ -79,6 +86,23 @@ def _as_it_is(found: Foreground, view: Array, scan: Scan) -> Fit:
     reach = float(np.percentile(found.values, 99)) - floor if found.values.size else 0.0
     air = floor + AIR * reach if found.threshold is None else found.threshold
     return Fit(scan.slope, scan.inter, found.background, ends[0], ends[1], floor, air)
+
+
+def _standard(found: Foreground, view: Array, scan: Scan) -> Fit:
+    """All voxels to mean 0 and deviation 1, air where it falls. Raises ScanError where they have one value."""
+    mean, deviation = (0.0, 1.0) if scan.meta.get(STANDARDISED) else moments(view)
+    if deviation == 0:
+        raise ScanError("there is nothing but air in it", path=scan.path, remedy="check the file")
+    fit, unit = _as_it_is(found, view, scan), abs(scan.slope) * deviation
+    middle = mean * scan.slope + scan.inter
+    low, high, floor, air = ((value - middle) / unit for value in (fit.low, fit.high, fit.floor, fit.air))
+    return Fit(fit.scale / unit, (fit.offset - middle) / unit, None, low, high, floor, air, within_slice=True)
+
+
+def moments(view: Array) -> Range:
+    """Mean and standard deviation of all voxels [S, H, W], slice by slice: no second volume is made."""
+    mean = float(np.mean([part.mean(dtype=np.float64) for part in view]))
+    return mean, float(np.sqrt(np.mean([np.square(part - mean, dtype=np.float64).mean() for part in view])))
 
 
 def figures(images: Array) -> dict[str, float]:

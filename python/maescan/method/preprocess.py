@@ -24,7 +24,7 @@ MIN_SIDE = 8
 class Prepared:
     """images [S, h, w] float32 on the model's grid, slice 0 the most inferior; area [S]: share of the slice that is
     foreground; fit: how values were mapped, and `intensity.figures` of the result; the rest leads back to the scan's
-    grid."""
+    grid. transposed: images are the transposes of axial slices (`grid.orientation` array)."""
 
     images: NDArray[np.float32]
     area: NDArray[np.float32]
@@ -34,6 +34,7 @@ class Prepared:
     in_plane: tuple[int, int]
     starts: tuple[float, float]
     steps: tuple[float, float]
+    transposed: bool = False
 
 
 def prepare(scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float]] | None = None) -> Prepared:
@@ -54,11 +55,19 @@ def prepare(scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float
     steps = [field_mm / s / size if field_mm else n / size for s, n in zip(spacing, sides, strict=True)]
     starts = [n / 2 - step * size / 2 for n, step in zip(sides, steps, strict=True)]
     rows, cols = (kernels.resample_taps(sides[i], size, start=starts[i], step=steps[i]) for i in range(2))
-    images = _extract(view, rows, cols, fit)
+    transposed = preset.grid.orientation == "array"
+    images = _extract(view.transpose(0, 2, 1), cols, rows, fit) if transposed else _extract(view, rows, cols, fit)
     area = (images > fit.air).mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
     found = figures(images)
     where = {"in_plane": (sides[0], sides[1]), "starts": (starts[0], starts[1]), "steps": (steps[0], steps[1])}
-    return Prepared(images, area, unlike(found, expected or {}), fit.to_dict() | found, axes, **where)
+    warnings = unlike(found, expected or {})
+    return Prepared(images, area, warnings, fit.to_dict() | found, axes, **where, transposed=transposed)
+
+
+def upright(slices: Array, preset: Preset) -> Array:
+    """Slices [..., h, w] on the model's grid as a radiologist sees them: the front on top, the patient's right on the
+    left. The inverse of itself."""
+    return slices.swapaxes(-1, -2) if preset.grid.orientation == "array" else slices
 
 
 def _extract(view: Array, rows: Any, cols: Any, fit: Fit) -> NDArray[np.float32]:
@@ -77,6 +86,10 @@ def _extract(view: Array, rows: Any, cols: Any, fit: Fit) -> NDArray[np.float32]
         np.multiply(images, images >= np.float32(fit.ripple), out=images)
     if fit.floor:
         images += np.float32(fit.floor)
+    if fit.within_slice:
+        ends = np.sort([view.min(axis=(1, 2)) * fit.scale, view.max(axis=(1, 2)) * fit.scale], axis=0) + fit.offset
+        low, high = ends.astype(np.float32)[:, :, None, None]
+        np.clip(images, low, high, out=images)
     return images
 
 
@@ -89,12 +102,13 @@ def to_grid(mask: Array, prepared: Prepared) -> NDArray[np.bool_]:
     inside = [(at >= 0) & (at < n) for at, n in zip((rows, cols), prepared.in_plane, strict=True)]
     picked = mask[:, np.clip(rows, 0, prepared.in_plane[0] - 1)][:, :, np.clip(cols, 0, prepared.in_plane[1] - 1)]
     result: NDArray[np.bool_] = picked.astype(bool) & inside[0][:, None] & inside[1]
-    return result
+    return result.transpose(0, 2, 1) if prepared.transposed else result
 
 
 def to_source(maps: Array, prepared: Prepared) -> NDArray[np.float32]:
     """Maps [S, h, w] on the model's grid -> float32 volume [X, Y, Z] in the scan's storage order; zero where the
     models did not look. Linear interpolation."""
+    maps = maps.transpose(0, 2, 1) if prepared.transposed else maps
     rows, cols = (
         _linear(n, maps.shape[i + 1], prepared.starts[i], prepared.steps[i]) for i, n in enumerate(prepared.in_plane)
     )

@@ -52,8 +52,8 @@ def draw_boxes(
 def _around_tissue(
     tissue: NDArray[np.bool_], at: NDArray[np.float64], tall: NDArray[np.int32], wide: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Corners [B, Kmax] of boxes around pixels of tissue [B, H, W], moved inside the slice. at [2, B, Kmax]: two draws
-    of U[0, 1) a box; the first chooses the pixel, or both do where the slice has no tissue."""
+    """Corners [B, Kmax] of boxes around pixels of tissue [B, H, W], moved inside the slice. at [2, B, Kmax]: two
+    draws of U[0, 1) a box; the first chooses the pixel, or both do where the slice has no tissue."""
     size = tissue.shape[-1]
     rows, columns = (at * size).astype(np.int64)
     for i, pixels in enumerate(tissue):

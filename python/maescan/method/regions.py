@@ -18,6 +18,7 @@ from maescan.datasets.luna16 import _crop, to_view
 from maescan.datasets.luna16_table import Candidates, read_candidates
 from maescan.errors import ConfigError, ScanError
 from maescan.method.intensity import fit_intensity
+from maescan.method.preprocess import upright
 from maescan.options import CandidateTable, LungTiles
 from maescan.scans import Scan, axial_view
 from maescan.scans.budget import check_slices
@@ -90,6 +91,7 @@ def cut(scan: Scan, source: Any, preset: Preset, option: CandidateTable | LungTi
     images = np.clip(raw * np.float32(fit.scale) + np.float32(fit.offset), fit.low, fit.high).astype(np.float32)
     images[np.isnan(raw)] = fit.floor
     area = (images > fit.air).mean(axis=(1, 2)).astype(np.float32)
+    images = np.ascontiguousarray(upright(images, preset))
     return Regions(images, area, (), corners, side, view.shape, axes, places)
 
 

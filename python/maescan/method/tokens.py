@@ -129,6 +129,6 @@ def air_level(preset: Preset) -> float:
     if preset.intensity.method == "percentile":
         return AIR * preset.intensity.top
     raise ConfigError(
-        f"foreground tokens and boxes in tissue need a value of air, '{preset.intensity.method}' intensities have none",
+        f"'{preset.intensity.method}' intensities have no fixed value of air: tissue cannot be told from it",
         remedy="use percentile or hu, or tokens.method all and pseudo.where anywhere",
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from maescan import files as outputs
 from maescan.errors import MaescanError
 from maescan.method import score as steps
+from maescan.method.preprocess import upright
 from maescan.options import ReadOptions
 from maescan.results.paths import picture_path
 from maescan.scoring.readers import Reader
@@ -54,7 +55,8 @@ def draw_worst(
             continue
         found = steps.score_slices(images[worst : worst + 1], np.array([worst]), engine, bundle.preset, maps=True)
         assert found.reconstruction is not None and found.difference is not None
-        _save(path, panels(images[worst], found.reconstruction[0], found.difference[0]), key)
+        parts = (images[worst], found.reconstruction[0], found.difference[0])
+        _save(path, panels(*(upright(part, bundle.preset) for part in parts)), key)
     if reader is not None:
         reader.close()
 

@@ -22,8 +22,8 @@ TRIES = 10  # of torchvision and timm, until a rectangle fits into the slice
 def crop_and_flip(
     slices: Tensor, ids: Ids, config: MaeTraining | ClassifierTraining, *, seed: int, epoch: int
 ) -> Tensor:
-    """Random resized crop (area U[crop_scale, crop_largest), aspect 3/4 to 4/3, bicubic) and horizontal flip of slices
-    [B, H, W]. A crop larger than the slice repeats the slice's border."""
+    """Random resized crop (area U[crop_scale, crop_largest), aspect 3/4 to 4/3, bicubic) and horizontal flip of
+    slices [B, H, W]. A crop larger than the slice repeats the slice's border."""
     left, top, width, height, flip = crop_windows(config, ids, slices.shape[-1], seed=seed, epoch=epoch)
     zero = np.zeros_like(width)
     theta = np.stack(
@@ -40,8 +40,8 @@ def crop_windows(
 ) -> tuple[Fractions, Fractions, Fractions, Fractions, NDArray[np.bool_]]:
     """(left, top, width, height, flipped) [B] of crops, as fractions of a slice of `side` x `side` pixels.
 
-    redraw: as torchvision's RandomResizedCrop and timm's, in whole pixels; what does not fit is drawn again, the whole
-    slice after ten times. clamp: what does not fit is cut at the slice's sides.
+    redraw: as torchvision's RandomResizedCrop and timm's, in whole pixels; what does not fit is drawn again, and is
+    the whole slice after ten times. clamp: what does not fit is cut at the slice's sides.
     """
     u = draws.uniforms(seed, ids, epoch, draws.AUGMENT, 5 * TRIES).reshape(-1, TRIES, 5)
     area = config.crop_scale + u[..., 0] * (config.crop_largest - config.crop_scale)

@@ -17,9 +17,10 @@ from torch import Tensor
 from maescan.cli.bar import Bar
 from maescan.errors import ConfigError, DataError, TrainingError
 from maescan.method import draws
+from maescan.models.weights import save_weights
 from maescan.train import optimiser as optim
 from maescan.train.phases import Ids, Phase
-from maescan.train.state import Log, Position, save_checkpoint, save_weights
+from maescan.train.state import Log, Position, save_checkpoint
 
 
 @dataclass

@@ -7,21 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors.numpy import save_file
 
 import maescan
 from maescan.config import Preset
+from maescan.datasets.samples import write_samples
 from maescan.errors import ConfigError
-from maescan.files import whole_file, write_json
+from maescan.files import write_json
 from maescan.method.intensity import training_ranges
 from maescan.models import Classifier, MaskedAutoencoder
+from maescan.models.weights import load_weights, save_weights
 from maescan.train.loop import Fit, Run
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase
 from maescan.train.setup import build, data_hash, make_fabric, split, with_tokens
-from maescan.train.state import Log, Position, load_checkpoint, load_weights, save_checkpoint, save_weights
+from maescan.train.state import Log, Position, load_checkpoint, save_checkpoint
 
 OURS = ("run.json", "log.csv", "mae.safetensors", "classifier.safetensors", "golden.safetensors", "checkpoint.pt",
         "quantisation.safetensors")  # fmt: skip
@@ -103,8 +103,8 @@ def _both(run: Run, preset: Preset, training: Any, validation: Any, weights: Pat
     if preset.input != "image":
         mae, at = _mae(run, preset, training, at, weights)
     if run.first:
-        _keep(run.out / "golden.safetensors", validation if len(validation.images) else training, 4)
-        _keep(run.out / "quantisation.safetensors", training, 64)
+        write_samples(run.out / "golden.safetensors", validation if len(validation.images) else training, 4)
+        write_samples(run.out / "quantisation.safetensors", training, 64)
     if preset.measure == "classifier":
         at = _classifier(run, preset, mae, training, validation, at.seconds)
     run.fabric.barrier()
@@ -141,16 +141,6 @@ def _classifier(
     if run.first and at.best_epoch < 0:
         save_weights(run.out / "classifier.safetensors", classifier)
     return at
-
-
-def _keep(file: Path, slices: Any, count: int) -> None:
-    """Slices with much in them, spread over the patients: golden ones for a bundle to prove itself with, and
-    training's own for the ranges of int8."""
-    full = np.flatnonzero(slices.area >= np.median(slices.area))
-    chosen = full[np.unique(np.linspace(0, len(full) - 1, count).astype(int))]
-    images = np.ascontiguousarray(slices.images[chosen], np.float32)
-    with whole_file(file) as temporary:
-        save_file({"images": images, "slice_ids": np.asarray(slices.slice)[chosen].astype(np.int64)}, temporary)
 
 
 def _report(run: Run, at: Position, training: Any, validation: Any, *, finished: bool = False) -> None:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
 
 from maescan.errors import ConfigError
 from maescan.files import whole_file
@@ -53,17 +51,6 @@ def load_checkpoint(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
             remedy="use another folder, or start afresh with resume off",
         )
     return {**state, "at": Position(**state["at"])}
-
-
-def save_weights(path: Path, model: nn.Module) -> None:
-    """The model's state as safetensors."""
-    with whole_file(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, temporary)
-
-
-def load_weights(path: Path, model: nn.Module) -> None:
-    """The inverse of `save_weights`."""
-    model.load_state_dict(load_file(path))
 
 
 class Log:

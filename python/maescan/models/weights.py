@@ -1,0 +1,105 @@
+"""Weights of the two networks in files: safetensors of our own, and public PyTorch checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maescan.errors import DataError
+from maescan.files import whole_file
+
+Model = TypeVar("Model", bound=nn.Module)
+WRAPPED = ("module.", "_orig_mod.")
+"""What DistributedDataParallel and torch.compile put before every name."""
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """The model's state as safetensors."""
+    from safetensors.torch import save_file
+
+    with whole_file(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, temporary)
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """The inverse of `save_weights`."""
+    from safetensors.torch import load_file
+
+    model.load_state_dict(load_file(path))
+
+
+def load_public(path: Path, model: Model) -> Model:
+    """`model` in eval mode with the weights of a file `{"model": state_dict, ...}` or a bare state dict.
+
+    Only tensors and plain values (and the options that training scripts save beside them) are unpickled. Raises
+    DataError naming the file and the weights that do not fit.
+    """
+    try:
+        with torch.serialization.safe_globals(_plain()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise DataError(_reason(error), path=path, remedy="give a file saved by torch.save with tensors only") from None
+    state = content.get("model", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise DataError("holds no state dict", path=path, remedy='give {"model": state_dict} or a state dict')
+    state = {_bare(str(name)): value for name, value in state.items()}
+    if faults := _faults(state, model.state_dict()):
+        raise DataError("; ".join(faults), path=path, remedy="use the preset that the checkpoint was trained with")
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def _plain() -> list[Any]:
+    """What options hold besides plain values: numpy's numbers and arrays, paths, of any version that wrote them. All
+    of them only hold data."""
+    core: Any = getattr(np, "_core", None) or np.core
+    dtypes = [type(np.dtype(code)) for code in "?bBhHiIlLqQefdgFD"]
+    functions = [(getattr(core.multiarray, name), f"numpy.{package}.multiarray.{name}")
+                 for name in ("scalar", "_reconstruct") for package in ("core", "_core")]  # fmt: skip
+    paths = [(pathlib.PurePosixPath if "Posix" in name or name == "Path" else pathlib.PureWindowsPath, f"{module}.{name}")
+             for module in ("pathlib", "pathlib._local")
+             for name in ("Path", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")]  # fmt: skip
+    return [argparse.Namespace, np.dtype, np.ndarray, *dtypes, *functions, *paths]
+
+
+def _reason(error: Exception) -> str:
+    """One line, without torch's advice to load the file by running what is in it."""
+    text = str(error)
+    if "weights_only" in text or "Weights only" in text:
+        name = re.search(r"(?:GLOBAL|type|class|global) [`'\"]?([\w.]+\.[\w.]+)", text)
+        held = f"it holds {name[1]}" if name else "it holds code, or is damaged"
+        return f"cannot be read as a checkpoint: {held}; only tensors and plain values are read"
+    return f"cannot be read as a checkpoint: {text.splitlines()[0] if text else type(error).__name__}"
+
+
+def _bare(name: str) -> str:
+    while name.startswith(WRAPPED):
+        name = name.partition(".")[2]
+    return name
+
+
+def _faults(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    shapes = [
+        f"{name} is {tuple(given[name].shape)}, not {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in given and given[name].shape != wanted[name].shape
+    ]
+    named = {
+        "missing weights": [name for name in wanted if name not in given],
+        "unknown weights": [name for name in given if name not in wanted],
+        "weights of another shape": shapes,
+    }
+    return [f"{fault}: {_few(names)}" for fault, names in named.items() if names]
+
+
+def _few(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
