@@ -47,7 +47,9 @@ def load_public(path: Path, model: Model) -> Model:
         with torch.serialization.safe_globals(_plain()):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        raise DataError(_reason(error), path=path, remedy="give a file saved by torch.save with tensors only") from None
+        raise DataError(
+            _reason(error), path=path, remedy="give a file saved by torch.save with tensors only"
+        ) from None
     state = content.get("model", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError("holds no state dict", path=path, remedy='give {"model": state_dict} or a state dict')
@@ -65,9 +67,13 @@ def _plain() -> list[Any]:
     dtypes = [type(np.dtype(code)) for code in "?bBhHiIlLqQefdgFD"]
     functions = [(getattr(core.multiarray, name), f"numpy.{package}.multiarray.{name}")
                  for name in ("scalar", "_reconstruct") for package in ("core", "_core")]  # fmt: skip
-    paths = [(pathlib.PurePosixPath if "Posix" in name or name == "Path" else pathlib.PureWindowsPath, f"{module}.{name}")
-             for module in ("pathlib", "pathlib._local")
-             for name in ("Path", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")]  # fmt: skip
+    kinds = {
+        "Path": pathlib.PurePosixPath,
+        "PosixPath": pathlib.PurePosixPath,
+        "WindowsPath": pathlib.PureWindowsPath,
+    }
+    kinds |= {"PurePosixPath": pathlib.PurePosixPath, "PureWindowsPath": pathlib.PureWindowsPath}
+    paths = [(kind, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name, kind in kinds.items()]
     return [argparse.Namespace, np.dtype, np.ndarray, *dtypes, *functions, *paths]
 
 

@@ -1,0 +1,167 @@
+"""The authors' checkpoints, imported, score what their own pipeline would: networks, inputs and score."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+
+import h5py
+import nibabel
+import numpy as np
+import pytest
+import torch
+from skimage.transform import resize
+from typer.testing import CliRunner
+
+from helpers.official import OfficialClassifier, OfficialMae
+from maescan import datasets
+from maescan.cli import app
+from maescan.config import PRESETS, ModelConfig
+from maescan.method.masks import make_masks
+from maescan.method.preprocess import prepare
+from maescan.scans import Scan
+
+SIZE, PATCH = 224, 16
+SMALL = PRESETS["brats-official"].replace(model=ModelConfig(SIZE, PATCH, 48, 3, 4, 32, 2, 2))
+LEVELS, ILL = 6, 4
+
+
+@pytest.fixture(scope="module")
+def volume():
+    """A head [X, Y, Z] as BraTS2020's NIfTI release stores one: to the left, the back and the top; air is 0."""
+    rng = np.random.default_rng(3)
+    x, y, z = np.mgrid[:240, :240, :LEVELS].astype(float)
+    inside = ((x - 110) / 70) ** 2 + ((y - 130) / 90) ** 2 + ((z - 3) / 4) ** 2 < 1
+    voxels = np.where(inside, 400 + 150 * np.sin(x / 9) * np.cos(y / 13) + rng.normal(0, 30, x.shape), 0)
+    voxels[120:140, 90:100, ILL] *= 1.6
+    return voxels.astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def trees(volume, tmp_path_factory):
+    """(NIfTI tree, HDF5 tree) of the same patient."""
+    root = tmp_path_factory.mktemp("official")
+    name, affine = "BraTS20_Training_001", np.diag([-1.0, -1.0, 1.0, 1.0])
+    lesion = np.zeros(volume.shape, np.uint8)
+    lesion[120:140, 90:100, ILL] = 4
+    (root / "nifti" / name).mkdir(parents=True)
+    for suffix, voxels in (("t1", volume), ("seg", lesion)):
+        nibabel.save(nibabel.Nifti1Image(voxels, affine), root / "nifti" / name / f"{name}_{suffix}.nii.gz")
+    (root / "hdf5").mkdir()
+    values = standardised(volume)
+    for level in range(LEVELS):
+        with h5py.File(root / "hdf5" / f"volume_1_slice_{level}.h5", "w") as stream:
+            stream["image"] = np.repeat(values[:, :, level, None], 4, axis=2)
+            stream["mask"] = np.repeat(lesion[:, :, level, None] // 4, 3, axis=2)
+    return root / "nifti", root / "hdf5"
+
+
+def standardised(volume):
+    values = volume.astype(np.float64)
+    return (values - values.mean()) / values.std()
+
+
+def official_inputs(volume):
+    """[Z, 224, 224]: arrays [X, Y] of the standardised volume, resampled by cubic splines."""
+    values = standardised(volume).astype(np.float32)
+    return np.stack([resize(values[:, :, level], (SIZE, SIZE), order=3) for level in range(volume.shape[2])])
+
+
+@pytest.fixture(scope="module")
+def networks():
+    torch.manual_seed(5)
+    mae, classifier = OfficialMae(SIZE, PATCH, 48, 3, 4, (32, 2, 2)), OfficialClassifier(SIZE, PATCH, 48, 3, 4)
+    torch.nn.init.normal_(classifier.head.weight, std=0.3)
+    return mae.eval(), classifier.eval()
+
+
+@torch.no_grad()
+def official_scores(networks, images):
+    """softmax(classifier(|x - mean of R reconstructions|))[0], with our masks in place of unseeded ones."""
+    mae, classifier = networks
+    keep, _ = make_masks(SMALL.masks, np.arange(len(images)), SMALL.model.tokens)
+    passes = SMALL.masks.passes
+    x = torch.from_numpy(images.astype(np.float32))[:, None]
+    made = mae(x.repeat_interleave(passes, dim=0), torch.from_numpy(keep.astype(np.int64)))
+    difference = (x[:, 0] - made.reshape(len(images), passes, SIZE, SIZE).mean(dim=1)).abs()
+    return classifier(difference[:, None]).softmax(dim=1)[:, 0].numpy()
+
+
+def save_as_the_authors_do(networks, folder):
+    for name, network in zip(("mae", "classifier"), networks, strict=True):
+        optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
+        options = argparse.Namespace(model="vit_base_patch16", lr=1e-3, distributed=False, output_dir="out")
+        state = {"model": network.state_dict(), "optimizer": optimiser.state_dict(), "epoch": 99, "args": options}
+        torch.save({**state, "scaler": {"scale": 65536.0, "growth_factor": 2.0, "_growth_tracker": 7}},
+                   folder / f"{name}.pth")  # fmt: skip
+    (folder / "preset.json").write_text(json.dumps(SMALL.to_dict()))
+
+
+@pytest.fixture(scope="module")
+def bundle(networks, trees, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("imported")
+    save_as_the_authors_do(networks, folder)
+    command = ["import-checkpoint", "--mae", folder / "mae.pth", "--classifier", folder / "classifier.pth",
+               "--preset", folder / "preset.json", "--data", trees[0], "--out", folder / "bundle"]  # fmt: skip
+    result = CliRunner().invoke(app, [str(word) for word in command])
+    assert result.exit_code == 0, result.output
+    return folder / "bundle"
+
+
+def test_inputs_are_theirs_from_nifti_and_from_hdf5(trees, volume):
+    wanted = official_inputs(volume)
+    for tree in trees:
+        found = datasets.load(tree, PRESETS["brats-official"]).images
+        assert np.abs(found - wanted).max() < 1e-3, tree.name
+    other = datasets.load(trees[0], PRESETS["brats-official"].replace(grid__orientation="radiological")).images
+    assert np.allclose(other.transpose(0, 2, 1), wanted, atol=1e-3)
+
+
+def test_a_part_of_an_edition_that_is_standardised_stays_as_it_is(trees, volume, tmp_path):
+    for level in (2, 3):
+        (tmp_path / f"volume_1_slice_{level}.h5").write_bytes((trees[1] / f"volume_1_slice_{level}.h5").read_bytes())
+    found = datasets.load(tmp_path, PRESETS["brats-official"]).images
+    assert np.abs(found - official_inputs(volume)[2:4]).max() < 1e-3
+
+
+def test_masks_lie_where_the_slices_show_the_lesion(trees):
+    for orientation in ("array", "radiological"):
+        slices = datasets.load(trees[0], SMALL.replace(grid__orientation=orientation))
+        across = np.argwhere(slices.mask[ILL]).mean(axis=0) / SIZE
+        wanted = [130 / 240, 95 / 240] if orientation == "array" else [95 / 240, 130 / 240]
+        assert across == pytest.approx(wanted, abs=0.01) and slices.label.tolist() == [0, 0, 0, 0, 1, 0]
+
+
+def test_scores_are_theirs(bundle, networks, trees, volume, tmp_path):
+    wanted = official_scores(networks, official_inputs(volume))
+    assert np.ptp(wanted) > 0.02  # a constant would agree with anything
+    command = ["score", trees[0] / "BraTS20_Training_001" / "BraTS20_Training_001_t1.nii.gz", "--bundle", bundle,
+               "--out", tmp_path / "out", "--maps"]  # fmt: skip
+    result = CliRunner().invoke(app, [str(word) for word in command])
+    assert result.exit_code == 0, result.output
+    with open(tmp_path / "out" / "scores.csv", newline="") as stream:
+        found = [float(row["score"]) for row in csv.DictReader(stream)]
+    assert np.abs(np.array(found) - wanted).max() < 1e-4
+    heat = nibabel.load(next((tmp_path / "out" / "maps").rglob("*.nii.gz"))).get_fdata()
+    assert heat.shape == volume.shape
+
+
+def test_an_imported_bundle_knows_other_intensities(bundle, volume):
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert (
+        manifest["preset"]["grid"]["orientation"] == "array"
+        and manifest["preset"]["intensity"]["method"] == "standard"
+    )
+    scan = Scan(volume, 1.0, 0.0, np.diag([-1.0, -1.0, 1.0, 1.0]), "a", bundle, "nifti")
+    assert not prepare(scan, SMALL, expected=manifest["intensity"]).warnings
+    assert prepare(scan, PRESETS["brats"], expected=manifest["intensity"]).warnings
+
+
+def test_luna16s_inputs_are_unclipped_hundredths():
+    raw = np.full((64, 64, 3), -3024, np.int16)
+    raw[20:50, 20:50] = 40
+    preset = PRESETS["luna16-official"]
+    scan = Scan(raw, 1.0, 0.0, np.diag([-1.0, -1.0, 1.0, 1.0]), "a", None, "mhd")
+    assert np.allclose(prepare(scan, preset).images.transpose(2, 1, 0), raw / 100, atol=1e-5)
+    assert prepare(scan, PRESETS["luna16"]).images.min() == np.float32(-10.24)
