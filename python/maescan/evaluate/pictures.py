@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from maescan.config import Preset
 from maescan.evaluate.ranking import auroc, roc
 from maescan.files import whole_file
+from maescan.method.preprocess import upright
 
 COLUMNS = 4
 
@@ -40,7 +42,7 @@ def chosen(labels: ArrayLike, scores: ArrayLike) -> dict[str, NDArray[np.intp]]:
 
 
 def slices_picture(
-    path: Path, slices: Any, scores: NDArray[np.floating], heat: Mapping[str, NDArray[np.floating]]
+    path: Path, slices: Any, scores: NDArray[np.floating], heat: Mapping[str, NDArray[np.floating]], preset: Preset
 ) -> None:
     """One row each of `chosen`: the slice with its lesion outlined, and its heat map [B, H, W] beside it."""
     from matplotlib.figure import Figure
@@ -54,17 +56,19 @@ def slices_picture(
     for line, (name, numbers) in zip(grid, rows.items(), strict=True):
         for column, number in enumerate(numbers):
             image, beside = line[2 * column], line[2 * column + 1]
-            image.imshow(np.asarray(slices.images[number], np.float32), cmap="gray")
-            beside.imshow(heat[name][column], cmap="inferno", vmin=0, vmax=top)
+            image.imshow(upright(np.asarray(slices.images[number], np.float32), preset), cmap="gray")
+            beside.imshow(upright(heat[name][column], preset), cmap="inferno", vmin=0, vmax=top)
             image.set_title(f"{name} {scores[number]:.2f}", fontsize=7)
-            _outline(image, slices, number)
+            _outline(image, slices, number, preset)
     _save(figure, path)
 
 
-def _outline(axes: Any, slices: Any, number: int) -> None:
+def _outline(axes: Any, slices: Any, number: int, preset: Preset) -> None:
     mask = getattr(slices, "mask", None)
     if mask is not None and np.asarray(mask[number]).any():
-        axes.contour(np.asarray(mask[number], float), levels=[0.5], colors="tab:cyan", linewidths=0.6)
+        axes.contour(
+            upright(np.asarray(mask[number], float), preset), levels=[0.5], colors="tab:cyan", linewidths=0.6
+        )
 
 
 def _save(figure: Any, path: Path) -> None:

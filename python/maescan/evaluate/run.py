@@ -130,7 +130,7 @@ def _draw(slices: Any, scored: Scored, engine: Any, preset: Preset, out: Path, f
         row: _heat(slices, numbers, engine, preset)
         for row, numbers in pictures.chosen(slices.label, scored.score).items()
     }
-    pictures.slices_picture(out / "slices.png", slices, scored.score, heat)
+    pictures.slices_picture(out / "slices.png", slices, scored.score, heat, preset)
     return ["roc.png", "slices.png"]
 
 
