@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from maescan.config import Preset
 from maescan.datasets.folder import read_mask
-from maescan.datasets.items import Item
+from maescan.datasets.items import Item, Listed
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.splits import split_patients, volume_split
 from maescan.errors import ConfigError, DataError
@@ -56,13 +57,23 @@ def find_brats(path: Path, modality: str | None = None, split_dir: Path | None =
             raise DataError(f"has no {chosen}", path=folder, remedy=remedy)
         mask = files.get("seg")
         own = tuple(file for file in (files[chosen], mask) if file)
-        split = listed(lists, folder.name) if lists is not None else drawn[folder.name] if drawn else None
-        items.append(Item(folder.name, own, partial(read_patient, folder.name, files[chosen], mask), chosen, split))
+        said = listed(lists, folder.name) if lists is not None else {}
+        read = partial(read_patient, folder.name, files[chosen], mask)
+        items.append(Item(folder.name, own, read, chosen, part_of(folder.name, lists, said, drawn), said))
     return items
 
 
-def listed(lists: Mapping[int, Mapping[int, str]], name: str) -> Mapping[int, str]:
-    """slice -> part of the patient whose name ends in its volume's number."""
+def part_of(
+    name: str, lists: Any, said: Mapping[int, Listed], drawn: Mapping[str, str] | None
+) -> str | Mapping[int, str] | None:
+    """`Item.split`: of the split files `lists`, which have `said` something of it, else as it was `drawn`."""
+    if lists is not None:
+        return {number: line.part for number, line in said.items()}
+    return drawn[name] if drawn else None
+
+
+def listed(lists: Mapping[int, Mapping[int, Listed]], name: str) -> Mapping[int, Listed]:
+    """slice -> what split files say of the patient whose name ends in its volume's number."""
     digits = name[len(name.rstrip("0123456789")) :]
     return lists.get(int(digits), {}) if digits else {}
 

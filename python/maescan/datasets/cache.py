@@ -55,10 +55,13 @@ def prepare_cache(
         (out / "cache.json").unlink(missing_ok=True)
         write_json(out / "plan.json", made)
         done = _kept(store.records(), items, preset, workers)
+        for item, record in zip(items, done, strict=False):
+            item.check(record["slice"], record["label"])
         store.begin(done)
         kept = len(done)
         blocks = read_all(items[kept:], preset, workers)
         for item, block in zip(items[kept:], blocks, strict=True):
+            item.check(block.record["slice"], block.record["label"])
             block.record["stamp"] = stamp(item)
             store.add(block)
             done.append(block.record)

@@ -63,14 +63,17 @@ def draw(label: NDArray[np.int8], there: NDArray[np.bool_], seed: int) -> dict[i
 
 def listed(rows: Candidates, there: NDArray[np.bool_], split_dir: Path) -> dict[int, str]:
     """Row -> part, of the rows that are `there` and that the authors' files name. Raises DataError where these are
-    of another table."""
-    listed = row_split(split_dir)
-    if beyond := [row for row in listed if row >= len(rows.label)]:
-        reason = f"name row {beyond[0]}, the table has {len(rows.label)}"
-        raise DataError(reason, path=split_dir, remedy=_EDITION)
-    if ill := [row for row, part in listed.items() if part == "train" and rows.label[row]]:
-        raise DataError(f"train on row {ill[0]}, which is a nodule", path=split_dir, remedy=_EDITION)
-    return {row: part for row, part in listed.items() if there[row]}
+    of another table, ConfigError where they call a nodule normal or the other way round."""
+    said = row_split(split_dir)
+    for row, line in sorted(said.items(), key=lambda pair: (pair[1].file, pair[1].line)):
+        if row >= len(rows.label):
+            reason = f"line {line.line} names row {row}, the table has {len(rows.label)}"
+            raise DataError(reason, path=line.file, remedy=_EDITION)
+        if line.part == "train" and rows.label[row]:
+            reason = f"line {line.line} trains on row {row}, which is a nodule"
+            raise DataError(reason, path=line.file, remedy=_EDITION)
+        line.check(int(rows.label[row]))
+    return {row: line.part for row, line in said.items() if there[row]}
 
 
 _EDITION = "they belong to candidates.csv, not to candidates_V2.csv"

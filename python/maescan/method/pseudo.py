@@ -36,13 +36,13 @@ def draw_boxes(
     most = many - 1
     u = draws.uniforms(seed, slice_ids, epoch, draws.BOXES, 1 + 5 * most)
     count = few + (u[:, :1] * (many - few)).astype(np.int32)
-    height, width, top, left, beta = np.moveaxis(u[:, 1:].reshape(-1, most, 5), 2, 0)
+    height, width, down, across, beta = np.moveaxis(u[:, 1:].reshape(-1, most, 5), 2, 0)
     tall, wide = (low + (side * (high - low)).astype(np.int32) for side in (height, width))
     if tissue is None:
         free = (np.maximum(image_size - side, 1) for side in (tall, wide))
-        top, left = ((at * room).astype(np.int32) for at, room in zip((top, left), free, strict=True))
+        top, left = ((at * room).astype(np.int32) for at, room in zip((down, across), free, strict=True))
     else:
-        top, left = _around_tissue(tissue, np.stack([top, left]), tall, wide)
+        top, left = _around_tissue(tissue, np.stack([down, across]), tall, wide)
     boxes = np.stack([top, left, np.where(np.arange(most) < count, tall, 0), wide], axis=2).astype(np.int32)
     if config.beta == "pixel":
         beta = draws.uniforms(seed, slice_ids, epoch, draws.PIXELS, image_size**2).reshape(-1, image_size, image_size)
