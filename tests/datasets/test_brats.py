@@ -59,6 +59,27 @@ def test_patients_are_split_by_a_seed_and_never_across_parts(tree):
     assert np.array_equal(datasets.load(tree, TINY, seed=3).split, slices.split)
 
 
+def test_a_list_that_the_segmentation_contradicts_is_refused_with_its_first_line(tree, tmp_path):
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    lines = [f"volume_{v}_slice_{s}.npy" for v in (1, 2) for s in range(8)]
+    (lists / "normal_training_samples.txt").write_text("\n".join(lines) + "\n")
+    for load in (
+        datasets.load,
+        lambda path, preset, **options: datasets.prepare(path, preset, tmp_path / "c", **options),
+    ):
+        with pytest.raises(ConfigError, match=r"normal_training_samples.txt: line 2 calls normal, which is abnormal"):
+            load(tree, TINY, split_dir=lists)
+    healthy = [line for line in lines if line not in ("volume_1_slice_1.npy", "volume_2_slice_2.npy")]
+    (lists / "normal_training_samples.txt").write_text("\n".join(healthy) + "\n")
+    (lists / "abnormal_test_samples.txt").write_text("volume_3_slice_3.npy\nvolume_3_slice_4.npy\n")
+    with pytest.raises(ConfigError, match=r"abnormal_test_samples.txt: line 2 calls abnormal, which is normal"):
+        datasets.load(tree, TINY, split_dir=lists)
+    (lists / "abnormal_test_samples.txt").write_text("volume_3_slice_3.npy\n")
+    split = datasets.load(tree, TINY, split_dir=lists).split
+    assert (split == "train").sum() == 14 and np.flatnonzero(split == "test").tolist() == [19]
+
+
 def test_the_authors_lists_split_slices(tree, tmp_path):
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "train.txt").write_text("volume_2_slice_0.npy\nvolume_2_slice_7.npy\n")

@@ -6,7 +6,7 @@ import pytest
 from maescan import datasets
 from maescan.config import preset
 from maescan.datasets.phantom.trees import write_brats_tree, write_hdf5_tree
-from maescan.errors import DataError
+from maescan.errors import ConfigError, DataError
 
 h5py = pytest.importorskip("h5py")
 TINY = preset("tiny").replace(grid__field_mm=None)
@@ -55,6 +55,65 @@ def test_the_modality_is_the_channel(tree):
             stream["image"][12:20, 12 : 16 + level, 3] = np.random.default_rng(0).random((8, 4 + level)) + 1
     slices = datasets.find(tree, modality="flair")[1][0].slices(TINY)
     assert (np.diff(slices.area) > 0).all()
+
+
+TISSUES = {  # fluid, grey, white matter, lesion, its enhancing part
+    "t1": (0.2, 0.7, 1.0, 0.6, 0.65),
+    "t1ce": (0.2, 0.7, 1.0, 0.6, 1.7),
+    "t2": (1.8, 0.8, 0.6, 1.2, 1.1),
+    "flair": (0.1, 0.8, 0.65, 1.4, 1.3),
+}
+
+
+def glioma(path, order, volume=1, clear=True):
+    """A volume whose channels are the modalities of `order`, standardised."""
+    rng = np.random.default_rng(volume)
+    kind = np.full((40, 40, 8), -1)
+    kind[6:34, 6:34], kind[9:31, 9:31], kind[17:23, 17:23] = 1, 2, 0
+    kind[23:31, 10:22, 2:6], kind[25:29, 11:19, 2:6] = 3, 4
+    for level in range(8):
+        tissues = np.stack([np.append(TISSUES[name] if clear else TISSUES["t1"], 0.0) for name in order])
+        image = tissues[:, kind[:, :, level]] + np.where(kind[:, :, level] < 0, 0, rng.normal(0, 0.05, (4, 40, 40)))
+        classes = np.stack([np.zeros((40, 40), bool), kind[:, :, level] == 3, kind[:, :, level] == 4], axis=-1)
+        with h5py.File(path / f"volume_{volume}_slice_{level}.h5", "w") as stream:
+            stream["image"], stream["mask"] = 3 * image.transpose(1, 2, 0) - 0.4, classes.astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "order", [("t1", "t1ce", "t2", "flair"), ("flair", "t1", "t1ce", "t2"), ("t2", "flair", "t1ce", "t1")]
+)
+def test_the_data_tell_which_channel_a_modality_is(tmp_path, order):
+    for volume in (1, 2):
+        glioma(tmp_path, order, volume)
+    for channel, name in enumerate(order):
+        (item, _) = datasets.find(tmp_path, modality=name)[1]
+        assert item.detail == channel and item.note == f"channel {channel} of the HDF5 files: it looks like {name}"
+    assert datasets.find(tmp_path)[1][0].note.endswith(
+        f"channel 0 of the HDF5 files, as the authors; it looks like {order[0]}"
+    )
+
+
+def test_a_channel_may_be_named_and_unclear_data_are_taken_by_an_order_that_is_said(tmp_path):
+    glioma(tmp_path, ("t1", "t1ce", "t2", "flair"), clear=False)
+    (item,) = datasets.find(tmp_path, modality="channel:2")[1]
+    assert item.detail == 2 and "as asked for" in item.note
+    (item,) = datasets.find(tmp_path, modality="t2")[1]
+    assert item.detail == 2 and "do not tell t2, so the order t1, t1ce, t2, flair is taken" in item.note
+    assert "do not tell which modality" in datasets.find(tmp_path)[1][0].note
+    for wrong, message in (("channel:4", "none of channel:0 to channel:3"), ("pd", "unknown modality 'pd'")):
+        with pytest.raises(ConfigError, match=message):
+            datasets.find(tmp_path, modality=wrong)
+
+
+def test_prepare_says_which_channel_it_took_and_the_cache_knows_it(tmp_path):
+    (tmp_path / "tree").mkdir()
+    glioma(tmp_path / "tree", ("flair", "t1", "t1ce", "t2"))
+    told = []
+    datasets.prepare(tmp_path / "tree", TINY, tmp_path / "cache", modality="t1", listen=told.append)
+    assert told == ["channel 1 of the HDF5 files: it looks like t1"]
+    assert len(datasets.load(tmp_path / "cache", TINY, modality="t1")) == 8
+    with pytest.raises(DataError, match="prepared with modality t1, not t2"):
+        datasets.load(tmp_path / "cache", TINY, modality="t2")
 
 
 def broken(path):

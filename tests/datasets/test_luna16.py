@@ -84,7 +84,11 @@ def test_the_authors_rows(tree, tmp_path):
     assert dict(zip(slices.slice, slices.split, strict=True)) == {**dict.fromkeys(well[:5], "train"), ill[0]: "test"}
     (tmp_path / "train.txt").write_text(f"{ill[0]}.npy")
     (tmp_path / "test.txt").unlink()
-    with pytest.raises(DataError, match=f"train on row {ill[0]}, which is a nodule"):
+    with pytest.raises(DataError, match=f"trains on row {ill[0]}, which is a nodule"):
+        datasets.load(tree, LUNA, split_dir=tmp_path)
+    (tmp_path / "train.txt").write_text("")
+    (tmp_path / "normal_test_samples.txt").write_text(f"{well[0]}.npy\n{ill[0]}.npy\n")
+    with pytest.raises(ConfigError, match=r"normal_test_samples.txt: line 2 calls normal, which is abnormal"):
         datasets.load(tree, LUNA, split_dir=tmp_path)
 
 

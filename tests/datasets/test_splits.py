@@ -38,12 +38,31 @@ def test_the_authors_volumes(tmp_path):
         brats__val_split="volume_7_slice_3.npy\n",
         readme="nothing of interest\n",
     )
-    expected = {1: {0: "train", 12: "train"}, 41: {99: "test"}, 7: {3: "val"}}
-    assert volume_split(tmp_path) == expected
+    expected = {1: {0: ("train", 0), 12: ("train", 0)}, 41: {99: ("test", 1)}, 7: {3: ("val", None)}}
+    said = volume_split(tmp_path)
+    assert {v: {s: line[:2] for s, line in slices.items()} for v, slices in said.items()} == expected
+    assert said[1][12][2:] == (tmp_path / "brats" / "train_normal.txt", 2)
 
 
 def test_the_authors_rows(tmp_path):
-    assert row_split(write(tmp_path, train="12.npy\n4\n", test="7.npy")) == {12: "train", 4: "train", 7: "test"}
+    said = row_split(write(tmp_path, train="12.npy\n4\n", test="7.npy"))
+    assert {row: line.part for row, line in said.items()} == {12: "train", 4: "train", 7: "test"}
+
+
+def test_the_authors_parent_folder_holds_both_sets(tmp_path):
+    write(
+        tmp_path,
+        split__brats__normal_training_samples="volume_1_slice_0.npy\n",
+        split__brats__abnormal_test_samples="volume_2_slice_9.npy\n",
+        split__luna16__normal_training_samples="12.npy\n",
+        split__luna16__abnormal_val_samples="4.npy\n",
+    )
+    for folder in (tmp_path, tmp_path / "split"):
+        assert {v: [line[:2] for line in s.values()] for v, s in volume_split(folder).items()} == {
+            1: [("train", 0)],
+            2: [("test", 1)],
+        }
+        assert {row: line[:2] for row, line in row_split(folder).items()} == {12: ("train", 0), 4: ("val", 1)}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +73,11 @@ def test_the_authors_rows(tmp_path):
         ({"train": "volume_1_slice_2.npy"}, row_split, "train.txt: 'volume_1_slice_2' is no ROW.npy"),
         ({"train": "5.npy"}, volume_split, "train.txt: '5' is no volume_V_slice_S.npy"),
         ({"train": "5.npy", "val": "5.npy"}, row_split, "val.txt: 5 is in val here and in train in train.txt"),
+        (
+            {"normal_val": "5.npy", "abnormal_val": "5.npy"},
+            row_split,
+            "normal_val.txt: 5 is in normal val here and in abnormal val in abnormal_val.txt",
+        ),
     ],
 )
 def test_what_is_no_split_is_refused(tmp_path, files, reader, message):

@@ -35,7 +35,7 @@ def prepare(
     out: Annotated[Path, typer.Option(help="Folder for the memory-mapped slices: the cache.")],
     preset: PresetOption = "brats",
     workers: Annotated[int, typer.Option(min=1, help="Reader processes.")] = 2,
-    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
     split_dir: Annotated[Path | None, typer.Option(help="The authors' split files.")] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -49,7 +49,7 @@ def prepare(
 
     options: dict[str, Any] = {"modality": modality, "split_dir": split_dir, "seed": seed}
     with shown("prepare", quiet) as progress:
-        made = datasets.prepare(data, named(preset), out, workers=workers, progress=progress, **options)
+        made = datasets.prepare(data, named(preset), out, workers=workers, progress=progress, listen=print, **options)
     print(f"{made['slices']} slices of {made['scans']} scans ({made['kept']} of them before) are in {out}")
     if made["failed"]:
         print(f"{made['failed']} scans cannot be used and are left out: {out / 'failures.csv'}", file=sys.stderr)

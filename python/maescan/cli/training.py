@@ -27,7 +27,7 @@ def train(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Batch of both phases, instead of the preset's.")
     ] = None,
-    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
     fresh_negatives: Annotated[bool, typer.Option(help="New masks and boxes each epoch.")] = False,
     compile: Annotated[bool, typer.Option(help="torch.compile (GPU).")] = False,
     quiet: Quiet = False,
@@ -80,7 +80,7 @@ def evaluate(
     out: Out,
     device: Device = "cpu",
     precision: Precision = None,
-    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
 ) -> None:
     """AUROC beside the trivial baselines: metrics.json, roc.png, report.md."""
     from maescan import evaluate as evaluation
@@ -99,7 +99,7 @@ def stress(
     slices: Annotated[int, typer.Option(min=1, help="Healthy slices that get a lesion of every kind.")] = 256,
     device: Device = "cpu",
     precision: Precision = None,
-    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -139,7 +139,7 @@ def ablate(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Batch of both phases, instead of the preset's.")
     ] = None,
-    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2 or flair.")] = None,
+    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """The paper's tables beside ours: trains what a table needs, keeps and reuses it. Run again to resume."""

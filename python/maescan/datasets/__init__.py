@@ -77,12 +77,19 @@ def prepare(
     seed: int = 0,
     workers: int = 2,
     progress: Progress | None = None,
+    listen: Callable[[str], None] = lambda note: None,
 ) -> dict[str, int]:
     """Reads a data set once into a cache at `out` that `load` maps; returns {scans, slices, kept, failed}. Scans that
-    cannot be read are left out and stand in failures.csv. Killed, it goes on when called again. Raises as `load`."""
+    cannot be read are left out and stand in failures.csv. Killed, it goes on when called again. `listen` is told
+    which channel of HDF5 files was taken, and why. Raises as `load`."""
     from maescan.datasets.brats import checked_modality
     from maescan.datasets.cache import prepare_cache
 
     kind, items = find(data, modality=modality, split_dir=split_dir, seed=seed)
-    modality = checked_modality(modality) if kind.startswith("brats") else None
+    if kind == "brats":
+        modality = checked_modality(modality)
+    elif kind == "brats-hdf5":
+        modality = modality or "channel:0"
+    if items[0].note:
+        listen(items[0].note)
     return prepare_cache(kind, items, preset, out, workers=workers, progress=progress, modality=modality)

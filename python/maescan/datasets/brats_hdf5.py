@@ -36,7 +36,8 @@ def find_hdf5(path: Path, modality: str | None = None, split_dir: Path | None = 
     """The volumes of a folder of `volume_V_slice_S.h5`, at any depth below `path`; none where there is no such file.
     They are split by volume, drawn by `seed` in the paper's shares, or as the authors' files in `split_dir` say.
 
-    modality: a name, whose channel the data tell (`contrasts`), or channel:N; without one channel 0, as the authors."""
+    modality: a name, whose channel the data tell (`contrasts`), or channel:N; without one channel 0, as the authors.
+    """
     volumes: dict[int, dict[int, Path]] = {}
     for file in sorted(path.rglob("volume_*_slice_*.h5")) if path.is_dir() else []:
         if match := NAME.fullmatch(file.name):
@@ -74,7 +75,10 @@ def choose_channel(modality: str | None, volumes: Iterable[Mapping[int, Path]]) 
         return channel, f"channel {channel} of the HDF5 files: it looks like {modality}"
     channel = MODALITIES.index(modality)
     order = ", ".join(MODALITIES)
-    return channel, f"channel {channel} of the HDF5 files: the data do not tell {modality}, so the order {order} is taken"
+    return (
+        channel,
+        f"channel {channel} of the HDF5 files: the data do not tell {modality}, so the order {order} is taken",
+    )
 
 
 def tell_channels(volumes: Iterable[Mapping[int, Path]]) -> tuple[str, ...] | None:
@@ -123,7 +127,12 @@ def read_slice(file: Path, channel: int | None = None) -> tuple[NDArray[np.float
         with h5py.File(file, "r") as stream:
             image: Any = stream["image"]
             mask: Any = stream["mask"]
-            if image.ndim != 3 or mask.ndim != 3 or image.shape[:2] != mask.shape[:2] or image.shape[2] <= (channel or 0):
+            if (
+                image.ndim != 3
+                or mask.ndim != 3
+                or image.shape[:2] != mask.shape[:2]
+                or image.shape[2] <= (channel or 0)
+            ):
                 raise DataError(f"holds image {image.shape} and mask {mask.shape}", path=file, remedy=REMEDY)
             values = np.asarray(image[:] if channel is None else image[..., channel], np.float32)
             lesion = np.asarray(mask[:] != 0)

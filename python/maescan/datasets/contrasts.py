@@ -1,5 +1,5 @@
-"""Which MR modality a channel is, told from how tissue and tumour look in it: public readers of BRATS2020's HDF5 edition
-contradict each other about the order of its channels.
+"""Which MR modality a channel is, told from how tissue and tumour look in it: public readers of BRATS2020's HDF5
+edition contradict each other about the order of its channels.
 
 A glioma is brighter than the brain in FLAIR and T2, darker or alike in T1 and T1ce. Of the first two, T2 shows fluid
 as the brightest healthy tissue and FLAIR as the darkest; of the others, contrast agent brightens a part of the tumour
@@ -18,10 +18,10 @@ MARGINS = (0.3, 0.3, 0.3)  # of the statistics below between one modality and th
 
 
 def statistics(images: NDArray[np.float32], classes: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-    """Of slices [S, X, Y, C] and the classes of their lesions [S, X, Y, K], for each channel [3, C]: how much brighter
-    lesions are than the rest of the brain, the log ratio of the healthy brain's upper to its lower tail, and how much
-    brighter the brightest class is than the rest of the lesion, in deviations of the healthy brain. None where there
-    is too little of a lesion, or a channel of one value."""
+    """Of slices [S, X, Y, C] and the classes of their lesions [S, X, Y, K], for each channel [3, C]: how much
+    brighter lesions are than the rest of the brain, the log ratio of the healthy brain's upper to its lower tail, and
+    how much brighter the brightest class is than the rest of the lesion, in deviations of the healthy brain. None
+    where there is too little of a lesion, or a channel of one value."""
     brain, lesion = (images != images[:1, :1, :1]).any(axis=-1), classes.any(axis=-1)
     healthy, ill = images[brain & ~lesion], images[lesion]
     if len(ill) < FEWEST or len(healthy) < FEWEST:
@@ -30,7 +30,7 @@ def statistics(images: NDArray[np.float32], classes: NDArray[np.bool_]) -> NDArr
     low, middle, high = np.percentile(healthy, [0.5, 50, 99.5], axis=0)
     if (deviation == 0).any() or (low == middle).any() or (high == middle).any():
         return None
-    brighter = (ill.mean(axis=0) - healthy.mean(axis=0)) / deviation
+    brighter = (np.median(ill, axis=0) - middle) / deviation  # of most of it: a part may enhance
     parts = [classes[..., k] for k in range(classes.shape[-1])]
     parts = [part for part in parts if FEWEST <= part.sum() <= len(ill) - FEWEST]
     if not parts:

@@ -56,7 +56,9 @@ class Item:
 
     def check(self, numbers: Any, labels: Any) -> None:
         """Raises ConfigError, naming the first line of a split file that its slices' labels contradict."""
-        found = [(self.listed[n], label) for n, label in zip(map(int, numbers), labels, strict=True) if n in self.listed]
+        found = [
+            (self.listed[n], label) for n, label in zip(map(int, numbers), labels, strict=True) if n in self.listed
+        ]
         for line, label in sorted(found, key=lambda pair: (pair[0].file, pair[0].line)):
             line.check(int(label))
 
