@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -63,24 +62,6 @@ def test_weights_of_another_shape_are_named(public, tmp_path):
     change(public[0], lambda state: state.update(pos_embed=torch.zeros(1, 5, 48)))
     with pytest.raises(DataError, match=r"mae.pth: .*pos_embed is \(1, 5, 48\), not \(1, 17, 48\)"):
         import_checkpoint(*public, PRESET, tmp_path / "run")
-
-
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
-def test_what_wraps_a_model_is_no_part_of_its_names(public, tmp_path, prefix):
-    wanted = torch.load(public[0], weights_only=False)["model"]
-    torch.save({"model": {prefix + name: value for name, value in wanted.items()}}, public[0])
-    run = import_checkpoint(*public, PRESET, tmp_path / "run")
-    assert all(torch.equal(wanted[key], value) for key, value in load_file(run / "mae.safetensors").items())
-
-
-def test_options_may_hold_numbers_of_numpy_and_paths(public, tmp_path):
-    content = torch.load(public[0], weights_only=False)
-    options = argparse.Namespace(
-        lr=np.float64(1e-3), epoch=np.int64(3), flag=np.bool_(True), half=np.float16(2), dtype=np.dtype("int16"),
-        mean=np.zeros(3), data=Path("/data"), windows=PureWindowsPath("C:/data"), device=torch.device("cpu"),
-    )  # fmt: skip
-    torch.save({**content, "args": options, "best": np.float32(0.9)}, public[0])
-    assert import_checkpoint(*public, PRESET, tmp_path / "run").exists()
 
 
 def test_slices_give_golden_ones_and_the_range_of_intensities(public, tmp_path):

@@ -6,16 +6,18 @@ By hand rather than by a library: pydantic alone takes as long to import as nump
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from maescan.errors import ConfigError
 
 Made = TypeVar("Made", bound="Checked")
+Built = TypeVar("Built")
+_HINTS: dict[type, dict[str, object]] = {}
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Range:
         return f"{self.low:g} or more" if self.high == math.inf else f"from {self.low:g} to {self.high:g}"
 
 
+@dataclass(frozen=True)
 class Checked:
     """Base of a frozen dataclass whose values are checked when it is made. Raises ConfigError, whose reason begins
     with the field's name."""
@@ -43,7 +46,7 @@ class Checked:
         """What must hold between fields. Raises ConfigError."""
 
 
-def build(cls: type[Made], values: Any, where: str) -> Made:
+def build(cls: type[Made], values: object, where: str) -> Made:
     """A dataclass from what JSON holds of it. Raises ConfigError naming an unknown, missing or wrong field."""
     if not isinstance(values, dict):
         raise ConfigError(f"{where} must be an object, not {type(values).__name__}")
@@ -51,7 +54,7 @@ def build(cls: type[Made], values: Any, where: str) -> Made:
     unknown = sorted(set(values) - set(hints))
     if unknown:
         raise ConfigError(f"{where} has unknown fields: {', '.join(unknown)}")
-    parts: Any = dataclasses.fields(cls)  # type: ignore[arg-type]
+    parts = dataclasses.fields(cls)
     missing = [part.name for part in parts if part.default is part.default_factory and part.name not in values]
     if missing:
         raise ConfigError(f"{where} lacks {', '.join(missing)}")
@@ -59,7 +62,7 @@ def build(cls: type[Made], values: Any, where: str) -> Made:
     return named(where, cls, **made)
 
 
-def named(where: str, make: Any, /, *given: Any, **values: Any) -> Any:
+def named(where: str, make: Callable[..., Built], /, *given: object, **values: object) -> Built:
     """`make(...)`, whose error says which field of which part is wrong."""
     try:
         return make(*given, **values)
@@ -67,41 +70,46 @@ def named(where: str, make: Any, /, *given: Any, **values: Any) -> Any:
         raise ConfigError(f"{where}.{error.reason}", remedy=error.remedy) from error
 
 
-def _from_json(hint: Any, value: Any, where: str) -> Any:
+def _from_json(hint: object, value: object, where: str) -> object:
     if isinstance(hint, type) and issubclass(hint, Checked):
         return build(hint, value, where)
     return tuple(value) if isinstance(value, list) else value
 
 
-@functools.cache
-def _hints(cls: Any) -> dict[str, Any]:
-    return typing.get_type_hints(cls, include_extras=True)
+def _hints(cls: type) -> dict[str, object]:
+    if cls not in _HINTS:
+        _HINTS[cls] = typing.get_type_hints(cls, include_extras=True)
+    return _HINTS[cls]
 
 
-def _fault(hint: Any, value: Any) -> str | None:
+def _fault(hint: object, value: object) -> str | None:
     """What a value must be, where it is not."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         wrong_type, (bounds,) = _fault(args[0], value), args[1:]
         numbers = value if isinstance(value, tuple) else () if value is None else (value,)
-        if wrong_type or not all(bounds.low <= number <= bounds.high for number in numbers):
-            return f"{wrong_type or _words(args[0])} {bounds}"
+        if wrong_type or not all(_within(number, bounds) for number in numbers):
+            return f"{_words(args[0])} {bounds}"
         return None
-    if origin is Literal:
-        return None if isinstance(value, str) and value in args else _words(hint)
     if origin is types.UnionType:
         return None if value is None else _fault(args[0], value)
-    if origin is tuple:
+    if origin is Literal:
+        fits = isinstance(value, str) and value in args
+    elif origin is tuple:
         wanted = args if args[-1] is not Ellipsis else args[:1] * (len(value) if isinstance(value, tuple) else 0)
-        ok = isinstance(value, tuple) and len(value) == len(wanted)
-        return None if ok and not any(map(_fault, wanted, value)) else _words(hint)
-    if hint is float:
-        ok = isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
-        return None if ok else _words(hint)
-    return None if type(value) is hint else _words(hint)
+        fits = isinstance(value, tuple) and len(value) == len(wanted) and not any(map(_fault, wanted, value))
+    elif hint is float:
+        fits = isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+    else:
+        fits = type(value) is hint
+    return None if fits else _words(hint)
 
 
-def _words(hint: Any) -> str:
+def _within(number: object, bounds: Range) -> bool:
+    return isinstance(number, int | float) and bounds.low <= number <= bounds.high
+
+
+def _words(hint: object) -> str:
     args = typing.get_args(hint)
     if typing.get_origin(hint) is Literal:
         return f"one of {', '.join(args)}"
@@ -109,5 +117,5 @@ def _words(hint: Any) -> str:
         return f"null or {_words(args[0])}"
     if typing.get_origin(hint) is tuple:
         return f"a list of {_words(args[0])}s" if args[-1] is Ellipsis else f"{len(args)} of {_words(args[0])}"
-    known = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
-    return known.get(hint, getattr(hint, "__name__", str(hint)))
+    known: dict[object, str] = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    return known.get(hint, str(getattr(hint, "__name__", hint)))

@@ -22,6 +22,7 @@ Share = Annotated[float, Range(0, 1)]
 Rate = Annotated[float, Range(0, 10)]
 Betas = Annotated[tuple[float, float], Range(0, 0.999999)]
 Crop = Literal["redraw", "clamp"]
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -244,20 +245,20 @@ class Preset(Checked):
         if self.input == "image" and self.measure != "classifier":
             raise ConfigError(f"measure is {self.measure}: without an MAE (input image) there is only the classifier")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON types."""
-        values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        values: Json = json.loads(json.dumps(dataclasses.asdict(self)))
         return values
 
     @staticmethod
-    def from_dict(values: dict[str, Any]) -> Preset:
+    def from_dict(values: Json) -> Preset:
         """The inverse of `to_dict`. Raises ConfigError naming an unknown, missing or wrong field."""
         return build(Preset, values, "preset")
 
-    def replace(self, **changes: Any) -> Preset:
+    def replace(self, **changes: object) -> Preset:
         """A copy with fields changed; `masks__ratio=0.5` reaches into a part. Raises ConfigError naming the field."""
-        parts: dict[str, dict[str, Any]] = {}
-        whole: dict[str, Any] = {}
+        parts: dict[str, dict[str, object]] = {}
+        whole: dict[str, object] = {}
         for name, value in changes.items():
             part, _, leaf = name.partition("__")
             if leaf:

@@ -77,7 +77,7 @@ def prepare(
     seed: int = 0,
     workers: int = 2,
     progress: Progress | None = None,
-    listen: Callable[[str], None] = lambda note: None,
+    listen: Callable[[str], None] | None = None,
 ) -> dict[str, int]:
     """Reads a data set once into a cache at `out` that `load` maps; returns {scans, slices, kept, failed}. Scans that
     cannot be read are left out and stand in failures.csv. Killed, it goes on when called again. `listen` is told
@@ -90,6 +90,6 @@ def prepare(
         modality = checked_modality(modality)
     elif kind == "brats-hdf5":
         modality = modality or "channel:0"
-    if items[0].note:
+    if items[0].note and listen:
         listen(items[0].note)
     return prepare_cache(kind, items, preset, out, workers=workers, progress=progress, modality=modality)

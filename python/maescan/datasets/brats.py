@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -64,7 +63,10 @@ def find_brats(path: Path, modality: str | None = None, split_dir: Path | None =
 
 
 def part_of(
-    name: str, lists: Any, said: Mapping[int, Listed], drawn: Mapping[str, str] | None
+    name: str,
+    lists: Mapping[int, Mapping[int, Listed]] | None,
+    said: Mapping[int, Listed],
+    drawn: Mapping[str, str] | None,
 ) -> str | Mapping[int, str] | None:
     """`Item.split`: of the split files `lists`, which have `said` something of it, else as it was `drawn`."""
     if lists is not None:

@@ -115,7 +115,7 @@ def read_volume(name: str, files: Mapping[int, Path], channel: int, preset: Pres
 def _read(file: Path, channel: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """(image [X, Y] of one channel, whether any class of the mask marks a voxel [X, Y])."""
     image, classes = read_slice(file, channel)
-    return image, classes.any(axis=-1)
+    return image, np.asarray(classes.any(axis=-1))
 
 
 def read_slice(file: Path, channel: int | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +54,7 @@ class Item:
         self.check(made.slice, made.label)
         return replace(made, split=self.parts(made.slice))
 
-    def check(self, numbers: Any, labels: Any) -> None:
+    def check(self, numbers: Iterable[int], labels: Iterable[int]) -> None:
         """Raises ConfigError, naming the first line of a split file that its slices' labels contradict."""
         found = [
             (self.listed[n], label) for n, label in zip(map(int, numbers), labels, strict=True) if n in self.listed

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -67,7 +65,7 @@ def _around_tissue(
 def pseudo_abnormal(
     reconstructions: NDArray[np.float32],
     preset: Preset,
-    slices: NDArray[Any],
+    slices: NDArray[np.floating],
     slice_ids: ArrayLike,
     *,
     seed: int,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import pathlib
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -60,12 +61,12 @@ def load_public(path: Path, model: Model) -> Model:
     return model.eval()
 
 
-def _plain() -> list[Any]:
+def _plain() -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
     """What options hold besides plain values: numpy's numbers and arrays, paths, of any version that wrote them. All
     of them only hold data."""
-    core: Any = getattr(np, "_core", None) or np.core
+    core = importlib.import_module("numpy._core.multiarray" if np.__version__ >= "2" else "numpy.core.multiarray")
     dtypes = [type(np.dtype(code)) for code in "?bBhHiIlLqQefdgFD"]
-    functions = [(getattr(core.multiarray, name), f"numpy.{package}.multiarray.{name}")
+    functions = [(getattr(core, name), f"numpy.{package}.multiarray.{name}")
                  for name in ("scalar", "_reconstruct") for package in ("core", "_core")]  # fmt: skip
     kinds = {
         "Path": pathlib.PurePosixPath,

@@ -85,7 +85,7 @@ def pair_inputs(
     return steps.classifier_input(preset.input, slices.astype(np.float32), reconstructions)
 
 
-def training_samples(images: NDArray[Any], preset: Preset) -> Ids:
+def training_samples(images: NDArray[np.floating], preset: Preset) -> Ids:
     """The samples of slices [N, H, W] that the classifier learns from: 2 i is slice i altered, 2 i + 1 unaltered.
 
     Slices of one value have no altered sample unless the preset wants them: there is nothing in them to alter, and

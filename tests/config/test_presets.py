@@ -1,0 +1,34 @@
+"""The presets by name or file, and that the paper's are the paper's."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from maescan.config import PRESETS, preset
+from maescan.errors import ConfigError
+
+
+def test_paper_sizes():
+    brats, luna = PRESETS["brats"], PRESETS["luna16"]
+    assert (brats.model.tokens, brats.masks.visible(196), brats.masks.passes) == (196, 49, 4)
+    assert (luna.model.tokens, luna.masks.visible(16), luna.pseudo.size) == (16, 4, (5, 12))
+
+
+def test_the_papers_presets_train_as_its_code():
+    for name in ("brats", "luna16", "brats-official", "luna16-official"):
+        mae, classifier = PRESETS[name].mae, PRESETS[name].classifier
+        assert (mae.betas, classifier.betas) == ((0.9, 0.95), (0.9, 0.999))
+        assert (mae.crop, classifier.crop, classifier.altered_blanks) == ("redraw", "redraw", False)
+
+
+def test_preset_file(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"name": "mine", "input": "l2"}))
+    assert preset(str(path)).input == "l2"
+    path.write_text("{")
+    with pytest.raises(ConfigError, match=r"mine\.json"):
+        preset(str(path))
+    with pytest.raises(ConfigError, match="brats, luna16, tiny"):
+        preset("brats2")
