@@ -56,6 +56,7 @@ def papers(name, of=BRATS):
 def test_the_papers_numbers():
     assert papers("table1") == {"MAE and classifier": 0.899}
     assert papers("table1", LUNA) == {"MAE and classifier": 0.634}
+    assert set(papers("table2b", LUNA).values()) == {None}  # the paper has LUNA16 in table 1 alone
     assert list(papers("table2a").values()) == [0.614, 0.834, 0.877]
     assert list(papers("table2b").values()) == [0.899, 0.875, 0.821]
     assert papers("table2c") == {"(1, 10)": 0.899, "(5, 10)": 0.889, "(1, 5)": 0.901}

@@ -238,7 +238,7 @@ class Preset(Checked):
     def check(self) -> None:
         """Boxes fit into a slice, some tokens are visible, and measures have what they judge by."""
         size, model = self.pseudo.size, self.model
-        if size[1] > model.image_size + 1:
+        if self.measure == "classifier" and size[1] > model.image_size + 1:
             raise ConfigError(f"pseudo.size is {size}: boxes must fit a slice of {model.image_size} pixels")
         if self.masks.visible(model.tokens) < 1:
             raise ConfigError(f"masks.ratio is {self.masks.ratio}: it hides all of {model.tokens} tokens")

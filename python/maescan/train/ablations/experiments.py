@@ -1,8 +1,9 @@
-"""The paper's tables as lists of presets, with the numbers that it prints (AUROC over slices, BRATS2020)."""
+"""The paper's tables as lists of presets, with the numbers that it prints (AUROC over slices; of LUNA16 in table 1
+alone, else of BRATS2020)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from maescan.config import Preset
 from maescan.errors import ConfigError
@@ -19,11 +20,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table: where it stands in the paper, what its first column is, its rows."""
+    """A table: where it stands in the paper, what its first column is, its rows; the data of the paper's numbers."""
 
     place: str
     what: str
     rows: tuple[Row, ...]
+    data: str = "BRATS2020"
 
 
 NAMES = ("table1", "table2a", "table2b", "table2c", "beta", "loss", "mask-ratio", "epochs", "no-mae")
@@ -45,7 +47,11 @@ def experiment(name: str, preset: Preset) -> Experiment:
     }
     if name not in known:
         raise ConfigError(f"unknown experiment '{name}'", remedy=f"use one of {', '.join(NAMES)}")
-    return known[name](preset.replace(measure="classifier"))
+    made = known[name](preset.replace(measure="classifier"))
+    if not preset.name.startswith("luna16"):
+        return made
+    rows = made.rows if name == "table1" else tuple(replace(row, paper=None) for row in made.rows)
+    return replace(made, rows=rows, data="LUNA16")
 
 
 def _table1(p: Preset) -> Experiment:

@@ -32,6 +32,7 @@ def numbers(
     return {
         "place": chosen.place,
         "what": chosen.what,
+        "paper": chosen.data,
         "seeds": seeds,
         "rows": rows,
         "baselines": baselines,
@@ -77,7 +78,7 @@ def text(result: dict[str, Any]) -> str:
         [row["name"], row["paper"], *(_shown(row[k]) for k in ("auroc", "area_matched", "area_strata"))]
         for row in result["rows"] + result["baselines"]
     ]
-    columns = (result["what"], "paper (BRATS2020)", "AUROC", "area-matched", "within area strata")
+    columns = (result["what"], f"paper ({result['paper']})", "AUROC", "area-matched", "within area strata")
     return (
         f"## {result['experiment']} ({result['place']}), preset {result['preset']}\n\n"
         f"Test: {data}. {len(result['seeds'])} seeds, {count} folds: mean over folds, then mean ± standard "
