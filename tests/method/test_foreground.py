@@ -47,6 +47,21 @@ def test_tissue_without_air_is_all_foreground():
     assert (found.background, found.threshold, found.share) == (None, None, 1.0)
 
 
+@pytest.mark.parametrize("dtype", ["int16", "uint8", "uint16", "int8"])
+@pytest.mark.parametrize("slope", [1.0, -0.37])
+def test_integers_are_counted_and_give_the_same_to_the_bit(dtype, slope):
+    """A histogram stands for the values: percentiles, threshold and background as those of the values themselves."""
+    for noise in (0, 12):
+        view, _ = ball(0 if noise == 0 else 20, 40, 110, noise=noise)
+        view = view.clip(0, 127).astype(dtype)
+        counted, sorted_ = find_foreground(view, slope, 3.5), find_foreground(view.astype(np.float64), slope, 3.5)
+        assert counted.measured.counts is not None and sorted_.measured.counts is None
+        assert (counted.background, counted.threshold) == (sorted_.background, sorted_.threshold)
+        shares = (0, 0.5, 1, 17.3, 50, 99, 99.5, 100)
+        assert counted.measured.percentiles(*shares) == sorted_.measured.percentiles(*shares)
+        np.testing.assert_array_equal(np.sort(counted.values), np.sort(sorted_.values))
+
+
 def test_a_constant_scan_has_no_foreground():
     found = find_foreground(np.full((4, 20, 20), 3, np.int16))
     assert found.values.size == 0 and found.share == 0

@@ -59,13 +59,14 @@ def fit_intensity(view: Array, scan: Scan, preset: Preset) -> Fit:
         return _as_it_is(found, view, scan)
     if config.method == "standard":
         return _standard(found, view, scan)
-    values = found.values
-    if values.size < 16 or values.min() == values.max():
+    measured = found.measured
+    if measured.size < 16 or measured.levels.min() == measured.levels.max():
         raise ScanError("there is nothing but air in it", path=scan.path, remedy="check the file")
-    low, high = (float(v) for v in np.percentile(values, [config.low, config.high]))
+    low, high = measured.percentiles(config.low, config.high)
     if high <= low:
         raise ScanError("all its foreground has one value", path=scan.path, remedy="check the file")
     if config.method == "zscore":
+        values = measured.each()
         mean, deviation = float(values.mean()), float(values.std())
         floor = max(-5.0, (low - mean) / deviation)
         map_ = slope / deviation, (inter - mean) / deviation
@@ -83,7 +84,7 @@ def _as_it_is(found: Foreground, view: Array, scan: Scan) -> Fit:
     value."""
     ends = sorted(float(v) * scan.slope + scan.inter for v in (view.min(), view.max()))
     floor = ends[0] if found.background is None else found.background * scan.slope + scan.inter
-    reach = float(np.percentile(found.values, 99)) - floor if found.values.size else 0.0
+    reach = found.measured.percentiles(99)[0] - floor if found.measured.size else 0.0
     air = floor + AIR * reach if found.threshold is None else found.threshold
     return Fit(scan.slope, scan.inter, found.background, ends[0], ends[1], floor, air)
 

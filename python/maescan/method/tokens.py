@@ -17,10 +17,10 @@ CHUNK = 64  # slices looked at together
 MULTIPLE = 8  # token counts of buckets; a multiple of the passes, so that complementary masks divide it
 
 
-def grow(foreground: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+def grow(foreground: NDArray[np.bool_], pixels: int, axes: tuple[int, ...] = (1, 2)) -> NDArray[np.bool_]:
     """Foreground [S, H, W] widened by `pixels` in rows and columns, so that a lesion at the rim is inside."""
     grown = foreground.copy()
-    for axis in (1, 2):
+    for axis in axes:
         source = grown.copy()
         for shift in range(1, pixels + 1):
             ahead = tuple(slice(shift, None) if a == axis else slice(None) for a in range(3))
@@ -34,7 +34,8 @@ def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int
     """Patches [S, L] that hold any voxel of foreground [S, H, W] grown by `margin` pixels, and those in between:
     a lesion may be as dark as air."""
     s, h, w = foreground.shape
-    grid = np.any(grow(foreground, margin).reshape(s, h // patch, patch, w // patch, patch), axis=(2, 4))
+    bands = grow(foreground, margin, (1,)).reshape(s, h // patch, patch, w).any(axis=2)  # growth across them can wait
+    grid = grow(bands, margin, (2,)).reshape(s, h // patch, w // patch, patch).any(axis=3)
     return (_between(grid, 1) & _between(grid, 2)).reshape(s, -1)
 
 
