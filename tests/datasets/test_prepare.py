@@ -17,6 +17,7 @@ from maescan.datasets import cache, items, readers, store
 from maescan.datasets.phantom import write_phantom
 from maescan.datasets.rows import Rows
 from maescan.errors import ConfigError, DataError
+from maescan.scans.budget import Limits
 
 TINY = preset("tiny")
 FILES = ("images.npy", "masks.npy", "index.csv", "cache.json", "scans.jsonl")
@@ -91,7 +92,7 @@ def _slow_prepare(tree, out):
 
 @pytest.mark.parametrize("wait", [0.0, 0.03, 0.09, 0.2])
 def test_killed_at_any_moment_it_goes_on(made, tmp_path, wait):
-    process = multiprocessing.get_context("fork").Process(target=_slow_prepare, args=(made[0], tmp_path))
+    process = multiprocessing.get_context("forkserver").Process(target=_slow_prepare, args=(made[0], tmp_path))
     process.start()
     end = time.monotonic() + 60
     while not (tmp_path / "scans.jsonl").exists() and time.monotonic() < end:
@@ -186,12 +187,18 @@ def _die(made_preset):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def test_a_reader_that_crashes_costs_one_scan(made, tmp_path):
+def _hang(made_preset):
+    time.sleep(600)
+
+
+def test_a_reader_that_crashes_or_hangs_costs_one_scan(made, tmp_path):
     _, found = datasets.find(made[0])
-    found[2] = replace(found[2], read=_die)
-    made = cache.prepare_cache("folder", found, TINY, tmp_path)
-    assert made == {"scans": 4, "slices": 32, "kept": 0, "failed": 1}
-    assert f"{found[2].name},the process that read it died" in (tmp_path / "failures.csv").read_text()
+    found[1], found[2] = replace(found[1], read=_hang), replace(found[2], read=_die)
+    made = cache.prepare_cache("folder", found, TINY, tmp_path, limits=Limits(seconds=10))
+    assert made == {"scans": 3, "slices": 24, "kept": 0, "failed": 2}
+    text = (tmp_path / "failures.csv").read_text()
+    assert f"{found[1].name},reading took over 10 s" in text
+    assert f"{found[2].name},the reader crashed (SIGSEGV)" in text
 
 
 def test_two_at_once_are_refused(made, tmp_path):

@@ -7,9 +7,10 @@ import pytest
 
 from helpers.scan_files import write_nifti, write_series
 from maescan.errors import ScanError
+from maescan.options import ReadOptions
 from maescan.scans import read_scan
 from maescan.scans.inspect import inspect, show
-from maescan.scans.montage import TILE, TILES, Montage, png
+from maescan.scans.montage import TILE, TILES, Montage, png, tiles_of
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_rows_say_how_a_scan_is_read_or_why_not(folder):
 
 
 def test_what_is_accepted_is_read_with_a_note(folder):
-    (row,) = inspect([folder / "c"], accept=["missing-slices"])
+    (row,) = inspect([folder / "c"], ReadOptions(accept=frozenset({"missing-slices"})))
     assert (row.slices, row.verdict, row.notes) == ("7 x 5 x 4", "read, see notes", "lacks 1 of 7 slices")
 
 
@@ -57,7 +58,7 @@ def test_the_patients_right_is_on_the_left_and_slices_go_up(tmp_path):
     values = np.zeros((20, 40, 60), np.int16)
     values[15:, :, 30:] = 1000  # RAS: the upper quarter of the patient's right half
     montage = Montage()
-    montage.add(read_scan(write_nifti(tmp_path / "a.nii", values)))
+    montage.add(tiles_of(read_scan(write_nifti(tmp_path / "a.nii", values))))
     tiles = montage.lines[0].reshape(TILE, TILES, TILE).swapaxes(0, 1)[:, 20:, 20:]
     assert tiles[0].max() == 0 and tiles[-1, :, :40].max() == 255
     assert tiles[-1, :, 50:].max() == 0

@@ -13,8 +13,9 @@ from helpers.scoring_stub import BUNDLE, write_scan
 from maescan.errors import ScanError
 from maescan.options import ReadOptions
 from maescan.scans import find_scans
+from maescan.scans.streams import content_hash
 from maescan.scoring import readers
-from maescan.scoring.readers import Reader, ScanReader, content_hash
+from maescan.scoring.readers import Reader, ScanReader
 
 
 def reader_of(**options):

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from maescan.cli.options import Kind, PresetOption, Quiet, Seed
+from maescan.cli.options import Kind, PresetOption, Quiet, Seed, with_options
+from maescan.options import ReadOptions
 
 commands = typer.Typer()
 
@@ -30,6 +31,7 @@ def phantom(
 
 
 @commands.command()
+@with_options(leave_out=("volume", "accept", "regions"), read=ReadOptions)
 def prepare(
     data: Annotated[Path, typer.Argument(help="A data set or a folder of scans.")],
     out: Annotated[Path, typer.Option(help="Folder for the memory-mapped slices: the cache.")],
@@ -39,6 +41,8 @@ def prepare(
     split_dir: Annotated[Path | None, typer.Option(help="The authors' split files.")] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
+    *,
+    read: ReadOptions,
 ) -> None:
     """Read a data set once into a cache that training and evaluation map into memory. Run again to resume.
 
@@ -46,8 +50,10 @@ def prepare(
     from maescan import datasets
     from maescan.cli.progress import shown
     from maescan.config import preset as named
+    from maescan.scans.budget import Limits
 
     options: dict[str, Any] = {"modality": modality, "split_dir": split_dir, "seed": seed}
+    options["limits"] = Limits.of(read)
     with shown("prepare", quiet) as progress:
         made = datasets.prepare(data, named(preset), out, workers=workers, progress=progress, listen=print, **options)
     print(f"{made['slices']} slices of {made['scans']} scans ({made['kept']} of them before) are in {out}")
@@ -57,11 +63,14 @@ def prepare(
 
 
 @commands.command()
+@with_options(leave_out=("regions",), read=ReadOptions)
 def inspect(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders.")],
     picture: Annotated[Path | None, typer.Option(help="Also write a montage PNG.")] = None,
+    *,
+    read: ReadOptions,
 ) -> None:
     """What each file or series is, how it would be read, and why it would be refused."""
     from maescan.scans import inspect as inspection
 
-    inspection.show(paths, picture=picture)
+    inspection.show(paths, read, picture=picture)

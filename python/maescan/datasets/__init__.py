@@ -9,6 +9,7 @@ from maescan.config import Preset
 from maescan.datasets.items import Item
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
+from maescan.scans.budget import Limits
 
 __all__ = ["SliceSet", "find", "load", "prepare"]
 
@@ -76,6 +77,7 @@ def prepare(
     split_dir: Path | None = None,
     seed: int = 0,
     workers: int = 2,
+    limits: Limits | None = None,
     progress: Progress | None = None,
     listen: Callable[[str], None] | None = None,
 ) -> dict[str, int]:
@@ -92,4 +94,6 @@ def prepare(
         modality = modality or "channel:0"
     if items[0].note and listen:
         listen(items[0].note)
-    return prepare_cache(kind, items, preset, out, workers=workers, progress=progress, modality=modality)
+    return prepare_cache(
+        kind, items, preset, out, workers=workers, limits=limits, progress=progress, modality=modality
+    )

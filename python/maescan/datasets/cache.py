@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from maescan.datasets.items import Item
 from maescan.datasets.readers import read_all
 from maescan.datasets.rows import Rows
 from maescan.datasets.sliceset import SliceSet
-from maescan.datasets.store import Store
+from maescan.datasets.store import Block, Store
 from maescan.errors import ConfigError, DataError
 from maescan.files import write_csv, write_json
+from maescan.scans.budget import Limits
 
 VERSION = 1  # of the files and of what preprocessing makes of a scan
 COLUMNS = ("patient", "slice", "label", "area", "split", "source")
@@ -37,6 +39,7 @@ def prepare_cache(
     out: Path,
     *,
     workers: int = 2,
+    limits: Limits | None = None,
     progress: Progress | None = None,
     **options: str | None,
 ) -> dict[str, int]:
@@ -54,12 +57,13 @@ def prepare_cache(
         _same(out / "plan.json", made, "use another --out, or delete it")
         (out / "cache.json").unlink(missing_ok=True)
         write_json(out / "plan.json", made)
-        done = _kept(store.records(), items, preset, workers)
+        read = partial(read_all, preset=preset, workers=workers, limits=limits)
+        done = _kept(store.records(), items, read)
         for item, record in zip(items, done, strict=False):
             item.check(record["slice"], record["label"])
         store.begin(done)
         kept = len(done)
-        blocks = read_all(items[kept:], preset, workers)
+        blocks = read(items[kept:])
         for item, block in zip(items[kept:], blocks, strict=True):
             item.check(block.record["slice"], block.record["label"])
             block.record["stamp"] = stamp(item)
@@ -121,11 +125,21 @@ def preprocessing(preset: Preset) -> dict[str, Any]:
 
 def stamp(item: Item) -> str:
     """Hash of what tells a scan that is prepared already: its name, its files' sizes and times, its detail."""
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in item.files]
+    stats = [(file.name, *_size_and_time(file)) for file in item.files]
     return hashlib.sha256(json.dumps([item.name, stats, item.detail]).encode()).hexdigest()[:16]
 
 
-def _kept(records: list[dict[str, Any]], items: list[Item], preset: Preset, workers: int) -> list[dict[str, Any]]:
+def _size_and_time(file: Path) -> tuple[int, int]:
+    try:
+        stat = file.stat()
+    except OSError:  # gone since it was found: reading it says so
+        return -1, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _kept(
+    records: list[dict[str, Any]], items: list[Item], read: Callable[[list[Item]], Iterator[Block]]
+) -> list[dict[str, Any]]:
     """The records that the first items still answer to; what failed is tried again."""
     kept = []
     for record, item in zip(records, items, strict=False):
@@ -133,7 +147,7 @@ def _kept(records: list[dict[str, Any]], items: list[Item], preset: Preset, work
             break
         kept.append(record)
     failed = [number for number, record in enumerate(kept) if "failed" in record]
-    for number, block in zip(failed, read_all([items[number] for number in failed], preset, workers), strict=True):
+    for number, block in zip(failed, read([items[number] for number in failed]), strict=True):
         if "failed" not in block.record:
             return kept[:number]
     return kept

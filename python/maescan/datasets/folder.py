@@ -15,9 +15,10 @@ from maescan.config import Preset
 from maescan.datasets.items import Item
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
-from maescan.scans import Scan, ScanSource, find_scans, read_scan
+from maescan.scans import Scan, ScanSource, read_scan
 from maescan.scans.find import EXTENSIONS
 from maescan.scans.scan import axial_axes
+from maescan.scans.search import search
 
 Labels = Mapping[int | None, int]  # slice -> label; None: every slice of the scan
 
@@ -32,7 +33,7 @@ def find_folder(path: Path) -> list[Item]:
     or its file name, but for the folder masks/ in it: masks/a/b.nii.gz and a/masks/b.nii.gz are of a/b.nii.gz.
     Raises DataError for a folder without scans, and for labels or masks that no scan belongs to.
     """
-    found = find_scans([path])
+    found = search([path])
     scans = [s for s in found if "masks" not in Path(s.name).parts[:-1]]
     if not scans:
         raise DataError("no scans found", path=path, remedy="see which files maescan reads with `maescan inspect`")

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from maescan.errors import MaescanError, ScanError
-from maescan.scans import Scan, ScanSource, axial_view, find_scans, read_scan
+from maescan.options import ReadOptions
+from maescan.scans.budget import Limits
+from maescan.scans.find import ScanSource
+from maescan.scans.montage import Montage, tiles_of
+from maescan.scans.read import read_scan
+from maescan.scans.scan import Scan, axial_view
+from maescan.scans.search import search
+from maescan.scans.worker import Worker
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,31 +43,34 @@ class Row:
 
 
 def inspect(
-    paths: Iterable[str | Path], *, volume: int | None = None, accept: Iterable[str] = (), picture: Path | None = None
+    paths: Iterable[str | Path], options: ReadOptions | None = None, *, picture: Path | None = None
 ) -> Iterator[Row]:
-    """A `Row` for every scan in files and folders, read one after the other; with `picture`, a PNG of a few axial
-    slices of each at the end. Raises ScanError where a path does not exist."""
-    from maescan.scans.montage import Montage
-
-    accepted = tuple(accept)
+    """A `Row` for every scan in files and folders, read one after the other in a worker; with `picture`, a PNG of a
+    few axial slices of each at the end. Raises ScanError where a path does not exist."""
+    options = options or ReadOptions()
     montage = Montage() if picture else None
-    for source in find_scans(paths):
-        scan, row = _inspected(source, volume, accepted)
-        if montage:
-            montage.add(scan)
-        yield row
+    limits = Limits.of(options)
+    worker = Worker(Inspector, options, picture is not None, limits=limits)
+    try:
+        for source in search(paths, limits):
+            row, tiles = _inspected(worker, source)
+            if montage:
+                montage.add(tiles)
+            yield row
+    finally:
+        worker.close()
     if montage and picture:
         montage.write(picture)
 
 
 def show(
-    paths: Iterable[str | Path], *, picture: Path | None = None, volume: int | None = None, accept: Iterable[str] = ()
+    paths: Iterable[str | Path], options: ReadOptions | None = None, *, picture: Path | None = None
 ) -> list[Row]:
     """Print the table of `inspect`; its rows. Raises ScanError where there is no scan at all."""
     from rich.console import Console
 
     paths = list(paths)
-    rows = list(inspect(paths, volume=volume, accept=accept, picture=picture))
+    rows = list(inspect(paths, options, picture=picture))
     if not rows:
         raise ScanError("holds no scan", path=paths[0], remedy="NIfTI, DICOM, MetaImage, NRRD, MGH and MINC are read")
     console = Console()
@@ -66,14 +79,25 @@ def show(
     return rows
 
 
-def _inspected(source: ScanSource, volume: int | None, accept: tuple[str, ...]) -> tuple[Scan | None, Row]:
+class Inspector:
+    """What a worker does for `inspect`. tiled: the slices for a picture as well."""
+
+    def __init__(self, options: ReadOptions, tiled: bool):
+        self._options, self._tiled = options, tiled
+
+    def look(self, source: ScanSource) -> tuple[Row, NDArray[np.uint8] | None]:
+        """The scan's row and its slices as tiles. Raises ScanError."""
+        scan = read_scan(source, volume=self._options.volume, accept=self._options.accept)
+        return _row(source, scan), tiles_of(scan) if self._tiled else None
+
+
+def _inspected(worker: Worker, source: ScanSource) -> tuple[Row, NDArray[np.uint8] | None]:
     try:
-        scan = read_scan(source, volume=volume, accept=accept)
+        return cast(tuple[Row, NDArray[np.uint8] | None], worker.call("look", source, path=source.path))
     except MaescanError as error:
         notes = f"{error.reason} ({error.remedy})" if error.remedy else error.reason
         empty = ("",) * 5
-        return None, Row(source.name, source.format, len(source.files), *empty, "refused", " ".join(notes.split()))
-    return scan, _row(source, scan)
+        return Row(source.name, source.format, len(source.files), *empty, "refused", " ".join(notes.split())), None
 
 
 def _row(source: ScanSource, scan: Scan) -> Row:

@@ -25,12 +25,12 @@ class Montage:
     def __init__(self) -> None:
         self.lines: list[NDArray[np.uint8]] = []
 
-    def add(self, scan: Scan | None) -> None:
-        """Add a line of slices of the scan; an empty line for None."""
-        tiles = _tiles(scan) if scan else np.zeros((TILES, TILE, TILE), np.uint8)
-        line = np.concatenate(list(tiles), axis=1)
+    def add(self, tiles: NDArray[np.uint8] | None) -> None:
+        """Add a line of a scan's slices (`tiles_of`); an empty line for None."""
+        filled = np.zeros((TILES, TILE, TILE), np.uint8) if tiles is None else tiles
+        line = np.concatenate(list(filled), axis=1)
         _write(line, str(len(self.lines) + 1), 3, 3)
-        if scan:
+        if tiles is not None:
             _write(line, "R", TILE // 2, 3)
         self.lines.append(line)
 
@@ -53,7 +53,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _tiles(scan: Scan) -> NDArray[np.uint8]:
+def tiles_of(scan: Scan) -> NDArray[np.uint8]:
     """Slices from 10 to 90 % of the height, [TILES, TILE, TILE], in true proportions, 1st to 99th percentile."""
     view, axes = axial_view(scan)
     millimetres = [scan.spacing[axis] * n for axis, n in zip(axes.order[1:], view.shape[1:], strict=True)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -92,6 +93,15 @@ def unchanged(known: dict[str, Identity]) -> Iterator[None]:
             raise ChangedError(f"went away while it was read: {error.strerror}", path=path) from error
         finally:
             _known.reset(token)
+
+
+def content_hash(files: Iterable[Path]) -> str:
+    """SHA-256 over the bytes of a scan's files, in the order given. Raises ScanError for one that cannot be read."""
+    digest = hashlib.sha256()
+    for file in files:
+        with open_plain(file) as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())  # type: ignore[arg-type]
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -16,20 +14,11 @@ from maescan.config import Preset
 from maescan.options import ReadOptions
 from maescan.scans import ScanSource, read_scan
 from maescan.scans.budget import Limits
-from maescan.scans.streams import ChangedError, Identity, open_plain, unchanged
+from maescan.scans.streams import ChangedError, Identity, content_hash, unchanged
 from maescan.scans.worker import Worker
 
 TRIES = 3
 """How often a scan is read that changes while it is read."""
-
-
-def content_hash(files: Iterable[Path]) -> str:
-    """SHA-256 over the bytes of a scan's files, in the order given. Raises ScanError for one that cannot be read."""
-    digest = hashlib.sha256()
-    for file in files:
-        with open_plain(file) as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())  # type: ignore[arg-type]
-    return digest.hexdigest()
 
 
 class Reading(NamedTuple):
