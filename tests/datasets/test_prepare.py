@@ -194,7 +194,7 @@ def _hang(made_preset):
 def test_a_reader_that_crashes_or_hangs_costs_one_scan(made, tmp_path):
     _, found = datasets.find(made[0])
     found[1], found[2] = replace(found[1], read=_hang), replace(found[2], read=_die)
-    made = cache.prepare_cache("folder", found, TINY, tmp_path, limits=Limits(seconds=10))
+    made = cache.prepare_cache("folder", found, TINY, tmp_path, workers=readers.Workers(limits=Limits(seconds=10)))
     assert made == {"scans": 3, "slices": 24, "kept": 0, "failed": 2}
     text = (tmp_path / "failures.csv").read_text()
     assert f"{found[1].name},reading took over 10 s" in text
@@ -218,7 +218,7 @@ def test_the_split_is_kept_in_the_index(made, tmp_path):
     kind, found = datasets.find(made[0])
     parts = ["train", "train", "val", "test", {0: "test", 7: "train"}]
     found = [replace(item, split=part) for item, part in zip(found, parts, strict=True)]
-    cache.prepare_cache(kind, found, TINY, tmp_path, workers=1)
+    cache.prepare_cache(kind, found, TINY, tmp_path, workers=readers.Workers(1))
     split = datasets.load(tmp_path, TINY).split
     assert split.tolist() == ["train"] * 16 + ["val"] * 8 + ["test"] * 9 + [""] * 6 + ["train"]
     assert set(split) - {""} == set(items.PARTS)

@@ -86,6 +86,7 @@ def prepare(
     which channel of HDF5 files was taken, and why. Raises as `load`."""
     from maescan.datasets.brats import checked_modality
     from maescan.datasets.cache import prepare_cache
+    from maescan.datasets.readers import Workers
 
     kind, items = find(data, modality=modality, split_dir=split_dir, seed=seed)
     if kind == "brats":
@@ -94,6 +95,5 @@ def prepare(
         modality = modality or "channel:0"
     if items[0].note and listen:
         listen(items[0].note)
-    return prepare_cache(
-        kind, items, preset, out, workers=workers, limits=limits, progress=progress, modality=modality
-    )
+    readers = Workers(workers, limits or Limits())
+    return prepare_cache(kind, items, preset, out, workers=readers, progress=progress, modality=modality)

@@ -14,13 +14,12 @@ import numpy as np
 
 from maescan.config import Preset
 from maescan.datasets.items import Item
-from maescan.datasets.readers import read_all
+from maescan.datasets.readers import Workers, read_all
 from maescan.datasets.rows import Rows
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.store import Block, Store
 from maescan.errors import ConfigError, DataError
 from maescan.files import write_csv, write_json
-from maescan.scans.budget import Limits
 
 VERSION = 1  # of the files and of what preprocessing makes of a scan
 COLUMNS = ("patient", "slice", "label", "area", "split", "source")
@@ -38,8 +37,7 @@ def prepare_cache(
     preset: Preset,
     out: Path,
     *,
-    workers: int = 2,
-    limits: Limits | None = None,
+    workers: Workers = Workers(),
     progress: Progress | None = None,
     **options: str | None,
 ) -> dict[str, int]:
@@ -57,7 +55,7 @@ def prepare_cache(
         _same(out / "plan.json", made, "use another --out, or delete it")
         (out / "cache.json").unlink(missing_ok=True)
         write_json(out / "plan.json", made)
-        read = partial(read_all, preset=preset, workers=workers, limits=limits)
+        read = partial(read_all, preset=preset, workers=workers)
         done = _kept(store.records(), items, read)
         for item, record in zip(items, done, strict=False):
             item.check(record["slice"], record["label"])

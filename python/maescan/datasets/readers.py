@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -61,8 +62,16 @@ class BlockReader:
         return read_block(item, self._preset)
 
 
-def read_all(items: list[Item], preset: Preset, workers: int, limits: Limits | None = None) -> Iterator[Block]:
-    """The blocks of `items` in their order, read ahead in `workers` processes. A scan that cannot be read, that a
+@dataclass(frozen=True)
+class Workers:
+    """How many processes read at once, and what one scan may cost each."""
+
+    count: int = 2
+    limits: Limits = field(default_factory=Limits)
+
+
+def read_all(items: list[Item], preset: Preset, workers: Workers) -> Iterator[Block]:
+    """The blocks of `items` in their order, read ahead in worker processes. A scan that cannot be read, that a
     process dies on, or that goes over the limits is a block of no slices whose record has `failed`: {reason, remedy}.
     Raises ConfigError."""
     from maescan.machine import usable
@@ -71,16 +80,16 @@ def read_all(items: list[Item], preset: Preset, workers: int, limits: Limits | N
 
     def read(item: Item) -> Block:
         if not hasattr(local, "worker"):
-            local.worker = Worker(BlockReader, preset, max(1, usable() // workers), limits=limits or Limits())
+            local.worker = Worker(BlockReader, preset, max(1, usable() // workers.count), limits=workers.limits)
             made.append(local.worker)
         return _try(local.worker, item, preset)
 
     waiting: deque[Future[Block]] = deque()
-    pool = ThreadPoolExecutor(workers)
+    pool = ThreadPoolExecutor(workers.count)
     try:
         for item in items:
             waiting.append(pool.submit(read, item))
-            if len(waiting) >= AHEAD * workers:
+            if len(waiting) >= AHEAD * workers.count:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
