@@ -54,9 +54,14 @@ def prepare(
 
     options: dict[str, Any] = {"modality": modality, "split_dir": split_dir, "seed": seed}
     options["limits"] = Limits.of(read)
+    notes: list[str] = []
     with shown("prepare", quiet) as progress:
-        made = datasets.prepare(data, named(preset), out, workers=workers, progress=progress, listen=print, **options)
+        made = datasets.prepare(
+            data, named(preset), out, workers=workers, progress=progress, listen=notes.append, **options
+        )
     print(f"{made['slices']} slices of {made['scans']} scans ({made['kept']} of them before) are in {out}")
+    for note in notes:
+        print(note)
     if made["failed"]:
         print(f"{made['failed']} scans cannot be used and are left out: {out / 'failures.csv'}", file=sys.stderr)
         raise typer.Exit(3)
