@@ -8,8 +8,17 @@ import os
 class MaescanError(Exception):
     """Base of all. `str(error)` is one line: path, reason, remedy."""
 
-    def __init__(self, reason: str, *, path: str | os.PathLike[str] | None = None, remedy: str | None = None):
+    def __init__(
+        self,
+        reason: str,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        remedy: str | None = None,
+        file: str | os.PathLike[str] | None = None,
+    ):
+        """file: the one at fault, where `path` is the folder or the header that it belongs to."""
         self.reason, self.path, self.remedy = reason, path, remedy
+        self.file = path if file is None else file
         super().__init__(reason)
 
     def __str__(self) -> str:
@@ -18,11 +27,13 @@ class MaescanError(Exception):
         return " ".join(f"{where}{self.reason}{then}".split())
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.reason, self.path, self.remedy)
+        return _rebuild, (type(self), self.reason, self.path, self.remedy, self.file)
 
 
-def _rebuild(cls: type[MaescanError], reason: str, path: str | None, remedy: str | None) -> MaescanError:
-    return cls(reason, path=path, remedy=remedy)
+def _rebuild(
+    cls: type[MaescanError], reason: str, path: str | None, remedy: str | None, file: str | None
+) -> MaescanError:
+    return cls(reason, path=path, remedy=remedy, file=file)
 
 
 class ConfigError(MaescanError):

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from maescan.errors import ScanError
 from maescan.scans.budget import gigabytes
-from maescan.scans.find import ScanSource, find_scans, format_of, walk
+from maescan.scans.find import find_scans
 from maescan.scans.quiet import words
 from maescan.scans.scratch import scratch_folder
 from maescan.scans.sizes import BOMB_BYTES, BOMB_RATIO
+from maescan.scans.source import ScanSource, format_of
 from maescan.scans.streams import not_watched, open_plain
+from maescan.scans.walk import walk
 
 MAX_FILES, MAX_BYTES = 20_000, 2**32
 LONGEST = 200
@@ -33,14 +35,15 @@ def find_in_zip(path: Path, name: str) -> Iterator[ScanSource]:
             nested = [place for place in _files(root) if format_of(Path(place)) == "zip"]
             error = ScanError(f"holds {len(nested)} .zip files", path=path, remedy="unpack it yourself")
             sources = find_scans(root, faults={str(root / place): error for place in nested})
-            inside = [(source, _members(source, root)) for source in sources if source.fault is None]
+            inside = [(source, _members(source, root)) for source in sources if source.fault is not error]
     except ScanError:
         yield ScanSource(name, path, "zip", (path,))
         return
     for source, members in inside:
         inner = name if len(inside) == 1 else f"{name}/{source.name}"
         notes = source.notes + _incomplete(source, damaged)
-        yield replace(source, name=inner, path=path, files=(path,), members=members, notes=notes)
+        fault = source.fault and ScanError(source.fault.reason, path=path / members[0], remedy=source.fault.remedy)
+        yield replace(source, name=inner, path=path, files=(path,), members=members, notes=notes, fault=fault)
     for place, fault in [*damaged.items(), *((place, error) for place in nested[:1])]:
         yield ScanSource(f"{name}/{place}", path, "zip", (path,), members=(place,), fault=fault)
 
@@ -81,8 +84,11 @@ def unpacked(path: Path, members: Collection[str] = ()) -> Iterator[tuple[Path, 
             with not_watched():
                 yield root, {place: error for place, error in tried.items() if error}
         except ScanError as error:
-            inside = str(error.path).removeprefix(f"{root}").removeprefix(f"{scratch}")
-            raise ScanError(error.reason, path=f"{path}{inside}", remedy=error.remedy) from error
+            at, file = (
+                f"{path}{str(place).removeprefix(str(root)).removeprefix(str(scratch))}"
+                for place in (error.path, error.file)
+            )
+            raise ScanError(error.reason, path=at, remedy=error.remedy, file=file) from error
 
 
 def _places(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
@@ -133,7 +139,7 @@ def _check(infos: list[zipfile.ZipInfo], path: Path, root: Path) -> None:
 
 
 def _files(root: Path) -> Iterator[str]:
-    return (file.relative_to(root).as_posix() for file in walk(root) if file.is_file())
+    return (file.relative_to(root).as_posix() for file in walk(root) if isinstance(file, Path) and file.is_file())
 
 
 def _members(source: ScanSource, root: Path) -> tuple[str, ...]:

@@ -4,149 +4,194 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from maescan.errors import ScanError
-from maescan.files import OUTPUT
 from maescan.scans.budget import touching
+from maescan.scans.hollow import hollow, pointer_at, slice_like
 from maescan.scans.labels import file_label, tell_apart
+from maescan.scans.source import EXTENSIONS, PassedOver, ScanSource, format_of, unread
+from maescan.scans.walk import Visited, walk
 
-EXTENSIONS = {
-    ".nii": "nifti",
-    ".nii.gz": "nifti",
-    ".nii.bz2": "nifti",
-    ".nii.xz": "nifti",
-    ".nii.zst": "nifti",
-    ".hdr": "nifti",
-    ".hdr.gz": "nifti",
-    ".mhd": "metaimage",
-    ".mha": "metaimage",
-    ".nrrd": "nrrd",
-    ".nhdr": "nrrd",
-    ".mgh": "mgh",
-    ".mgz": "mgh",
-    ".mnc": "minc",
-    ".zip": "zip",
-    ".dcm": "dicom",
-    ".ima": "dicom",
-}
-
-
-@dataclass(frozen=True)
-class ScanSource:
-    """A scan that was found and not yet read.
-
-    name: its label, unique among the scans found together: the path below the folder that was searched; of a DICOM
-    series FOLDER/NUMBER-DESCRIPTION (`scans.labels`). path: the file, or the folder of a series.
-    files: all that it is read from (for a .zip, the .zip; `members` are the files inside it). identity: of a DICOM
-    series, a hash of what makes it one (patient, study, series, frame of reference, which of its volumes).
-    fault: why it cannot be read, where that is known already; notes: warnings that its scan begins with.
-    """
-
-    name: str
-    path: Path
-    format: str
-    files: tuple[Path, ...]
-    series_uid: str = ""
-    members: tuple[str, ...] = ()
-    identity: str = ""
-    fault: ScanError | None = None
-    notes: tuple[str, ...] = ()
-
+__all__ = ["EXTENSIONS", "Faults", "Found", "ScanSource", "find_scans", "format_of", "in_files", "survey"]
 
 Faults = Mapping[str, ScanError]
 """What is known to be wrong with paths, which are then not touched."""
+NO_SCAN = "is no scan"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was given: every file is one of a source's, or was passed over."""
+
+    sources: list[ScanSource]
+    passed_over: list[PassedOver]
 
 
 def find_scans(paths: str | Path | Iterable[str | Path], *, faults: Faults | None = None) -> list[ScanSource]:
     """The scans in files and folders (searched to any depth), ordered by name. Only DICOM headers are read.
 
     A damaged file with a scan's extension, a file named here that is no scan, and a folder that cannot be
-    searched are listed, and fail when they are read; other files are passed over. Raises ScanError where a path
-    does not exist."""
+    searched are listed, and fail when they are read; other files are passed over (`survey` lists them). Raises
+    ScanError where a path does not exist."""
+    return survey(paths, faults=faults).sources
+
+
+def survey(paths: str | Path | Iterable[str | Path], *, faults: Faults | None = None) -> Found:
+    """`find_scans`, and all that was passed over, by name and with the reason."""
     found: dict[tuple[object, ...], tuple[Path, ScanSource]] = {}
+    passed: dict[str, PassedOver] = {}
     roots = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
-    for root in sorted(roots, key=lambda root: (len(root.resolve().parts), str(root.resolve()))):
-        for source in _find(root, faults or {}):
-            files = tuple(os.path.join(os.path.realpath(file.parent), file.name) for file in source.files)
-            found.setdefault((files, source.members), (root, source))
-    return sorted(tell_apart(list(found.values())), key=lambda source: source.name)
+    for root, item in _in_roots(sorted(roots, key=_depth), faults or {}):
+        if isinstance(item, PassedOver):
+            passed.setdefault(_place(item.path), item)
+        else:
+            found.setdefault((tuple(_place(file) for file in item.files), item.members), (root, item))
+    sources = sorted(tell_apart(list(found.values())), key=lambda source: source.name)
+    for source in sources:
+        for file in source.files:
+            passed.pop(_place(file), None)
+    return Found(sources, sorted(passed.values(), key=lambda item: item.name))
 
 
-def format_of(path: Path) -> str | None:
-    """The format that a file's extension promises."""
-    name = path.name.lower()
-    return next((kind for end, kind in EXTENSIONS.items() if name.endswith(end) and name != end), None)
-
-
-def _find(root: Path, faults: Faults) -> Iterator[ScanSource]:
-    if not os.path.lexists(root):
-        raise ScanError("does not exist", path=root, remedy="check the path")
-    if _is_folder(root):
-        yield from in_files(walk(root, faults), root, faults)
-    else:
-        fallback = [ScanSource(file_label(root, root.parent), root, "unknown", (root,))]
-        yield from list(in_files([root], root.parent, faults)) or fallback
-
-
-def walk(root: Path, faults: Faults | None = None) -> Iterator[Path]:
-    """The files, and the folders that cannot be searched or entered; links to folders are not followed. What maescan
-    writes (folders that hold `.maescan`) is not searched: its maps are no scans."""
-    denied: list[OSError] = []
-    for folder, folders, files in os.walk(root, onerror=denied.append):
-        if OUTPUT in folders:
-            folders.clear()
-            continue
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        if faults:
-            yield from (Path(folder, f) for f in folders if os.path.join(folder, f) in faults)
-            folders[:] = [f for f in folders if os.path.join(folder, f) not in faults]
-        with touching(Path(folder)):
-            if not os.access(folder, os.X_OK):  # its files cannot even be looked at
-                yield Path(folder)
-                folders.clear()
-                continue
-        yield from (Path(folder, file) for file in sorted(files) if not file.startswith("."))
-    yield from (Path(error.filename) for error in denied)
-
-
-def in_files(files: Iterable[Path], base: Path, faults: Faults | None = None) -> Iterator[ScanSource]:
+def in_files(files: Iterable[Path | PassedOver], base: Path, faults: Faults | None = None) -> Iterator[ScanSource]:
     """The scans that `files` are, named by their paths below `base`."""
-    images: list[Path] = []
+    return (item for item in _in_files(files, base, faults or {}) if isinstance(item, ScanSource))
+
+
+def _depth(root: Path) -> tuple[int, str]:
+    place = root.resolve()
+    return len(place.parts), str(place)
+
+
+def _place(file: Path) -> str:
+    """Where a file lies, whichever way it was come to."""
+    return os.path.join(os.path.realpath(file.parent), file.name)
+
+
+def _in_roots(roots: list[Path], faults: Faults) -> Iterator[tuple[Path, ScanSource | PassedOver]]:
+    """What is in each root. Files of one folder are looked at together: they may be slices of one series."""
+    visited, together = Visited(), defaultdict[Path, list[Path]](list)
+    for root in roots:
+        if not os.path.lexists(root):
+            raise ScanError("does not exist", path=root, remedy="check the path")
+        if _is_folder(root):
+            yield from ((root, item) for item in _in_files(walk(root, faults, visited), root, faults))
+        else:
+            together[root.parent].append(root)
+    for folder, files in together.items():
+        for item in _in_files(files, folder, faults):
+            yield item.path if item.path != folder else files[0], _named(item)
+
+
+def _named(item: ScanSource | PassedOver) -> ScanSource | PassedOver:
+    """What was named by the user and is no scan fails, but for results: many a `*` names these too."""
+    if isinstance(item, ScanSource) or item.why == "result":
+        return item
+    fault = ScanError(item.reason, path=item.path, remedy="see docs/formats.md for what is read")
+    return ScanSource(item.name, item.path, "unknown", (item.path,), fault=fault)
+
+
+def _in_files(files: Iterable[Path | PassedOver], base: Path, faults: Faults) -> Iterator[ScanSource | PassedOver]:
+    slices = _Slices()
+    others: list[PassedOver] = []
+    claimed: set[Path] = set()
     for file in files:
-        with touching(file):
-            yield from _in_file(file, base, images, faults or {})
-    if images:
+        if isinstance(file, PassedOver):
+            yield file
+            continue
+        with touching(file):  # never left in between: who goes on may be another thread
+            items = list(_in_file(file, base, slices, faults))
+        for item in items:
+            if isinstance(item, PassedOver):
+                others.append(item)
+                continue
+            claimed.update(item.files)
+            yield item
+    others += slices.not_lost(base)
+    yield from (item for item in others if item.path not in claimed)
+    if slices.images or slices.hollow:
         from maescan.scans.dicom.find import find_series
 
-        yield from find_series(images, base)
+        yield from find_series(slices.images, base, slices.hollow)
 
 
-def _in_file(file: Path, base: Path, images: list[Path], faults: Faults) -> Iterator[ScanSource]:
-    """What a file is on its own; what may be part of a series goes to `images`."""
+class _Slices:
+    """Files that may be parts of a series: images, and what has lost its content."""
+
+    def __init__(self) -> None:
+        self.images: list[Path] = []
+        self.hollow: dict[Path, str] = {}
+
+    def not_lost(self, base: Path) -> Iterator[PassedOver]:
+        """Takes out what has a slice's content missing but neither its name nor its company."""
+        folders = {image.parent for image in self.images}
+        for file in [f for f in self.hollow if f.parent not in folders and not slice_like(f)]:
+            yield PassedOver(file_label(file, base), file, "other", f"{NO_SCAN}: it {self.hollow.pop(file)}")
+
+
+def _in_file(file: Path, base: Path, slices: _Slices, faults: Faults) -> Iterator[ScanSource | PassedOver]:
+    """What a file is on its own; what may be part of a series goes to `slices`."""
     kind, name = format_of(file), file_label(file, base)
     if fault := faults.get(str(file)):
         yield ScanSource(name, file, kind or "unknown", (file,), fault=fault)
     elif _is_folder(file):
         yield ScanSource(name, file, "folder", (file,))
+    elif kind not in (None, "dicom") and (missing := pointer_at(file)):
+        yield ScanSource(name, file, kind or "", (file,), fault=missing)
     elif not _is_regular(file):
-        yield from [ScanSource(name, file, kind, (file,))] if kind else []
+        yield from _irregular(file, name, kind, slices)
     elif kind == "dicom" or (kind is None and _holds_dicom(file)):
-        images.append(file)
-    elif kind == "zip":
-        from maescan.scans.archive import find_in_zip
-
-        yield from find_in_zip(file, name)
+        slices.images.append(file)
     elif kind:
+        yield from _of_format(file, name, kind)
+    elif text := unread(file):
+        yield PassedOver(name, file, "unread", text)
+    elif lost := _lost(file):
+        slices.hollow[file] = lost
+    else:
+        yield PassedOver(name, file, "other", NO_SCAN)
+
+
+def _of_format(file: Path, name: str, kind: str) -> Iterator[ScanSource | PassedOver]:
+    """A file that is a scan by its extension."""
+    if kind != "zip":
         yield ScanSource(name, file, kind, (file, *_data_files(file, kind)))
+        return
+    from maescan.scans.archive import find_in_zip
+
+    inside = list(find_in_zip(file, name))
+    yield from inside
+    if not inside:
+        yield PassedOver(name, file, "other", "holds no scan")
 
 
-def _is_folder(path: Path) -> bool:
+def _irregular(file: Path, name: str, kind: str | None, slices: _Slices) -> Iterator[ScanSource | PassedOver]:
+    """A link to nowhere, a pipe, a device."""
+    if missing := pointer_at(file):
+        if kind == "dicom" or not file.suffix or slice_like(file):
+            slices.hollow[file] = missing.reason
+        else:
+            yield PassedOver(name, file, "other", missing.reason)
+    elif kind:
+        yield ScanSource(name, file, kind, (file,))
+    else:
+        yield PassedOver(name, file, "other", "is not a file")
+
+
+def _lost(file: Path) -> str:
+    """Why a file without extension is a slice that has lost its content, if it is one."""
+    return hollow(file) if not file.suffix or slice_like(file) else ""
+
+
+def _is_folder(file: Path) -> bool:
+    """Also where it is not to be known."""
     try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except OSError:  # in a folder that cannot be entered
+        return file.is_dir()
+    except OSError:
         return False
 
 

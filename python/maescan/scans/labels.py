@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from maescan.files import printable, short_hash
 
 if TYPE_CHECKING:
-    from maescan.scans.find import ScanSource
+    from maescan.scans.source import ScanSource
 
 DESCRIPTION = 64
 """Characters of a series' description that its label keeps."""

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from maescan.scans.find import ScanSource, format_of, in_files, walk
+from maescan.scans.find import in_files
+from maescan.scans.source import PassedOver, ScanSource, format_of
+from maescan.scans.walk import walk
 
 Stat = tuple[int, int]
 """Size, and time of the last change in nanoseconds."""
@@ -49,6 +51,8 @@ class Arrivals:
         now, wall = time.monotonic(), time.time()
         seen: dict[Path, _File] = {}
         for path in walk(self.inbox):
+            if isinstance(path, PassedOver):
+                continue
             try:
                 found = path.stat()
             except OSError:  # gone since, or a link to nowhere

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from maescan.errors import ScanError
+from maescan.files import printable
 from maescan.scans.budget import check_memory
-from maescan.scans.dicom.image import DicomImage, Frame, is_localizer, read_frames
+from maescan.scans.dicom.image import TOLERANT, VOLUMES, DicomImage, Frame, is_localizer, read_frames
 from maescan.scans.dicom.pixels import decode
 from maescan.scans.dicom.stack import stack
+from maescan.scans.dicom.volumes import SAME_PLANE, by_plane, same_places, same_values, split, volumes
 from maescan.scans.geometry import check_affine
 from maescan.scans.scan import Scan
 from maescan.scans.sizes import check_shape, check_volume
 from maescan.scans.voxels import check_finite
 
-SAME_PLANE = 1e-3
 META = ("Modality", "SeriesInstanceUID", "SeriesNumber", "StudyInstanceUID", "SeriesDescription", "Manufacturer")
 
 
@@ -33,21 +34,58 @@ def read_dicom(
     if is_localizer(frames[0].image.header) and "localizer" not in accept:
         raise ScanError("is a localizer, not a scan", path=path, remedy="leave it out, or accept 'localizer'")
     frames = _volume(frames, path, volume)
+    notes = _notes(frames)
     _check_alike(frames, path)
     ordered = stack(frames, path, accept)
     first = frames[0].image
     voxels = check_shape((first.columns, first.rows, ordered.slices), path)
     check_memory(4 * voxels, f"{voxels} voxels", path)
-    warnings = ordered.warnings + check_affine(ordered.affine, path, accept)
+    warnings = ordered.warnings + notes + check_affine(ordered.affine, path, accept)
     array, slope, inter, told = decode(ordered, path)
     warnings += told + (("all voxels are equal",) if check_finite(array, path) else ())
     return Scan(array.transpose(2, 1, 0), slope, inter, ordered.affine, name, path, "dicom", warnings, _meta(first))
 
 
 def _volume(frames: list[Frame], path: Path, volume: int | None) -> list[Frame]:
-    """The frames of one volume of an enhanced image."""
-    volumes = {frame.volume: [f for f in frames if f.volume == frame.volume] for frame in frames}
-    return list(volumes.values())[check_volume(len(volumes), volume, path)]
+    """The frames of one volume of an enhanced image. A series was split when it was found."""
+    if len({id(frame.image) for frame in frames}) > 1:
+        check_volume(1, volume, path)
+        return frames
+    found = [part for stack in _stacks(frames) for part in _split(stack)]
+    return found[check_volume(len(found), volume, path)]
+
+
+def _stacks(frames: list[Frame]) -> list[list[Frame]]:
+    """By StackID, unless each frame has its own, and by orientation."""
+    stacks = [[frames[i] for i in places] for places in split([frame.stack for frame in frames])]
+    stacks = [frames] if len(stacks) == len(frames) else stacks
+    planes = [(stack, by_plane([frame.plane for frame in stack])) for stack in stacks]
+    return [[stack[i] for i in places] for stack, parts in planes for places in parts]
+
+
+def _split(stack: list[Frame]) -> list[list[Frame]]:
+    """The volumes of one stack."""
+    normal = np.cross(stack[0].plane[:3], stack[0].plane[3:])
+    places = same_places([float(frame.position @ normal) for frame in stack])
+    columns = zip(VOLUMES, zip(*(frame.tags for frame in stack), strict=True), strict=True)
+    tags = [same_values(column, tolerant=name in TOLERANT) for name, column in columns]
+    return [[stack[i] for i in volume] for volume in volumes(places, tags)]
+
+
+def _notes(frames: list[Frame]) -> tuple[str, ...]:
+    """What is taken for granted of the values."""
+    header, notes = frames[0].image.header, []
+    if header.get("Modality") == "CT" and not any(_rescaled(frame) for frame in frames):
+        notes.append("does not say how its values are rescaled: taken as Hounsfield units")
+    if any(frame.image.header.get("RescaleSlope") == 0 for frame in frames):
+        notes.append("has a RescaleSlope of 0: taken as 1")
+    return tuple(notes)
+
+
+def _rescaled(frame: Frame) -> bool:
+    """Whether slope or intercept are said, or differ from none at all."""
+    header = frame.image.header
+    return (frame.slope, frame.inter) != (1.0, 0.0) or "RescaleSlope" in header or "RescaleIntercept" in header
 
 
 def _check_alike(frames: list[Frame], path: Path) -> None:
@@ -56,8 +94,8 @@ def _check_alike(frames: list[Frame], path: Path) -> None:
         same = (frame.image.rows, frame.image.columns) == (first.image.rows, first.image.columns)
         same &= np.allclose(frame.spacing, first.spacing, rtol=1e-3)
         if not same or not np.allclose(frame.plane, first.plane, rtol=0, atol=2 * SAME_PLANE):
-            reason = f"{frame.image.file.name} differs from the others in size, spacing or orientation"
-            raise ScanError(reason, path=path, remedy="remove it from the series")
+            reason = f"{printable(frame.image.file.name)} differs from the others in size, spacing or orientation"
+            raise ScanError(reason, path=path, remedy="take it out of the series", file=frame.image.file)
 
 
 def _meta(image: DicomImage) -> dict[str, Any]:

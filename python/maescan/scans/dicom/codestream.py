@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from maescan.errors import ScanError
-from maescan.scans.streams import open_plain
+from maescan.scans.streams import open_inflated
 
 JPEG_2000 = b"\xff\x4f\xff\x51"
 JPEG = b"\xff\xd8"
@@ -18,7 +18,7 @@ def check_codestreams(path: Path, rows: int, columns: int, frames: int) -> None:
     from pydicom import dcmread
     from pydicom.encaps import generate_frames
 
-    with open_plain(path) as stream:
+    with open_inflated(path) as stream:
         dcmread(stream, stop_before_pixels=True, force=True)
         stream.seek(12, 1)  # of the pixel element: tag, type and length
         for frame in generate_frames(stream, number_of_frames=frames):

@@ -5,32 +5,43 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maescan.errors import ScanError
-from maescan.scans.dicom.file import read_header
+from maescan.scans.dicom.file import inflated_size, is_private_ge, read_header
 from maescan.scans.quiet import words
 from maescan.scans.sizes import check_frames, check_length, check_shape
 
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
 GROUPS = {
-    "ImagePositionPatient": "PlanePositionSequence",
-    "ImageOrientationPatient": "PlaneOrientationSequence",
-    "PixelSpacing": "PixelMeasuresSequence",
-    "SliceThickness": "PixelMeasuresSequence",
-    "RescaleSlope": "PixelValueTransformationSequence",
-    "RescaleIntercept": "PixelValueTransformationSequence",
-    "StackID": "FrameContentSequence",
-    "TemporalPositionIndex": "FrameContentSequence",
-    "EffectiveEchoTime": "MREchoSequence",
-    "DiffusionBValue": "MRDiffusionSequence",
-    "FrameType": "MRImageFrameTypeSequence",
+    "PlanePositionSequence": ("ImagePositionPatient",),
+    "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+    "FrameContentSequence": ("StackID", "TemporalPositionIndex"),
+    "MREchoSequence": ("EffectiveEchoTime",),
+    "MRDiffusionSequence": ("DiffusionBValue",),
+    "MRModifierSequence": ("InversionTimes",),
+    "CardiacSynchronizationSequence": ("NominalCardiacTriggerDelayTime",),
+    "MRImageFrameTypeSequence": ("FrameType",),
+    "CTImageFrameTypeSequence": ("FrameType",),
 }
-"""The functional group that holds a value of an enhanced image's frame."""
+"""The functional groups of an enhanced image, and what is read of each."""
 SCALARS = ("SliceThickness", "RescaleSlope", "RescaleIntercept")
-VOLUMES = ("StackID", "TemporalPositionIndex", "EffectiveEchoTime", "DiffusionBValue", "FrameType")
+VOLUMES = (
+    *("FrameType", "EffectiveEchoTime", "TemporalPositionIndex", "DiffusionBValue", "InversionTimes"),
+    "NominalCardiacTriggerDelayTime",
+)
+"""What tells the volumes of an enhanced image apart where frames lie at one position; the first that does so."""
+TOLERANT = ("EffectiveEchoTime", "DiffusionBValue", "InversionTimes", "NominalCardiacTriggerDelayTime")
+UNIT = 0.01
+"""How far the length of a direction may be from 1, and the cosine between two from 0."""
 SIZES = (("Rows", 0), ("Columns", 0), ("NumberOfFrames", 1))
 BOMB_RATIO, BOMB_BYTES = 2000, 2**26
 """JPEG 2000 of an empty slice is small, but not this small."""
@@ -39,7 +50,7 @@ BOMB_RATIO, BOMB_BYTES = 2000, 2**26
 @dataclass(frozen=True)
 class Frame:
     """One slice. position, plane: ImagePositionPatient [3] and ImageOrientationPatient [6], LPS mm; spacing:
-    between rows, between columns, mm. volume: what tells the volumes of a multi-frame image apart."""
+    between rows, between columns, mm. stack: StackID; tags: values of VOLUMES."""
 
     image: DicomImage
     index: int
@@ -49,21 +60,24 @@ class Frame:
     thickness: float
     slope: float
     inter: float
-    volume: tuple[str, ...]
+    stack: str
+    tags: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class DicomImage:
-    """One file: its header, and the type of its stored values."""
+    """One file: its header, and the type of its stored values. swapped: pixels in the other byte order than its
+    transfer syntax says."""
 
     file: Path
-    header: Any
+    header: Dataset
     rows: int
     columns: int
     frames: int
     dtype: np.dtype
     inverted: bool
     padding: tuple[int, int] | None
+    swapped: bool = False
 
     @property
     def stored_range(self) -> tuple[int, int]:
@@ -97,39 +111,44 @@ def read_image(file: Path) -> DicomImage:
     dtype = _dtype(header, file)
     _check_size(header, rows * columns * frames * dtype.itemsize, file)
     inverted = header.get("PhotometricInterpretation") == "MONOCHROME1" and header.get("Modality") != "CT"
-    return DicomImage(file, header, rows, columns, frames, dtype, inverted, _padding(header))
+    swapped = is_private_ge(file)
+    return DicomImage(file, header, rows, columns, frames, dtype, inverted, _padding(header), swapped)
 
 
-def _check_content(header: Any, file: Path) -> None:
+def _check_content(header: Dataset, file: Path) -> None:
     samples, colours = int(header.get("SamplesPerPixel") or 1), header.get("PhotometricInterpretation")
     if samples != 1 or colours == "PALETTE COLOR":
         reason = f"holds {samples} numbers a voxel ({colours})"
         raise ScanError(reason, path=file, remedy="only one real number a voxel is a scan")
     if "MOSAIC" in _image_type(header):
         raise ScanError("is a mosaic of slices in one image", path=file, remedy="convert it to NIfTI with dcm2niix")
+    stored, high = header.get("BitsStored"), header.get("HighBit")
+    if stored is not None and high is not None and int(high) != int(stored) - 1:
+        reason = f"stores its {stored} bits up to bit {high} and not to {int(stored) - 1}"
+        raise ScanError(reason, path=file, remedy="readers differ on what that means: export the series again")
     if "ModalityLUTSequence" in header:
         raise ScanError("maps its values by a table (ModalityLUTSequence)", path=file, remedy="convert it to NIfTI")
 
 
-def _image_type(header: Any) -> tuple[str, ...]:
+def _image_type(header: Dataset) -> tuple[str, ...]:
     kind = header.get("ImageType") or ()
     return (kind,) if isinstance(kind, str) else tuple(str(k) for k in kind)
 
 
-def is_localizer(header: Any) -> bool:
+def is_localizer(header: Dataset) -> bool:
     """A scout image, made to plan the scan that follows."""
     return not {"LOCALIZER", "SCOUT"}.isdisjoint(_image_type(header))
 
 
-def _dtype(header: Any, file: Path) -> np.dtype:
+def _dtype(header: Dataset, file: Path) -> np.dtype:
     bits = int(header.get("BitsAllocated") or 0)
     if bits not in (8, 16, 32, 64):
         raise ScanError(f"has {bits} bits a voxel", path=file, remedy="8, 16 and 32 are read")
     return np.dtype(f"{'i' if header.get('PixelRepresentation') else 'u'}{bits // 8}")
 
 
-def _check_size(header: Any, declared: int, file: Path) -> None:
-    real = file.stat().st_size
+def _check_size(header: Dataset, declared: int, file: Path) -> None:
+    real = inflated_size(file)
     syntax = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
     if syntax is None or not (syntax.is_deflated or syntax.is_compressed):
         check_length(declared, min(real, declared), file)
@@ -138,7 +157,7 @@ def _check_size(header: Any, declared: int, file: Path) -> None:
         raise ScanError(reason, path=file, remedy="the header is damaged, or it is a bomb")
 
 
-def _padding(header: Any) -> tuple[int, int] | None:
+def _padding(header: Dataset) -> tuple[int, int] | None:
     """Least and largest stored value that means 'no measurement here'."""
     value = header.get("PixelPaddingValue")
     if value is None:
@@ -148,7 +167,7 @@ def _padding(header: Any) -> tuple[int, int] | None:
     return low, high
 
 
-def _as_stored(value: int, header: Any) -> int:
+def _as_stored(value: int, header: Dataset) -> int:
     """Some writers give the bits of a negative padding value as an unsigned number."""
     bits = int(header.BitsAllocated)
     return value - 2**bits if header.get("PixelRepresentation") and value >= 2 ** (bits - 1) else value
@@ -156,39 +175,76 @@ def _as_stored(value: int, header: Any) -> int:
 
 def frames_of(image: DicomImage) -> Iterator[Frame]:
     """The frames of a classic image (one) or of an enhanced one. Raises ScanError where they are nowhere."""
+    per_frame = image.header.get("PerFrameFunctionalGroupsSequence") or ()
+    shared = dict[str, Any]()
+    for group in image.header.get("SharedFunctionalGroupsSequence") or ():
+        shared.update(_values(group))
     for index in range(image.frames):
-        position = _numbers(image, index, "ImagePositionPatient", 3)
-        plane = _numbers(image, index, "ImageOrientationPatient", 6)
-        rows, columns = _numbers(image, index, "PixelSpacing", 2)
-        thickness, slope, inter = (_number(image, index, tag) for tag in SCALARS)
-        volume = tuple(str(_lookup(image.header, index, tag)) for tag in VOLUMES)
-        spacing = float(rows), float(columns)
-        yield Frame(image, index, position, plane, spacing, thickness, slope or 1.0, inter, volume)
+        found = {**shared, **_values(per_frame[index])} if index < len(per_frame) else shared
+        values = _Values(image, found)
+        position = values.numbers("ImagePositionPatient", 3)
+        plane = _directions(values.numbers("ImageOrientationPatient", 6), image.file)
+        rows, columns = values.numbers("PixelSpacing", 2)
+        thickness, slope, inter = (values.number(tag) for tag in SCALARS)
+        tags = tuple(str(values.get(tag)) for tag in VOLUMES)
+        spacing, of = (float(rows), float(columns)), str(values.get("StackID") or "")
+        yield Frame(image, index, position, plane, spacing, thickness, slope or 1.0, inter, of, tags)
 
 
-def _numbers(image: DicomImage, index: int, tag: str, count: int) -> np.ndarray:
-    values = _lookup(image.header, index, tag)
-    if values is None or isinstance(values, str) or np.size(values) != count:
-        remedy = "an image that is nowhere in the patient is no scan"
-        raise ScanError(f"has no {tag}", path=image.file, remedy=remedy)
-    numbers = np.array([float(v) for v in values])
-    if not np.isfinite(numbers).all():
-        raise ScanError(f"has the {tag} {numbers}", path=image.file, remedy="the header is damaged")
-    return numbers
+def _values(frame: Dataset) -> dict[str, Any]:
+    """What the functional groups of a frame say."""
+    values = {}
+    for group, tags in _by_tag().items():
+        if group in frame and (items := frame[group].value):
+            values.update({name: items[0][tag].value for tag, name in tags.items() if tag in items[0]})
+    return values
 
 
-def _number(image: DicomImage, index: int, tag: str) -> float:
-    value = float(_lookup(image.header, index, tag) or 0)
-    if not math.isfinite(value):
-        raise ScanError(f"has the {tag} {value}", path=image.file, remedy="the header is damaged")
-    return value
+@cache
+def _by_tag() -> dict[int, dict[int, str]]:
+    """`GROUPS` by number: pydicom looks names up each time."""
+    from pydicom.datadict import tag_for_keyword
+
+    return {
+        tag_for_keyword(group) or 0: {tag_for_keyword(name) or 0: name for name in names}
+        for group, names in GROUPS.items()
+    }
 
 
-def _lookup(header: Any, index: int, tag: str) -> Any:
-    """A value of one frame: its own, the one shared by all frames, or the image's."""
-    for groups, item in (("PerFrameFunctionalGroupsSequence", index), ("SharedFunctionalGroupsSequence", 0)):
-        frames = header.get(groups) or ()
-        group = frames[item].get(GROUPS[tag]) if item < len(frames) else None
-        if group and tag in group[0]:
-            return group[0].get(tag)
-    return header.get(tag)
+def _directions(plane: np.ndarray, file: Path) -> np.ndarray:
+    """Raises ScanError where they are not two unit vectors at right angles."""
+    lengths = np.linalg.norm(plane.reshape(2, 3), axis=1)
+    if (np.abs(lengths - 1) > UNIT).any() or abs(float(plane[:3] @ plane[3:])) > UNIT:
+        text = ", ".join(f"{value:.4g}" for value in plane)
+        reason = f"has the ImageOrientationPatient {text}: no two directions at right angles"
+        raise ScanError(reason, path=file, remedy="the header is damaged: export the series again")
+    return plane
+
+
+class _Values:
+    """Values of one frame: its own, the ones shared by all frames, or the image's."""
+
+    def __init__(self, image: DicomImage, values: dict[str, Any]):
+        self.image, self.values = image, values
+
+    def get(self, tag: str) -> Any:
+        value = self.values.get(tag)
+        return self.image.header.get(tag) if value is None else value
+
+    def numbers(self, tag: str, count: int) -> np.ndarray:
+        """Raises ScanError where there are not `count` finite numbers."""
+        values = self.get(tag)
+        if values is None or isinstance(values, str) or np.size(values) != count:
+            remedy = "an image that is nowhere in the patient is no scan"
+            raise ScanError(f"has no {tag}", path=self.image.file, remedy=remedy)
+        numbers = np.array([float(v) for v in values])
+        if not np.isfinite(numbers).all():
+            raise ScanError(f"has the {tag} {numbers}", path=self.image.file, remedy="the header is damaged")
+        return numbers
+
+    def number(self, tag: str) -> float:
+        """0 where there is none. Raises ScanError where it is not finite."""
+        value = float(self.get(tag) or 0)
+        if not math.isfinite(value):
+            raise ScanError(f"has the {tag} {value}", path=self.image.file, remedy="the header is damaged")
+        return value

@@ -11,6 +11,7 @@ import numpy as np
 
 from maescan.errors import ScanError
 from maescan.scans.dicom.codestream import check_codestreams
+from maescan.scans.dicom.file import as_dicom
 from maescan.scans.dicom.image import DicomImage, Frame
 from maescan.scans.dicom.stack import Stack
 from maescan.scans.quiet import words
@@ -65,11 +66,14 @@ def _pixels(image: DicomImage, indices: list[int]) -> Iterator[Array]:
     from pydicom.pixels.utils import iter_pixels
 
     syntax = image.header.file_meta.get("TransferSyntaxUID")
+    content = as_dicom(image.file)
     if syntax and syntax.is_encapsulated:
         check_codestreams(image.file, image.rows, image.columns, image.frames)
-    if syntax and not syntax.is_deflated:
-        return iter_pixels(image.file, indices=indices, raw=True)
-    dataset = dcmread(image.file, force=True)
+    if syntax and not syntax.is_deflated and not image.swapped:
+        return iter_pixels(content, indices=indices, raw=True)
+    dataset = dcmread(content, force=True)
+    if image.swapped and image.dtype.itemsize > 1:
+        dataset.PixelData = np.frombuffer(dataset.PixelData, image.dtype).byteswap().tobytes()
     if not syntax:
         implicit, little = dataset.original_encoding
         explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian

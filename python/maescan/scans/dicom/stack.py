@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from maescan.errors import ScanError
+from maescan.files import printable
 from maescan.scans.dicom.image import Frame
 from maescan.scans.geometry import LPS_TO_RAS, Affine
 
@@ -57,9 +58,10 @@ class _Faults:
         self.path, self.accept = path, accept
         self.accepted: list[str] = []
 
-    def add(self, name: str, reason: str, remedy: str) -> None:
+    def add(self, name: str, reason: str, remedy: str, file: Path | None = None) -> None:
+        """file: the one at fault, where there is one."""
         if name not in self.accept:
-            raise ScanError(reason, path=self.path, remedy=f"{remedy}, or accept '{name}'")
+            raise ScanError(reason, path=self.path, remedy=f"{remedy}, or accept '{name}'", file=file)
         self.accepted.append(reason)
 
 
@@ -70,10 +72,20 @@ def _without_duplicates(frames: list[Frame], normal: np.ndarray, faults: _Faults
         same = (frame.position - kept[-1].position) @ normal < TOUCHING
         (dropped if same else kept).append(frame)
     if dropped:
-        names = ", ".join(sorted(frame.image.file.name for frame in dropped)[:3])
-        reason = f"has {len(dropped)} duplicate slices, at the positions of others: {names}"
-        faults.add("duplicate-slices", reason, "remove them")
+        faults.add("duplicate-slices", *_duplicates(dropped))
     return kept
+
+
+def _duplicates(dropped: list[Frame]) -> tuple[str, str, Path]:
+    """Reason, remedy and file."""
+    first = min(dropped, key=lambda frame: (str(frame.image.file), frame.index))
+    if first.image.frames > 1:
+        numbers = ", ".join(str(frame.index + 1) for frame in sorted(dropped, key=lambda frame: frame.index)[:3])
+        reason = f"has {len(dropped)} frames at the positions of others, and nothing tells them apart: {numbers}"
+        return reason, "convert it to NIfTI with dcm2niix and score one volume", first.image.file
+    names = ", ".join(printable(name) for name in sorted(frame.image.file.name for frame in dropped)[:3])
+    reason = f"has {len(dropped)} duplicate slices, at the positions of others: {names}"
+    return reason, "remove them", first.image.file
 
 
 def _slots(depths: np.ndarray, faults: _Faults) -> list[int]:

@@ -1,0 +1,86 @@
+"""The files below a folder, each folder once: links are followed, but not in circles."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from maescan.files import OUTPUT
+from maescan.scans.budget import touching
+from maescan.scans.labels import file_label
+from maescan.scans.source import PassedOver
+
+Visited = set[tuple[int, int]]
+"""Device and inode of the folders that were searched."""
+
+
+def walk(root: Path, skip: Collection[str] = (), visited: Visited | None = None) -> Iterator[Path | PassedOver]:
+    """The files below `root` and the folders that cannot be searched, as paths; what was not looked into, as
+    `PassedOver`. Folders come before links to folders, so that a scan is called by the place where it lies.
+
+    skip: folders that are not to be touched; they come as paths. visited: folders that were searched before, which
+    are not searched again; those that are searched now are added."""
+    visited = set() if visited is None else visited
+    folders, links = deque([root]), deque[Path]()
+    while folders or links:
+        folder = folders.popleft() if folders else links.popleft()
+        if str(folder) in skip:
+            yield folder
+            continue
+        with touching(folder):  # never left in between: who goes on may be another thread
+            entries = _entries(folder, visited)
+            items = _sorted(entries, root, folders, links) if isinstance(entries, list) else []
+        if entries is None:
+            yield folder
+        elif isinstance(entries, str):
+            if folder != root:
+                yield PassedOver(file_label(folder, root), folder, "link", entries)
+        elif any(entry.name == OUTPUT for entry in entries):
+            name = file_label(folder, root) if folder != root else root.name
+            yield PassedOver(name, folder, "output", "holds what maescan wrote, which is no input")
+        else:
+            yield from items
+
+
+def _entries(folder: Path, visited: Visited) -> list[os.DirEntry[str]] | str | None:
+    """What lies in a folder; a reason to leave it out; or None where it cannot be searched."""
+    try:
+        stat = folder.stat()
+        if (stat.st_dev, stat.st_ino) in visited:
+            return "leads to a folder that is searched already"
+        visited.add((stat.st_dev, stat.st_ino))
+        if not os.access(folder, os.X_OK):  # its files cannot even be looked at
+            return None
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return None
+
+
+def _sorted(
+    entries: list[os.DirEntry[str]], root: Path, folders: deque[Path], links: deque[Path]
+) -> list[Path | PassedOver]:
+    """Files, and what is not looked into; folders and links to folders go where they are waited for."""
+    if any(entry.name == OUTPUT for entry in entries):
+        return []
+    inside: list[Path] = []
+    items: list[Path | PassedOver] = []
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.name.startswith("."):
+            items.append(PassedOver(file_label(path, root), path, "hidden", "is hidden"))
+        elif _is_folder(entry):
+            (links if entry.is_symlink() else inside).append(path)
+        else:
+            items.append(path)
+    folders.extendleft(reversed(inside))
+    return items
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in circles, or into what may not be entered
+        return False

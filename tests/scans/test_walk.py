@@ -1,0 +1,72 @@
+"""Each folder is searched once, whichever way it is come to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from maescan.scans.source import PassedOver
+from maescan.scans.walk import walk
+
+
+def split(root: Path, *more: object) -> tuple[list[str], list[tuple[str, str]]]:
+    """The paths below root, and what was passed over with why."""
+    items = list(walk(root, *more))
+    paths = [path.relative_to(root).as_posix() for path in items if isinstance(path, Path)]
+    return paths, [(item.name, item.why) for item in items if isinstance(item, PassedOver)]
+
+
+def make(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+
+
+def test_linked_folders_are_followed_once(tmp_path):
+    make(tmp_path, "in/a/1", "elsewhere/2")
+    (tmp_path / "in/loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in/b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/c").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "in/a")
+    (tmp_path / "in/self").symlink_to("self")
+    paths, passed = split(tmp_path / "in")
+    assert paths == ["self", "a/1", "b/2"]  # a link in circles is a link to nowhere
+    assert passed == [("c", "link"), ("loop", "link"), ("b/back", "link")]
+
+
+def test_a_scan_is_called_by_the_place_where_it_lies(tmp_path):
+    make(tmp_path, "z/1")
+    (tmp_path / "a").symlink_to("z")
+    assert split(tmp_path) == (["z/1"], [("a", "link")])
+
+
+def test_two_roots_share_what_they_have_visited(tmp_path):
+    make(tmp_path, "a/1")
+    visited: set[tuple[int, int]] = set()
+    assert split(tmp_path, (), visited)[0] == ["a/1"]
+    assert split(tmp_path / "a", (), visited) == ([], [])
+
+
+def test_hidden_files_and_outputs_are_told(tmp_path):
+    make(tmp_path, "a/1", ".git/2", "a/._1", "out/.maescan/3", "out/maps/4.nii.gz")
+    assert split(tmp_path) == (["a/1"], [(".git", "hidden"), ("a/._1", "hidden"), ("out", "output")])
+
+
+def test_a_folder_that_cannot_be_searched_is_a_path(tmp_path, monkeypatch):
+    make(tmp_path, "a/1", "b/2")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("a") and access(path, mode))
+    assert split(tmp_path) == (["a", "b/2"], [])
+
+
+def test_folders_to_skip_come_untouched(tmp_path):
+    make(tmp_path, "a/1", "b/2")
+    assert split(tmp_path, {str(tmp_path / "a")}) == (["a", "b/2"], [])
+
+
+def test_deep_trees(tmp_path):
+    folder = tmp_path
+    for _ in range(200):
+        folder = folder / "d"
+    make(folder, "1")
+    assert len(split(tmp_path)[0]) == 1
