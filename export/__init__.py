@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from maescan.config import Preset
-from maescan.engines.bundle import Bundle, seal
+from maescan.engines.bundle import Bundle, put_engine, seal
 from maescan.errors import ConfigError, DataError
 from maescan.export.engine import TARGETS, build
 
@@ -112,18 +112,14 @@ def _add(bundle: Bundle, out: Path, wanted: list[tuple[str, str]]) -> Path:
 
 
 def _engines(path: Path, wanted: list[tuple[str, str]]) -> None:
-    """Builds engines beside a sealed bundle, then moves each in and seals the bundle again."""
+    """Builds engines beside a sealed bundle and puts each in. Killed at any moment, the bundle is sound: at worst it
+    lacks an engine that was being replaced."""
     for target, precision in wanted:
         bundle = Bundle.load(path)
         with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as temporary:
-            made, folder = Path(temporary) / "engine", path / "engines" / f"{target}-{precision}"
+            made = Path(temporary) / "engine"
             build(bundle, made, target, precision)
-            folder.parent.mkdir(exist_ok=True)
-            if folder.exists():
-                folder.rename(Path(temporary) / "old")
-            made.rename(folder)
-        others = {k: v for k, v in bundle.manifest.items() if k not in ("schema_version", "preset", "files")}
-        seal(path, bundle.preset, **others)
+            put_engine(path, f"{target}-{precision}", made)
 
 
 def _preset(run: Path) -> Preset:

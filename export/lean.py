@@ -47,7 +47,8 @@ class LeanMae(nn.Module):
 
     def __init__(self, mae: Any) -> None:
         super().__init__()
-        self.mae = mae
+        shared = {id(weight): weight for weight in (*mae.parameters(), *mae.buffers())}
+        self.mae = mae = copy.deepcopy(mae, shared)  # the model that is given keeps its blocks
         for block in (mae.decoder_blocks[0], mae.decoder_blocks[-1]):
             block.attn = Attention(block.attn)
         first = mae.decoder_blocks[0]

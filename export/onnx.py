@@ -17,8 +17,6 @@ from maescan.export.mixed import mixed
 from maescan.export.networks import networks
 
 OPSET = 17
-LIMIT = 2**31 - 1
-"""Bytes of a protobuf. The paper's ViT-Base is 0.45 GB; weights stay in the file, so that it travels as one."""
 
 
 def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: str) -> dict[str, str]:

@@ -49,7 +49,7 @@ def test_patients_may_lie_deeper_and_uncompressed(tree, tmp_path):
         nibabel.save(nibabel.load(file), file.with_suffix(""))
         file.unlink()
     after = datasets.load(tmp_path / "above", TINY)
-    assert after.data_hash() == before.data_hash() and np.array_equal(after.split, before.split)
+    assert after.fingerprint() == before.fingerprint() and np.array_equal(after.split, before.split)
 
 
 def test_patients_are_split_by_a_seed_and_never_across_parts(tree):

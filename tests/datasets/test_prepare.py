@@ -115,7 +115,7 @@ def test_a_journal_or_an_array_cut_anywhere_is_mended(own, made, cut):
     (own[1] / "cache.json").unlink()
     assert datasets.prepare(*[own[0], TINY, own[1]], workers=1)["kept"] < 5
     assert bytes_of(own[1])["images.npy"] == bytes_of(made[1])["images.npy"]
-    assert datasets.load(own[1], TINY).data_hash() == datasets.load(made[1], TINY).data_hash()
+    assert datasets.load(own[1], TINY).fingerprint() == datasets.load(made[1], TINY).fingerprint()
 
 
 @pytest.mark.parametrize(

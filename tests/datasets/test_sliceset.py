@@ -47,15 +47,15 @@ def test_neighbouring_rows_are_mapped_not_copied(tmp_path):
 def test_a_set_on_disk_is_the_set_in_memory():
     rows, plain = made(Rows(IMAGES)), made()
     which = plain.label == 0
-    assert rows.data_hash() == plain.data_hash()
-    assert rows.select(which).data_hash() == plain.select(which).data_hash() == rows.healthy().data_hash()
+    assert rows.fingerprint() == plain.fingerprint()
+    assert rows.select(which).fingerprint() == plain.select(which).fingerprint() == rows.healthy().fingerprint()
     assert np.array_equal(np.asarray(SliceSet.join([rows, rows]).images), np.concatenate([IMAGES, IMAGES]))
 
 
 def test_patients_are_held_back_whole():
     rest, held = made().split_patients(0.4, seed=3)
     assert len(held) == 4 and not set(held.patient) & set(rest.patient)
-    assert made().split_patients(0.4, seed=3)[1].data_hash() == held.data_hash()
+    assert made().split_patients(0.4, seed=3)[1].fingerprint() == held.fingerprint()
 
 
 def test_a_set_without_healthy_slices_says_so():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from helpers.bundles import SMALL, a_run, checkpoints
 from maescan import cli
-from maescan.engines.bundle import Bundle, update, write_calibration
+from maescan.engines.bundle import Bundle, put_engine, update
 from maescan.errors import BundleError, ConfigError, DataError
 from maescan.export import export
 
@@ -90,7 +91,7 @@ def test_a_manifest_that_is_none_is_refused(bundle, content):
 
 def test_calibration_is_put_in_and_all_else_stays(bundle):
     before = Bundle.load(bundle)
-    after = write_calibration(bundle, {"threshold": 0.5})
+    after = update(bundle, calibration={"threshold": 0.5})
     assert after.manifest == {**before.manifest, "calibration": {"threshold": 0.5}}
     assert after.hash != before.hash and after.fingerprint("openvino-fp32") == before.fingerprint("openvino-fp32")
     with pytest.raises(ConfigError, match="colour"):
@@ -127,3 +128,38 @@ def test_verify_names_a_changed_file(bundle, capsys, monkeypatch):
     (bundle / "mae.safetensors").write_bytes(b"")
     code, _, error = run_cli(capsys, monkeypatch, "verify", bundle)
     assert code == 2 and "mae.safetensors: is not the file" in error and error.count("\n") == 1
+
+
+class StoppedError(Exception):
+    """A kill, in place of the n-th change of the disk."""
+
+
+@pytest.mark.parametrize("name", ["openvino-fp32", "openvino-bf16"])
+def test_a_bundle_is_sound_wherever_putting_an_engine_in_stops(bundle, tmp_path, monkeypatch, name):
+    """An engine that replaces another, and one that is new."""
+    source = shutil.copytree(bundle / "engines" / "openvino-fp32", tmp_path / "source")
+    (source / "notes.txt").write_text("new")
+    stops = 0
+    for stop in range(1, 40):
+        made, here = shutil.copytree(source, tmp_path / f"made{stop}"), shutil.copytree(bundle, tmp_path / f"{stop}")
+        left = iter(range(stop - 1))
+
+        def counted(change, left=left):
+            def call(*args, **kwargs):
+                if next(left, None) is None:
+                    raise StoppedError
+                return change(*args, **kwargs)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for owner, change in ((os, "replace"), (os, "rename"), (os, "unlink"), (os, "rmdir"), (os, "mkdir")):
+                patch.setattr(owner, change, counted(getattr(owner, change)))
+            try:
+                put_engine(here, name, made)
+                break
+            except StoppedError:
+                stops += 1
+        Bundle.load(here).engines()
+    assert stops >= (2 if name == "openvino-bf16" else 5)
+    assert (here / "engines" / name / "notes.txt").read_text() == "new" and name in Bundle.load(here).engines()

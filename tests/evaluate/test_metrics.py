@@ -1,11 +1,12 @@
 """Baselines, pixels, lesions and scans."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from maescan.datasets import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate import metrics
 
@@ -21,7 +22,7 @@ def slices(n=40, seed=0):
         images[i, :side, :side] = rng.uniform(0.5, 1, (side, side)) + 0.2 * (label[i] == 1)
     area = (images > 0).mean(axis=(1, 2))
     patient = np.repeat([f"p{i}" for i in range(n // 10)], 10)
-    return SimpleNamespace(images=images, label=label, area=area, patient=patient, slice=np.arange(n) % 10)
+    return SliceSet(images, patient, np.arange(n) % 10, label, area)
 
 
 def test_trivial_baselines_take_the_better_direction():
@@ -31,7 +32,7 @@ def test_trivial_baselines_take_the_better_direction():
     known = data.label >= 0
     expected = roc_auc_score(data.label[known], data.area[known])
     assert found["brain area"] == (pytest.approx(expected), "higher")
-    data.area = -data.area
+    data = replace(data, area=-data.area)
     assert found["brain area"][0] == pytest.approx(metrics.trivial_baselines(data)["brain area"][0])
     assert metrics.trivial_baselines(data)["brain area"][1] == "lower"
 
@@ -47,7 +48,7 @@ def test_trivial_scores_are_what_they_say():
 
 def test_baselines_of_blank_slices():
     data = slices()
-    data.images = np.zeros_like(data.images)
+    data = replace(data, images=np.zeros_like(data.images))
     assert metrics.trivial_baselines(data)["bright pixels"] == (0.5, "higher")
 
 

@@ -7,25 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from helpers.slices import Slices
+from helpers.stubs import StubEngine
 from maescan.config import preset
+from maescan.datasets import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.run import judge, known_slices
 from maescan.evaluate.scored import score_set
 
 TINY = preset("tiny").replace(masks__passes=1)
-
-
-class Engine:
-    """Predicts zeros; calls a slice's mean difference its score."""
-
-    name, batch, target, precision = "fake-fp32", 4, "fake", "fp32"
-
-    def reconstruct(self, visible, token_ids, keep_ids, restore_ids):
-        return np.zeros((len(visible), restore_ids.shape[1], visible.shape[2]), np.float32)
-
-    def classify(self, tokens, token_ids):
-        return tokens.mean(axis=(1, 2))
 
 
 def slices(patients=6, seed=0, masks=True):
@@ -41,12 +30,12 @@ def slices(patients=6, seed=0, masks=True):
     images[mask] += 0.5
     patient = np.repeat([f"p{i}" for i in range(patients)], 8)
     area = (images > 0).mean(axis=(1, 2))
-    return Slices(images, patient, np.arange(n) % 8, label, area, mask if masks else None)
+    return SliceSet(images, patient, np.arange(n) % 8, label, area, mask if masks else None)
 
 
 def judged(out, data=None, **options):
     return judge(
-        data or slices(), Engine(), TINY, out, {"bundle": "0" * 64, "engine": "fake"}, resamples=50, **options
+        data or slices(), StubEngine(), TINY, out, {"bundle": "0" * 64, "engine": "fake"}, resamples=50, **options
     )
 
 
@@ -109,7 +98,7 @@ def test_one_class_is_refused(tmp_path):
 
 
 def test_nan_scores_are_refused_with_the_slice(tmp_path):
-    class Broken(Engine):
+    class Broken(StubEngine):
         def classify(self, tokens, token_ids):
             return np.where(np.arange(len(tokens)) == 3, np.nan, 0.5).astype(np.float32)
 
@@ -118,7 +107,7 @@ def test_nan_scores_are_refused_with_the_slice(tmp_path):
 
 
 def test_a_measure_is_no_probability(tmp_path):
-    found = judge(slices(), Engine(), TINY.replace(measure="mse"), tmp_path, {}, resamples=10, draw=False)
+    found = judge(slices(), StubEngine(), TINY.replace(measure="mse"), tmp_path, {}, resamples=10, draw=False)
     assert found["slice"]["calibration_error"] is None
     assert found["missing"]["calibration_error"] == "the scores are a measure, not a probability"
 

@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from helpers.slices import Slices
+from helpers.stubs import StubEngine
 from maescan.config import preset
+from maescan.datasets import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.acceptance import engine_scorer, picture, stress_set
 from maescan.evaluate.insertions import KINDS, LESIONS
@@ -17,18 +18,6 @@ from maescan.evaluate.stress import Healthy, stress_slices, summarise
 TINY = preset("tiny").replace(masks__passes=1)
 
 
-class Engine:
-    """Predicts zeros; calls a slice's mean difference its score."""
-
-    name, batch = "fake-fp32", 4
-
-    def reconstruct(self, visible, token_ids, keep_ids, restore_ids):
-        return np.zeros((len(visible), restore_ids.shape[1], visible.shape[2]), np.float32)
-
-    def classify(self, tokens, token_ids):
-        return tokens.mean(axis=(1, 2))
-
-
 def slices(patients=4, each=6):
     rng = np.random.default_rng(0)
     n = patients * each
@@ -36,7 +25,7 @@ def slices(patients=4, each=6):
     images = np.where(x**2 + y**2 < 0.6, rng.uniform(0.5, 1.5, (n, 64, 64)), 0).astype(np.float32)
     patient = np.repeat([f"p{i}" for i in range(patients)], each)
     area = (images > 0).mean(axis=(1, 2)).astype(np.float32)
-    return Slices(images, patient, np.arange(n) % each, np.zeros(n, np.int8), area)
+    return SliceSet(images, patient, np.arange(n) % each, np.zeros(n, np.int8), area)
 
 
 def brightness(images, numbers):
@@ -90,7 +79,7 @@ def test_only_slices_known_to_be_healthy_with_room_for_a_lesion_are_taken():
     data.area[5] = 0.01
     with pytest.raises(DataError, match="known to be healthy"):
         Healthy(data, TINY)
-    assert stress_set(data, Engine(), TINY) is None
+    assert stress_set(data, StubEngine(), TINY) is None
 
 
 def test_foreign_tissue_comes_from_another_patient():
@@ -116,13 +105,13 @@ def test_it_works_on_ct_and_with_foreground_tokens(name):
     data = slices(2, 4)
     if name == "luna16":
         data.images[:] = np.where(data.images > 0, data.images - 1, -10.0)
-    made = stress_slices(Healthy(data, preset(name)), engine_scorer(Engine(), preset(name)))
+    made = stress_slices(Healthy(data, preset(name)), engine_scorer(StubEngine(), preset(name)))
     assert set(made.before) == {"score", "mean squared error", "mean absolute error", "SSIM"}
     assert all(np.isfinite(scores["score"]).all() for scores in made.after.values())
 
 
 def test_the_picture_is_the_same_bytes_twice(tmp_path):
-    healthy, score = Healthy(slices(), TINY), engine_scorer(Engine(), TINY)
+    healthy, score = Healthy(slices(), TINY), engine_scorer(StubEngine(), TINY)
     made = stress_slices(healthy, score)
     for name in ("a", "b"):
         picture(tmp_path / f"{name}.png", healthy, made, score)
@@ -158,6 +147,6 @@ def test_an_evaluation_says_how_its_model_stands_the_test(tmp_path):
 
     data = slices()
     data.label[::3] = 1
-    found = judge(data, Engine(), TINY, tmp_path, {}, resamples=10, draw=False, stressed=8)
+    found = judge(data, StubEngine(), TINY, tmp_path, {}, resamples=10, draw=False, stressed=8)
     assert found["stress"]["slices"] == 8
     assert "## Lesions put into healthy slices" in (tmp_path / "report.md").read_text()

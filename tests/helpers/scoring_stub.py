@@ -6,38 +6,21 @@ import csv
 import multiprocessing
 import os
 import resource
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 
 from helpers.inputs import given
-from maescan.config import preset
+from helpers.stubs import StubEngine, stub_bundle
 from maescan.errors import MaescanError
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
-BUNDLE = SimpleNamespace(preset=preset("tiny"), manifest={}, hash="0" * 64, path="bundle")
+BUNDLE = stub_bundle()
+Engine = StubEngine
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["pytest", "maescan.scoring.pipeline", "maescan.method.preprocess", "maescan.scans"])
-
-
-class Engine:
-    """Predicts zeros; calls a slice's mean difference its score. Sleeps `pause` seconds a batch."""
-
-    name, batch = "fake-fp32", 4
-
-    def __init__(self, pause: float = 0.0):
-        self.pause = pause
-
-    def reconstruct(self, visible, token_ids, keep_ids, restore_ids):
-        time.sleep(self.pause)
-        return np.zeros((len(visible), restore_ids.shape[1], visible.shape[2]), np.float32)
-
-    def classify(self, tokens, token_ids):
-        return tokens.mean(axis=(1, 2))
 
 
 def write_scan(path: Path, seed: int, slices: int = 6) -> Path:

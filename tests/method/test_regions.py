@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from helpers.scoring_stub import Engine
+from helpers.stubs import StubEngine, stub_bundle
 from maescan.config import preset
 from maescan.datasets.phantom import make_phantom, write_scan
 from maescan.errors import ConfigError, ScanError
@@ -19,7 +19,7 @@ from maescan.scoring.pipeline import score_folder
 
 PRESET = preset("luna16").replace(model=preset("tiny").model)
 TILED = ScoreOptions(maps=True, read=ReadOptions(regions=LungTiles()))
-BUNDLE = SimpleNamespace(preset=PRESET, manifest={}, hash="1" * 64, path="bundle")
+BUNDLE = stub_bundle(PRESET)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_tiles_cover_the_lungs_and_overlap_by_half():
 
 
 def test_tiled_a_ct_has_a_map_of_its_scores(chest, tmp_path):
-    summary = score_folder([chest], BUNDLE, Engine(), tmp_path, TILED)
+    summary = score_folder([chest], BUNDLE, StubEngine(), tmp_path, TILED)
     (scored,) = summary.scored
     heat = nibabel.load(tmp_path / "maps" / "1.2.3.nii.gz_anomaly.nii.gz")
     source = nibabel.load(chest)
@@ -62,7 +62,7 @@ def test_tiled_a_ct_has_a_map_of_its_scores(chest, tmp_path):
     with open(tmp_path / "scores.csv", newline="") as stream:
         scores = [float(row["score"]) for row in csv.DictReader(stream)]
     assert min(scores) < found.max() <= max(scores) + 1e-5 and (found == 0).mean() > 0.1
-    again = score_folder([chest], BUNDLE, Engine(), tmp_path, TILED)
+    again = score_folder([chest], BUNDLE, StubEngine(), tmp_path, TILED)
     assert again.skipped == 1
 
 
@@ -90,7 +90,7 @@ def test_candidates_are_scored_at_their_places(chest, tmp_path):
     table = write_table(tmp_path / "c.csv", [("1.2.3", place * [-1, -1, 1], 0) for place in ras])
     option = CandidateTable.read(table)
     summary = score_folder(
-        [chest], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(read=ReadOptions(regions=option))
+        [chest], BUNDLE, StubEngine(), tmp_path / "out", ScoreOptions(read=ReadOptions(regions=option))
     )
     assert summary.failures == [] and summary.slices == 3
     with open(tmp_path / "out" / "regions.csv", newline="") as stream:

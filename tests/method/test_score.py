@@ -7,30 +7,13 @@ from types import SimpleNamespace
 import nibabel
 import numpy as np
 
+from helpers.stubs import StubEngine, stub_bundle
 from maescan.config import preset
 from maescan.scoring import pipeline
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
-BUNDLE = SimpleNamespace(
-    preset=preset("tiny-fg").replace(tokens__buckets=(16, 32, 64)), manifest={}, hash="0" * 64, path="bundle"
-)
-
-
-class Engine:
-    """Predicts zeros; calls a slice's mean difference its score. Remembers the batches that it was given."""
-
-    name, batch = "fake-fp32", 4
-
-    def __init__(self):
-        self.seen = []
-
-    def reconstruct(self, visible, token_ids, keep_ids, restore_ids):
-        return np.zeros((len(visible), restore_ids.shape[1], visible.shape[2]), np.float32)
-
-    def classify(self, tokens, token_ids):
-        self.seen.append(tokens.shape[:2])
-        return tokens.mean(axis=(1, 2))
+BUNDLE = stub_bundle(preset("tiny-fg").replace(tokens__buckets=(16, 32, 64)))
 
 
 def a_folder(path, scans=6):
@@ -48,7 +31,7 @@ def a_folder(path, scans=6):
 
 
 def scored(folder, out, **options):
-    engine = Engine()
+    engine = StubEngine()
     summary = score_folder([folder], BUNDLE, engine, out, ScoreOptions(pictures=0, **options))
     with open(out / "scores.csv", newline="") as stream:
         return {(row["scan"], row["slice"]): row["score"] for row in csv.DictReader(stream)}, engine.seen, summary
@@ -69,7 +52,7 @@ def test_batches_are_filled_across_scans_by_token_count():
     ready = queue.Queue()
     for scan in (*(SimpleNamespace(images=part) for part in np.split(squares, 6)), None):
         ready.put(scan)
-    run = SimpleNamespace(options=ScoreOptions(), engine=Engine(), bundle=BUNDLE, ready=ready, broken=None)
+    run = SimpleNamespace(options=ScoreOptions(), engine=StubEngine(), bundle=BUNDLE, ready=ready, broken=None)
     batches = [[scan.images[index].sum() for scan, index in batch] for batch in pipeline._Run._batches(run, 1)]
     assert all(len(set(batch)) == 1 for batch in batches)
     assert sorted(map(len, batches)) == [2, 2, 2] + [4] * 6

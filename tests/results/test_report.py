@@ -5,12 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from helpers.scoring_stub import BUNDLE, Engine, write_scan
+from helpers.stubs import stub_bundle
 from maescan import files as outputs
 from maescan.errors import ConfigError
 from maescan.results.pictures import panels, picture_path
@@ -28,8 +28,7 @@ def scored(tmp_path_factory):
     for index, name in enumerate(["a.nii.gz", "b.nii.gz", "sub/c.nii.gz", NASTY]):
         write_scan(folder / "scans" / name, index)
     (folder / "scans" / "broken.nii.gz").write_bytes(b"no gzip")
-    manifest = {"calibration": {"scans": [0.0] * 30, "slices": [0.0]}}
-    bundle = SimpleNamespace(**{**vars(BUNDLE), "manifest": manifest})
+    bundle = stub_bundle(calibration={"scans": [0.0] * 30, "slices": [0.0]})
     score_folder([folder / "scans"], bundle, Engine(), folder / "out", ScoreOptions(pictures=3))
     return folder, bundle
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
+from helpers.stubs import stub_bundle
 from maescan.errors import DataError
 from maescan.method import aggregate
 from maescan.scoring import calibrate
@@ -40,8 +41,7 @@ def test_healthy_scans_of_the_pipeline_alert_as_often_as_promised(tmp_path):
     score_folder([tmp_path / "held"], BUNDLE, Engine(), tmp_path / "out")
     slices = calibrate.read_scores(tmp_path / "out" / "scores.csv")
     scans = sorted(round(aggregate.scan_score(np.array(values)), 6) for values in slices.values())
-    manifest = {"calibration": {"scans": scans, "slices": sorted(chain(*slices.values()))}}
-    bundle = SimpleNamespace(**{**vars(BUNDLE), "manifest": manifest})
+    bundle = stub_bundle(calibration={"scans": scans, "slices": sorted(chain(*slices.values()))})
     score_folder([tmp_path / "new"], bundle, Engine(), tmp_path / "new-out", ScoreOptions(alert_rate=0.1))
     found = rows(tmp_path / "new-out" / "scans.csv")
     alerts = sum(row["alert"] == "yes" for row in found)
@@ -61,7 +61,7 @@ def test_an_uncalibrated_bundle_scores_and_says_so(tmp_path):
 
 def test_the_alert_rate_costs_no_new_scoring(tmp_path):
     write_scan(tmp_path / "scans" / "scan.nii.gz", 0)
-    bundle = SimpleNamespace(**{**vars(BUNDLE), "manifest": {"calibration": {"scans": [0.0] * 30, "slices": [0.0]}}})
+    bundle = stub_bundle(calibration={"scans": [0.0] * 30, "slices": [0.0]})
     score_folder([tmp_path / "scans"], bundle, Engine(), tmp_path / "out")
     again = score_folder([tmp_path / "scans"], bundle, Engine(), tmp_path / "out", ScoreOptions(alert_rate=0.01))
     (row,) = rows(tmp_path / "out" / "scans.csv")

@@ -5,13 +5,13 @@ import signal
 import sqlite3
 import threading
 import time
-from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
 
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
+from helpers.stubs import stub_bundle
 from maescan.errors import DataError, ScanError
 from maescan.scoring import pipeline, readers
 from maescan.scoring.ledger import Ledger
@@ -75,8 +75,7 @@ def test_a_second_run_scores_only_what_is_new(folder, tmp_path):
 
 
 def test_a_scan_unlike_training_is_scored_and_flagged(folder, tmp_path):
-    manifest = {"intensity": {"share": [0.01, 0.02], "mean": [0.0, 2.0]}}
-    bundle = SimpleNamespace(**{**vars(BUNDLE), "manifest": manifest})
+    bundle = stub_bundle(intensity={"share": [0.01, 0.02], "mean": [0.0, 2.0]})
     score_folder([folder], bundle, Engine(), tmp_path / "out")
     found = rows(tmp_path / "out" / "scans.csv")
     assert len(found) == 5 and all("outside training's 0.01 to 0.02" in row["warnings"] for row in found)

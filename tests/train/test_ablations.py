@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from helpers.slices import Slices
 from maescan.config import ModelConfig, PseudoConfig, preset
+from maescan.datasets import SliceSet
 from maescan.errors import ConfigError, DataError
 from maescan.train.ablations import ablate, mae_part
 from maescan.train.ablations.experiments import NAMES, experiment
@@ -34,19 +34,7 @@ def slices(patients=4, each=8):
     images[:, :6] = 0
     label = (np.arange(n) % 2).astype(np.int8)
     patient = np.repeat([f"p{i}" for i in range(patients)], each)
-    return Training(images, patient, np.arange(n) % each, label, (images > 0).mean(axis=(1, 2)))
-
-
-class Training(Slices):
-    def select(self, index):
-        return Training(**vars(super().select(index)))
-
-    def healthy(self):
-        return self.select(self.label == 0)
-
-    def split_patients(self, fraction, seed):
-        held = np.isin(self.patient, np.unique(self.patient)[: round(fraction * len(np.unique(self.patient)))])
-        return self.select(~held), self.select(held)
+    return SliceSet(images, patient, np.arange(n) % each, label, (images > 0).mean(axis=(1, 2)))
 
 
 def papers(name, of=BRATS):
@@ -108,7 +96,7 @@ def test_many_patients_are_held_out_once_with_lesions_dealt_evenly():
 def test_the_sets_own_test_part_is_the_only_fold():
     data = slices()
     part = np.where(data.patient == "p2", "test", "train")
-    (fold,) = make_folds(Training(**{**vars(data), "split": part}), folds=3)
+    (fold,) = make_folds(SliceSet(**{**vars(data), "split": part}), folds=3)
     assert set(fold.test.patient) == {"p2"} and set(fold.train.patient) == {"p0", "p1", "p3"}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,6 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from maescan.datasets.rows import Rows
 from maescan.errors import DataError
+
+
+def by_patient(names: Iterable[str], seed: int) -> list[str]:
+    """The patients of slices, each once, in an order drawn by `seed`: what splits and folds are cut from."""
+    return [str(name) for name in np.random.default_rng(seed).permutation(np.unique(np.array(list(names))))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +59,17 @@ class SliceSet:
 
     def split_patients(self, fraction: float, seed: int) -> tuple[SliceSet, SliceSet]:
         """(the rest, `fraction` of the patients drawn by `seed`): no patient is in both."""
-        names = np.random.default_rng(seed).permutation(np.unique(self.patient))
+        names = by_patient(self.patient.tolist(), seed)
         held = np.isin(self.patient, names[: round(len(names) * fraction)])
         return self.select(~held), self.select(held)
 
-    def data_hash(self) -> str:
-        """SHA-256 of the images and labels."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.label).tobytes())
-        for image in self.images:
-            digest.update(np.ascontiguousarray(image).tobytes())
+    def fingerprint(self) -> str:
+        """SHA-256 of the images, patients, slice numbers and labels."""
+        digest = hashlib.sha256()
+        for start in range(0, len(self), 256):
+            digest.update(np.ascontiguousarray(self.images[start : start + 256]).tobytes())
+        for column in (self.patient, self.slice, self.label):
+            digest.update("\n".join(map(str, column.tolist())).encode())
         return digest.hexdigest()
 
 

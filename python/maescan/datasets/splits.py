@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from maescan.datasets.items import PARTS, Listed
+from maescan.datasets.sliceset import by_patient
 from maescan.errors import DataError
 
 Value = TypeVar("Value")
@@ -22,14 +23,13 @@ FEWEST = 5  # patients that are split: fewer leave a part empty
 
 def split_patients(names: Iterable[str], seed: int) -> Mapping[str, str] | None:
     """Patient -> part. None for fewer than FEWEST patients: the whole set is one part, to train or to judge on."""
-    patients = np.array(sorted(set(names)))
-    if len(patients) < FEWEST:
+    drawn = by_patient(names, seed)
+    if len(drawn) < FEWEST:
         return None
-    drawn = np.random.default_rng(seed).permutation(patients)
     training = int(len(drawn) * (1 - TEST))
     validation = math.ceil(training * VAL)
     sizes = (training - validation, validation, len(drawn) - training)
-    return dict(zip(drawn.tolist(), np.repeat(PARTS, sizes).tolist(), strict=True))
+    return dict(zip(drawn, np.repeat(PARTS, sizes).tolist(), strict=True))
 
 
 def read_split_lines(folder: Path) -> dict[str, Listed]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -94,11 +95,6 @@ class Bundle:
         return load_file(self.path / "golden" / "golden.safetensors")
 
 
-def write_calibration(path: Path, calibration: dict[str, Any] | None) -> Bundle:
-    """Puts the operating points into the manifest of a bundle, at once or not at all, and returns the new bundle."""
-    return update(path, calibration=calibration)
-
-
 def update(path: Path, **fields: Any) -> Bundle:
     """Sets optional fields of a sound bundle's manifest. Raises ConfigError for a field that no manifest has."""
     unknown = sorted(set(fields) - set(OPTIONAL))
@@ -111,10 +107,29 @@ def update(path: Path, **fields: Any) -> Bundle:
 
 def seal(path: Path, preset: Preset, provenance: dict[str, Any], **others: Any) -> None:
     """Writes manifest.json over every file in `path`; the last step of an export."""
-    files = sorted(f for f in path.rglob("*") if f.is_file() and f.name != "manifest.json")
-    hashes = {f.relative_to(path).as_posix(): _sha256(f) for f in files}
+    hashes = {f.relative_to(path).as_posix(): _sha256(f) for f in _files(path) if f.name != "manifest.json"}
     manifest = {"schema_version": SCHEMA_VERSION, "preset": preset.to_dict(), "provenance": provenance}
     _write(path, {**manifest, "files": hashes, **others})
+
+
+def put_engine(path: Path, name: str, made: Path) -> None:
+    """Moves the folder `made` into a sound bundle as its engine `name`, in place of another of that name.
+
+    The manifest lists the old one, then neither, then the new one: whenever it stops, what is listed is there."""
+    manifest, folder = Bundle.load(path).manifest, path / "engines" / name
+    others = {file: hash_ for file, hash_ in manifest["files"].items() if not file.startswith(f"engines/{name}/")}
+    if others != manifest["files"]:
+        _write(path, {**manifest, "files": others})
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.parent.mkdir(exist_ok=True)
+    hashes = {f"engines/{name}/{file.relative_to(made).as_posix()}": _sha256(file) for file in _files(made)}
+    made.rename(folder)
+    _write(path, {**manifest, "files": dict(sorted({**others, **hashes}.items()))})
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
 def _write(path: Path, manifest: dict[str, Any]) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.datasets.sliceset import SliceSet
+from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
 from maescan.evaluate.insertions import LESIONS, Insertion
 from maescan.evaluate.markdown import stress_text
@@ -20,8 +22,8 @@ COLUMNS, TILE = 4, 128
 
 
 def stress(
-    data: Any,
-    bundle: Any,
+    data: SliceSet | Path | str,
+    bundle: Bundle | Path | str,
     out: Path,
     *,
     device: str = "cpu",
@@ -38,7 +40,6 @@ def stress(
     is known to be healthy or a score is not finite; BundleError, EngineError.
     """
     from maescan import datasets, engines
-    from maescan.engines.bundle import Bundle
 
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
     slices = datasets.load(Path(data), bundle.preset, modality=modality) if isinstance(data, str | Path) else data
@@ -63,7 +64,7 @@ def stress(
 
 
 def stress_set(
-    slices: Any, engine: Any, preset: Preset, *, most: int = SLICES, seed: int = 0
+    slices: SliceSet, engine: Any, preset: Preset, *, most: int = SLICES, seed: int = 0
 ) -> dict[str, Any] | None:
     """`stress.summarise` of a set's healthy slices; None where no scan of it has room for a lesion."""
     try:

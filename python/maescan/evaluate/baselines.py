@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.matched import position_in_brain
 from maescan.evaluate.pixels import PixelCounts, foreground
 from maescan.evaluate.ranking import auroc
+from maescan.method.slices import SliceStore
 
 BRIGHT = 0.95
 NAMES = ("brain area", "slice position", "mean intensity", "bright pixels")
 
 
-def trivial_scores(slices: Any) -> dict[str, NDArray[np.float64]]:
+def trivial_scores(slices: SliceSet) -> dict[str, NDArray[np.float64]]:
     """Four numbers a slice [N] of a SliceSet:
 
     brain area: share of foreground. slice position: how near to the middle of the patient's brain, -|position - 0.5|.
@@ -31,7 +33,7 @@ def trivial_scores(slices: Any) -> dict[str, NDArray[np.float64]]:
     return {name: np.asarray(score, np.float64) for name, score in zip(NAMES, scores, strict=True)}
 
 
-def trivial_baselines(slices: Any) -> dict[str, tuple[float, str]]:
+def trivial_baselines(slices: SliceSet) -> dict[str, tuple[float, str]]:
     """Name -> (AUROC, "higher" or "lower"): the better direction of each is taken, which is kind to the baseline.
 
     Slices of unknown label are left out. Raises DataError with one class only.
@@ -46,11 +48,11 @@ def directed(value: float) -> tuple[float, str]:
     return (value, "higher") if value >= 0.5 else (1 - value, "lower")
 
 
-def _batches(images: NDArray[Any], size: int = 64) -> Any:
+def _batches(images: SliceStore, size: int = 64) -> Any:
     return (np.asarray(images[at : at + size], np.float32) for at in range(0, len(images), size))
 
 
-def _bright_limit(images: NDArray[Any]) -> float:
+def _bright_limit(images: SliceStore) -> float:
     counts = PixelCounts()
     for part in _batches(images):
         counts.add(part, within=foreground(part))

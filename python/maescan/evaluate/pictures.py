@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maescan.config import Preset
+from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.ranking import auroc, roc
 from maescan.files import whole_file
 from maescan.method.preprocess import upright
@@ -42,7 +43,11 @@ def chosen(labels: ArrayLike, scores: ArrayLike) -> dict[str, NDArray[np.intp]]:
 
 
 def slices_picture(
-    path: Path, slices: Any, scores: NDArray[np.floating], heat: Mapping[str, NDArray[np.floating]], preset: Preset
+    path: Path,
+    slices: SliceSet,
+    scores: NDArray[np.floating],
+    heat: Mapping[str, NDArray[np.floating]],
+    preset: Preset,
 ) -> None:
     """One row each of `chosen`: the slice with its lesion outlined, and its heat map [B, H, W] beside it."""
     from matplotlib.figure import Figure
@@ -63,8 +68,8 @@ def slices_picture(
     _save(figure, path)
 
 
-def _outline(axes: Any, slices: Any, number: int, preset: Preset) -> None:
-    mask = getattr(slices, "mask", None)
+def _outline(axes: Any, slices: SliceSet, number: int, preset: Preset) -> None:
+    mask = slices.mask
     if mask is not None and np.asarray(mask[number]).any():
         axes.contour(
             upright(np.asarray(mask[number], float), preset), levels=[0.5], colors="tab:cyan", linewidths=0.6

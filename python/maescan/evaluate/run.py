@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.datasets.sliceset import SliceSet
+from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
 from maescan.evaluate import pictures
 from maescan.evaluate.baselines import trivial_scores
@@ -23,8 +25,8 @@ STRESSED = 64
 
 
 def evaluate(
-    data: Any,
-    bundle: Any,
+    data: SliceSet | Path | str,
+    bundle: Bundle | Path | str,
     out: Path,
     *,
     device: str = "cpu",
@@ -48,7 +50,6 @@ def evaluate(
     import matplotlib  # noqa: F401  that it lacks is said now, not after the work
 
     from maescan import datasets, engines
-    from maescan.engines.bundle import Bundle
 
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
     slices = datasets.load(Path(data), bundle.preset, modality=modality) if isinstance(data, str | Path) else data
@@ -63,9 +64,9 @@ def evaluate(
         engine.close()
 
 
-def known_slices(slices: Any, split: str | None) -> tuple[Any, int]:
+def known_slices(slices: SliceSet, split: str | None) -> tuple[SliceSet, int]:
     """Slices of known label of the part to judge, and how many others were left out. Raises DataError for none."""
-    parts = getattr(slices, "split", None)
+    parts = slices.split
     if split is None and parts is not None and (np.asarray(parts) == "test").any():
         split = "test"
     if split is not None:
@@ -79,7 +80,7 @@ def known_slices(slices: Any, split: str | None) -> tuple[Any, int]:
 
 
 def judge(
-    slices: Any,
+    slices: SliceSet,
     engine: Any,
     preset: Preset,
     out: Path,
@@ -108,7 +109,7 @@ def judge(
     return found
 
 
-def _write(out: Path, slices: Any, scored: Scored, found: Mapping[str, Any], made: list[str]) -> None:
+def _write(out: Path, slices: SliceSet, scored: Scored, found: Mapping[str, Any], made: list[str]) -> None:
     write_json(out / "metrics.json", found)
     write_text(out / "report.md", report(found, pictures=made))
     columns = (slices.patient, slices.slice, slices.label, scored.score, slices.area)
@@ -121,7 +122,9 @@ def _write(out: Path, slices: Any, scored: Scored, found: Mapping[str, Any], mad
     write_json(out / "speed.json", speed)
 
 
-def _draw(slices: Any, scored: Scored, engine: Any, preset: Preset, out: Path, found: Mapping[str, Any]) -> list[str]:
+def _draw(
+    slices: SliceSet, scored: Scored, engine: Any, preset: Preset, out: Path, found: Mapping[str, Any]
+) -> list[str]:
     scores = {found["model"]["score"]: scored.score}
     for name, score in trivial_scores(slices).items():
         scores[name] = score if found["baselines"][name]["direction"] == "higher" else -score
@@ -134,7 +137,7 @@ def _draw(slices: Any, scored: Scored, engine: Any, preset: Preset, out: Path, f
     return ["roc.png", "slices.png"]
 
 
-def _heat(slices: Any, numbers: NDArray[np.intp], engine: Any, preset: Preset) -> NDArray[np.float32]:
+def _heat(slices: SliceSet, numbers: NDArray[np.intp], engine: Any, preset: Preset) -> NDArray[np.float32]:
     from maescan.method.score import score_slices
 
     images = np.ascontiguousarray(slices.images[numbers], np.float32)

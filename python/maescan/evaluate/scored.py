@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.lesions import lesion_contrast, lesion_share
 from maescan.evaluate.pixels import PixelCounts, foreground
@@ -44,11 +45,11 @@ class Scored:
     seconds: float
 
 
-def score_set(slices: Any, engine: Any, preset: Preset, *, batch: int = 32) -> Scored:
+def score_set(slices: SliceSet, engine: Any, preset: Preset, *, batch: int = 32) -> Scored:
     """Scores every slice of a SliceSet. Raises DataError for a score that is not finite."""
     from maescan.method.score import score_slices
 
-    n, mask = len(slices.images), getattr(slices, "mask", None)
+    n, mask = len(slices.images), slices.mask
     score, size, contrast = np.empty(n), np.zeros(n), np.full(n, np.nan)
     pixels, seconds = Pixels() if mask is not None else None, 0.0
     for start in range(0, n, batch):
@@ -71,7 +72,7 @@ def ids_of(numbers: Any) -> NDArray[np.uint64]:
     return np.asarray(numbers).astype(np.uint64)
 
 
-def _refuse_nan(score: Floats, slices: Any) -> None:
+def _refuse_nan(score: Floats, slices: SliceSet) -> None:
     bad = np.flatnonzero(~np.isfinite(score))
     if len(bad):
         first = f"slice {slices.slice[bad[0]]} of {slices.patient[bad[0]]}"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.insertions import ARTEFACTS, KINDS, LESIONS, Insertion, insert
 from maescan.evaluate.lesions import by_bin
@@ -49,7 +50,7 @@ class Stressed:
 class Healthy:
     """The healthy slices of a set that have room for a lesion, `most` of them, spread evenly over the scans."""
 
-    def __init__(self, slices: Any, preset: Preset, *, most: int = SLICES, seed: int = 0) -> None:
+    def __init__(self, slices: SliceSet, preset: Preset, *, most: int = SLICES, seed: int = 0) -> None:
         """Raises DataError where there are none."""
         room = np.flatnonzero((np.asarray(slices.label) == 0) & (np.asarray(slices.area) >= MIN_TISSUE))
         if not len(room):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate import metrics
 from maescan.evaluate.lesions import CONTRASTS, SIZES
@@ -21,7 +22,7 @@ Missing = dict[str, str]
 
 
 def summarise(
-    slices: Any,
+    slices: SliceSet,
     scored: Scored,
     *,
     rule: Mapping[str, Any] | None = None,
@@ -58,7 +59,7 @@ def summarise(
 class _View:
     """The ranking metrics that the score and every baseline get alike."""
 
-    def __init__(self, slices: Any, label: NDArray[Any], resamples: int, seed: int, missing: Missing):
+    def __init__(self, slices: SliceSet, label: NDArray[Any], resamples: int, seed: int, missing: Missing):
         self.label, self.patient, self.area = label, np.asarray(slices.patient), np.asarray(slices.area)
         self.position = metrics.position_in_brain(slices.patient, slices.slice, slices.area)
         self.resamples, self.seed, self.missing = resamples, seed, missing
@@ -107,7 +108,7 @@ def _try(missing: Missing, name: str, answer: Callable[[], Answer]) -> Answer | 
         return None
 
 
-def _data(slices: Any, label: NDArray[Any]) -> dict[str, Any]:
+def _data(slices: SliceSet, label: NDArray[Any]) -> dict[str, Any]:
     abnormal = int((label == 1).sum())
     scans = scan_labels(label, slices.patient)
     return {
@@ -129,7 +130,11 @@ def _thresholds(label: NDArray[Any], score: NDArray[np.float64]) -> dict[str, An
 
 
 def _scan(
-    slices: Any, label: NDArray[Any], score: NDArray[np.float64], rule: Mapping[str, Any] | None, missing: Missing
+    slices: SliceSet,
+    label: NDArray[Any],
+    score: NDArray[np.float64],
+    rule: Mapping[str, Any] | None,
+    missing: Missing,
 ) -> dict[str, Any]:
     auroc = _try(missing, "scan_auroc", lambda: metrics.scan_auroc(label, score, slices.patient, rule))
     return {"auroc": auroc, "aggregation": dict(rule) if rule else None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.errors import ScanError
 from maescan.method.foreground import Foreground, find_foreground, sample
+from maescan.method.slices import SliceStore
 from maescan.scans import Scan
 
 Array = NDArray[Any]
@@ -153,13 +154,7 @@ WORDS = {
 }
 
 
-class Slices(Protocol):
-    """Slices [N, h, w] in memory or in a mapped file."""
-
-    def __getitem__(self, rows: NDArray[np.int64], /) -> Array: ...
-
-
-def training_ranges(images: Slices, patients: Array, trained: Array) -> dict[str, list[float]]:
+def training_ranges(images: SliceStore, patients: Array, trained: Array) -> dict[str, list[float]]:
     """`expected_ranges` over the scans of those patients `trained` on; images [N, h, w] are of patients [N]. All
     slices of a scan count, for a scan to be scored comes whole."""
     patients = np.asarray(patients)

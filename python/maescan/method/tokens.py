@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.errors import ConfigError
 from maescan.method.intensity import AIR, HU_AIR
+from maescan.method.slices import SliceStore
 
 CHUNK = 64  # slices looked at together
 MULTIPLE = 8  # token counts of buckets; a multiple of the passes, so that complementary masks divide it
@@ -34,8 +35,8 @@ def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int
     """Patches [S, L] that hold any voxel of foreground [S, H, W] grown by `margin` pixels, and those in between:
     a lesion may be as dark as air."""
     s, h, w = foreground.shape
-    bands = grow(foreground, margin, (1,)).reshape(s, h // patch, patch, w).any(axis=2)  # growth across them can wait
-    grid = grow(bands, margin, (2,)).reshape(s, h // patch, w // patch, patch).any(axis=3)
+    bands = np.any(grow(foreground, margin, (1,)).reshape(s, h // patch, patch, w), axis=2)  # across them it can wait
+    grid = np.any(grow(bands, margin, (2,)).reshape(s, h // patch, w // patch, patch), axis=3)
     return (_between(grid, 1) & _between(grid, 2)).reshape(s, -1)
 
 
@@ -85,7 +86,7 @@ class TokenSets:
             yield int(size), np.flatnonzero(self.size == size)
 
 
-def token_sets(images: NDArray[Any], preset: Preset) -> TokenSets | None:
+def token_sets(images: SliceStore, preset: Preset) -> TokenSets | None:
     """The sets of slices [N, H, W] on the model's grid; None where the models see all patches.
 
     Raises ConfigError where the preset's intensities have no fixed value of air.

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.datasets.sliceset import SliceSet
 from maescan.files import whole_file
 from maescan.method import draws
 from maescan.method.pseudo import pseudo_abnormal
+from maescan.method.slices import SliceStore
 from maescan.method.tokens import TokenSets, token_sets
 from maescan.models import MaskedAutoencoder
 from maescan.models.classifier import ABNORMAL, NORMAL
@@ -32,7 +34,7 @@ class Pairs:
         fabric: Any,
         path: Path,
         model: MaskedAutoencoder | None,
-        images: NDArray[Any],
+        images: SliceStore,
         preset: Preset,
         seed: int,
     ) -> None:
@@ -85,7 +87,7 @@ def pair_inputs(
     return steps.classifier_input(preset.input, slices.astype(np.float32), reconstructions)
 
 
-def training_samples(images: NDArray[np.floating], preset: Preset) -> Ids:
+def training_samples(images: SliceStore, preset: Preset) -> Ids:
     """The samples of slices [N, H, W] that the classifier learns from: 2 i is slice i altered, 2 i + 1 unaltered.
 
     Slices of one value have no altered sample unless the preset wants them: there is nothing in them to alter, and
@@ -99,7 +101,7 @@ def training_samples(images: NDArray[np.floating], preset: Preset) -> Ids:
 
 
 def validation_inputs(
-    fabric: Any, model: MaskedAutoencoder | None, validation: Any, preset: Preset, seed: int
+    fabric: Any, model: MaskedAutoencoder | None, validation: SliceSet, preset: Preset, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], TokenSets | None]:
     """Inputs [M, H, W], whether each is abnormal and their token sets, to judge the epochs by; only the first process
     has any.

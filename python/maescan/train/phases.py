@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from maescan.config import Preset
+from maescan.config import ClassifierTraining, MaeTraining, Preset
 from maescan.evaluate.ranking import auroc
 from maescan.method import draws
 from maescan.method.masks import make_masks
+from maescan.method.slices import SliceStore
 from maescan.method.tokens import TokenSets
 from maescan.models import Classifier, MaskedAutoencoder
 from maescan.train import steps
@@ -31,7 +32,9 @@ class Phase(Protocol):
     name: str
     model: Any
     samples: int
-    training: Any
+
+    @property
+    def training(self) -> MaeTraining | ClassifierTraining: ...
 
     def groups(self) -> list[dict[str, Any]]: ...
     def start_epoch(self, epoch: int) -> None: ...
@@ -45,7 +48,7 @@ class MaePhase:
 
     name = "mae"
 
-    def __init__(self, model: MaskedAutoencoder, images: NDArray[Any], preset: Preset, seed: int) -> None:
+    def __init__(self, model: MaskedAutoencoder, images: SliceStore, preset: Preset, seed: int) -> None:
         self.model, self.images, self.preset, self.seed = model, images, preset, seed
         self.samples, self.training = len(images), preset.mae
         self.masks = dataclasses.replace(preset.masks, strategy="random", passes=1)
@@ -87,7 +90,7 @@ class ClassifierPhase:
     def __init__(
         self,
         model: Classifier,
-        images: NDArray[Any],
+        images: SliceStore,
         pairs: Callable[[int], NDArray[np.float32]],
         validation: tuple[NDArray[np.float32], NDArray[np.bool_], TokenSets | None],
         preset: Preset,

@@ -12,6 +12,7 @@ import torch
 import maescan
 from maescan.config import Preset
 from maescan.datasets.samples import write_samples
+from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError
 from maescan.files import write_json
 from maescan.method.intensity import training_ranges
@@ -20,7 +21,7 @@ from maescan.models.weights import load_weights, save_weights
 from maescan.train.loop import Fit, Run
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase
-from maescan.train.setup import build, data_hash, make_fabric, split, with_tokens
+from maescan.train.setup import build, make_fabric, split, with_tokens
 from maescan.train.state import Log, Position, load_checkpoint, save_checkpoint
 
 OURS = ("run.json", "log.csv", "mae.safetensors", "classifier.safetensors", "golden.safetensors", "checkpoint.pt",
@@ -28,7 +29,7 @@ OURS = ("run.json", "log.csv", "mae.safetensors", "classifier.safetensors", "gol
 
 
 def train(
-    slices: Any,
+    slices: SliceSet,
     preset: Preset,
     out: Path,
     *,
@@ -64,7 +65,7 @@ def train(
     fabric = make_fabric(device, devices, nodes, precision, preset.model)
     if compile and fabric.device.type != "cuda":
         raise ConfigError("compile is for CUDA devices", remedy="leave it off on this device")
-    key = {"preset": preset.to_dict(), "seed": seed, "data": data_hash(training, validation)}
+    key = {"preset": preset.to_dict(), "seed": seed, "data": [training.fingerprint(), validation.fingerprint()]}
     if mae is not None:
         key["mae"] = hashlib.sha256(Path(mae).read_bytes()).hexdigest()
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
@@ -95,7 +96,7 @@ def _open(out: Path, fabric: Any, key: dict[str, Any], resume: bool, tensorboard
     return Run(fabric, out, key, key["seed"], log, checkpoint)
 
 
-def _both(run: Run, preset: Preset, training: Any, validation: Any, weights: Path | None) -> None:
+def _both(run: Run, preset: Preset, training: SliceSet, validation: SliceSet, weights: Path | None) -> None:
     """Each phase begins with what the one before it left in the folder."""
     at = run.checkpoint["at"] if run.checkpoint else Position("mae")
     _report(run, at, training, validation)
@@ -116,7 +117,7 @@ def _both(run: Run, preset: Preset, training: Any, validation: Any, weights: Pat
 
 
 def _mae(
-    run: Run, preset: Preset, training: Any, at: Position, weights: Path | None
+    run: Run, preset: Preset, training: SliceSet, at: Position, weights: Path | None
 ) -> tuple[MaskedAutoencoder, Position]:
     """The MAE in eval mode: given, trained before, or trained now."""
     mae, own = build(MaskedAutoencoder, run.seed, preset.model), run.out / "mae.safetensors"
@@ -130,7 +131,7 @@ def _mae(
 
 
 def _classifier(
-    run: Run, preset: Preset, mae: MaskedAutoencoder | None, training: Any, validation: Any, seconds: float
+    run: Run, preset: Preset, mae: MaskedAutoencoder | None, training: SliceSet, validation: SliceSet, seconds: float
 ) -> Position:
     classifier = build(Classifier, run.seed, preset.model, drop_path=preset.classifier.drop_path)
     if mae is not None:
@@ -143,7 +144,7 @@ def _classifier(
     return at
 
 
-def _report(run: Run, at: Position, training: Any, validation: Any, *, finished: bool = False) -> None:
+def _report(run: Run, at: Position, training: SliceSet, validation: SliceSet, *, finished: bool = False) -> None:
     """run.json: what was trained on what, and how far."""
     if not run.first:
         return
@@ -166,5 +167,5 @@ def _report(run: Run, at: Position, training: Any, validation: Any, *, finished:
     write_json(run.out / "run.json", values)
 
 
-def _patients(slices: Any) -> list[str]:
+def _patients(slices: SliceSet) -> list[str]:
     return sorted({str(patient) for patient in slices.patient})

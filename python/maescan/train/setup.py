@@ -1,8 +1,7 @@
-"""What a run needs before its first step: patients held back, a device, a fingerprint of the data."""
+"""What a run needs before its first step: patients held back, a device."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,13 +9,14 @@ import torch
 from torch import nn
 
 from maescan.config import ModelConfig, Preset
+from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
 from maescan.method.tokens import choose_buckets, token_sets
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def split(slices: Any, preset: Preset, fraction: float, seed: int) -> tuple[Any, Any]:
+def split(slices: SliceSet, preset: Preset, fraction: float, seed: int) -> tuple[SliceSet, SliceSet]:
     """(training, validation) of a SliceSet, disjoint by patient; training has its healthy slices only.
 
     The set's own split decides where it has one. Raises DataError for slices that do not fit the preset, and
@@ -28,7 +28,7 @@ def split(slices: Any, preset: Preset, fraction: float, seed: int) -> tuple[Any,
             f"slices are {slices.images.shape[1:]}, preset '{preset.name}' wants ({size}, {size})",
             remedy="prepare the data with this preset",
         )
-    own = getattr(slices, "split", None)
+    own = slices.split
     if own is not None and (np.asarray(own) == "train").any():
         training, validation = slices.select(np.asarray(own) == "train"), slices.select(np.asarray(own) == "val")
     elif len(np.unique(slices.patient)) > 1:
@@ -43,7 +43,7 @@ def split(slices: Any, preset: Preset, fraction: float, seed: int) -> tuple[Any,
     return training, validation
 
 
-def with_tokens(training: Any, preset: Preset) -> tuple[Any, Preset]:
+def with_tokens(training: SliceSet, preset: Preset) -> tuple[SliceSet, Preset]:
     """(training slices, preset) of foreground tokens: without the slices that have none, and with buckets chosen from
     the others where the preset has no own."""
     sets = token_sets(training.images, preset)
@@ -92,17 +92,6 @@ def _precision(precision: str, kind: str, config: ModelConfig) -> Any:
     if precision not in known:
         raise ConfigError(f"unknown precision '{precision}'", remedy="use auto, fp32 or bf16")
     return known[precision]
-
-
-def data_hash(*sets: Any) -> str:
-    """SHA-256 over the images, patients, slice numbers and labels of SliceSets."""
-    digest = hashlib.sha256()
-    for part in sets:
-        for start in range(0, len(part.images), 256):
-            digest.update(np.ascontiguousarray(part.images[start : start + 256]).data)
-        for column in (part.patient, part.slice, part.label):
-            digest.update("\n".join(map(str, np.asarray(column).tolist())).encode())
-    return digest.hexdigest()
 
 
 def build(kind: type[Model], seed: int, config: ModelConfig, **options: Any) -> Model:

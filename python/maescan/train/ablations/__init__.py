@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from maescan.config import ClassifierTraining, MaskConfig, Preset, PseudoConfig
+from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.run import judge
 from maescan.files import write_json, write_text
 from maescan.train.ablations.experiments import experiment
@@ -22,7 +23,7 @@ MANY = 5
 
 
 def ablate(
-    data: Any,
+    data: SliceSet | Path | str,
     name: str,
     preset: Preset,
     out: Path,
@@ -60,10 +61,8 @@ class _Bench:
     """Runs and results in one folder, each named by a hash of all that decides it."""
 
     def __init__(self, out: Path, folds: list[Fold], device: str, batch: int, quiet: bool):
-        from maescan.train.setup import data_hash
-
         self.out, self.folds, self.device, self.batch, self.quiet = out, folds, device, batch, quiet
-        self.data = {fold.name: data_hash(fold.train, fold.test) for fold in folds}
+        self.data = {fold.name: [fold.train.fingerprint(), fold.test.fingerprint()] for fold in folds}
 
     def judged(self, preset: Preset, seed: int, fold: Fold) -> dict[str, Any]:
         """The metrics of a preset trained with `seed` on the fold, from `out`/results where they are there."""

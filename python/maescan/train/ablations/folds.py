@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from maescan.datasets.sliceset import SliceSet, by_patient
 from maescan.errors import ConfigError, DataError
 
 FEW, HELD_OUT = 10, 0.4
@@ -17,11 +17,11 @@ class Fold:
     """Slices to train on (of which training takes the healthy ones) and slices of other patients to judge by."""
 
     name: str
-    train: Any
-    test: Any
+    train: SliceSet
+    test: SliceSet
 
 
-def make_folds(slices: Any, folds: int | None = None, seed: int = 0) -> list[Fold]:
+def make_folds(slices: SliceSet, folds: int | None = None, seed: int = 0) -> list[Fold]:
     """Folds disjoint by patient.
 
     A set with a "test" part is one fold, its own. Else `folds` parts take turns at being the test; by default every
@@ -30,7 +30,7 @@ def make_folds(slices: Any, folds: int | None = None, seed: int = 0) -> list[Fol
     """
     if folds is not None and folds < 2:
         raise ConfigError(f"{folds} folds leave nobody to train on", remedy="two or more are needed")
-    parts = getattr(slices, "split", None)
+    parts = slices.split
     if parts is not None and (np.asarray(parts) == "test").any():
         test = np.asarray(parts) == "test"
         return [Fold("test", slices.select(~test), _known(slices.select(test)))]
@@ -43,11 +43,10 @@ def make_folds(slices: Any, folds: int | None = None, seed: int = 0) -> list[Fol
     return [_fold(f"{i + 1} of {count}", slices, patients[i::count]) for i in range(count)]
 
 
-def _dealt(slices: Any, seed: int) -> list[str]:
+def _dealt(slices: SliceSet, seed: int) -> list[str]:
     """Patients in random order, those with abnormal slices first."""
-    names = np.random.default_rng(seed).permutation(np.unique(np.asarray(slices.patient)))
-    ill = set(np.asarray(slices.patient)[np.asarray(slices.label) == 1])
-    return sorted((str(name) for name in names), key=lambda name: name not in ill)
+    ill = set(slices.patient[slices.label == 1].tolist())
+    return sorted(by_patient(slices.patient.tolist(), seed), key=lambda name: name not in ill)
 
 
 def _share(patients: list[str], share: float) -> list[str]:
@@ -56,10 +55,10 @@ def _share(patients: list[str], share: float) -> list[str]:
     return [patients[int(i * len(patients) / count)] for i in range(count)]
 
 
-def _fold(name: str, slices: Any, patients: list[str]) -> Fold:
+def _fold(name: str, slices: SliceSet, patients: list[str]) -> Fold:
     test = np.isin(np.asarray(slices.patient), patients)
     return Fold(name, slices.select(~test), _known(slices.select(test)))
 
 
-def _known(slices: Any) -> Any:
+def _known(slices: SliceSet) -> SliceSet:
     return slices.select(np.asarray(slices.label) >= 0)
