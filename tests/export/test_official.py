@@ -20,7 +20,10 @@ from maescan.cli import app
 from maescan.config import PRESETS, ModelConfig
 from maescan.method.masks import make_masks
 from maescan.method.preprocess import prepare
+from maescan.models import Classifier
 from maescan.scans import Scan
+from maescan.train.optimiser import adamw, parameter_groups, set_rate
+from maescan.train.steps import full_grid, patchify
 
 SIZE, PATCH = 224, 16
 SMALL = PRESETS["brats-official"].replace(model=ModelConfig(SIZE, PATCH, 48, 3, 4, 32, 2, 2))
@@ -145,6 +148,39 @@ def test_scores_are_theirs(bundle, networks, trees, volume, tmp_path):
     assert np.abs(np.array(found) - wanted).max() < 1e-4
     heat = nibabel.load(next((tmp_path / "out" / "maps").rglob("*.nii.gz"))).get_fdata()
     assert heat.shape == volume.shape
+
+
+def their_groups(network, base=1e-3, decay=0.05, layer_decay=0.75):
+    """A group a parameter: its rate falls with the distance to the head; biases, norms and positions do not decay."""
+    depth = len(network.blocks)
+    for name, parameter in network.named_parameters():
+        below = {"cls_token": 0, "pos_embed": 0, "patch_embed": 0}.get(name.split(".")[0], depth + 1)
+        layer = int(name.split(".")[1]) + 1 if name.startswith("blocks.") else below
+        plain = parameter.ndim == 1 or name in ("cls_token", "pos_embed")
+        rate = base * layer_decay ** (depth + 1 - layer)
+        yield {"params": [parameter], "lr": rate, "weight_decay": 0.0 if plain else decay}
+
+
+def test_twenty_steps_of_the_classifier_are_theirs(networks):
+    theirs, ours, preset = OfficialClassifier(SIZE, PATCH, 48, 3, 4), Classifier(SMALL.model), SMALL.classifier
+    for network in (theirs, ours):
+        network.load_state_dict(networks[1].state_dict())
+        network.double()  # of gradients that are but rounding (keys' biases) Adam makes whole steps
+    their_adamw = torch.optim.AdamW(list(their_groups(theirs)))  # betas as torch has them
+    our_adamw = adamw(parameter_groups(ours, preset.weight_decay, preset.layer_decay), preset.betas)
+    set_rate(our_adamw, preset.base_lr)
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        images, labels = torch.rand(4, 1, SIZE, SIZE, generator=draw).double(), torch.randint(2, (4,), generator=draw)
+        logits = theirs(images), ours(patchify(images[:, 0], PATCH), full_grid(4, SMALL.model.tokens))
+        for made, optimiser in zip(logits, (their_adamw, our_adamw), strict=True):
+            optimiser.zero_grad()
+            torch.nn.functional.cross_entropy(made, labels, label_smoothing=0.1).backward()
+            optimiser.step()
+    wanted = theirs.state_dict()
+    assert max(float((value - wanted[name]).abs().max()) for name, value in ours.state_dict().items()) < 3e-5
+    moved = networks[1].state_dict()
+    assert max(float((value - moved[name]).abs().max()) for name, value in wanted.items()) > 1e-3
 
 
 def test_an_imported_bundle_knows_other_intensities(bundle, volume):

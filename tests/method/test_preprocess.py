@@ -8,11 +8,12 @@ import pytest
 from helpers.shapes import ball
 from maescan.config import GridConfig, IntensityConfig, preset
 from maescan.errors import ScanError
-from maescan.method.preprocess import prepare, to_grid, to_source
+from maescan.method.preprocess import prepare, to_grid, to_source, upright
 from maescan.scans import Scan, axial_view
 
 TINY = preset("tiny").replace(grid__field_mm=240.0)
-ZSCORE, NONE, HU = (TINY.replace(intensity=IntensityConfig(method)) for method in ("zscore", "none", "hu"))
+METHODS = ("zscore", "none", "hu", "standard")
+ZSCORE, NONE, HU, STANDARD = (TINY.replace(intensity=IntensityConfig(method)) for method in METHODS)
 
 
 def scan_of(view: np.ndarray, slope: float = 1.0, inter: float = 0.0, mm: float = 5.0) -> Scan:
@@ -114,6 +115,35 @@ def test_maps_come_back_to_where_they_belong():
     volume = to_source(to_grid(inside, made), made)
     back = axial_view(Scan(volume, 1, 0, scan.affine, "", Path(), ""))[0]
     assert volume.shape == scan.shape and np.mean((back > 0.5) == inside) > 0.97
+
+
+@pytest.mark.parametrize("flips", [(1, 1), (-1, -1), (-1, 1)])
+def test_orientation_changes_what_the_models_see_and_not_where_maps_lie(flips):
+    view, _ = ball(0, 400, 900)
+    view, spot = view.copy(), np.zeros(view.shape, bool)
+    spot[5:8, 10:14, 22:30] = True
+    affine = np.diag([flips[0] * 5.0, flips[1] * 5.0, 5.0, 1.0])
+    scan = Scan(view.transpose(2, 1, 0), 1.0, 0.0, affine, "made", Path("made.nii"), "nifti")
+    array = TINY.replace(grid__orientation="array")
+    plain, turned = prepare(scan, TINY), prepare(scan, array)
+    assert np.allclose(turned.images, plain.images.transpose(0, 2, 1), atol=1e-5)
+    assert np.array_equal(upright(turned.images, array), turned.images.transpose(0, 2, 1))
+    assert np.allclose(turned.area, plain.area, atol=1e-3)
+    seen = [to_grid(spot, made) for made in (plain, turned)]
+    assert np.array_equal(seen[1], seen[0].transpose(0, 2, 1)) and seen[0].any()
+    assert np.array_equal(to_source(seen[0], plain), to_source(seen[1], turned))
+
+
+@pytest.mark.parametrize("slope", [1.0, -1.0])
+def test_standard_has_mean_0_and_deviation_1_over_all_voxels_and_adds_no_value(slope):
+    view, _ = ball(0, 400, 900, noise=30)
+    scan = scan_of(view if slope > 0 else 1000 - view, slope, 0.0 if slope > 0 else 1000.0)
+    same = STANDARD.replace(model__image_size=64, grid=GridConfig(None))
+    wanted = (view - view.mean(dtype=np.float64)) / view.std(dtype=np.float64)
+    made = prepare(scan, same).images
+    for level, slice_ in enumerate(made):
+        assert wanted[level].min() - 1e-4 <= slice_.min() and slice_.max() <= wanted[level].max() + 1e-4
+    assert abs(made.mean() - wanted.mean()) < 0.02 and abs(made.std() - 1) < 0.1
 
 
 def test_tissue_as_dark_as_air_stays_over_it():
