@@ -10,7 +10,7 @@ REV ?= HEAD
 
 CSRC := $(wildcard $(foreach end,h cpp cu cuh,csrc/*.$(end) csrc/*/*.$(end)))
 
-.PHONY: install demo test sanitize lint format bench bench-peers bench-compare gpu-check clean
+.PHONY: install demo test test-fast sanitize lint format bench bench-peers bench-compare gpu-check clean
 
 install: $(INSTALLED)
 
@@ -19,14 +19,17 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): $(BIN)/python pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/* csrc/*/*)
-	PIP_CONSTRAINT=constraints.txt $(PIP) install --quiet --editable '.[train,dicom,network,tensorrt,dev]'
+	PIP_CONSTRAINT=constraints.txt $(PIP) install --quiet --editable '.[train,dicom,network,tensorrt,parquet,ray,dev]'
 	touch $@
 
 demo: $(INSTALLED)
 	$(BIN)/maescan demo --out $(DEMO)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 sanitize: $(INSTALLED)
 	$(BIN)/python -m pytest tests/system/test_kernels_shim.py

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,57 @@ def inputs_stay(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.path.parent.name not in SCORING:
         inputs.forget()
     assert not harmed, f"inputs were changed or removed: {harmed}"
+
+
+SLOW = ("system", "train", "export")
+"""Folders whose tests are slow, all of them; others say so themselves, or by what they use: `exported_bundle`."""
+LACKING = re.compile(r"could not import|not installed|no Chromium|needs (pydicom|valgrind|a C compiler)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in SLOW or "exported_bundle" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def exported_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a tiny model, one for all processes of a session. Not to be changed: copy it."""
+    import fcntl
+
+    from helpers.bundles import a_run
+    from maescan.export import export
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "bundle").exists():
+            export(a_run(folder), folder / "bundle")
+    return folder / "bundle"
+
+
+def _fails_where_tools_are_demanded(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """With FAIL_ON_MISSING_TOOLS=1 a test that is skipped for want of a package or program fails."""
+    if os.environ.get("FAIL_ON_MISSING_TOOLS") == "1" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if LACKING.search(reason):
+            report.outcome, report.longrepr = "failed", f"{reason}: `.ci/run` installs what tests need"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _fails_where_tools_are_demanded(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _fails_where_tools_are_demanded(report)
+    return report
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -14,16 +14,10 @@ from maescan.errors import BundleError, ConfigError, DataError
 from maescan.export import export
 
 
-@pytest.fixture(scope="session")
-def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundle")
-    return export(a_run(folder), folder / "bundle")
-
-
 @pytest.fixture
-def bundle(exported, tmp_path, monkeypatch):
+def bundle(exported_bundle, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return shutil.copytree(exported, tmp_path / "bundle")
+    return shutil.copytree(exported_bundle, tmp_path / "bundle")
 
 
 def change_manifest(bundle, **fields):

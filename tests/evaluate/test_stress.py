@@ -118,19 +118,24 @@ def test_the_picture_is_the_same_bytes_twice(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_the_command_writes_tables_and_a_picture_twice_alike(tmp_path):
+def test_the_command_writes_tables_and_a_picture_twice_alike(exported_bundle, tmp_path):
     from typer.testing import CliRunner
 
-    from helpers.bundles import a_run
     from maescan.cli import app
     from maescan.datasets.phantom import write_phantom
-    from maescan.export import export
 
-    bundle = export(a_run(tmp_path), tmp_path / "bundle")
     write_phantom(tmp_path / "scans", healthy=2, lesions=0, seed=0, shape=(48, 48, 12))
     for name in ("a", "b"):
-        arguments = [str(tmp_path / "scans"), "--bundle", str(bundle), "--out", str(tmp_path / name), "--slices", "6"]
-        assert CliRunner().invoke(app, ["stress", *arguments, "--quiet"]).exit_code == 0
+        arguments = [
+            str(tmp_path / "scans"),
+            "--bundle",
+            str(exported_bundle),
+            "--out",
+            str(tmp_path / name),
+            "--slices",
+            "6",
+        ]
+        assert CliRunner().invoke(app, ["stress", *map(str, arguments)]).exit_code == 0
     files = {file.name: file.read_bytes() for file in (tmp_path / "a").iterdir()}
     assert set(files) == {"stress.json", "stress.csv", "stress.md", "stress.png"}
     assert files == {file.name: file.read_bytes() for file in (tmp_path / "b").iterdir()}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from itertools import chain
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from helpers.stubs import stub_bundle
+from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
 from maescan.method import aggregate
 from maescan.scoring import calibrate
@@ -76,13 +78,8 @@ def test_a_scan_that_fails_is_no_reference(tmp_path, monkeypatch):
         calibrate.calibrate(tmp_path, [tmp_path])
 
 
-def test_the_reference_travels_in_the_bundle(tmp_path):
-    pytest.importorskip("torch")
-    from helpers.bundles import a_run
-    from maescan import export
-    from maescan.engines.bundle import Bundle
-
-    bundle = export.export(a_run(tmp_path), tmp_path / "bundle")
+def test_the_reference_travels_in_the_bundle(exported_bundle, tmp_path):
+    bundle = shutil.copytree(exported_bundle, tmp_path / "bundle")
     for index in range(3):
         write_scan(tmp_path / "healthy" / f"scan{index}.nii.gz", index)
     calibrate.calibrate(bundle, [tmp_path / "healthy"], rule="max")

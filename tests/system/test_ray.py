@@ -18,14 +18,9 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
+def bundle(exported_bundle):
     pytest.importorskip("ray.exceptions")
-    pytest.importorskip("torch")
-    from helpers.bundles import a_run
-    from maescan import export
-
-    folder = tmp_path_factory.mktemp("ray")
-    return export.export(a_run(folder), folder / "bundle")
+    return exported_bundle
 
 
 def kill_one_actor(out, killed):
