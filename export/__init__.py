@@ -13,8 +13,9 @@ import numpy as np
 
 from maescan.config import Preset
 from maescan.engines.bundle import Bundle, put_engine, seal
+from maescan.engines.targets import TARGETS
 from maescan.errors import ConfigError, DataError
-from maescan.export.engine import TARGETS, build
+from maescan.export.engine import build
 
 GIVEN = "quantisation.safetensors"
 """Training slices in a run folder and a bundle, for the ranges of int8's activations."""
@@ -83,10 +84,11 @@ def import_checkpoint(
 
 def _wanted(to: Sequence[str], precision: Sequence[str]) -> list[tuple[str, str]]:
     if not precision:
-        pairs = [(target, TARGETS[target][0]) for target in to if target in TARGETS]
+        pairs = [(target, TARGETS[target].precisions[0]) for target in to if target in TARGETS]
         return pairs if len(pairs) == len(to) else _wanted(to, [name for _, name in pairs] or ["fp32"])
-    known = "; ".join(f"{target}: {', '.join(found)}" for target, found in TARGETS.items())
-    pairs = [(target, name) for target in to for name in precision if name in TARGETS.get(target, ())]
+    known = "; ".join(f"{target}: {', '.join(found.precisions)}" for target, found in TARGETS.items())
+    offered = {target: TARGETS[target].precisions for target in to if target in TARGETS}
+    pairs = [(target, name) for target in to for name in precision if name in offered.get(target, ())]
     for target in to:
         if not any(target == found for found, _ in pairs):
             raise ConfigError(f"cannot export to {target} in {', '.join(precision)}", remedy=f"known are {known}")

@@ -5,23 +5,14 @@ from __future__ import annotations
 import importlib
 import time
 from pathlib import Path
-from typing import Any
 
 from maescan import __version__
-from maescan.engines import BACKENDS, kind_of, start
+from maescan.engines import prove
 from maescan.engines.bundle import Bundle
-from maescan.engines.golden import TOLERANCE, golden_drift, refuse
+from maescan.engines.golden import TOLERANCE
+from maescan.engines.targets import TARGETS, place_to_prove
 from maescan.errors import EngineError
 from maescan.files import write_json
-from maescan.machine import cpu_name, gpus
-
-TARGETS = {
-    "openvino": ("fp32", "bf16", "int8"),
-    "torchscript": ("fp32",),
-    "onnx": ("fp32", "fp16"),
-    "tensorrt-rtx": ("fp16", "bf16"),
-    "tensorrt": ("fp16", "bf16"),
-}
 
 
 def build(bundle: Bundle, folder: Path, target: str, precision: str) -> None:
@@ -35,7 +26,7 @@ def build(bundle: Bundle, folder: Path, target: str, precision: str) -> None:
     try:
         versions = module.build(folder, models.mae, models.classifier, bundle, precision)
     except ImportError as error:
-        raise EngineError(f"cannot build {target}: {error}", remedy=BACKENDS[target].install) from error
+        raise EngineError(f"cannot build {target}: {error}", remedy=TARGETS[target].install) from error
     values = {
         "target": target,
         "precision": precision,
@@ -45,24 +36,8 @@ def build(bundle: Bundle, folder: Path, target: str, precision: str) -> None:
         "drift": None,
         "seconds": round(time.perf_counter() - began, 1),
     }
-    device = _device(target)
-    if device is not None:
-        values |= {"device": cpu_name() if kind_of(device) == "cpu" else gpus()[0]}
-        values |= {"drift": _drift(bundle, folder, values, device)}
+    where = place_to_prove(target, precision)
+    if where is not None:
+        device, name = where
+        values |= {"device": name, "drift": prove(bundle, folder, values, device)}
     write_json(folder / "engine.json", values)
-
-
-def _device(target: str) -> str | None:
-    """Where the new engine can be proved, if anywhere: the CPU if it runs there, else a GPU."""
-    kinds = BACKENDS[target].kinds
-    return "cpu" if "cpu" in kinds else "cuda" if gpus() else None
-
-
-def _drift(bundle: Bundle, folder: Path, values: dict[str, Any], device: str) -> dict[str, float]:
-    engine = start(bundle, folder, values, device)
-    try:
-        drift = golden_drift(bundle, engine)
-    finally:
-        engine.close()
-    refuse(drift, values["tolerance"], folder)
-    return drift

@@ -13,12 +13,24 @@ from maescan.export.lean import Attention
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def mixed(module: Any, precision: str) -> nn.Module:
-    """A copy of `mae` or `classifier` (see `networks`) with fp32 inputs and outputs; fp32 is the module itself."""
+def mixed(module: Any, precision: str, *, narrow: bool = False) -> nn.Module:
+    """A copy of `mae` or `classifier` (see `networks`); fp32 is the module itself. Inputs and outputs are fp32, or
+    16 bits wide where `narrow`: what our kernels write and read, in half the memory."""
     if precision == "fp32":
         return module
     dtype = DTYPES[precision]
+    if narrow:
+        return _convert(copy.deepcopy(module).to(dtype), dtype).eval()
     return Cast(_convert(copy.deepcopy(module).to(dtype), dtype), dtype).eval()
+
+
+def halved(module: Any, precision: str) -> nn.Module:
+    """A copy of `mae` or `classifier` in 16 bits with fp32 inputs and outputs, for torch, whose own LayerNorm and
+    attention add in fp32; fp32 is the module itself."""
+    if precision == "fp32":
+        return module
+    dtype = DTYPES[precision]
+    return Cast(copy.deepcopy(module).to(dtype), dtype).eval()
 
 
 class Cast(nn.Module):

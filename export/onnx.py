@@ -13,7 +13,7 @@ from torch import nn
 
 from maescan.config import Preset
 from maescan.engines.bundle import Bundle
-from maescan.export.mixed import mixed
+from maescan.export.mixed import DTYPES, mixed
 from maescan.export.networks import networks
 
 OPSET = 17
@@ -29,11 +29,15 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
     return {"torch": torch.__version__, "onnx": onnx.__version__, "opset": str(OPSET)}
 
 
-def models(mae: Any, classifier: Any, preset: Preset, precision: str) -> Iterator[tuple[str, bytes]]:
+def models(
+    mae: Any, classifier: Any, preset: Preset, precision: str, *, narrow: bool = False
+) -> Iterator[tuple[str, bytes]]:
     """`mae` and `classifier`, those that are there, as ONNX. fp16 and bf16: LayerNorm, softmax, inputs and outputs
-    stay in fp32."""
+    stay in fp32; with `narrow` the MAE takes and gives 16 bits."""
     for name, module, example in networks(mae, classifier, preset):
-        yield name, _convert(mixed(module, precision), example)
+        narrowed = narrow and name == "mae" and precision in DTYPES
+        given = {k: v.to(DTYPES[precision]) if narrowed and k == "visible" else v for k, v in example.items()}
+        yield name, _convert(mixed(module, precision, narrow=narrowed), given)
 
 
 def _convert(module: nn.Module, example: dict[str, torch.Tensor]) -> bytes:

@@ -50,6 +50,8 @@ def given(bundle: Bundle, engine: Any) -> dict[str, list[dict[str, Any]]]:
 class Recorder:
     """An engine that keeps what it is given."""
 
+    name, batch = "recorder", 1
+
     def __init__(self, engine: Any) -> None:
         self.engine = engine
         self.seen: dict[str, list[dict[str, Any]]] = {"mae": [], "classifier": []}
@@ -62,6 +64,9 @@ class Recorder:
     def classify(self, tokens: Any, token_ids: Any) -> Any:
         self.seen["classifier"].append({"patches": tokens, "token_ids": token_ids})
         return self.engine.classify(tokens, token_ids)
+
+    def close(self) -> None:
+        """The engine that is listened to stays open."""
 
 
 def quantise(model: Any, inputs: list[dict[str, Any]]) -> Any:

@@ -6,6 +6,7 @@ import ctypes
 import math
 import os
 import platform
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -98,32 +99,59 @@ def driver_version() -> int | None:
     return version.value if found and found.cuDriverGetVersion(ctypes.byref(version)) == 0 else None
 
 
+@dataclass(frozen=True)
+class Gpu:
+    """capability: the compute capability, (8, 9) for an Ada card; memory in bytes."""
+
+    number: int
+    name: str
+    capability: tuple[int, int]
+    memory: int
+
+    def __str__(self) -> str:
+        return f"{self.name} (compute capability {self.capability[0]}.{self.capability[1]})"
+
+
+def found_gpus() -> list[Gpu]:
+    """The GPUs that the driver offers; empty without driver or GPU."""
+    driver, count = _driver(), ctypes.c_int()
+    if not driver or driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return []
+    return [_gpu(driver, number) for number in range(count.value)]
+
+
+def _gpu(driver: ctypes.CDLL, number: int) -> Gpu:
+    device, name, memory = ctypes.c_int(), ctypes.create_string_buffer(256), ctypes.c_size_t()
+    driver.cuDeviceGet(ctypes.byref(device), number)
+    driver.cuDeviceGetName(name, 256, device)
+    driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
+    major, minor = (_attribute(driver, device, attribute) for attribute in (75, 76))
+    return Gpu(number, name.value.decode(errors="replace"), (major, minor), memory.value)
+
+
+def _attribute(driver: ctypes.CDLL, device: ctypes.c_int, attribute: int) -> int:
+    value = ctypes.c_int()
+    driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+    return value.value
+
+
 def gpus() -> list[str]:
     """Names of the GPUs that the driver offers; empty without driver or GPU."""
-    found, count = _driver(), ctypes.c_int()
-    if not found or found.cuInit(0) or found.cuDeviceGetCount(ctypes.byref(count)):
-        return []
-    names = []
-    for index in range(count.value):
-        device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
-        found.cuDeviceGet(ctypes.byref(device), index)
-        found.cuDeviceGetName(name, 256, device)
-        names.append(name.value.decode(errors="replace"))
-    return names
+    return [gpu.name for gpu in found_gpus()]
 
 
-def need_gpu(device: str) -> int:
-    """The number of the GPU that `device` (cuda or cuda:N) names. Raises EngineError: no driver, no GPU, or not N."""
+def require_gpu(device: str) -> Gpu:
+    """The GPU that `device` (cuda or cuda:N) names. Raises EngineError: no driver, no GPU, or not N."""
     if driver_version() is None:
         raise EngineError(
             f"--device {device}: no NVIDIA driver is installed", remedy="install it, or use --device cpu"
         )
-    found, number = gpus(), int(device.partition(":")[2] or 0)
+    found, number = found_gpus(), int(device.partition(":")[2] or 0)
     if not found:
         raise EngineError(f"--device {device}: the driver finds no GPU", remedy="run nvidia-smi, or use --device cpu")
     if number >= len(found):
         raise EngineError(f"--device {device}: this machine has {len(found)} GPUs", remedy="use cuda:0")
-    return number
+    return found[number]
 
 
 @cache

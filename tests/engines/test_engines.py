@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from helpers.bundles import a_run
+from helpers.gpu_machine import driver
 from maescan import engines
 from maescan import machine as device
+from maescan.benchmark.engines import runnable
 from maescan.engines.bundle import Bundle
-from maescan.engines.slots import Slot
 from maescan.errors import EngineError
-from maescan.export import export
+from maescan.export import add_engine, export
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +44,6 @@ def test_no_driver_is_said(bundle, monkeypatch):
     assert "--device cuda: no NVIDIA driver" in refused(bundle, device="cuda")
 
 
-def driver(count):
-    """A CUDA driver of version 13.0 with `count` GPUs."""
-
-    def put(pointer, value):
-        pointer._obj.value = value
-        return 0
-
-    return SimpleNamespace(
-        cuInit=lambda _: 0,
-        cuDriverGetVersion=lambda pointer: put(pointer, 13000),
-        cuDeviceGetCount=lambda pointer: put(pointer, count),
-        cuDeviceGet=lambda pointer, index: put(pointer, index),
-        cuDeviceGetName=lambda name, size, index: setattr(name, "value", b"NVIDIA Test") or 0,
-    )
-
-
 def test_no_gpu_is_said(bundle, monkeypatch):
     monkeypatch.setattr(device, "_driver", lambda: driver(0))
     assert "--device cuda:0: the driver finds no GPU" in refused(bundle, device="cuda:0")
@@ -66,11 +51,12 @@ def test_no_gpu_is_said(bundle, monkeypatch):
 
 def test_a_gpu_that_is_not_there_is_said(bundle, monkeypatch):
     monkeypatch.setattr(device, "_driver", lambda: driver(2))
-    assert device.gpus() == ["NVIDIA Test"] * 2 and device.need_gpu("cuda:1") == 1
+    assert device.gpus() == ["NVIDIA Test"] * 2 and device.require_gpu("cuda:1").number == 1
     assert "this machine has 2 GPUs" in refused(bundle, device="cuda:2")
 
 
-def test_no_engine_for_the_device_names_those_there_are_and_the_command(bundle):
+def test_no_engine_for_the_device_names_those_there_are_and_the_command(bundle, monkeypatch):
+    monkeypatch.setattr(device, "_driver", lambda: driver(1))
     text = refused(bundle, device="cuda", precision="bf16")
     assert "no bf16 engine for 'cuda'" in text and "openvino-fp32, tensorrt-rtx-fp16" in text
     assert f"maescan export {bundle.path} --to tensorrt-rtx --precision bf16" in text
@@ -88,23 +74,40 @@ def test_a_missing_package_comes_with_its_command(bundle, monkeypatch):
     assert "needs a package" in refused(bundle) and "pip install maescan" in refused(bundle)
 
 
-def test_an_engine_of_another_tensorrt_is_named(bundle):
-    from maescan.engines.tensorrt import _check_version
+@pytest.mark.parametrize(
+    ("capability", "asked", "reason", "command"),
+    [
+        (
+            (9, 0),
+            {},
+            "tensorrt-rtx does not run on NVIDIA Test (compute capability 9.0)",
+            "tensorrt --precision fp16",
+        ),
+        ((10, 0), {"precision": "fp16"}, "tensorrt-rtx does not run on", "tensorrt --precision fp16"),
+        ((8, 7), {"target": "tensorrt-rtx"}, "tensorrt-rtx does not run on", "tensorrt --precision fp16"),
+        ((8, 0), {"precision": "fp8"}, "has no fp8 engine for 'cuda'", "tensorrt-rtx --precision fp16"),
+        ((7, 5), {"precision": "bf16"}, "has no bf16 engine", "tensorrt-rtx --precision fp16"),
+        ((12, 0), {"precision": "nvfp4"}, "has no nvfp4 engine", "tensorrt-rtx --precision nvfp4"),
+    ],
+)
+def test_a_card_is_told_which_target_it_takes(bundle, monkeypatch, capability, asked, reason, command):
+    monkeypatch.setattr(device, "_driver", lambda: driver(1, capability))
+    text = refused(bundle, device="cuda", **asked)
+    assert reason in text and f"maescan export {bundle.path} --to {command}" in text
 
-    installed, folder = SimpleNamespace(__name__="tensorrt_rtx", __version__="1.7.1"), bundle.path / "engines" / "x"
-    for target, built, fits in [
-        ("tensorrt-rtx", "1.6.0", True),
-        ("tensorrt-rtx", "1.8.0", False),
-        ("tensorrt", "1.6.0", False),
-        ("tensorrt", "1.7.1", True),
-    ]:
-        values = {"target": target, "precision": "fp16", "versions": {"tensorrt_rtx": built}}
-        if fits:
-            _check_version(installed, folder, values)
-            continue
-        with pytest.raises(EngineError, match=f"built by TensorRT {built}, this is 1.7.1") as error:
-            _check_version(installed, folder, values)
-        assert f"maescan export {bundle.path}" in error.value.remedy
+
+def test_a_card_older_than_all_is_told_so(bundle, monkeypatch):
+    monkeypatch.setattr(device, "_driver", lambda: driver(1, (6, 1)))
+    assert "older than 7.5" in refused(bundle, device="cuda")
+
+
+def test_an_engine_that_no_gpu_here_can_run_is_exported_unproved(bundle, monkeypatch, tmp_path):
+    """On a Hopper card a bundle for RTX cards is still made: for another machine."""
+    monkeypatch.setattr(device, "_driver", lambda: driver(1, (9, 0)))
+    path = add_engine(shutil.copytree(bundle.path, tmp_path / "bundle"), ("tensorrt-rtx",), ("fp16",))
+    values = Bundle.load(path).engines()["tensorrt-rtx-fp16"]
+    assert values["drift"] is None and values["device"] is None
+    assert runnable(Bundle.load(path), "cuda") == []
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -141,98 +144,3 @@ def test_scoring_on_a_cpu_leaves_torch_out(bundle, tmp_path):
     command = [sys.executable, tmp_path / "score.py", tmp_path / "scan.nii.gz", bundle.path, tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.split() == ["3", "False", "False"], done.stderr
-
-
-class Cuda:
-    """The calls of cuda.bindings.runtime in order, on host memory; a launched graph does nothing."""
-
-    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice="in", cudaMemcpyDeviceToHost="out")
-    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal="thread")
-
-    def __init__(self):
-        self.calls, self.kept, self.live = [], [], 0
-
-    def _memory(self, size):
-        self.kept.append(np.zeros(size, np.uint8))
-        self.live += 1
-        return 0, self.kept[-1].ctypes.data
-
-    def _free(self, pointer):
-        self.live -= 1
-        return (0,)
-
-    cudaMalloc = cudaMallocHost = _memory
-    cudaFree = cudaFreeHost = _free
-
-    def __getattr__(self, name):
-        def call(*arguments):
-            self.calls.append(name.removeprefix("cuda"))
-            return 0, 7
-
-        return call
-
-
-class Context:
-    def __init__(self, calls, runs=True):
-        self.calls, self.runs = calls, runs
-
-    def set_input_shape(self, name, shape):
-        self.rows = shape[0]
-
-    def infer_shapes(self):
-        return []
-
-    def get_tensor_shape(self, name):
-        return (self.rows, 2)
-
-    def set_tensor_address(self, name, pointer):
-        pass
-
-    def execute_async_v3(self, stream):
-        self.calls.append("run")
-        return self.runs
-
-
-def test_a_slot_captures_copy_run_copy_once_and_then_only_launches():
-    cuda = Cuda()
-    slot = Slot(cuda, Context(cuda.calls), {"x": (4, 3)}, {"x": np.dtype(np.float32)}, "y")
-    batch = ["MemcpyAsync", "run", "MemcpyAsync"]
-    captured = ["StreamBeginCapture", *batch, "StreamEndCapture", "GraphInstantiate", "GraphDestroy"]
-    assert cuda.calls == ["StreamCreate", *batch, "StreamSynchronize", *captured]
-    cuda.calls.clear()
-    slot.start([np.ones((3, 3), np.float32)])
-    assert slot.result().shape == (4, 2) and cuda.calls == ["GraphLaunch", "StreamSynchronize"]
-    assert slot.host["x"].sum() == 9
-    slot.close()
-    assert cuda.live == 0
-
-
-def test_a_batch_that_does_not_run_is_an_error():
-    cuda = Cuda()
-    with pytest.raises(EngineError, match="could not run"):
-        Slot(cuda, Context(cuda.calls, runs=False), {"x": (4, 3)}, {"x": np.dtype(np.float32)}, "y")
-
-
-def test_more_rows_than_a_slot_holds_run_in_turns(monkeypatch):
-    from maescan.engines import tensorrt
-
-    class Doubles:
-        def __init__(self, cuda, context, shapes, types, output):
-            self.rows, self.waiting = shapes["x"][0], None
-
-        def start(self, arrays):
-            assert self.waiting is None, "an answer would be lost"
-            self.waiting = np.zeros((self.rows, 1), np.float32)
-            self.waiting[: len(arrays[0])] = arrays[0] * 2
-
-        def result(self):
-            found, self.waiting = self.waiting, None
-            return found
-
-    monkeypatch.setattr(tensorrt, "Slot", Doubles)
-    network = tensorrt.Network.__new__(tensorrt.Network)
-    network.cuda, network.inputs, network.output, network.most, network.slots = None, ["x"], "y", 4, {}
-    network.cache = SimpleNamespace(context=lambda: None)
-    for rows in (1, 3, 4, 5, 8, 13, 19):
-        x = np.random.default_rng(0).random((rows, 1), np.float32)
-        assert np.array_equal(network.run(x), x * 2)

@@ -18,9 +18,9 @@ from maescan.engines.golden import TOLERANCE, golden_drift
 from maescan.errors import BundleError, ConfigError, DataError, EngineError
 from maescan.machine import cpu_features
 
-BUILT = ("openvino-fp32", "openvino-bf16", "openvino-int8", "torchscript-fp32", "onnx-fp32", "onnx-fp16",
-         "tensorrt-rtx-fp16", "tensorrt-rtx-bf16")  # fmt: skip
-RUN = BUILT[:6]
+BUILT = ("openvino-fp32", "openvino-bf16", "openvino-int8", "torchscript-fp32", "torchscript-fp16",
+         "torchscript-bf16", "onnx-fp32", "onnx-fp16", "tensorrt-rtx-fp16", "tensorrt-rtx-bf16")  # fmt: skip
+RUN = BUILT[:8]
 
 
 @pytest.fixture(scope="session")
@@ -183,9 +183,17 @@ def test_torchscript_loads_with_torch_alone(bundle):
     assert done.stdout.split(maxsplit=1) == ["1", "False\n"], done.stderr
 
 
-def test_tensorrt_says_what_is_missing(bundle):
-    with pytest.raises(EngineError, match="torch_tensorrt is not installed"):
-        export.add_engine(bundle, ("tensorrt",), ("fp16",))
+def test_torch_tensorrt_says_what_is_missing(bundle):
+    with pytest.raises(EngineError, match="torch_tensorrt is not installed") as error:
+        export.add_engine(bundle, ("torch-tensorrt",), ("fp16",))
+    assert "maescan[torch-tensorrt]" in error.value.remedy
+
+
+def test_tensorrt_needs_neither_tensorrt_nor_a_gpu_to_be_exported(bundle):
+    """The same ONNX as TensorRT-RTX's: the GPU box builds it at the first load."""
+    export.add_engine(bundle, ("tensorrt",), ("fp16",))
+    names = [(bundle / "engines" / name / "mae.onnx").read_bytes() for name in ("tensorrt-fp16", "tensorrt-rtx-fp16")]
+    assert names[0] == names[1] and Bundle.load(bundle).engines()["tensorrt-fp16"]["drift"] is None
 
 
 def test_preset_travels(bundle):

@@ -27,11 +27,14 @@ def apart(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
 
 
 def runnable(bundle: Any, device: str) -> list[tuple[str, str]]:
-    """(target, precision) of the bundle's engines for that kind of device."""
-    from maescan.engines import BACKENDS, kind_of
+    """(target, precision) of the bundle's engines that can run on that device."""
+    from maescan.engines.targets import kind_of, runs_on
+    from maescan.machine import require_gpu
 
+    kind = kind_of(device)
+    gpu = require_gpu(device) if kind == "cuda" else None
     found = [(values["target"], values["precision"]) for values in bundle.engines().values()]
-    return sorted((t, p) for t, p in found if t in BACKENDS and kind_of(device) in BACKENDS[t].kinds)
+    return sorted((t, p) for t, p in found if runs_on(t, p, kind, gpu))
 
 
 def measure(

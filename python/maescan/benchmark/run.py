@@ -13,8 +13,9 @@ from maescan.benchmark import engines, folder, limits, machine, report, scaling,
 from maescan.config import PRESETS, Preset
 from maescan.config import preset as named
 from maescan.engines.bundle import Bundle
+from maescan.engines.targets import best_for
 from maescan.errors import ConfigError, EngineError
-from maescan.machine import usable
+from maescan.machine import require_gpu, usable
 
 SCHEMA = 1
 PRECISIONS = "fp32", "bf16", "int8"
@@ -73,8 +74,9 @@ def _random(preset: Preset, at: Path, device: str, quick: bool) -> Path:
     chosen = weights.with_buckets(preset, images)
     if device == "cpu":
         return weights.random_bundle(chosen, at / "random", PRECISIONS[:2] if quick else PRECISIONS, images)
-    fast = importlib.util.find_spec("tensorrt_rtx") is not None
-    to, precisions = (("torchscript", "tensorrt-rtx"), ("fp32", "fp16")) if fast else (("torchscript",), ("fp32",))
+    best = best_for(require_gpu(device))
+    fast = importlib.util.find_spec(best.package) is not None
+    to, precisions = ("torchscript", *([best.name] if fast else [])), ("fp32", "fp16", "bf16")
     return weights.random_bundle(chosen, at / "random", precisions, images, to=to)
 
 

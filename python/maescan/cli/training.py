@@ -58,10 +58,12 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run folder of `maescan train`, or a bundle to add engines to.")],
     out: Annotated[Path | None, typer.Option(help="The bundle to write; not needed to add to one.")] = None,
     to: Annotated[
-        str, typer.Option(help="openvino, torchscript, onnx, tensorrt-rtx, tensorrt; comma-separated.")
+        str,
+        typer.Option(help="Of openvino, torchscript, onnx, tensorrt-rtx, tensorrt, torch-tensorrt, by commas."),
     ] = "openvino",
     precision: Annotated[
-        str, typer.Option(help="fp32, bf16, fp16, int8; comma-separated. Default: the most exact of each target.")
+        str,
+        typer.Option(help="fp32, bf16, fp16, int8, fp8 or nvfp4, by commas. Default: the most exact of each target."),
     ] = "",
 ) -> None:
     """Compile a trained run into a bundle: weights, engines and golden answers that prove them."""

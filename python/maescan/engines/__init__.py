@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 from maescan.engines.bundle import Bundle
-from maescan.engines.golden import check
+from maescan.engines.golden import check, golden_drift, refuse
+from maescan.engines.targets import PRECISIONS, TARGETS, best_for, kind_of, runs_on
 from maescan.errors import EngineError, MaescanError
+from maescan.machine import Gpu, require_gpu
 
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-"""The closest to the reference first: the first that a bundle has is its default."""
-
-
-@dataclass(frozen=True)
-class Backend:
-    """Where a target's class is, on which kinds of device it runs, and the extra that brings its packages."""
-
-    module: str
-    name: str
-    kinds: tuple[str, ...]
-    install: str
-
-
-BACKENDS = {
-    "openvino": Backend("openvino", "OpenVinoEngine", ("cpu",), "pip install maescan"),
-    "tensorrt": Backend("tensorrt", "TensorRtEngine", ("cuda",), "pip install tensorrt cuda-bindings"),
-    "tensorrt-rtx": Backend("tensorrt", "TensorRtEngine", ("cuda",), "pip install 'maescan[tensorrt]'"),
-    "torchscript": Backend("torchscript", "TorchScriptEngine", ("cpu", "cuda"), "pip install 'maescan[train]'"),
-    "onnx": Backend("onnx", "OnnxEngine", ("cpu",), "pip install onnxruntime"),
-}
-"""In the order in which they are chosen where several can run."""
+__all__ = ["export_command", "kind_of", "load", "open_engine", "prove"]
 
 
 def load(
@@ -47,13 +28,9 @@ def load(
 
     Raises EngineError when nothing in the bundle runs there (never another device instead), BundleError on drift.
     """
-    kind = kind_of(device)
-    chosen = _choose(bundle, kind, target, precision)
-    if kind == "cuda":
-        from maescan.machine import need_gpu
-
-        need_gpu(device)
-    engine = start(bundle, bundle.path / "engines" / chosen, bundle.engines()[chosen], device, threads)
+    gpu = require_gpu(device) if kind_of(device) == "cuda" else None
+    chosen = _choose(bundle, gpu, target, precision)
+    engine = open_engine(bundle, bundle.path / "engines" / chosen, bundle.engines()[chosen], device, threads)
     try:
         check(bundle, chosen, engine)
     except BaseException:
@@ -62,57 +39,75 @@ def load(
     return engine
 
 
-def kind_of(device: str) -> str:
-    """cpu or cuda. Raises EngineError for a device that is neither."""
-    kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda") or (number and (kind == "cpu" or not number.isdigit())):
-        raise EngineError(f"there is no device '{device}'", remedy="use cpu, cuda or cuda:N")
-    return kind
-
-
-def start(bundle: Bundle, folder: Path, values: dict[str, Any], device: str, threads: int | None = None) -> Any:
+def open_engine(bundle: Bundle, folder: Path, values: dict[str, Any], device: str, threads: int | None = None) -> Any:
     """The engine of a folder and its engine.json, not checked yet. Raises EngineError where it does not load."""
-    backend = BACKENDS[values["target"]]
+    target = TARGETS[values["target"]]
     try:
-        made = getattr(importlib.import_module(f"maescan.engines.{backend.module}"), backend.name)
-        return made(folder, values, device=device, threads=threads, preset=bundle.preset)
+        backend = getattr(importlib.import_module(f"maescan.engines.{target.module}"), target.backend)
+        return backend(folder, values, device=device, threads=threads, preset=bundle.preset)
     except ImportError as error:
-        raise EngineError(f"needs a package: {error}", path=folder, remedy=backend.install) from error
+        raise EngineError(f"needs a package: {error}", path=folder, remedy=target.install) from error
     except MaescanError:
         raise
     except Exception as error:  # every backend has classes of its own for a file that it cannot read
         reason = f"does not load: {_first_line(error)}"
-        raise EngineError(reason, path=folder, remedy=again(bundle.path, values)) from error
+        raise EngineError(reason, path=folder, remedy=export_command(bundle.path, values)) from error
 
 
-def again(path: Path, values: dict[str, Any]) -> str:
+def prove(bundle: Bundle, folder: Path, values: dict[str, Any], device: str) -> dict[str, float]:
+    """The drift of an engine on the golden slices. Raises BundleError where it is over the engine's tolerance."""
+    engine = open_engine(bundle, folder, values, device)
+    try:
+        drift = golden_drift(bundle, engine)
+    finally:
+        engine.close()
+    refuse(drift, values["tolerance"], folder)
+    return drift
+
+
+def export_command(path: Path, values: dict[str, Any]) -> str:
     """The command that makes an engine anew."""
     return f"maescan export {path} --to {values['target']} --precision {values['precision']}"
 
 
-def _choose(bundle: Bundle, kind: str, target: str | None, precision: str | None) -> str:
-    """The folder name of the engine that was asked for, or the first by BACKENDS and PRECISIONS."""
-    found = bundle.engines()
-    wanted = [
-        name
+def _choose(bundle: Bundle, gpu: Gpu | None, target: str | None, precision: str | None) -> str:
+    """The folder name of the engine that was asked for, or the first by TARGETS and PRECISIONS of those that run on
+    the CPU (`gpu` None) or on that GPU."""
+    found, kind = bundle.engines(), "cpu" if gpu is None else "cuda"
+    asked = {
+        name: values
         for name, values in found.items()
-        if kind in getattr(BACKENDS.get(values["target"]), "kinds", ())
+        if kind in getattr(TARGETS.get(values["target"]), "kinds", ())
         and target in (None, values["target"])
         and precision in (None, values["precision"])
-    ]
+    }
+    wanted = [name for name, v in asked.items() if runs_on(v["target"], v["precision"], kind, gpu)]
     if wanted:
         return min(wanted, key=lambda name: _rank(found[name]))
-    asked = " ".join(part for part in (target, precision) if part)
-    reason = f"has no {asked + ' ' if asked else ''}engine for '{kind}'; it has {', '.join(sorted(found)) or 'none'}"
-    target = target or ("openvino" if kind == "cpu" else "tensorrt-rtx")
-    precision = precision or ("fp32" if kind == "cpu" else "fp16")
-    remedy = again(bundle.path, {"target": target, "precision": precision})
-    raise EngineError(reason, path=bundle.path, remedy=remedy)
+    words = " ".join(part for part in (target, precision) if part)
+    reason = f"has no {words + ' ' if words else ''}engine for '{kind}'; it has {', '.join(sorted(found)) or 'none'}"
+    if asked and gpu is not None:
+        values = next(iter(asked.values()))
+        reason = TARGETS[values["target"]].lacks(gpu, values["precision"]) or reason
+    raise EngineError(reason, path=bundle.path, remedy=_remedy(bundle.path, gpu, target, precision))
 
 
-def _rank(values: dict[str, Any]) -> tuple[int, int]:
+def _remedy(path: Path, gpu: Gpu | None, target: str | None, precision: str | None) -> str:
+    """The export that would run on the CPU or on that GPU, as near to what was asked for as that allows."""
+    if gpu is None:
+        return export_command(path, {"target": target or "openvino", "precision": precision or "fp32"})
+    if target not in TARGETS or TARGETS[target].lacks(gpu):
+        target = best_for(gpu).name
+    if precision is None or TARGETS[target].lacks(gpu, precision):
+        precision = next(name for name in TARGETS[target].precisions if not TARGETS[target].lacks(gpu, name))
+    return export_command(path, {"target": target, "precision": precision})
+
+
+def _rank(values: dict[str, Any]) -> tuple[bool, int, int]:
+    """Targets whose package is installed first."""
     known = PRECISIONS.index(values["precision"]) if values["precision"] in PRECISIONS else len(PRECISIONS)
-    return list(BACKENDS).index(values["target"]), known
+    missing = importlib.util.find_spec(TARGETS[values["target"]].package) is None
+    return missing, list(TARGETS).index(values["target"]), known
 
 
 def _first_line(error: BaseException) -> str:

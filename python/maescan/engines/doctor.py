@@ -8,14 +8,11 @@ import platform
 from collections.abc import Iterator
 
 from maescan import __version__
-from maescan.engines import BACKENDS
-from maescan.machine import cpu_features, cpu_name, driver_version, gpus, usable
+from maescan.engines.targets import TARGETS
+from maescan.machine import Gpu, cpu_features, cpu_name, driver_version, found_gpus, usable
 
 Row = tuple[str, str, str]
 """What it is about, what was found, what to do (empty: nothing)."""
-
-PACKAGES = {"openvino": "openvino", "torchscript": "torch", "onnx": "onnxruntime", "tensorrt": "tensorrt",
-            "tensorrt-rtx": "tensorrt_rtx"}  # fmt: skip
 
 
 def show() -> None:
@@ -31,7 +28,7 @@ def rows() -> Iterator[Row]:
     yield "cpu", f"{cpu_name()}; {usable()} cores for this process", ""
     yield "fastest precision", _precision(), ""
     yield from _gpu()
-    yield from (_target(name) for name in BACKENDS)
+    yield from (_target(name) for name in TARGETS)
     for name, extra in (("train", "torch timm"), ("dicom", "pydicom pylibjpeg")):
         lacks = [package for package in extra.split() if not _version(package)]
         yield (
@@ -66,20 +63,37 @@ def _gpu() -> Iterator[Row]:
         f"CUDA {version // 1000}.{version % 1000 // 10}",
         "update to 580 or newer" if version < 13000 else "",
     )
-    yield "gpu", ", ".join(gpus()) or "none found", "" if gpus() else "see what nvidia-smi says"
+    found = found_gpus()
+    if not found:
+        yield "gpu", "none found", "see what nvidia-smi says"
+    for gpu in found:
+        yield f"cuda:{gpu.number}", f"{gpu}, {gpu.memory / 2**30:.0f} GiB: {_takes(gpu)}", ""
+
+
+def _takes(gpu: Gpu) -> str:
+    """The targets that run on a GPU, each with its precisions, best first."""
+    known = {
+        target.name: [name for name in target.precisions if not target.lacks(gpu, name)]
+        for target in TARGETS.values()
+        if not target.lacks(gpu)
+    }
+    return "; ".join(f"{name} in {', '.join(precisions)}" for name, precisions in known.items()) or "too old"
 
 
 def _target(name: str) -> Row:
-    backend, version = BACKENDS[name], _version(PACKAGES[name])
+    target, found = TARGETS[name], found_gpus()
+    version, fitting = _version(target.package), [gpu for gpu in found if not target.lacks(gpu)]
+    if target.kinds == ("cuda",) and found and not fitting:
+        return name, f"does not run on {', '.join(map(str, found))}", ""
     if not version:
-        return name, "not installed", backend.install
-    if backend.kinds == ("cuda",):
+        return name, "not installed", target.install
+    if target.kinds == ("cuda",):
         if not _version("cuda.bindings"):
             return name, f"{version}; lacks cuda-bindings", "pip install cuda-bindings"
-        if not gpus():
-            return name, f"{version}; builds engines here, runs none: no GPU", ""
-    kinds = [kind for kind in backend.kinds if kind != "cuda" or gpus()]
-    return name, f"{version}; runs on {' and '.join(kinds)}", ""
+        if not found:
+            return name, f"{version}; runs nothing here: no GPU", ""
+    where = [*(["cpu"] if "cpu" in target.kinds else []), *(f"cuda:{gpu.number}" for gpu in fitting)]
+    return name, f"{version}; runs on {' and '.join(where)}", ""
 
 
 def _version(module: str) -> str | None:

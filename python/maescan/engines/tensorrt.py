@@ -1,151 +1,201 @@
 """TensorRT and TensorRT-RTX: the engines of NVIDIA GPUs. Loads no torch.
 
-A call is cut into chunks that two slots take in turn, so that one chunk's copies run beside the other's arithmetic.
+Slices go up, scores come down: between, masks, patches, networks and differences stay in the GPU's memory. A call is
+cut into batches that two slots take in turn, so that one's copies run beside the other's arithmetic.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
+from collections import OrderedDict
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.config import Preset
+from maescan.engines.cuda import Device, DeviceArray, bytes_of, host_array
 from maescan.engines.golden import cache_folder
-from maescan.engines.slots import Slot, ok
+from maescan.engines.network import Network
+from maescan.engines.place import CudaPlace, Shape, Slot, in_turns, memory_needed
+from maescan.engines.plans import BATCHES, plan
+from maescan.engines.targets import TARGETS
 from maescan.errors import EngineError
-from maescan.machine import driver_version, gpus
+from maescan.machine import driver_version, require_gpu
+from maescan.method.engine import Floats, TokenBatch
 
-MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+PLACES = 24
+"""Places of a slot, each a context a network and a graph; the one not used for longest goes first."""
+
+SPARE = 256 << 20
+"""Bytes that stay free: contexts, graphs and compiled kernels take memory that nobody can ask about before."""
 
 
 class TensorRtEngine:
-    """The two models of an engine folder, on a GPU."""
-
-    batch = 32
+    """The two networks of an engine folder, on a GPU: ONNX that is built here, or plans of this very TensorRT."""
 
     def __init__(
-        self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Any
+        self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Preset
     ) -> None:
-        from cuda.bindings import runtime as cuda
+        from cuda.bindings import runtime
 
-        self.target, self.precision = values["target"], values["precision"]
-        trt = importlib.import_module(MODULES[self.target])
-        _check_version(trt, folder, values)
-        number = int(device.partition(":")[2] or 0)
-        ok(cuda.cudaSetDevice(number))
+        self.target, self.precision, self.preset = values["target"], values["precision"], preset
+        gpu, trt = require_gpu(device), importlib.import_module(TARGETS[self.target].package)
+        self.cuda = Device(runtime, gpu.number)
+        self.cuda.use()
         self.name, self.version = f"{self.target}-{self.precision}", f"{self.target} {trt.__version__}"
-        self.device_name = f"{gpus()[number]}, driver {driver_version()}"
-        key = f"{self.device_name}-{self.version}"
-        files = {name: folder / f"{name}.engine" for name in ("mae", "classifier")}
-        self._networks = {name: Network(trt, cuda, file, key) for name, file in files.items() if file.exists()}
+        self.device_name = f"{gpu}, driver {driver_version()}"
+        self.places: OrderedDict[tuple[Shape, int], CudaPlace] = OrderedDict()
+        self._slots: list[Slot] = []
+        self._networks: dict[str, Network] = {}
+        try:
+            for name in ("mae", "classifier"):
+                network = self._network(trt, folder, values, name, gpu.capability)
+                if network is not None:
+                    self._networks[name] = network
+            self.most = self._largest()
+        except BaseException:
+            self.close()
+            raise
+        self.batch = 4 * self.most  # several a call, so that two slots always have work
+
+    def _network(
+        self, trt: Any, folder: Path, values: dict[str, Any], name: str, capability: tuple[int, int]
+    ) -> Network | None:
+        onnx, ready = folder / f"{name}.onnx", folder / f"{name}.engine"
+        if not onnx.exists() and not ready.exists():
+            return None
+        content = plan(trt, onnx, self.preset, capability) if onnx.exists() else _ready(trt, ready, values)
+        digest = hashlib.sha256(content + f"{self.device_name}-{self.version}".encode()).hexdigest()
+        compiled = cache_folder() / "tensorrt-rtx" / f"{digest}.bin"
+        try:
+            return Network(trt, content, folder, compiled)
+        except EngineError:
+            if not onnx.exists():
+                raise
+        content = plan(trt, onnx, self.preset, capability, anew=True)  # the cache may have been cut or spoilt
+        return Network(trt, content, folder, compiled)
+
+    def _largest(self) -> int:
+        """The most slices that two slots can hold in the memory that is free. Raises EngineError for not even one."""
+        free = self.cuda.free_bytes()
+        for slices in reversed(BATCHES):
+            needed = 2 * (memory_needed(self.preset, slices)[0] + self._scratch(slices))
+            if needed + SPARE <= free:
+                return slices
+        reason = f"needs {(needed + SPARE) >> 20} MB for one slice, and {free >> 20} MB of the GPU are free"
+        raise EngineError(reason, remedy="end other programs on the GPU, or choose another with --device cuda:N")
+
+    def _scratch(self, slices: int) -> int:
+        """Bytes of scratch memory for whole grids of `slices`: the networks run one after the other, and share it."""
+        model, masks = self.preset.model, self.preset.masks
+        tokens, keep, pixels = model.tokens, masks.visible(model.tokens), model.patch_pixels
+        rows = slices * masks.passes
+        shapes = {
+            "mae": {"visible": (rows, keep, pixels), "token_ids": (rows, tokens), "keep_ids": (rows, keep),
+                    "restore_ids": (rows, tokens)},
+            "classifier": {"patches": (slices, tokens, pixels), "token_ids": (slices, tokens)},
+        }  # fmt: skip
+        return max(network.scratch(shapes[name]) for name, network in self._networks.items())
+
+    def score(self, batch: TokenBatch, preset: Preset, *, maps: bool) -> dict[str, Floats]:
+        """The answers of a batch of any size, on the host; see maescan.method.engine.DeviceEngine."""
+        self.cuda.use()
+        passes = self.preset.masks.passes
+        return in_turns(batch, passes, self.most, lambda part, turn: self._place(part, maps, turn))
+
+    def _place(self, batch: TokenBatch, maps: bool, turn: int) -> CudaPlace:
+        slices = next(size for size in BATCHES if size >= len(batch.images))
+        key = (Shape(slices, batch.ids.shape[1], batch.full, maps), turn)
+        if key not in self.places:
+            while sum(other == turn for _, other in self.places) >= PLACES:
+                self.places.pop(next(k for k in self.places if k[1] == turn)).close()
+            self.places[key] = CudaPlace(self._slot(turn), self._networks, self.preset, key[0])
+            for network in self._networks.values():
+                network.kernels.save()
+        self.places.move_to_end(key)
+        return self.places[key]
+
+    def _slot(self, turn: int) -> Slot:
+        while len(self._slots) <= turn:
+            self._slots.append(Slot(self.cuda, memory_needed(self.preset, self.most), self._scratch(self.most)))
+        return self._slots[turn]
 
     def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
         """visible [N, K, P*P], token_ids [N, T], keep_ids [N, K], restore_ids [N, T] -> predictions [N, T, P*P]."""
-        return self._networks["mae"].run(visible, token_ids, keep_ids, restore_ids)
+        arrays = (visible, token_ids, keep_ids, restore_ids)
+        return self._once("mae", arrays, self.most * self.preset.masks.passes)
 
     def classify(self, tokens: Any, token_ids: Any) -> NDArray[np.float32]:
         """tokens [B, T, P*P], token_ids [B, T] -> probability [B] of abnormal."""
-        return self._networks["classifier"].run(tokens, token_ids)
+        return self._once("classifier", (tokens, token_ids), self.most)
+
+    def _once(self, name: str, arrays: tuple[Any, ...], most: int) -> NDArray[np.float32]:
+        """One network alone, from the host to the host: for those who time or record it."""
+        self.cuda.use()
+        cuts = range(0, len(arrays[0]), most)
+        return np.concatenate([self._alone(name, [a[at : at + most] for a in arrays]) for at in cuts])
+
+    def _alone(self, name: str, arrays: list[NDArray[Any]]) -> NDArray[np.float32]:
+        network, slot = self._networks[name], self._slot(0)
+        with ExitStack() as stack:
+            given = []
+            for port, array in zip(network.inputs, arrays, strict=True):
+                given.append(self._up(stack, slot, np.ascontiguousarray(array), network.dtypes[port]))
+            context, shape = network.bind(given)
+            dtype = network.dtypes[network.output]
+            size = bytes_of(shape, dtype)
+            out = DeviceArray(self.cuda.take(stack, size), shape, dtype, self.cuda.number)
+            back = host_array(self.cuda.take(stack, size, pinned=True), shape, dtype)
+            network.point(context, network.output, out)
+            network.lend(context, slot.scratch, slot.scratch_bytes)
+            network.run(context, slot.stream)
+            self.cuda.copy(back.ctypes.data, out.pointer, size, slot.stream, up=False)
+            slot.wait()
+            return _widened(back, dtype)
+
+    def _up(self, stack: ExitStack, slot: Slot, array: NDArray[Any], dtype: str) -> DeviceArray:
+        size = bytes_of(array.shape, dtype)
+        device = DeviceArray(self.cuda.take(stack, size), array.shape, dtype, self.cuda.number)
+        host = host_array(self.cuda.take(stack, size, pinned=True), array.shape, dtype)
+        host[...] = _narrowed(array, dtype)
+        self.cuda.copy(device.pointer, host.ctypes.data, size, slot.stream, up=True)
+        return device
 
     def close(self) -> None:
-        for network in self._networks.values():
-            network.close()
-        self._networks = {}
+        """Gives back graphs, contexts, streams and memory; keeps the compiled kernels for the next start."""
+        with ExitStack() as stack:
+            closes = [network.close for network in self._networks.values()]
+            closes += [slot.close for slot in self._slots] + [place.close for place in self.places.values()]
+            for close in closes:  # the last is closed first
+                stack.callback(close)
+            stack.callback(self.cuda.use)
+            self.places, self._slots, self._networks = OrderedDict(), [], {}
 
 
-class Network:
-    """One compiled model with two slots a batch size. Batches are padded to a power of two and trimmed."""
-
-    def __init__(self, trt: Any, cuda: Any, file: Path, key: str) -> None:
-        content = file.read_bytes()
-        self.cuda, self.logger = cuda, trt.Logger(trt.Logger.ERROR)
-        self.runtime = trt.Runtime(self.logger)
-        self.engine = self.runtime.deserialize_cuda_engine(content)
-        if self.engine is None:
-            remedy = "export this engine anew with the installed TensorRT"
-            raise EngineError("is no engine for this GPU and TensorRT", path=file, remedy=remedy)
-        ports = [self.engine.get_tensor_name(index) for index in range(self.engine.num_io_tensors)]
-        modes = {name: self.engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT for name in ports}
-        self.inputs, self.output = [n for n in ports if modes[n]], next(n for n in ports if not modes[n])
-        self.most = int(self.engine.get_tensor_profile_shape(self.inputs[0], 0)[1][0])
-        self.slots: dict[tuple[int, ...], Slot] = {}
-        digest = hashlib.sha256(content + key.encode()).hexdigest()
-        self.cache = RuntimeCache(trt, self.engine, cache_folder() / "tensorrt-rtx" / f"{digest}.bin")
-
-    def run(self, *arrays: Any) -> NDArray[np.float32]:
-        """Inputs [N, ...] in the order of the model's, any N -> output [N, ...]."""
-        pending: list[tuple[Slot, int]] = []
-        results: list[NDArray[np.float32]] = []
-        for turn, at in enumerate(range(0, len(arrays[0]), self.most)):
-            chunk = [np.ascontiguousarray(array[at : at + self.most]) for array in arrays]
-            slot = self._slot(chunk, turn % 2)
-            if len(pending) == 2:  # this slot's last answer is taken before its buffers are filled again
-                results.append(_finish(*pending.pop(0)))
-            slot.start(chunk)
-            pending.append((slot, len(chunk[0])))
-        results += [_finish(*each) for each in pending]
-        return results[0] if len(results) == 1 else np.concatenate(results)
-
-    def _slot(self, chunk: list[Any], turn: int) -> Slot:
-        rows = min(1 << (len(chunk[0]) - 1).bit_length(), self.most)
-        key = (rows, turn, *(size for array in chunk for size in array.shape[1:]))
-        if key not in self.slots:
-            shapes = {n: (rows, *array.shape[1:]) for n, array in zip(self.inputs, chunk, strict=True)}
-            types = {n: array.dtype for n, array in zip(self.inputs, chunk, strict=True)}
-            self.slots[key] = Slot(self.cuda, self.cache.context(), shapes, types, self.output)
-        return self.slots[key]
-
-    def close(self) -> None:
-        for slot in self.slots.values():
-            slot.close()
-        self.slots = {}
-        self.cache.save()
-
-
-class RuntimeCache:
-    """Contexts that share the kernels which TensorRT-RTX compiled for this GPU, kept in the user's cache."""
-
-    def __init__(self, trt: Any, engine: Any, file: Path) -> None:
-        self.engine, self.file, self.config, self.kernels = engine, file, None, None
-        if not hasattr(engine, "create_runtime_config") or not hasattr(trt, "IRuntimeCache"):
-            return
-        self.config = engine.create_runtime_config()
-        strategy = getattr(trt, "DynamicShapesKernelSpecializationStrategy", None)
-        if strategy is not None:  # a graph keeps the kernels that it was captured with: have the best ones by then
-            self.config.dynamic_shapes_kernel_specialization_strategy = strategy.EAGER
-        self.kernels = self.config.create_runtime_cache()
-        with contextlib.suppress(OSError):
-            self.kernels.deserialize(file.read_bytes())
-        self.config.set_runtime_cache(self.kernels)
-
-    def context(self) -> Any:
-        return self.engine.create_execution_context(*([self.config] if self.config is not None else []))
-
-    def save(self) -> None:
-        from maescan.errors import DataError
-        from maescan.files import whole_file
-
-        if self.kernels is not None and not self.file.exists():
-            with contextlib.suppress(DataError), whole_file(self.file) as temporary:
-                temporary.write_bytes(bytes(self.kernels.serialize()))
-
-
-def _finish(slot: Slot, rows: int) -> NDArray[np.float32]:
-    return slot.result()[:rows].copy()
-
-
-def _check_version(trt: Any, folder: Path, values: dict[str, Any]) -> None:
-    """A tuned engine runs with the TensorRT that built it; RTX's run with that version or a newer one."""
+def _ready(trt: Any, file: Path, values: dict[str, Any]) -> bytes:
+    """A plan that came with the bundle. Raises EngineError where another release built it: none runs another's."""
     built, here = values["versions"].get(trt.__name__, "unknown"), trt.__version__
-    fits = built == here if values["target"] == "tensorrt" else _numbers(built) <= _numbers(here)
-    if not fits:
+    if built != here:
+        folder = file.parent
         remedy = f"maescan export {folder.parent.parent} --to {values['target']} --precision {values['precision']}"
-        raise EngineError(f"was built by TensorRT {built}, this is {here}", path=folder, remedy=remedy)
+        raise EngineError(f"was built by {trt.__name__} {built}, this is {here}", path=folder, remedy=remedy)
+    return file.read_bytes()
 
 
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")[:2] if part.isdigit()] or [1 << 30]
+def _narrowed(array: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Values as a port takes them; bfloat16 as its bits, rounded to nearest even."""
+    if dtype != "bfloat16":
+        return array.astype(dtype)
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def _widened(array: NDArray[Any], dtype: str) -> NDArray[np.float32]:
+    """Answers as float32."""
+    if dtype != "bfloat16":
+        return array.astype(np.float32)
+    return (array.astype(np.uint32) << 16).view(np.float32)

@@ -1,15 +1,46 @@
-"""TorchScript: the fp32 reference on any machine with torch; needs none of our modules."""
+"""TorchScript: the fp32 reference on any machine with torch, and in 16 bits the fast engine of a GPU that has no
+TensorRT: there the whole path from slices to scores is captured in CUDA graphs.
+
+torch's allocator gives a graph a pool of its own, so here the kernels make their own arrays in it.
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.machine import cpu_name
+from maescan.config import Preset
+from maescan.engines import place
+from maescan.engines.place import Shape, inputs
+from maescan.engines.plans import BATCHES
+from maescan.errors import EngineError
+from maescan.machine import cpu_name, require_gpu
+from maescan.method.engine import Array, Floats, TokenBatch
+from maescan.method.score import enqueue
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch import device as Where
+
+PLACES = 24
+"""Graphs that are kept, over both streams; the one not used for longest goes first."""
+
+WARM = 3
+"""Runs before the capture: TorchScript profiles in its first ones, and compiles."""
+
+
+def load_torchscript(
+    folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Preset
+) -> TorchScriptEngine:
+    """The engine of a folder, with places of its own on a GPU."""
+    if device.partition(":")[0] == "cpu":
+        return TorchScriptEngine(folder, values, device=device, threads=threads, preset=preset)
+    return GraphEngine(folder, values, device=device, threads=threads, preset=preset)
 
 
 class TorchScriptEngine:
@@ -18,37 +49,166 @@ class TorchScriptEngine:
     target, batch = "torchscript", 8
 
     def __init__(
-        self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Any
+        self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Preset
     ) -> None:
         import torch
 
         if threads:
             torch.set_num_threads(threads)
         self.precision, self.version = values["precision"], f"torch {torch.__version__}"
-        self.device, self.name = torch.device(device), f"{self.target}-{self.precision}"
-        self.device_name = cpu_name() if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
+        self.device, self.name, self.preset = torch.device(device), f"{self.target}-{self.precision}", preset
+        self.device_name = cpu_name() if self.device.type == "cpu" else str(require_gpu(device))
+        self.networks: dict[str, Any] = {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch announces the end of TorchScript; C++ programs still load it
-            self._mae, self._classifier = (
-                torch.jit.load(file, map_location=self.device) if file.exists() else None
-                for file in (folder / "mae.pt", folder / "classifier.pt")
-            )
+            for name in ("mae", "classifier"):
+                if (folder / f"{name}.pt").exists():
+                    self.networks[name] = torch.jit.load(folder / f"{name}.pt", map_location=self.device)
 
     def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
         """visible [N, K, P*P], token_ids [N, T], keep_ids [N, K], restore_ids [N, T] -> predictions [N, T, P*P]."""
-        return self._run(self._mae, visible, token_ids, keep_ids, restore_ids)
+        return self._run("mae", visible, token_ids, keep_ids, restore_ids)
 
     def classify(self, tokens: Any, token_ids: Any) -> NDArray[np.float32]:
         """tokens [B, T, P*P], token_ids [B, T] -> probability [B] of abnormal."""
-        return self._run(self._classifier, tokens, token_ids)
+        return self._run("classifier", tokens, token_ids)
 
-    def _run(self, model: Any, *arrays: Any) -> NDArray[np.float32]:
+    def _run(self, name: str, *arrays: Any) -> NDArray[np.float32]:
         import torch
 
         with torch.inference_mode():
             given = [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in arrays]
-            result: NDArray[np.float32] = model(*given).cpu().contiguous().numpy()
+            result: NDArray[np.float32] = self.networks[name](*given).cpu().contiguous().numpy()
         return result
 
     def close(self) -> None:
-        self._mae = self._classifier = None
+        """Lets the networks go."""
+        self.networks = {}
+
+
+class GraphEngine(TorchScriptEngine):
+    """On a GPU: slices go up, scores come down. Batches take two streams in turn."""
+
+    batch = 4 * BATCHES[-1]
+
+    def __init__(
+        self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Preset
+    ) -> None:
+        super().__init__(folder, values, device=device, threads=threads, preset=preset)
+        self.places: OrderedDict[tuple[Shape, int], TorchPlace] = OrderedDict()
+
+    def score(self, batch: TokenBatch, preset: Preset, *, maps: bool) -> dict[str, Floats]:
+        """The answers of a batch of any size, on the host; see maescan.method.engine.DeviceEngine."""
+        most = BATCHES[-1]
+        return place.in_turns(batch, preset.masks.passes, most, lambda part, turn: self._place(part, maps, turn))
+
+    def _place(self, batch: TokenBatch, maps: bool, turn: int) -> TorchPlace:
+        slices = next(size for size in BATCHES if size >= len(batch.images))
+        key = (Shape(slices, batch.ids.shape[1], batch.full, maps), turn)
+        if key not in self.places:
+            while len(self.places) >= PLACES:
+                self.places.popitem(last=False)[1].close()
+            try:
+                self.places[key] = TorchPlace(self.networks, self.preset, key[0], self.device)
+            except RuntimeError as error:  # torch has no other for what CUDA refuses
+                reason = f"torch: {str(error).splitlines()[0]}"
+                raise EngineError(reason, remedy="use a smaller --batch, or end other programs on the GPU") from error
+        self.places.move_to_end(key)
+        return self.places[key]
+
+    def close(self) -> None:
+        """Lets graphs, their memory and the networks go."""
+        for made in self.places.values():
+            made.close()
+        self.places = OrderedDict()
+        super().close()
+
+
+class TorchPlace:
+    """A shape of batch with its pinned and device memory, a stream and, on a GPU, one graph of the whole path.
+
+    networks: `mae` and `classifier` as they were loaded. On the CPU every batch runs step by step: to try it there.
+    """
+
+    stream, visible_dtype = None, "float32"
+
+    def __init__(self, networks: dict[str, Any], preset: Preset, shape: Shape, where: Where) -> None:
+        import torch
+
+        self.networks, self.preset, self.shape, self.where = networks, preset, shape, where
+        self.on_gpu, self.rows = where.type == "cuda", 0
+        self.graph: Any = None
+        self._side: Any = torch.cuda.Stream(where) if self.on_gpu else None
+        self._host, self._up = {}, {}
+        for name, (size, dtype) in inputs(preset, shape).items():
+            self._host[name] = torch.zeros(size, dtype=getattr(torch, dtype), pin_memory=self.on_gpu)
+            if shape.full and name in ("ids", "rows"):
+                self._host[name][...] = torch.arange(shape.tokens)
+            self._up[name] = self._host[name].to(where)
+        with torch.inference_mode():
+            self._capture() if self.on_gpu and place.GRAPHS else self._work()
+        self._down = {name: torch.empty_like(value, device="cpu", pin_memory=self.on_gpu)
+                      for name, value in self._answers.items()}  # fmt: skip
+
+    # ---- as a Place
+    def buffer(self, *_: object) -> None:
+        """None: torch's allocator gives the kernels memory of the graph's own pool."""
+
+    def reconstruct(self, *arrays: Tensor) -> Array:
+        """Predictions [N, T, P*P] float32 of the MAE."""
+        return self.networks["mae"](*arrays).contiguous()
+
+    def classify(self, *arrays: Tensor) -> Array:
+        """Probability [B] of abnormal."""
+        return self.networks["classifier"](*arrays).contiguous()
+
+    # ---- made once
+    def _capture(self) -> None:
+        import torch
+
+        self._side.wait_stream(torch.cuda.current_stream(self.where))
+        with torch.cuda.stream(self._side):
+            for _ in range(WARM):
+                self._work()
+        self._side.synchronize()
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=self._side, capture_error_mode="thread_local"):
+            self._work()
+
+    def _work(self) -> None:
+        up = self._up
+        batch = TokenBatch(up["images"], up["slice_ids"], up["ids"], up["rows"], self.shape.full)
+        self._answers = enqueue(batch, self, self.preset, maps=self.shape.maps)
+
+    # ---- every batch
+    def start(self, batch: TokenBatch) -> None:
+        """Fills the pinned inputs and launches; returns at once. Rows beyond the batch's are zeros."""
+        import torch
+
+        self.rows = len(batch.images)
+        given = {"images": batch.images, "slice_ids": batch.slice_ids, "ids": batch.ids, "rows": batch.rows}
+        fixed = ("ids", "rows") if self.shape.full else ()
+        with torch.inference_mode(), torch.cuda.stream(self._side):
+            for name in given.keys() - set(fixed):
+                rows, host = len(given[name]), self._host[name].numpy()
+                np.copyto(host[:rows], given[name], casting="unsafe" if name == "slice_ids" else "same_kind")
+                host[rows:] = 0  # token 0 is a place of every grid
+                self._up[name].copy_(self._host[name], non_blocking=True)
+            if self.graph is None:
+                self._work()
+            else:
+                self.graph.replay()
+            for name, value in self._answers.items():
+                self._down[name].copy_(value, non_blocking=True)
+
+    def result(self) -> dict[str, Floats]:
+        """Waits; the answers of the last start."""
+        if self._side is not None:
+            self._side.synchronize()
+        return {name: value[: self.rows].numpy().copy() for name, value in self._down.items()}
+
+    def close(self) -> None:
+        """Waits, and lets graph and memory go."""
+        if self._side is not None:
+            self._side.synchronize()
+        self.graph, self._answers, self._up, self._host, self._down = None, {}, {}, {}, {}

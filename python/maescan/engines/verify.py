@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from maescan.engines import BACKENDS, kind_of, start
+from maescan.engines import kind_of, prove
 from maescan.engines.bundle import Bundle
-from maescan.engines.golden import golden_drift, refuse
+from maescan.engines.targets import TARGETS
 from maescan.errors import MaescanError
-from maescan.machine import gpus
+from maescan.machine import gpus, require_gpu
 
 
 def show(bundle: Path, device: str | None = None) -> bool:
@@ -20,7 +20,7 @@ def show(bundle: Path, device: str | None = None) -> bool:
     print(f"{bundle}: {len(loaded.manifest['files'])} files are as they were exported")
     sound = True
     for name, values in sorted(loaded.engines().items()):
-        kinds = getattr(BACKENDS.get(values["target"]), "kinds", ())
+        kinds = getattr(TARGETS.get(values["target"]), "kinds", ())
         asked = kind_of(device) if device else None
         if asked and asked not in kinds:
             continue
@@ -34,15 +34,14 @@ def show(bundle: Path, device: str | None = None) -> bool:
 def _line(bundle: Bundle, name: str, device: str) -> tuple[str, bool]:
     """What to say of an engine, and whether it is sound as far as this machine can tell."""
     values, folder = bundle.engines()[name], bundle.path / "engines" / name
-    if kind_of(device) == "cuda" and not gpus():
-        return "not run: this machine has no GPU (`maescan doctor` says more)", True
+    if kind_of(device) == "cuda":
+        if not gpus():
+            return "not run: this machine has no GPU (`maescan doctor` says more)", True
+        lacks = TARGETS[values["target"]].lacks(require_gpu(device), values["precision"])
+        if lacks:
+            return f"not run: {lacks}", True
     try:
-        engine = start(bundle, folder, values, device)
-        try:
-            drift = golden_drift(bundle, engine)
-        finally:
-            engine.close()
-        refuse(drift, values["tolerance"], folder)
+        drift = prove(bundle, folder, values, device)
     except MaescanError as error:
         return f"refused: {error.reason}" + (f" ({error.remedy})" if error.remedy else ""), False
     parts = (f"{part} {value:.2g} of {values['tolerance'][part]:g}" for part, value in drift.items())

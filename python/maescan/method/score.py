@@ -1,4 +1,8 @@
-"""The one path from slices to scores, for scoring and evaluation alike (paper, sections 3.2 to 3.4)."""
+"""The one path from slices to scores, for scoring and evaluation alike (paper, sections 3.2 to 3.4).
+
+`enqueue` is that path, for a batch whose arrays lie in a *place*: the host, where every step is done when it returns,
+or a GPU, where the steps wait in a stream and may be captured in a graph.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from maescan import kernels
 from maescan.config import Preset
-from maescan.method import measures
+from maescan.kernels.reference import Differences
+from maescan.method.engine import Array, DeviceEngine, Engine, Floats, Ids, Place, TokenBatch
 from maescan.method.masks import make_masks
 from maescan.method.tokens import token_sets
-
-Floats = NDArray[np.float32]
-Ids = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class SliceScores:
 def score_slices(
     images: Floats,
     slice_ids: ArrayLike,
-    engine: Any,
+    engine: Engine,
     preset: Preset,
     *,
     maps: bool = False,
@@ -55,56 +57,119 @@ def score_slices(
 
 
 def _score(
-    images: Floats, slice_ids: NDArray[Any], token_ids: Ids | None, engine: Any, preset: Preset, maps: bool
+    images: Floats, slice_ids: NDArray[Any], token_ids: Ids | None, engine: Engine, preset: Preset, maps: bool
 ) -> SliceScores:
     """token_ids [B, T]: the patches that the models see; None is the full grid."""
-    model, count = preset.model, len(images)
-    ids = token_ids if token_ids is not None else np.tile(np.arange(model.tokens, dtype=np.int32), (count, 1))
-    if preset.input == "image":
-        return _without_mae(images, ids, token_ids, engine, preset)
-    keep_ids, restore_ids = make_masks(preset.masks, slice_ids, ids.shape[1])
-    visible = kernels.patchify_visible(images, keep_ids, token_ids, patch=model.patch_size)
+    ids = token_ids
+    if ids is None:
+        ids = np.tile(np.arange(preset.model.tokens, dtype=np.int32), (len(images), 1))
     rows = np.repeat(ids, preset.masks.passes, axis=0)
-    predictions = engine.reconstruct(visible, rows, keep_ids, restore_ids)
-    whole = preset.measure == "ssim" or preset.input == "reconstruction" or maps
-    result = kernels.average_difference(
-        images,
+    batch = TokenBatch(images, slice_ids, ids, rows, full=token_ids is None)
+    if isinstance(engine, DeviceEngine):
+        return _slice_scores(engine.score(batch, preset, maps=maps), images, preset, maps)
+    return _slice_scores(enqueue(batch, HostPlace(engine), preset, maps=maps), images, preset, maps)
+
+
+class HostPlace:
+    """The host's memory: the kernels make their own arrays, and every step is done when it returns."""
+
+    stream, visible_dtype = None, "float32"
+
+    def __init__(self, engine: Engine) -> None:
+        self.reconstruct, self.classify = engine.reconstruct, engine.classify
+
+    def buffer(self, *_: object) -> None:
+        """None: on the host whoever writes an array makes it."""
+
+
+def enqueue(batch: TokenBatch, place: Place, preset: Preset, *, maps: bool) -> dict[str, Array]:
+    """Mask, reconstruct, average, judge: the answers of a batch, in the place's memory once its stream is done.
+
+    `score` or `ssim` [B] where the preset's measure needs them, `mse` and `mae` [B] with an MAE, and with maps
+    `difference` [B, 1, H, W] and `reconstruction` [B, H, W].
+    """
+    model, masks, count, tokens = preset.model, preset.masks, len(batch.images), batch.ids.shape[1]
+    if preset.input == "image":
+        return {"score": place.classify(_patches(batch.images, batch, place, preset), batch.ids)}
+    keep, rows = masks.visible(tokens), count * masks.passes
+    keep_ids, restore_ids = make_masks(masks, batch.slice_ids, tokens, place=place)
+    visible = kernels.patchify_visible(
+        batch.images,
+        keep_ids,
+        batch.token_ids,
+        patch=model.patch_size,
+        dtype=place.visible_dtype,
+        out=place.buffer("visible", (rows, keep, model.patch_pixels), place.visible_dtype),
+        stream=place.stream,
+    )
+    predictions = place.reconstruct(visible, batch.rows, keep_ids, restore_ids)
+    result = _differences(batch, predictions, restore_ids, place, preset, maps)
+    answers = {"mse": result.mse, "mae": result.mae, **_judge(batch, result, place, preset)}
+    if maps:
+        answers |= {"difference": result.difference, "reconstruction": result.reconstruction}
+    return answers
+
+
+def _differences(
+    batch: TokenBatch, predictions: Array, restore_ids: Array, place: Place, preset: Preset, maps: bool
+) -> Differences:
+    """The differences that the measure needs, and mse and mae."""
+    size, patch, (count, tokens) = preset.model.image_size, preset.model.patch_size, batch.ids.shape
+    shapes: dict[str, tuple[int, ...]] = {"difference": (count, 1, size, size), "mse": (count,), "mae": (count,)}
+    if preset.measure == "ssim" or preset.input == "reconstruction" or maps:
+        shapes["reconstruction"] = (count, size, size)
+    if preset.input == "l2":
+        shapes["squared"] = (count, 1, size, size)
+    if preset.input == "l1":
+        shapes["tokens"] = (count, tokens, preset.model.patch_pixels)
+    buffers = {name: place.buffer(name, shape, "float32") for name, shape in shapes.items()}
+    return kernels.average_difference(
+        batch.images,
         predictions,
         restore_ids,
-        keep=preset.masks.pasted(keep_ids.shape[1]),
-        patch=model.patch_size,
-        token_ids=token_ids,
-        reconstruction=whole,
-        squared=preset.input == "l2",
-        tokens=preset.input == "l1",
+        keep=preset.masks.pasted(preset.masks.visible(tokens)),
+        patch=patch,
+        token_ids=batch.token_ids,
+        reconstruction="reconstruction" in shapes,
+        squared="squared" in shapes,
+        tokens="tokens" in shapes,
         errors=True,
-    )
-    score = _judge(images, ids, token_ids, result, engine, preset)
-    return SliceScores(
-        score,
-        result.mse,
-        result.mae,
-        result.difference[:, 0] if maps else None,
-        result.reconstruction if maps else None,
+        out=None if buffers["difference"] is None else Differences(**buffers),
+        partials=place.buffer("partials", (count, preset.model.tokens, 2), "float32"),
+        stream=place.stream,
     )
 
 
-def _judge(images: Floats, ids: Any, token_ids: Any, result: Any, engine: Any, preset: Preset) -> Floats:
+def _judge(batch: TokenBatch, result: Differences, place: Place, preset: Preset) -> dict[str, Array]:
+    """The measure's own answer; mse and mae are at hand already."""
+    count, size = len(batch.images), preset.model.image_size
     if preset.measure == "classifier":
         tokens = result.tokens
         if preset.input != "l1":
-            seen = result.reconstruction if preset.input == "reconstruction" else result.squared[:, 0]
-            tokens = kernels.patchify(seen, token_ids, patch=preset.model.patch_size)
-        return np.asarray(engine.classify(tokens, ids), dtype=np.float32)
+            seen = result.reconstruction if preset.input == "reconstruction" else result.squared
+            tokens = _patches(seen.reshape(count, size, size), batch, place, preset)
+        return {"score": place.classify(tokens, batch.ids)}
     if preset.measure == "ssim":
-        return measures.anomaly("ssim", images, result.reconstruction)
-    return result.mse if preset.measure == "mse" else result.mae
+        out, sums = place.buffer("ssim", (count,), "float32"), place.buffer("sums", (count, size - 6), "float64")
+        found = kernels.ssim(batch.images, result.reconstruction, out=out, partials=sums, stream=place.stream)
+        return {"ssim": found}
+    return {}
 
 
-def _without_mae(images: Floats, ids: Any, token_ids: Any, engine: Any, preset: Preset) -> SliceScores:
-    """The classifier on the slices themselves (an ablation of section 4.5): the differences are zero."""
-    tokens = kernels.patchify(images, token_ids, patch=preset.model.patch_size)
-    none = np.zeros(len(images), np.float32)
-    return SliceScores(
-        np.asarray(engine.classify(tokens, ids), np.float32), none, none, np.zeros_like(images), images
-    )
+def _patches(slices: Array, batch: TokenBatch, place: Place, preset: Preset) -> Array:
+    """The set's patches of slices [B, H, W], as the classifier takes them."""
+    out = place.buffer("patches", (*batch.ids.shape, preset.model.patch_pixels), "float32")
+    return kernels.patchify(slices, batch.token_ids, patch=preset.model.patch_size, out=out, stream=place.stream)
+
+
+def _slice_scores(answers: dict[str, Array], images: Floats, preset: Preset, maps: bool) -> SliceScores:
+    """Answers on the host as scores. Without an MAE (an ablation of section 4.5) the differences are zero."""
+    if preset.input == "image":
+        none = np.zeros(len(images), np.float32)
+        return SliceScores(np.asarray(answers["score"], np.float32), none, none, np.zeros_like(images), images)
+    if preset.measure == "classifier":
+        score = np.asarray(answers["score"], np.float32)
+    else:
+        score = -answers["ssim"] if preset.measure == "ssim" else answers[preset.measure]
+    difference = answers["difference"][:, 0] if maps else None
+    return SliceScores(score, answers["mse"], answers["mae"], difference, answers["reconstruction"] if maps else None)

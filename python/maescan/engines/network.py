@@ -1,0 +1,138 @@
+"""One network of a bundle in TensorRT: its plan, its contexts, and the kernels that TensorRT-RTX compiles."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from maescan.engines.cuda import DeviceArray
+from maescan.engines.plans import logger
+from maescan.errors import DataError, EngineError
+
+SPECIALISE = "EAGER"
+"""When TensorRT-RTX compiles kernels for a shape: at its first run, since a graph keeps those that it was captured
+with. LAZY: in the background, to measure what that costs."""
+
+DTYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT32": "int32", "INT64": "int64"}
+
+
+class Network:
+    """A deserialised plan. trt: the module; inputs: names in the model's order; dtypes: of every port.
+
+    Raises EngineError with TensorRT's words where this GPU or release cannot take the plan.
+    """
+
+    def __init__(self, trt: Any, content: bytes, path: Path, compiled: Path) -> None:
+        self.trt = trt
+        log, self.messages = logger(trt)
+        self.messages.clear()
+        self.runtime = trt.Runtime(log)
+        self.engine = self.runtime.deserialize_cuda_engine(content)
+        if self.engine is None:
+            raise EngineError(f"is no plan for this GPU and TensorRT: {self._why(content)}", path=path)
+        names = [self.engine.get_tensor_name(index) for index in range(self.engine.num_io_tensors)]
+        given = {name: self.engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT for name in names}
+        self.inputs, (self.output, *_) = [n for n in names if given[n]], [n for n in names if not given[n]]
+        self.dtypes = {name: DTYPES[self.engine.get_tensor_dtype(name).name] for name in names}
+        self.kernels = KernelCache(trt, self.engine, compiled)
+
+    def _why(self, content: bytes) -> str:
+        """The runtime's verdict in words, with the first thing that it complained of."""
+        said, flags = self.messages.last(), getattr(self.trt, "EngineInvalidityDiagnostics", None)
+        if flags is None or not hasattr(self.runtime, "get_engine_validity"):
+            return said
+        _, found = self.runtime.get_engine_validity(content)
+        words = [n.lower().replace("_", " ") for n, flag in flags.__members__.items() if int(flag) & int(found)]
+        return ", ".join([*words, said])
+
+    def bind(self, arrays: list[DeviceArray]) -> tuple[Any, tuple[int, ...]]:
+        """A context that reads these arrays, in the order of the inputs, and the shape of its output.
+
+        Its scratch memory is not set yet. Raises EngineError naming the input that it does not take.
+        """
+        self.messages.clear()
+        context = self.kernels.context()
+        for name, array in zip(self.inputs, arrays, strict=True):
+            if array.dtype != self.dtypes[name]:
+                raise EngineError(f"its input {name} is {self.dtypes[name]}, not {array.dtype}")
+            if not context.set_input_shape(name, array.shape):
+                raise EngineError(f"its input {name} cannot be {list(array.shape)}: {self.messages.last()}")
+            self.point(context, name, array)
+        missing = context.infer_shapes()
+        if missing:
+            raise EngineError(f"its inputs {', '.join(missing)} lack a shape", remedy="export it anew")
+        return context, tuple(int(size) for size in context.get_tensor_shape(self.output))
+
+    def point(self, context: Any, name: str, array: DeviceArray) -> None:
+        """Gives a port its memory. Raises EngineError where TensorRT does not take it."""
+        if not context.set_tensor_address(name, array.pointer):
+            raise EngineError(f"TensorRT does not take the memory of {name}: {self.messages.last()}")
+
+    def scratch(self, shapes: dict[str, tuple[int, ...]]) -> int:
+        """Bytes of working memory that a context of these input shapes needs."""
+        context = self.kernels.context()
+        for name, shape in shapes.items():
+            if not context.set_input_shape(name, shape):
+                raise EngineError(f"its input {name} cannot be {list(shape)}: {self.messages.last()}")
+        return int(context.update_device_memory_size_for_shapes())
+
+    def lend(self, context: Any, pointer: int, size: int) -> None:
+        """Gives a context its scratch memory. Raises EngineError where it is too small."""
+        needed = int(context.update_device_memory_size_for_shapes())
+        if needed > size:
+            raise EngineError(f"a batch needs {needed:,} bytes of scratch memory, its place has {size:,}")
+        context.set_device_memory(pointer, size)
+
+    def run(self, context: Any, stream: int) -> None:
+        """Enqueues the network. Raises EngineError with TensorRT's words where it does not."""
+        self.messages.clear()
+        if not context.execute_async_v3(stream):
+            raise EngineError(f"TensorRT could not run the batch: {self.messages.last()}")
+
+    def close(self) -> None:
+        """Keeps the compiled kernels for the next start, and lets the plan go."""
+        self.kernels.save()
+        self.engine = self.runtime = None
+
+
+class KernelCache:
+    """Contexts that share the kernels which TensorRT-RTX compiled for this GPU, kept in the user's cache; plain
+    contexts where TensorRT compiled all when it built. No context has scratch memory of its own."""
+
+    def __init__(self, trt: Any, engine: Any, file: Path) -> None:
+        self.engine, self.file, self.config, self.kernels, self.saved = engine, file, None, None, 0
+        self.strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        if not hasattr(engine, "create_runtime_config"):
+            return
+        self.config = engine.create_runtime_config()
+        self.config.set_execution_context_allocation_strategy(self.strategy)
+        if hasattr(trt, "CudaGraphStrategy"):  # a place captures the whole path itself
+            self.config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED
+        strategy = getattr(trt, "DynamicShapesKernelSpecializationStrategy", None)
+        if strategy is not None:
+            self.config.dynamic_shapes_kernel_specialization_strategy = getattr(strategy, SPECIALISE)
+        if hasattr(trt, "IRuntimeCache"):
+            self.kernels = self.config.create_runtime_cache()
+            with contextlib.suppress(OSError):
+                before = file.read_bytes()
+                self.kernels.deserialize(before)
+                self.saved = len(before)
+            self.config.set_runtime_cache(self.kernels)
+
+    def context(self) -> Any:
+        """A new context. Raises EngineError where TensorRT makes none."""
+        context = self.engine.create_execution_context(self.strategy if self.config is None else self.config)
+        if context is None:
+            raise EngineError("TensorRT could not make a context", remedy="free memory of the GPU")
+        return context
+
+    def save(self) -> None:
+        """Writes the kernels where there are more than were read: shapes come one by one."""
+        from maescan.files import whole_file
+
+        content = b"" if self.kernels is None else bytes(self.kernels.serialize())
+        if len(content) > self.saved:
+            with contextlib.suppress(DataError), whole_file(self.file) as temporary:
+                temporary.write_bytes(content)
+                self.saved = len(content)

@@ -1,0 +1,241 @@
+"""Places on a GPU: the path from slices to scores runs there once plainly, once under capture, and then is replayed.
+
+A slot is a stream with its memory; its places are shapes of batches that take turns in that memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.config import Preset
+from maescan.engines.cuda import ALIGNMENT, Arena, Device, DeviceArray, bytes_of, host_array, padded
+from maescan.engines.network import Network
+from maescan.errors import EngineError
+from maescan.method.engine import Floats, TokenBatch
+from maescan.method.score import enqueue
+
+Spec = tuple[tuple[int, ...], str]
+
+GRAPHS = True
+"""Whether places are captured; off, every batch is enqueued step by step: to measure what graphs gain."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """slices: rows of the place; tokens: of a slice's set; full: the set is the grid; maps: they come down too."""
+
+    slices: int
+    tokens: int
+    full: bool
+    maps: bool
+
+
+def inputs(preset: Preset, shape: Shape) -> dict[str, Spec]:
+    """What goes up for each batch, and the ids of the full grid, which go up once."""
+    size, passes = preset.model.image_size, preset.masks.passes
+    return {
+        "images": ((shape.slices, size, size), "float32"),
+        "slice_ids": ((shape.slices,), "int64"),
+        "ids": ((shape.slices, shape.tokens), "int32"),
+        "rows": ((shape.slices * passes, shape.tokens), "int32"),
+    }
+
+
+class Replay(Protocol):
+    """A place that is ready: `start` returns at once, `result` waits for the answers of the last start."""
+
+    def start(self, batch: TokenBatch) -> None:
+        """Fills the inputs and launches."""
+        ...
+
+    def result(self) -> dict[str, Floats]:
+        """The answers, on the host."""
+        ...
+
+
+def in_turns(
+    batch: TokenBatch, passes: int, most: int, place_of: Callable[[TokenBatch, int], Replay]
+) -> dict[str, Floats]:
+    """The answers of a batch of any size, cut into parts of `most` slices that the places of two streams take in
+    turn: place_of(part, turn) is the place of a part on stream 0 or 1."""
+    pending: list[Replay] = []
+    parts: list[dict[str, Floats]] = []
+    for turn, low in enumerate(range(0, len(batch.images), most)):
+        if len(pending) == 2:  # this stream's last answer is taken before its buffers are filled again
+            parts.append(pending.pop(0).result())
+        part = _part(batch, low, low + most, passes)
+        pending.append(place_of(part, turn % 2))
+        pending[-1].start(part)
+    parts += [place.result() for place in pending]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _part(batch: TokenBatch, low: int, high: int, passes: int) -> TokenBatch:
+    rows = batch.rows[low * passes : high * passes]
+    return TokenBatch(batch.images[low:high], batch.slice_ids[low:high], batch.ids[low:high], rows, batch.full)
+
+
+def memory_needed(preset: Preset, slices: int) -> tuple[int, int]:
+    """(bytes on the GPU, bytes of pinned memory) that hold every place of up to so many slices, scratch apart."""
+    model, passes, size = preset.model, preset.masks.passes, preset.model.image_size
+    tokens, keep, pixels = model.tokens, preset.masks.visible(model.tokens), model.patch_pixels
+    up = sum(padded(bytes_of(*spec)) for spec in inputs(preset, Shape(slices, tokens, True, True)).values())
+    pictures, scores = bytes_of((slices, size, size), "float32"), bytes_of((slices,), "float32")
+    rows = bytes_of((slices * passes, keep + tokens), "int32")
+    networks = bytes_of((slices * passes, keep + tokens, pixels), "float32") + 2 * pictures
+    between = rows + networks + 3 * pictures + slices * (tokens * 8 + size * 8) + 4 * scores
+    return up + between + 16 * ALIGNMENT, up + 2 * pictures + 4 * scores + 8 * ALIGNMENT
+
+
+class Slot:
+    """A stream, its memory on the GPU and its pinned memory, for the places that take turns there."""
+
+    def __init__(self, cuda: Device, sizes: tuple[int, int], scratch: int) -> None:
+        self.cuda, self.sizes, self.scratch_bytes, self._held = cuda, sizes, scratch, ExitStack()
+        try:
+            self.stream = cuda.stream(self._held)
+            self.device = cuda.take(self._held, sizes[0])
+            self.pinned = cuda.take(self._held, sizes[1], pinned=True)
+            self.scratch = cuda.take(self._held, scratch)
+        except BaseException:
+            self.close()
+            raise
+
+    def wait(self) -> None:
+        """Until all that was enqueued is done."""
+        self.cuda("cudaStreamSynchronize", self.stream)
+
+    def close(self) -> None:
+        """Waits and gives the memory back."""
+        with contextlib.suppress(EngineError, AttributeError):
+            self.wait()
+        self._held.close()
+
+
+class CudaPlace:
+    """A shape of batch in a slot's memory, with contexts of the networks and one captured graph of the whole path.
+
+    Implements maescan.method.engine.Place while it is made; afterwards `start` and `result` replay it.
+    """
+
+    def __init__(self, slot: Slot, networks: dict[str, Network], preset: Preset, shape: Shape) -> None:
+        self.slot, self.networks, self.preset, self.shape = slot, networks, preset, shape
+        self.stream, self.cuda = slot.stream, slot.cuda
+        self.visible_dtype = networks["mae"].dtypes["visible"] if "mae" in networks else "float32"
+        self._memory, self._host = Arena(slot.device, slot.sizes[0]), Arena(slot.pinned, slot.sizes[1])
+        self._arrays: dict[str, DeviceArray] = {}
+        self._contexts: dict[str, Any] = {}
+        self._up: dict[str, NDArray[Any]] = {}
+        self._down: dict[str, NDArray[Any]] = {}
+        self._held, self.graph, self.rows = ExitStack(), None, 0
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    # ---- as a Place
+    def buffer(self, name: str, shape: tuple[int, ...], dtype: str) -> DeviceArray:
+        """The place's array of that name in the slot's memory."""
+        if name not in self._arrays:
+            pointer = self._memory.take(bytes_of(shape, dtype))
+            self._arrays[name] = DeviceArray(pointer, shape, dtype, self.cuda.number)
+        return self._arrays[name]
+
+    def reconstruct(self, *arrays: DeviceArray) -> DeviceArray:
+        """Predictions [N, T, P*P] of the MAE, in the type that its plan has."""
+        return self._run("mae", "predictions", arrays)
+
+    def classify(self, *arrays: DeviceArray) -> DeviceArray:
+        """Probability [B] of abnormal."""
+        return self._run("classifier", "score", arrays)
+
+    def _run(self, name: str, answer: str, arrays: tuple[DeviceArray, ...]) -> DeviceArray:
+        network = self.networks[name]
+        if name not in self._contexts:
+            context, shape = network.bind(list(arrays))
+            network.point(context, network.output, self.buffer(answer, shape, network.dtypes[network.output]))
+            network.lend(context, self.slot.scratch, self.slot.scratch_bytes)
+            self._contexts[name] = context
+        network.run(self._contexts[name], self.stream)
+        return self._arrays[answer]
+
+    # ---- made once
+    def _prepare(self) -> None:
+        """Buffers, one plain run (TensorRT compiles, and does work of its own at the first), then the capture."""
+        fixed = ("ids", "rows") if self.shape.full else ()
+        for name, (shape, dtype) in inputs(self.preset, self.shape).items():
+            size = bytes_of(shape, dtype)
+            self._up[name] = host_array(self._host.take(size), shape, dtype)
+            self._up[name][...] = np.arange(self.shape.tokens) if name in fixed else 0
+            if name in fixed:  # of the place itself: others of its slot would write over them
+                pointer = self.cuda.take(self._held, size)
+                self._arrays[name] = DeviceArray(pointer, shape, dtype, self.cuda.number)
+                self._copy(name, self._up.pop(name), up=True)
+            else:
+                self.buffer(name, shape, dtype)
+        self._work()
+        self.slot.wait()
+        if GRAPHS and self._capturable():
+            self.graph = self.cuda.capture(self._held, self.stream, self._work)
+
+    def _capturable(self) -> bool:
+        """Whether the networks can be captured; where not, every batch is enqueued step by step, and it is said."""
+        asked = [getattr(context, "is_stream_capturable", None) for context in self._contexts.values()]
+        if all(ask is None or ask(self.stream) for ask in asked):
+            return True
+        logging.getLogger("maescan").warning(
+            "%s: TensorRT cannot be captured in a CUDA graph; batches are launched one step at a time", self.shape
+        )
+        return False
+
+    def _work(self) -> None:
+        """Enqueues all of a batch: up, the path, down."""
+        for name, array in self._up.items():
+            self._copy(name, array, up=True)
+        arrays = self._arrays
+        batch = TokenBatch(arrays["images"], arrays["slice_ids"], arrays["ids"], arrays["rows"], self.shape.full)
+        answers = enqueue(batch, self, self.preset, maps=self.shape.maps)
+        for name, array in answers.items():
+            if name not in self._down:
+                self._arrays[name] = array
+                self._down[name] = host_array(self._host.take(array.nbytes), array.shape, array.dtype)
+            self._copy(name, self._down[name], up=False)
+
+    def _copy(self, name: str, host: NDArray[Any], *, up: bool) -> None:
+        device, pinned = self._arrays[name].pointer, host.ctypes.data
+        self.cuda.copy(*((device, pinned) if up else (pinned, device)), host.nbytes, self.stream, up=up)
+
+    # ---- every batch
+    def start(self, batch: TokenBatch) -> None:
+        """Fills the pinned inputs and launches; returns at once. Rows beyond the batch's are zeros."""
+        passes, self.rows = self.preset.masks.passes, len(batch.images)
+        given = {"images": batch.images, "slice_ids": batch.slice_ids, "ids": batch.ids, "rows": batch.rows}
+        for name, array in self._up.items():
+            rows = self.rows * (passes if name == "rows" else 1)
+            np.copyto(array[:rows], given[name], casting="unsafe" if name == "slice_ids" else "same_kind")
+            array[rows:] = 0  # token 0 is a place of every grid
+        if self.graph is None:
+            self._work()
+        else:
+            self.cuda("cudaGraphLaunch", self.graph, self.stream)
+
+    def result(self) -> dict[str, Floats]:
+        """Waits; the answers of the last start."""
+        self.slot.wait()
+        return {name: array[: self.rows].copy() for name, array in self._down.items()}
+
+    def close(self) -> None:
+        """Waits, and gives back the graph and what is the place's own."""
+        with contextlib.suppress(EngineError):
+            self.slot.wait()
+        self._contexts = {}
+        self._held.close()

@@ -1,0 +1,85 @@
+"""What the path from slices to scores needs of an engine, and of the place where its arrays lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.config import Preset
+
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int32]
+Array = Any
+"""An array of a place: numpy on the host, or device memory that exports itself by DLPack."""
+
+
+class Engine(Protocol):
+    """The two networks of a bundle. `batch`: slices a call that suit it."""
+
+    name: str
+    batch: int
+
+    def reconstruct(self, visible: Array, token_ids: Array, keep_ids: Array, restore_ids: Array) -> Array:
+        """visible [N, K, P*P], token_ids [N, T], keep_ids [N, K], restore_ids [N, T] -> predictions [N, T, P*P]."""
+        ...
+
+    def classify(self, tokens: Array, token_ids: Array) -> Array:
+        """tokens [B, T, P*P], token_ids [B, T] -> probability [B] of abnormal."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what it holds."""
+        ...
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Slices whose token sets are of one size. images [B, H, W]; slice_ids [B]: the keys of their masks; ids [B, T]:
+    the patches that the models see; rows [B*R, T]: the same once a pass; full: the sets are the whole grid."""
+
+    images: Array
+    slice_ids: Array
+    ids: Array
+    rows: Array
+    full: bool
+
+    @property
+    def token_ids(self) -> Array | None:
+        """`ids` as the kernels take them: None for the full grid."""
+        return None if self.full else self.ids
+
+
+class Place(Protocol):
+    """Where a batch is scored: the host, or a GPU's memory and a stream. Its networks work on its own arrays."""
+
+    visible_dtype: str
+    """What the MAE takes: float32, or 16 bits to which patchify rounds on the way."""
+
+    @property
+    def stream(self) -> int | None:
+        """What work is enqueued on; None: the current one of the arrays' library."""
+        ...
+
+    def buffer(self, name: str, shape: tuple[int, ...], dtype: str) -> Array | None:
+        """The place's array of that name, the same in every run; None: whoever writes it makes it."""
+        ...
+
+    def reconstruct(self, visible: Array, token_ids: Array, keep_ids: Array, restore_ids: Array) -> Array:
+        """As Engine's; the predictions may be 16 bits wide."""
+        ...
+
+    def classify(self, tokens: Array, token_ids: Array) -> Array:
+        """As Engine's."""
+        ...
+
+
+@runtime_checkable
+class DeviceEngine(Engine, Protocol):
+    """An engine with places of its own: slices go in, answers come out, and nothing between comes to the host."""
+
+    def score(self, batch: TokenBatch, preset: Preset, *, maps: bool) -> dict[str, Floats]:
+        """The answers of `maescan.method.score.enqueue` for a batch on the host, as arrays on the host."""
+        ...

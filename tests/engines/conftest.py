@@ -1,0 +1,41 @@
+"""Engine folders and bundles for engines that run on a stand-in of a GPU."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from helpers.bundles import SMALL, a_run
+from helpers.gpu_machine import CASES, Engine, thin
+from maescan.engines.bundle import Bundle
+from maescan.export import export
+from maescan.export.onnx import models
+from maescan.models import Classifier, MaskedAutoencoder
+
+
+@pytest.fixture(scope="session")
+def engine_of(tmp_path_factory):
+    """The engine folder of a preset, as an export to tensorrt-rtx leaves it; presets of one network share it."""
+    known = {}
+
+    def get(name, precision="fp32"):
+        preset = CASES.get(name) or thin(name)
+        key = (preset.model, preset.masks.paste, precision)
+        if key not in known:
+            known[key] = tmp_path_factory.mktemp("engines") / f"tensorrt-rtx-{precision}"
+            known[key].mkdir()
+            torch.manual_seed(0)
+            mae, classifier = MaskedAutoencoder(preset.model).eval(), Classifier(preset.model).eval()
+            torch.nn.init.normal_(classifier.head.weight, std=0.5)
+            for network, content in models(mae, classifier, preset, precision, narrow=True):
+                (known[key] / f"{network}.onnx").write_bytes(content)
+        return Engine(known[key], preset, precision)
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory):
+    """A whole bundle with one tensorrt-rtx engine."""
+    folder = tmp_path_factory.mktemp("place")
+    return Bundle.load(export(a_run(folder, SMALL), folder / "bundle", to=("tensorrt-rtx",), precision=("fp16",)))

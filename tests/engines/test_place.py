@@ -1,0 +1,65 @@
+"""The GPU's path under a stand-in for CUDA: bit-equal to the CPU's, and everything counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from helpers.gpu_machine import CASES, install, same, slices_of
+from maescan.method.score import score_slices
+
+
+@pytest.mark.parametrize("name", [*CASES, "brats", "luna16", "tiny", "brats-fg", "tiny-fg"])
+def test_the_path_is_bit_equal_to_the_cpus(engine_of, monkeypatch, tmp_path, name):
+    cuda, _ = install(monkeypatch, tmp_path)
+    made = engine_of(name, "fp16" if name == "small-fg" else "fp32")
+    engine = made.load()
+    host = made.host()
+    for count, maps in ((3, True), (7, False), (11, False), (33, True)):
+        images, ids = slices_of(made.preset, count), np.arange(5, 5 + count)
+        same(
+            score_slices(images, ids, engine, made.preset, maps=maps),
+            score_slices(images, ids, host, made.preset, maps=maps),
+        )
+    engine.close()
+    assert cuda.left() == (0, 0, 0, False)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_order_of_streams_changes_a_score(engine_of, monkeypatch, tmp_path, seed):
+    monkeypatch.setattr("maescan.engines.tensorrt.BATCHES", (1, 2, 4))
+    install(monkeypatch, tmp_path, seed=seed)
+    made = engine_of("small-fg")
+    engine = made.load()
+    images, ids = slices_of(made.preset, 9, seed), np.arange(9)
+    same(
+        score_slices(images, ids, engine, made.preset, maps=True),
+        score_slices(images, ids, made.host(), made.preset, maps=True),
+    )
+    engine.close()
+
+
+def test_bytes_and_launches_of_a_slice(engine_of, monkeypatch, tmp_path):
+    """A slice and its id go up, three numbers come down, and a batch is one launch."""
+    cuda, _ = install(monkeypatch, tmp_path)
+    made = engine_of("brats")
+    engine = made.load()
+    images, ids = slices_of(made.preset, 64), np.arange(64)
+    score_slices(images, ids, engine, made.preset)
+    cuda.up = cuda.down = cuda.launches = cuda.calls = cuda.kernels.called = 0
+    score_slices(images, ids, engine, made.preset)
+    assert (cuda.up, cuda.down, cuda.launches) == (64 * (224 * 224 * 4 + 8), 64 * 12, 2)
+    assert cuda.calls == 1 + 2 + 2 and cuda.kernels.called == 0, "the device, two launches, two waits"
+    engine.close()
+
+
+def test_a_network_that_cannot_be_captured_runs_and_says_so(engine_of, monkeypatch, tmp_path, caplog):
+    cuda, trt = install(monkeypatch, tmp_path)
+    trt.capturable = False
+    made = engine_of("small")
+    engine = made.load()
+    images = slices_of(made.preset, 40)
+    found = score_slices(images, range(40), engine, made.preset)
+    same(found, score_slices(images, range(40), made.host(), made.preset))
+    assert not cuda.graphs and "cannot be captured" in caplog.text
+    engine.close()

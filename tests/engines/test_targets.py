@@ -1,0 +1,53 @@
+"""The one table of targets: what runs on which card."""
+
+from __future__ import annotations
+
+import pytest
+
+from maescan import export
+from maescan.engines.targets import RTX, TARGETS, best_for, runs_on
+from maescan.errors import EngineError
+from maescan.machine import Gpu
+
+
+def card(major, minor):
+    return Gpu(0, "NVIDIA Test", (major, minor), 24 << 30)
+
+
+def test_the_table_knows_the_cards_that_tensorrt_rtx_knows():
+    trt = pytest.importorskip("tensorrt_rtx")
+    known = set(trt.ComputeCapability.__members__) - {"NONE", "CURRENT"}
+    assert {f"SM{major}{minor}" for major, minor in RTX} == known
+
+
+@pytest.mark.parametrize(
+    ("capability", "target"),
+    [((7, 5), "tensorrt-rtx"), ((8, 0), "tensorrt-rtx"), ((8, 7), "tensorrt"), ((8, 9), "tensorrt-rtx"),
+     ((9, 0), "tensorrt"), ((10, 0), "tensorrt"), ((10, 3), "tensorrt"), ((12, 0), "tensorrt-rtx")],
+)  # fmt: skip
+def test_every_card_takes_a_tensorrt_and_torchscript(capability, target):
+    assert best_for(card(*capability)).name == target
+    assert runs_on("torchscript", "fp16", "cuda", card(*capability))
+    assert runs_on("tensorrt-rtx", "fp16", "cuda", card(*capability)) == (target == "tensorrt-rtx")
+
+
+@pytest.mark.parametrize(
+    ("precision", "first"), [("fp16", (7, 5)), ("bf16", (8, 0)), ("fp8", (8, 9)), ("nvfp4", (10, 0))]
+)
+def test_a_precision_starts_at_the_card_that_has_it(precision, first):
+    cards = [(7, 5), (8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (12, 0)]
+    assert [c for c in cards if runs_on("tensorrt", precision, "cuda", card(*c))] == [c for c in cards if c >= first]
+
+
+def test_a_card_older_than_all_takes_none():
+    with pytest.raises(EngineError, match=r"older than 7\.5"):
+        best_for(card(6, 1))
+    assert not any(runs_on(name, "fp16", "cuda", card(6, 1)) for name in TARGETS)
+
+
+def test_every_target_has_an_exporter_and_a_backend():
+    for target in TARGETS.values():
+        exporter = export.__name__ + "." + target.name.replace("-", "_")
+        assert callable(__import__(exporter, fromlist=["build"]).build)
+        backend = __import__(f"maescan.engines.{target.module}", fromlist=[target.backend])
+        assert callable(getattr(backend, target.backend))

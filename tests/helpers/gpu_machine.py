@@ -1,0 +1,129 @@
+"""A machine with GPUs that are not there: a driver, CUDA's runtime and TensorRT-RTX, all stand-ins."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from helpers.bundles import SMALL
+from helpers.cuda_standin import Cuda, Kernels
+from helpers.trt_standin import Trt, run_rows, session
+from maescan import kernels, machine
+from maescan.config import PRESETS, Preset
+from maescan.engines.tensorrt import TensorRtEngine
+
+THIN = {"encoder_dim": 48, "encoder_depth": 1, "encoder_heads": 4, "decoder_dim": 32, "decoder_depth": 2,
+        "decoder_heads": 2}  # fmt: skip
+FOREGROUND = SMALL.replace(name="small-fg", tokens__method="foreground", tokens__buckets=(8,))
+CASES = {
+    "small": SMALL,
+    "small-fg": FOREGROUND,
+    "complementary": SMALL.replace(masks__strategy="complementary"),
+    "no paste": SMALL.replace(masks__paste=False),
+    "l2": SMALL.replace(input="l2"),
+    "reconstruction": SMALL.replace(input="reconstruction"),
+    "image": SMALL.replace(input="image"),
+    **{measure: SMALL.replace(measure=measure) for measure in ("mse", "mae", "ssim")},
+}
+
+
+def thin(name):
+    """A preset with its own grid, masks and intensities, and networks that cost nothing."""
+    model = {f"model__{field}": value for field, value in THIN.items()}
+    preset = PRESETS[name].replace(**model)
+    fewer = preset.model.tokens // 2 // 8 * 8
+    return preset.replace(tokens__buckets=(fewer,)) if preset.tokens.method == "foreground" else preset
+
+
+def driver(count: int = 1, capability: tuple[int, int] = (8, 9), name: str = "NVIDIA Test", version: int = 13000):
+    """libcuda of that CUDA version with `count` GPUs."""
+
+    def put(pointer, value):
+        pointer._obj.value = value
+        return 0
+
+    return SimpleNamespace(
+        cuInit=lambda _: 0,
+        cuDriverGetVersion=lambda pointer: put(pointer, version),
+        cuDeviceGetCount=lambda pointer: put(pointer, count),
+        cuDeviceGet=lambda pointer, index: put(pointer, index),
+        cuDeviceGetName=lambda found, size, index: setattr(found, "value", name.encode()) or 0,
+        cuDeviceTotalMem_v2=lambda pointer, index: put(pointer, 24 << 30),
+        cuDeviceGetAttribute=lambda pointer, attribute, index: put(pointer, capability[attribute - 75]),
+    )
+
+
+def install(monkeypatch, cache, *, capability=(8, 9), devices=2, seed=0, **cuda) -> tuple[Cuda, Trt]:
+    """Puts the stand-ins in the place of the driver, cuda-bindings, TensorRT-RTX and the extension."""
+    runtime = Cuda(seed, devices, **cuda)
+    trt = Trt(runtime, capability)
+    monkeypatch.setattr(machine, "_driver", lambda: driver(devices, capability))
+    monkeypatch.setitem(sys.modules, "cuda.bindings", SimpleNamespace(runtime=runtime))
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", trt)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    runtime.kernels = Kernels(kernels._kernels, runtime)
+    monkeypatch.setattr(kernels, "_kernels", runtime.kernels)
+    return runtime, trt
+
+
+class HostEngine:
+    """The same networks on the host, for the CPU's path: ONNX Runtime over the files of an engine folder."""
+
+    name, batch = "host", 8
+
+    def __init__(self, folder) -> None:
+        files = {name: folder / f"{name}.onnx" for name in ("mae", "classifier")}
+        self.sessions = {name: session(file.read_bytes()) for name, file in files.items() if file.exists()}
+
+    def _run(self, name, *arrays):
+        session = self.sessions[name]
+        ports = session.get_inputs()
+        types = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(int32)": np.int32}
+        given = {p.name: np.asarray(a, types[p.type]) for p, a in zip(ports, arrays, strict=True)}
+        return run_rows(session, given)
+
+    def reconstruct(self, *arrays):
+        return self._run("mae", *arrays)
+
+    def classify(self, *arrays):
+        return self._run("classifier", *arrays)
+
+    def close(self) -> None:
+        self.sessions = {}
+
+
+def slices_of(preset, count, seed=0):
+    """Slices with air around: discs of all sizes, one of them empty."""
+    rng, size = np.random.default_rng(seed), preset.model.image_size
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    inside = np.stack([y**2 + x**2 < radius**2 for radius in np.linspace(0, 0.6, count)])
+    air = -10.0 if preset.intensity.method == "hu" else 0.0
+    return np.where(inside, rng.random((count, size, size)) + 0.5, air).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine folder, not a bundle around it: what the engine of a GPU needs."""
+
+    folder: Path
+    preset: Preset
+    precision: str
+
+    def load(self, device="cuda") -> TensorRtEngine:
+        values = {"target": "tensorrt-rtx", "precision": self.precision, "versions": {}}
+        return TensorRtEngine(self.folder, values, device=device, threads=None, preset=self.preset)
+
+    def host(self) -> HostEngine:
+        return HostEngine(self.folder)
+
+
+def same(found, wanted):
+    for name, value in vars(wanted).items():
+        got = getattr(found, name)
+        assert (value is None) == (got is None), name
+        if value is not None:
+            assert got.dtype == value.dtype and np.array_equal(got, value), (name, np.abs(got - value).max())

@@ -1,0 +1,267 @@
+"""A stand-in for TensorRT-RTX over ONNX Runtime: plans are for one card and one release, profiles are kept, contexts
+need scratch memory of their own slot and compile at their first run."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum, IntFlag
+from types import SimpleNamespace
+
+import numpy as np
+import onnxruntime
+
+from helpers.cuda_standin import Cuda, seen
+from maescan.engines.cuda import DeviceArray
+
+TYPES = {"tensor(float)": "FLOAT", "tensor(float16)": "HALF", "tensor(int32)": "INT32"}
+NAMES = {"FLOAT": "float32", "HALF": "float16", "INT32": "int32"}
+
+
+class Severity(Enum):
+    INTERNAL_ERROR, ERROR, WARNING, INFO = range(4)
+
+
+class ILogger:
+    Severity = Severity
+
+
+class TensorIOMode(Enum):
+    INPUT, OUTPUT = range(2)
+
+
+class EngineInvalidityDiagnostics(IntFlag):
+    VERSION_MISMATCH, UNSUPPORTED_CC, MALFORMED_ENGINE = 1, 2, 32
+
+
+def session(content: bytes):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def run_rows(session, given):
+    """The answer of a session, a slice's rows at a time: how many rows run together must not change a bit."""
+    first = next(iter(given))
+    rows = 4 if first == "visible" else 1
+    cuts = range(0, len(given[first]), rows)
+    return np.concatenate([session.run(None, {k: v[at : at + rows] for k, v in given.items()})[0] for at in cuts])
+
+
+class Trt:
+    """The module `tensorrt_rtx`, for a card of that compute capability."""
+
+    __name__, __version__, __spec__ = "tensorrt_rtx", "1.7.1.116", object()
+    ILogger, TensorIOMode = ILogger, TensorIOMode
+    EngineInvalidityDiagnostics = EngineInvalidityDiagnostics
+    NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=0)
+    BuilderFlag = SimpleNamespace(REQUIRE_USER_ALLOCATION="user")
+    ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED="managed")
+    DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
+    CudaGraphStrategy = SimpleNamespace(DISABLED="disabled")
+    IRuntimeCache = object
+
+    def __init__(self, cuda: Cuda, capability: tuple[int, int] = (8, 9), capturable: bool = True) -> None:
+        self.cuda, self.capability, self.capturable = cuda, capability, capturable
+        cards = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
+        self.ComputeCapability = SimpleNamespace(__members__={f"SM{a}{b}": (a, b) for a, b in cards})
+        self.builds, self.contexts, self.refuse = 0, 0, None
+
+    def Builder(self, log):
+        return _Builder(self, log)
+
+    def OnnxParser(self, network, log):
+        return SimpleNamespace(parse=lambda content: network.read(content), num_errors=0)
+
+    def Runtime(self, log):
+        return _Runtime(self, log)
+
+
+class _Builder:
+    def __init__(self, trt, log) -> None:
+        self.trt, self.log = trt, log
+
+    def create_network(self, flags):
+        assert flags == 1, "not strongly typed"
+        return _Definition()
+
+    def create_builder_config(self):
+        profiles, flags, aim = [], [], []
+        return SimpleNamespace(
+            profiles=profiles, flags=flags, aim=aim, set_flag=flags.append, add_optimization_profile=profiles.append,
+            set_compute_capability=lambda card, index: aim.append(card),
+        )  # fmt: skip
+
+    def create_optimization_profile(self):
+        shapes = {}
+        return SimpleNamespace(shapes=shapes, set_shape=lambda name, *given: shapes.__setitem__(name, given))
+
+    def build_serialized_network(self, network, config):
+        assert "user" in config.flags, "contexts may allocate inside a capture"
+        self.trt.builds += 1
+        (profile,) = config.profiles
+        for name, (low, usual, high) in profile.shapes.items():
+            assert all(a <= b <= c for a, b, c in zip(low, usual, high, strict=True)), name
+        head = {"card": config.aim[0], "version": self.trt.__version__, "profile": profile.shapes}
+        return json.dumps(head).encode() + b"\0" + network.content
+
+
+class _Definition:
+    def read(self, content: bytes) -> bool:
+        self.content = content
+        ports = session(content).get_inputs()
+        self.num_inputs = len(ports)
+        self.get_input = lambda i: SimpleNamespace(name=ports[i].name, shape=ports[i].shape)
+        return True
+
+
+class _Runtime:
+    def __init__(self, trt, log) -> None:
+        self.trt, self.log = trt, log
+
+    def _faults(self, content: bytes):
+        head, _, model = content.partition(b"\0")
+        head = json.loads(head)
+        wrong = EngineInvalidityDiagnostics(0)
+        if head["version"] != self.trt.__version__:
+            wrong |= EngineInvalidityDiagnostics.VERSION_MISMATCH
+        if tuple(head["card"]) != self.trt.capability:
+            wrong |= EngineInvalidityDiagnostics.UNSUPPORTED_CC
+        return wrong, head, model
+
+    def get_engine_validity(self, content):
+        try:
+            return "invalid", int(self._faults(content)[0])
+        except ValueError:
+            return "invalid", int(EngineInvalidityDiagnostics.MALFORMED_ENGINE)
+
+    def deserialize_cuda_engine(self, content):
+        try:
+            wrong, head, model = self._faults(content)
+        except ValueError:
+            self.log.log(Severity.ERROR, "the plan is no plan")
+            return None
+        if wrong:
+            self.log.log(Severity.ERROR, "the plan is not for this device")
+            return None
+        return _Engine(self.trt, session(model), head["profile"], self.log)
+
+
+class _Engine:
+    def __init__(self, trt, session, profile, log) -> None:
+        self.trt, self.session, self.profile, self.log = trt, session, profile, log
+        self.ports = {port.name: port.type for port in (*session.get_inputs(), *session.get_outputs())}
+        self.given, self.num_io_tensors = [port.name for port in session.get_inputs()], len(self.ports)
+        self.compiled: set[str] = set()
+
+    def get_tensor_name(self, index):
+        return list(self.ports)[index]
+
+    def get_tensor_mode(self, name):
+        return TensorIOMode.INPUT if name in self.given else TensorIOMode.OUTPUT
+
+    def get_tensor_dtype(self, name):
+        return SimpleNamespace(name=TYPES[self.ports[name]])
+
+    def create_runtime_config(self):
+        return _Config(self)
+
+    def create_execution_context(self, config):
+        assert config.strategy == "managed", "a context with scratch memory of its own"
+        self.trt.contexts += 1
+        return Context(self)
+
+
+class _Config:
+    def __init__(self, engine) -> None:
+        self.engine = engine
+
+    def set_execution_context_allocation_strategy(self, strategy):
+        self.strategy = strategy
+
+    def create_runtime_cache(self):
+        compiled = self.engine.compiled
+        return SimpleNamespace(
+            serialize=lambda: "\n".join(sorted(compiled)).encode(),
+            deserialize=lambda content: compiled.update(content.decode().split("\n")) or True,
+        )
+
+    def set_runtime_cache(self, cache):
+        pass
+
+
+class Context:
+    """IExecutionContext over an ONNX Runtime session."""
+
+    owners: dict[int, object]
+
+    def __init__(self, engine) -> None:
+        self.engine, self.trt, self.cuda = engine, engine.trt, engine.trt.cuda
+        self.shapes, self.at, self.lent, self.warm = {}, {}, (0, 0), None
+        self.owners = self.cuda.__dict__.setdefault("scratch", {})
+
+    def set_input_shape(self, name, shape):
+        low, _, high = self.engine.profile[name]
+        fits = all(a <= size <= c for a, size, c in zip(low, shape, high, strict=True)) and self.trt.refuse != name
+        if fits:
+            self.shapes[name] = tuple(shape)
+        else:
+            self.engine.log.log(Severity.ERROR, f"{name} {list(shape)} is outside the profile")
+        return fits
+
+    def infer_shapes(self):
+        return [name for name in self.engine.given if name not in self.shapes]
+
+    def _rows(self):
+        return self.shapes[self.engine.given[0]][0]
+
+    def get_tensor_shape(self, name):
+        assert not self.infer_shapes()
+        if len(self.engine.given) == 2:
+            return (self._rows(),)
+        return (*self.shapes["token_ids"], self.shapes["visible"][2])
+
+    def set_tensor_address(self, name, pointer):
+        if pointer % 256:
+            return False
+        self.at[name] = pointer
+        return True
+
+    def update_device_memory_size_for_shapes(self):
+        return self._rows() * 64
+
+    def set_device_memory(self, pointer, size):
+        assert size >= self.update_device_memory_size_for_shapes()
+        assert self.cuda.owner(pointer, size)[0] == "device"
+        self.lent = (pointer, size)
+
+    def is_stream_capturable(self, stream):
+        return self.trt.capturable
+
+    def execute_async_v3(self, stream):
+        engine, shapes, at = self.engine, dict(self.shapes), dict(self.at)
+        if self.infer_shapes() or set(at) != set(engine.ports) or not self.lent[0]:
+            engine.log.log(Severity.ERROR, "the context is not ready")
+            return False
+        if self.warm != shapes and self.cuda.capturing:  # it would allocate and compile now
+            self.cuda.broken = True
+            engine.log.log(Severity.ERROR, "compiled in the middle of a capture")
+            return False
+        self.warm = shapes
+        engine.compiled.add(str(sorted(shapes.items())))
+        (answer,) = engine.session.get_outputs()
+        sizes = {**shapes, answer.name: self.get_tensor_shape(answer.name)}
+
+        def view(name):
+            array = DeviceArray(at[name], sizes[name], NAMES[TYPES[engine.ports[name]]], self.cuda.device)
+            assert self.cuda.owner(array.pointer, array.nbytes)[0] == "device", f"{name}: no device memory"
+            return seen(array)
+
+        def run():
+            made = run_rows(engine.session, {name: np.array(view(name)) for name in engine.given})
+            assert made.shape == sizes[answer.name]
+            view(answer.name)[...] = made
+            assert self.owners[self.lent[0]] is self, "two running contexts share their scratch memory"
+
+        self.cuda.enqueue(stream, lambda: self.owners.__setitem__(self.lent[0], self))
+        self.cuda.enqueue(stream, run)
+        return True
