@@ -38,7 +38,7 @@ def logger(trt: Any) -> tuple[Any, Messages]:
     """The logger of a TensorRT module: it takes one a process and ignores others."""
     messages = Messages()
 
-    class Logger(trt.ILogger):  # type: ignore[misc,name-defined]
+    class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
 
