@@ -1,0 +1,95 @@
+"""The gate before an alert: is a scan of the kind that a bundle judges, by its tags and by its values?
+
+A score means something beside scores of like scans alone. A chest CT in a brain MR bundle is scored and shown, but
+gets no p-value and no alert; a label map is no scan and is passed over.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.config import Preset
+from maescan.scans.scan import Scan
+
+CT, MR = "CT", "MR"
+
+BODY = {
+    "brain": frozenset({"BRAIN", "HEAD", "SKULL", "HEADNECK", "HEAD AND NECK", "WHOLEBODY", "WHOLE BODY"}),
+    "chest": frozenset(
+        {"CHEST", "LUNG", "THORAX", "CHESTABDOMEN", "CHEST ABDOMEN", "CAP", "WHOLEBODY", "WHOLE BODY"}
+    ),
+}
+"""DICOM's BodyPartExamined that holds the organ."""
+
+ORGANS = {"brats": "brain", "luna16": "chest"}
+"""By how a preset's name begins."""
+
+AIR_HU = (-1100.0, -900.0)
+AIR_SHARE = 0.01
+"""Share of voxels that a CT shows as air, at the least, also where the table is cut away."""
+
+FEW_LABELS, MOST_LABELS, ALIKE = 16, 256, 0.7
+"""No scan has so few values; up to MOST_LABELS it is a label map where most voxels are as their neighbours, which
+noise makes differ in scans."""
+
+
+class Fit(enum.StrEnum):
+    """ok: like training's scans; unlike: of the bundle's kind, but its values lie outside training's; other: of
+    another kind, which is not judged."""
+
+    ok = "ok"
+    unlike = "unlike"
+    other = "other"
+
+
+def other_kind(scan: Scan, preset: Preset) -> str:
+    """Why a scan is not of the kind that a preset is for; "" where nothing says so."""
+    expected = CT if preset.intensity.method == "hu" else MR
+    modality = str(scan.meta.get("Modality", "")).upper()
+    if modality and modality != expected:
+        return f"its modality is {modality}, the bundle judges {expected}"
+    organ = next((organ for name, organ in ORGANS.items() if preset.name.startswith(name)), None)
+    part = str(scan.meta.get("BodyPartExamined", "")).upper().replace(" ", "")
+    if organ and part and part not in BODY[organ]:
+        return f"its body part is {part}, the bundle judges the {organ}"
+    if modality:
+        return ""
+    hounsfield = holds_hounsfield(scan)
+    if expected == MR and hounsfield:
+        return "its values are Hounsfield units, the bundle judges MR"
+    if expected == CT and not hounsfield:
+        return "its values are not Hounsfield units, the bundle judges CT"
+    return ""
+
+
+def holds_hounsfield(scan: Scan) -> bool:
+    """Whether part of a scan lies where CT shows air, and nothing under the least that CT's padding goes."""
+    values = _some(scan.voxels).astype(np.float32) * scan.slope + scan.inter
+    low, high = AIR_HU
+    return bool(values.min() >= -1e4 and ((values >= low) & (values <= high)).mean() >= AIR_SHARE)
+
+
+def is_label_map(scan: Scan) -> bool:
+    """Whether the voxels are labels: few whole values, in areas of one value."""
+    voxels = scan.voxels
+    some = _some(voxels)
+    if not np.array_equal(some, np.round(some)):
+        return False
+    levels = np.unique(some)
+    if not FEW_LABELS < len(levels) <= MOST_LABELS:
+        return 2 <= len(levels) <= FEW_LABELS
+    values, counts = np.unique(some, return_counts=True)
+    tissue = voxels != values[counts.argmax()]
+    same = voxels[1:] == voxels[:-1]
+    inside = tissue[1:] | tissue[:-1]
+    return bool(inside.any() and same[inside].mean() >= ALIKE)
+
+
+def _some(voxels: NDArray[np.generic], most: int = 2_000_000) -> NDArray[np.generic]:
+    """Whole slices of the slowest axis, evenly apart, with about `most` voxels or fewer."""
+    step = max(1, voxels.size // most)
+    axis = int(np.argmax(voxels.shape))
+    return np.ascontiguousarray(np.moveaxis(voxels, axis, 0)[::step])

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maescan.config import preset
+from maescan.datasets.phantom import make_phantom
+from maescan.method.gate import holds_hounsfield, is_label_map, other_kind
+from maescan.scans import find_scans, read_scan
+from maescan.scans.scan import Scan
+
+DATA = os.environ.get("MAESCAN_DATA")
+BRAIN, LUNG = preset("brats"), preset("luna16")
+
+
+def scan(voxels, slope=1.0, inter=0.0, **meta):
+    return Scan(np.asarray(voxels), slope, inter, np.eye(4), "scan", Path("scan"), "nifti", meta=meta)
+
+
+def of_phantom(kind):
+    made = make_phantom(kind, 0, 0, ill=False)
+    return scan(made.voxels)
+
+
+def test_phantoms_are_of_their_own_kind_alone():
+    brain, lung = of_phantom("brain"), of_phantom("lung")
+    assert other_kind(brain, BRAIN) == other_kind(lung, LUNG) == ""
+    assert "Hounsfield units" in other_kind(lung, BRAIN) and "not Hounsfield" in other_kind(brain, LUNG)
+    assert not is_label_map(brain) and not is_label_map(lung)
+
+
+def test_tags_decide_where_there_are_any():
+    ct = of_phantom("lung")
+    tagged = scan(ct.voxels, Modality="MR")
+    assert other_kind(tagged, BRAIN) == "" and "modality is MR" in other_kind(tagged, LUNG)
+    assert "modality is PT" in other_kind(scan(ct.voxels, Modality="PT"), BRAIN)
+    knee = scan(of_phantom("brain").voxels, Modality="MR", BodyPartExamined="KNEE")
+    assert "body part is KNEE" in other_kind(knee, BRAIN) and other_kind(knee, preset("tiny")) == ""
+    assert other_kind(scan(knee.voxels, Modality="MR", BodyPartExamined="Head"), BRAIN) == ""
+
+
+def test_stored_units_count_not_stored_numbers():
+    stored = np.full((40, 40, 8), 24, np.int16)
+    stored[10:30, 10:30] = np.random.default_rng(0).integers(1000, 1100, (20, 20, 8))
+    assert holds_hounsfield(scan(stored, inter=-1024.0)) and not holds_hounsfield(scan(stored))
+
+
+@pytest.mark.parametrize("labels", [1, 3, 60])
+def test_labels_in_areas_are_no_scan(labels):
+    coarse = np.random.default_rng(0).integers(0, labels + 1, (4, 8, 8))
+    found = coarse.repeat(8, 0).repeat(8, 1).repeat(8, 2)
+    assert is_label_map(scan(found.astype(np.uint8))) and is_label_map(scan(found.astype(np.float32)))
+
+
+def test_eight_bit_noise_is_a_scan():
+    noise = np.random.default_rng(0).integers(0, 200, (32, 32, 16)).astype(np.uint8)
+    assert not is_label_map(scan(noise)) and not is_label_map(scan(noise.astype(np.float32) + 0.25))
+
+
+@pytest.mark.skipif(not DATA, reason="no real scans")
+def test_real_scans():
+    assert DATA
+    for path, label, other in (
+        ("brats/BraTS20_Training_001/BraTS20_Training_001_t1ce.nii.gz", False, False),
+        ("brats/BraTS20_Training_001/BraTS20_Training_001_seg.nii.gz", True, False),
+        ("ms/patient07_lesions.nii.gz", True, False),
+        ("healthy/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz", False, False),
+        ("lung/lung1_image.nrrd", False, True),
+        ("lung/LIDC-IDRI-0001", False, True),
+        ("dicom/mr_mprage_40", False, False),
+    ):
+        found = read_scan(Path(DATA, path))
+        assert (is_label_map(found), bool(other_kind(found, BRAIN))) == (label, other), path
+    assert find_scans(Path(DATA, "lung"))
