@@ -7,7 +7,6 @@ import pytest
 from maescan import files as outputs
 from maescan.errors import ConfigError, DataError
 from maescan.method import aggregate
-from maescan.scoring.ledger import Ledger
 
 
 def test_file_appears_whole_or_not_at_all(tmp_path):
@@ -52,14 +51,20 @@ def test_p_values_are_conformal():
     assert aggregate.p_values(np.array([2.0, 0.0, 0.5]), reference) == pytest.approx([0.01, 1.0, 0.51])
 
 
-def test_ledger_knows_scan_by_content_and_job(tmp_path):
-    ledger = Ledger(tmp_path, "job")
-    ledger.add("a", "hash", np.array([0.5]), np.array([0.1]), {"score": 0.5})
-    assert ledger.done("a", "hash") and not ledger.done("a", "other") and not ledger.done("b", "hash")
-    assert [row[0] for row in ledger.results(["b", "a"])] == ["a"]
-    with pytest.raises(DataError, match="another run"):
-        Ledger(tmp_path, "job")
-    ledger.close()
-    other = Ledger(tmp_path, "other job")
-    assert not other.done("a", "hash") and other.results(["a"]) == []
-    other.close()
+def test_a_folder_is_claimed_for_one_kind_of_output(tmp_path):
+    outputs.claim(tmp_path / "new" / "out", "scores")
+    outputs.claim(tmp_path / "new" / "out", "scores")
+    with pytest.raises(DataError, match="holds scores that maescan wrote"):
+        outputs.claim(tmp_path / "new" / "out", "data")
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(DataError, match=r"holds files that maescan did not write \(name an empty or a new folder\)"):
+        outputs.claim(tmp_path, "scores")
+    assert (tmp_path / "run.json").read_text() == "{}"
+
+
+def test_a_claim_that_was_killed_does_not_block(tmp_path):
+    (tmp_path / ".maescan").mkdir()
+    (tmp_path / ".DS_Store").write_text("junk")
+    outputs.claim(tmp_path, "scores")
+    (tmp_path / "mine.txt").write_text("")
+    outputs.claim(tmp_path, "scores")

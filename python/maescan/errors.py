@@ -5,6 +5,12 @@ from __future__ import annotations
 import os
 
 
+def escaped(text: str) -> str:
+    """`text` in one line, safe for a terminal: what cannot be printed as its number. File names may hold anything."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+
+
 class MaescanError(Exception):
     """Base of all. `str(error)` is one line: path, reason, remedy."""
 
@@ -24,7 +30,7 @@ class MaescanError(Exception):
     def __str__(self) -> str:
         where = f"{os.fspath(self.path)}: " if self.path is not None else ""
         then = f" ({self.remedy})" if self.remedy else ""
-        return " ".join(f"{where}{self.reason}{then}".split())
+        return escaped(f"{where}{self.reason}{then}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.reason, self.path, self.remedy, self.file)

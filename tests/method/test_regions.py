@@ -53,16 +53,16 @@ def test_tiles_cover_the_lungs_and_overlap_by_half():
 
 
 def test_tiled_a_ct_has_a_map_of_its_scores(chest, tmp_path):
-    summary = score_folder([chest], BUNDLE, StubEngine(), tmp_path, TILED)
+    summary = score_folder([chest], BUNDLE, StubEngine(), tmp_path / "out", TILED)
     (scored,) = summary.scored
-    heat = nibabel.load(tmp_path / "maps" / "1.2.3.nii.gz_anomaly.nii.gz")
+    heat = nibabel.load(tmp_path / "out" / "maps" / "1.2.3.nii.gz_anomaly.nii.gz")
     source = nibabel.load(chest)
     assert heat.shape == source.shape and np.allclose(heat.affine, source.affine) and scored["slices"] > 20
     found = heat.get_fdata()
-    with open(tmp_path / "scores.csv", newline="") as stream:
+    with open(tmp_path / "out" / "scores.csv", newline="") as stream:
         scores = [float(row["score"]) for row in csv.DictReader(stream)]
     assert min(scores) < found.max() <= max(scores) + 1e-5 and (found == 0).mean() > 0.1
-    again = score_folder([chest], BUNDLE, StubEngine(), tmp_path, TILED)
+    again = score_folder([chest], BUNDLE, StubEngine(), tmp_path / "out", TILED)
     assert again.skipped == 1
 
 

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import csv
-import queue
-from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 
 from helpers.stubs import StubEngine, stub_bundle
 from maescan.config import preset
-from maescan.scoring import pipeline
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
@@ -42,20 +39,6 @@ def test_batches_are_of_one_token_count_and_air_costs_nothing(tmp_path):
     assert len(scores) == summary.slices == 72 and not summary.failures
     assert {tokens for _, tokens in seen} == {16, 32, 64} and sum(count for count, _ in seen) == 60
     assert all((float(score) == 0) == (number in ("0", "11")) for (_, number), score in scores.items())
-
-
-def test_batches_are_filled_across_scans_by_token_count():
-    """All slices at hand: of each count every batch but the last is full."""
-    squares = np.zeros((30, 64, 64), np.float32)
-    for index, (high, wide) in enumerate([(4, 4), (12, 28), (28, 28)] * 10):
-        squares[index, 32 - high : 32 + high, 32 - wide : 32 + wide] = 1
-    ready = queue.Queue()
-    for scan in (*(SimpleNamespace(images=part) for part in np.split(squares, 6)), None):
-        ready.put(scan)
-    run = SimpleNamespace(options=ScoreOptions(), engine=StubEngine(), bundle=BUNDLE, ready=ready, broken=None)
-    batches = [[scan.images[index].sum() for scan, index in batch] for batch in pipeline._Run._batches(run, 1)]
-    assert all(len(set(batch)) == 1 for batch in batches)
-    assert sorted(map(len, batches)) == [2, 2, 2] + [4] * 6
 
 
 def test_scores_do_not_depend_on_the_neighbours_in_a_bucket(tmp_path):

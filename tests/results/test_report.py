@@ -13,7 +13,8 @@ from helpers.scoring_stub import BUNDLE, Engine, write_scan
 from helpers.stubs import stub_bundle
 from maescan import files as outputs
 from maescan.errors import ConfigError
-from maescan.results.pictures import panels, picture_path
+from maescan.results.paths import picture_path
+from maescan.results.pictures import panels
 from maescan.scoring.options import Format, ScoreOptions
 from maescan.scoring.pipeline import score_folder
 

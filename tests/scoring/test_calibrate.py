@@ -15,25 +15,8 @@ from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
 from maescan.method import aggregate
 from maescan.scoring import calibrate
-from maescan.scoring.calibrate import Reference, needed
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
-
-
-@pytest.mark.parametrize("rate", [0.05, 0.2])
-def test_at_most_the_rate_of_healthy_scans_alert(rate):
-    """Over 200 trials of 40 reference scans and 200 new ones of the same kind: within binomial error."""
-    rng, alerts = np.random.default_rng(0), 0
-    for _ in range(200):
-        reference = Reference(tuple(sorted(rng.gamma(2, size=40))), (), rate)
-        alerts += sum(reference.scan(score)[1] == "yes" for score in rng.gamma(2, size=200))
-    assert 0.7 * rate < alerts / 40_000 < rate + 3 * (rate * (1 - rate) / 200 / 40) ** 0.5
-
-
-def test_few_scans_cannot_alert_at_a_small_rate():
-    few, enough = (Reference(tuple(range(n)), (), 0.05) for n in (18, 19))
-    assert not few.can_alert and few.scan(1e9) == (round(1 / 19, 6), "no")
-    assert enough.can_alert and enough.scan(1e9) == (0.05, "yes") and needed(0.05) == 19 and needed(0.1) == 9
 
 
 def test_healthy_scans_of_the_pipeline_alert_as_often_as_promised(tmp_path):

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
-import threading
-import time
 
 import nibabel
 import numpy as np
@@ -14,7 +11,6 @@ from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from helpers.stubs import stub_bundle
 from maescan.errors import DataError, ScanError
 from maescan.scoring import pipeline, readers
-from maescan.scoring.ledger import Ledger
 from maescan.scoring.options import ReadOptions, ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
@@ -116,26 +112,3 @@ def test_a_reader_over_its_time_is_stopped(folder):
     with pytest.raises(ScanError, match="took over"):
         reader.read(find_scans([folder])[0])
     reader.close()
-
-
-def test_a_ledger_closed_under_its_readers_refuses_them(tmp_path):
-    """What an engine's fault does: readers that still ask must not touch a freed connection."""
-    for turn in range(20):
-        ledger = Ledger(tmp_path / str(turn), "job")
-        refused = []
-
-        def ask(ledger=ledger, refused=refused):
-            try:
-                while True:
-                    ledger.done("scan", "content")
-            except sqlite3.ProgrammingError as error:
-                refused.append(error)
-
-        threads = [threading.Thread(target=ask) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.005)
-        ledger.close()
-        for thread in threads:
-            thread.join()
-        assert len(refused) == 3

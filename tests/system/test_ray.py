@@ -59,9 +59,3 @@ def test_errors_are_those_of_one_machine(bundle, tmp_path):
         score_on_ray([tmp_path / "empty"], bundle, tmp_path / "out", RayOptions(address="local", actors=1))
     with pytest.raises(ConfigError, match="has no GPU"):
         score_on_ray([tmp_path], bundle, tmp_path / "out", LOCAL, EngineOptions(device="cuda"))
-
-
-def test_without_ray_it_says_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"needs Ray \(pip install 'maescan\[ray\]'\)"):
-        score_on_ray([tmp_path], tmp_path, tmp_path / "out", LOCAL)

@@ -51,7 +51,7 @@ def test_killed_at_any_moment_a_resumed_run_writes_the_files_of_an_unbroken_one(
 
 def test_what_a_killed_run_left_half_written_goes(folder, tmp_path):
     half = tmp_path / "out" / "maps" / ".maescan-part-abc.nii.gz"
-    half.parent.mkdir(parents=True)
+    score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True))
     half.write_bytes(b"half")
     score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True))
     assert not half.exists()

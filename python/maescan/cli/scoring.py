@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from maescan.scoring.options import (
     Shard,
     WatchOptions,
 )
+
+if TYPE_CHECKING:
+    from maescan.scoring.summary import Summary
 
 commands = typer.Typer()
 
@@ -57,6 +60,7 @@ def score(
             f"{len(summary.scored)} scans scored ({summary.skipped} of them before), {len(summary.failures)} failed,"
             f" {summary.slices} slices in {summary.seconds:.1f} s: {out / 'report.html'}"
         )
+        _say_archive(summary)
         _say_calibration(summary.calibration, bundle)
     if summary.failures:
         for row in summary.failures:
@@ -77,8 +81,19 @@ def _show(json_events: bool, quiet: bool) -> Any:
     return "json" if json_events else "quiet" if quiet else "progress"
 
 
+def _say_archive(summary: Summary) -> None:
+    """What of the output folder is not of this run."""
+    if summary.archive > len(summary.scored):
+        print(f"the tables hold {summary.archive} scans, with those of earlier runs")
+    if summary.gone:
+        more = f" and {len(summary.gone) - 3} others" if len(summary.gone) > 3 else ""
+        print(f"no longer where they were: {', '.join(summary.gone[:3])}{more}")
+    if summary.other_jobs:
+        print(f"{summary.other_jobs} scans scored with another bundle, engine or options are in no table")
+
+
 def _say_calibration(state: dict[str, Any] | None, bundle: Path) -> None:
-    from maescan.scoring.calibrate import needed
+    from maescan.scoring.conformal import needed
 
     if state is None:
         print(f"no p-values or alerts: calibrate the bundle with `maescan calibrate {bundle} HEALTHY_SCANS`")
@@ -111,8 +126,9 @@ def calibrate(
     ] = False,
 ) -> None:
     """Score held-back healthy scans and keep the reference in the bundle: then scans get p-values and alerts."""
-    from maescan.scoring.calibrate import RULES, needed
+    from maescan.scoring.calibrate import RULES
     from maescan.scoring.calibrate import calibrate as make
+    from maescan.scoring.conformal import needed
 
     if aggregation not in (None, *RULES):
         raise ConfigError(f"unknown aggregation '{aggregation}'", remedy=f"use one of {', '.join(RULES)}")

@@ -15,3 +15,7 @@ def map_path(out: Path, label: str, *, clash: bool = False) -> Path:
 def picture_path(out: Path, label: str, *, clash: bool = False) -> Path:
     """The picture of a scan's worst slice: pictures/LABEL.png."""
     return output_path(out, "pictures", label, ".png", clash=clash)
+
+
+PLACES = {"map": map_path, "picture": picture_path}
+"""Of each kind of output of a scan."""

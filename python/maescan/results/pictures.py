@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,54 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan import files as outputs
-from maescan.errors import MaescanError
+from maescan.config import Preset
 from maescan.method import score as steps
 from maescan.method.preprocess import upright
-from maescan.options import ReadOptions
-from maescan.results.paths import picture_path
-from maescan.scoring.readers import Reader
+from maescan.results.rows import ScanRow
+from maescan.results.tables import Tables
 
 PANEL = 224
 """Least width of a panel in pixels; smaller slices are enlarged by whole numbers."""
 
 
-def draw_worst(
-    out: Path,
-    results: Sequence[tuple[str, NDArray[np.float32], Any, Mapping[str, Any]]],
-    sources: Mapping[str, Any],
-    bundle: Any,
-    engine: Any,
-    read: ReadOptions,
-    *,
-    job: str,
-    count: int,
-) -> None:
-    """Draws the worst slice of the `count` scans that score highest into `out`/pictures, and removes other pictures.
+def worst(tables: Tables, count: int) -> list[tuple[ScanRow, int]]:
+    """The `count` scans that score highest, each with its worst slice."""
+    ranked = sorted(tables.rows, key=lambda row: (-tables.scan_score(row), row.label))
+    return [(row, int(np.argmax(row.scores))) for row in ranked[:count]]
 
-    results: of `ledger.results`; a picture of the same job and scores is kept. A scan that cannot be read a second
-    time has no picture."""
-    chosen = sorted(results, key=lambda row: (-row[3]["score"], row[0]))[:count]
-    paths = {picture_path(out, name) for name, *_ in chosen}
-    for old in (out / "pictures").rglob("*.png"):
-        if old not in paths:
-            old.unlink()
-    reader: Reader | None = None
-    for name, scores, _, result in chosen:
-        key = hashlib.sha256(job.encode() + name.encode() + scores.tobytes()).hexdigest()[:16]
-        path, worst = picture_path(out, name), result["worst_slice"]
-        if name not in sources or _key_of(path) == key:
-            continue
-        reader = reader or Reader(bundle.preset, read)
-        try:
-            images = reader.read(sources[name]).images
-        except MaescanError:
-            continue
-        found = steps.score_slices(images[worst : worst + 1], np.array([worst]), engine, bundle.preset, maps=True)
-        assert found.reconstruction is not None and found.difference is not None
-        parts = (images[worst], found.reconstruction[0], found.difference[0])
-        _save(path, panels(*(upright(part, bundle.preset) for part in parts)), key)
-    if reader is not None:
-        reader.close()
+
+def picture_key(job: str, row: ScanRow) -> str:
+    """What a picture is of; one with the same key need not be drawn again."""
+    return hashlib.sha256(job.encode() + row.label.encode() + row.scores.tobytes()).hexdigest()[:16]
+
+
+def draw(path: Path, image: NDArray[np.float32], number: int, engine: Any, preset: Preset, key: str) -> None:
+    """Draws slice `number` of a scan, image [H, W], into `path`."""
+    found = steps.score_slices(image[None], np.array([number]), engine, preset, maps=True)
+    assert found.reconstruction is not None and found.difference is not None
+    parts = (image, found.reconstruction[0], found.difference[0])
+    _save(path, panels(*(upright(part, preset) for part in parts)), key)
 
 
 def panels(image: NDArray[Any], reconstruction: NDArray[Any], difference: NDArray[Any]) -> NDArray[np.uint8]:
@@ -76,7 +54,8 @@ def panels(image: NDArray[Any], reconstruction: NDArray[Any], difference: NDArra
     return np.repeat(np.repeat((255 * row + 0.5).astype(np.uint8), factor, axis=0), factor, axis=1)
 
 
-def _key_of(path: Path) -> str | None:
+def key_of(path: Path) -> str | None:
+    """The key of a picture; None where there is none."""
     from PIL import Image
 
     try:

@@ -1,12 +1,10 @@
-"""`report.html`: what a run found, in one file that needs no network. Made from the run's own outputs alone, without
-times, so that a resumed run writes the same bytes."""
+"""`report.html`: what an output folder holds, in one file that needs no network. Without times, so that a resumed run
+writes the same bytes."""
 
 from __future__ import annotations
 
 import base64
-import csv
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -16,26 +14,25 @@ from typing import Any
 import numpy as np
 
 from maescan import files as outputs
-from maescan.results.paths import picture_path
+from maescan.results.tables import FAILURES, SCANS, Tables
 
 BINS = 24
 NUMBERS = {"score", "p_value", "slices", "worst_slice"}
 HEADINGS = {"p_value": "p", "worst_slice": "worst slice"}
 
 
-def write_report(out: Path) -> None:
-    """Writes `out`/report.html from scans.csv, failures.csv, run.json and pictures/ in `out`."""
-    scans, failures = _rows(out / "scans.csv"), _rows(out / "failures.csv")
-    run = json.loads((out / "run.json").read_text())
+def write_report(path: Path, tables: Tables, run: dict[str, Any], pictures: Mapping[str, Path]) -> None:
+    """Writes the report of all scans into `path`. run: run.json's values; pictures: of scans, by label."""
+    scans = [dict(zip(SCANS, map(_text, row), strict=True)) for row in tables.scans()]
+    failures = [failure._asdict() for failure in tables.failures]
     reference = run["calibration"]["scores"] if run["calibration"] else []
     scans.sort(key=lambda row: (row["alert"] != "yes", -float(row["score"]), row["scan"]))
-    pictures = [(row, picture_path(out, row["scan"])) for row in scans]
-    drawn = [(row, path) for row, path in pictures if path.exists()]
+    drawn = [(row, pictures[row["scan"]]) for row in scans if row["scan"] in pictures]
     columns = [column for column in ("scan", "score", "p_value", "alert", "slices", "worst_slice", "warnings")
                if any(row[column] for row in scans)]  # fmt: skip
     page = Template(files("maescan.results").joinpath("page.html").read_text(encoding="utf-8"))
     outputs.write_text(
-        out / "report.html",
+        path,
         page.substitute(
             headline=_headline(scans, failures),
             calibration=_calibration(run),
@@ -96,7 +93,7 @@ def _cell(column: str, value: str, links: dict[str, str]) -> str:
 
 
 def _failures(rows: list[dict[str, str]]) -> str:
-    table = _table("failures", ["scan", "stage", "reason", "remedy"], rows, {})
+    table = _table("failures", FAILURES, rows, {})
     return f"<h2>Failures</h2>\n{table}" if rows else ""
 
 
@@ -142,6 +139,6 @@ def _histogram(scores: list[float], reference: list[float]) -> str:
     )
 
 
-def _rows(file: Path) -> list[dict[str, str]]:
-    with open(file, newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+def _text(value: object) -> str:
+    """As in a CSV file."""
+    return f"{value:.6f}" if isinstance(value, float) else str(value)

@@ -65,3 +65,11 @@ def tell_apart(found: Sequence[tuple[Path, ScanSource]]) -> list[ScanSource]:
 def _which(source: ScanSource) -> str:
     """What tells a source from another of its folder: its series, or its files."""
     return source.identity or "\n".join([*(file.name for file in source.files), *source.members])
+
+
+def longer_labels(source: ScanSource) -> list[str]:
+    """The source's label with one, two ... of the folders in front that it lies in, where they are not in it yet."""
+    folders = source.path.absolute().parts[1:]
+    depth = source.name.count("/") + 1
+    above = [printable(part) for part in folders[: max(0, len(folders) - depth)]]
+    return ["/".join([*above[-count:], source.name]) for count in range(1, len(above) + 1)]

@@ -1,101 +1,194 @@
-"""What an output folder already holds: one SQLite file (WAL), one row a scan, keyed by content and options."""
+"""What an output folder knows: every scan by what it is, its scores, and every file that was written of it.
+
+A scan is its series (patient, study, series, frame of reference) or, of other files, its content; its label is what
+it was called when it first came, and stays. A row has scores, or the reason why there are none, or neither yet.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import sqlite3
-import threading
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from maescan.errors import DataError
+from maescan.files import OUTPUT, short_hash
+from maescan.results.rows import Failure, ScanRow
+from maescan.scans.labels import longer_labels
+from maescan.scans.source import ScanSource
+from maescan.scoring.database import Database, connect
+
+COLUMNS = "label, folded, identity, place, content, job, scores, areas, result, failure"
+
+
+class Known(NamedTuple):
+    """A scan's row. scored: whether these very bytes were scored by this job."""
+
+    id: int
+    label: str
+    scored: bool
 
 
 class Ledger:
-    """The results of a folder of scans. A second run on the same output folder is refused while one is under way."""
+    """The scans of an output folder. A second run on the same folder is refused while one is under way."""
 
     def __init__(self, out: Path, job: str):
-        """`job`: hash of bundle and options; rows of another job are not reused. Raises DataError."""
-        self.folder = out / ".maescan"
-        self.job = job
-        self._mutex = threading.Lock()  # readers, writer and close() share one connection
+        """`job`: hash of all that decides a score; rows of another job are not reused. Raises DataError, also for a
+        folder that holds what maescan did not write."""
+        self.out, self.job, self.db = out, job, Database(out)
+        self._present: set[tuple[str, str]] = set()
+
+    def expect(self, sources: Iterable[ScanSource]) -> None:
+        """Says that all of these are there: what is alike among them are copies, not one scan that was moved."""
+        self._present |= {(source.identity, place_of(source)) for source in sources}
+
+    def know(self, source: ScanSource, content: str) -> Known:
+        """The row of a source, made where there is none. content: hash of its bytes, "" where it cannot be read.
+
+        The same series or content at the same place is the same scan, and so it is where its old place is gone (it
+        was moved) or lies around the new one (the series grew). Elsewhere it is a copy with a row of its own; other
+        content at the place of a file takes that file's row."""
+        identity, place = source.identity or content, place_of(source)
+        with self.db.transaction():
+            row = self._row_of(source.identity, content, place)
+            if row is None:
+                label = self._free(source)
+                self.db.do(
+                    "INSERT INTO scans (label, folded, identity, place) VALUES (?, ?, ?, ?)",
+                    *(label, folded(label), identity, place),
+                )
+                return Known(self.db.one("SELECT id FROM scans WHERE label = ?", label)[0], label, False)
+            number, label, job, before, _ = row
+            if content:
+                if not source.identity:  # what was here before is here no longer
+                    self.db.do("UPDATE scans SET place = '' WHERE place = ? AND id <> ?", place, number)
+                self.db.do("UPDATE scans SET identity = ?, place = ? WHERE id = ?", identity, place, number)
+            return Known(number, label, bool(content) and (job, before) == (self.job, content))
+
+    def _row_of(self, identity: str, content: str, place: str) -> Any:
+        columns = "SELECT id, label, job, content, place FROM scans"
+        if identity or content:
+            rows = self.db.all(f"{columns} WHERE identity = ? ORDER BY id", identity or content)
+            here = [row for row in rows if row[4] == place]
+            grown = [row for row in rows if around(row[4], place) and (identity, row[4]) not in self._present]
+            moved = [row for row in rows if not there(row[4])] or grown
+            if here or moved:
+                return (here or moved)[0]
+        return None if identity else self.db.one(f"{columns} WHERE place = ?", place)
+
+    def _free(self, source: ScanSource) -> str:
+        """The source's label; where another scan has it, with as many folders in front as no other has, or a hash."""
+        hashed = f"{source.name}~{short_hash(source.identity + place_of(source))}"
+        for label in [source.name, *longer_labels(source), hashed]:
+            if self.db.one("SELECT 1 FROM scans WHERE label = ?", label) is None:
+                return label
+        return f"{hashed}-{self.db.one('SELECT MAX(id) FROM scans')[0]}"
+
+    def add(self, known: Known, content: str, row: ScanRow) -> None:
+        """Records a scored scan."""
+        blobs = [np.asarray(values, dtype="<f4").tobytes() for values in (row.scores, row.areas)]
+        result = {"warnings": row.warnings, "places": row.places}
+        self.db.do(
+            "UPDATE scans SET job = ?, content = ?, scores = ?, areas = ?, result = ?, failure = NULL WHERE id = ?",
+            *(self.job, content, *blobs, json.dumps(result, sort_keys=True), known.id),
+        )
+
+    def fail(self, known: Known, failure: Failure) -> None:
+        """Records why a scan has no scores; those that it had are of other bytes."""
+        self.db.do(
+            "UPDATE scans SET job = NULL, content = NULL, scores = NULL, areas = NULL, result = NULL, failure = ?"
+            " WHERE id = ?",
+            *(json.dumps(failure._asdict(), sort_keys=True), known.id),
+        )
+
+    def rows(self) -> list[ScanRow]:
+        """This job's scored scans, ordered by label."""
+        query = "SELECT label, scores, areas, result FROM scans WHERE job = ? AND scores IS NOT NULL ORDER BY label"
+        return [
+            ScanRow(label, np.frombuffer(scores, "<f4"), np.frombuffer(areas, "<f4"), **json.loads(result))
+            for label, scores, areas, result in self.db.all(query, self.job)
+        ]
+
+    def failures(self) -> list[Failure]:
+        """Scans that could not be scored, ordered by label."""
+        found = self.db.all("SELECT failure FROM scans WHERE failure IS NOT NULL ORDER BY label")
+        return [Failure(**json.loads(failure)) for (failure,) in found]
+
+    def of_other_jobs(self) -> int:
+        """How many scans were scored with another bundle, engine or options, and are in no table of this job."""
+        return int(self.db.one("SELECT COUNT(*) FROM scans WHERE job <> ?", self.job)[0])
+
+    def gone(self, roots: Sequence[Path]) -> list[str]:
+        """Labels of scored scans that are no longer where they were. Failures below `roots` that are gone go."""
+        places = self.db.all("SELECT id, label, place, failure FROM scans ORDER BY label")
+        lost = [row for row in places if not there(row[2])]
+        bases = [os.path.realpath(root) for root in roots]
+        with self.db.transaction():
+            for number, _, place, failure in lost:
+                if failure is not None and any(around(base, place) for base in bases):
+                    self.db.do("DELETE FROM scans WHERE id = ?", number)
+        return [label for _, label, _, failure in lost if failure is None]
+
+    def known(self, label: str) -> Known:
+        """The row of a label."""
+        number, job = self.db.one("SELECT id, job FROM scans WHERE label = ?", label)
+        return Known(number, label, job == self.job)
+
+    def shares_label(self, label: str) -> bool:
+        """Whether another scan is called so, letter case and normal form aside."""
+        return bool(self.db.one("SELECT COUNT(*) > 1 FROM scans WHERE folded = ?", folded(label))[0])
+
+    def take(self, other: Path) -> list[str]:
+        """Adds the rows of another output folder and returns their labels. Raises DataError for a ledger that cannot
+        be read, and where it calls another scan what one is called here."""
+        theirs = connect(other / OUTPUT)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / "lock", "w")  # noqa: SIM115
-        except OSError as error:
-            raise DataError(
-                f"cannot write: {error.strerror}", path=out, remedy="use another --out or change its permissions"
-            ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise DataError(
-                "another run is writing here", path=out, remedy="wait for it or use another --out"
-            ) from error
-        self._connect()
-
-    def _connect(self) -> None:
-        path = self.folder / "ledger.sqlite"
-        try:
-            self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self.db.execute("PRAGMA journal_mode=WAL")
-            self.db.execute(
-                "CREATE TABLE IF NOT EXISTS scans (name TEXT PRIMARY KEY, job TEXT, content TEXT, scores BLOB,"
-                " areas BLOB, result TEXT)"
-            )
-        except sqlite3.Error as error:
-            self._lock.close()
-            damaged = error.sqlite_errorname in ("SQLITE_NOTADB", "SQLITE_CORRUPT")
-            remedy = "delete it to score anew" if damaged else "free space or use another --out"
-            raise DataError(f"the ledger is unusable: {error}", path=path, remedy=remedy) from error
-
-    def done(self, name: str, content: str) -> bool:
-        """Whether this very scan was scored by this very job."""
-        with self._mutex:
-            row = self.db.execute("SELECT job, content FROM scans WHERE name = ?", (name,)).fetchone()
-        return row == (self.job, content)
-
-    def add(self, name: str, content: str, scores: np.ndarray, areas: np.ndarray, result: dict[str, Any]) -> None:
-        """Records a finished scan: slice scores [S], foreground areas [S] (share of the slice), and its summary."""
-        blobs = [np.asarray(values, dtype="<f4").tobytes() for values in (scores, areas)]
-        row = (name, self.job, content, *blobs, json.dumps(result, sort_keys=True))
-        try:
-            with self._mutex:
-                self.db.execute("INSERT OR REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?)", row)
-        except sqlite3.Error as error:
-            raise DataError(
-                f"cannot record a result: {error}", path=self.folder, remedy="free space, then run again"
-            ) from error
-
-    def results(self, names: list[str]) -> list[tuple[str, np.ndarray, np.ndarray, dict[str, Any]]]:
-        """(name, scores [S], areas [S], summary) of this job's finished scans among `names`, in that order."""
-        rows = {}
-        for name, scores, areas, result in self.db.execute(
-            "SELECT name, scores, areas, result FROM scans WHERE job = ?", (self.job,)
-        ):
-            rows[name] = (name, np.frombuffer(scores, "<f4"), np.frombuffer(areas, "<f4"), json.loads(result))
-        return [rows[name] for name in names if name in rows]
-
-    def names(self) -> list[str]:
-        """This job's finished scans, ordered."""
-        rows = self.db.execute("SELECT name FROM scans WHERE job = ?", (self.job,))
-        return sorted(name for (name,) in rows)
-
-    def take(self, other: Path) -> None:
-        """Adds the rows of another output folder's ledger. Raises DataError."""
-        try:
-            theirs = sqlite3.connect(other / ".maescan" / "ledger.sqlite")
-            rows = theirs.execute("SELECT name, job, content, scores, areas, result FROM scans").fetchall()
+            rows = theirs.execute(f"SELECT {COLUMNS} FROM scans ORDER BY id").fetchall()
+        finally:
             theirs.close()
-            self.db.executemany("INSERT OR REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?)", rows)
-        except sqlite3.Error as error:
-            raise DataError(f"its results cannot be taken: {error}", path=other, remedy="score it again") from error
+        with self.db.transaction():
+            for row in rows:
+                here = self.db.one("SELECT identity, place FROM scans WHERE label = ?", row[0])
+                if here is not None and here != (row[2], row[3]):
+                    remedy = "score both in one command"
+                    raise DataError(
+                        f"calls another scan '{row[0]}' than is called so here", path=other, remedy=remedy
+                    )
+                update = ", ".join(f"{column} = excluded.{column}" for column in COLUMNS.split(", ")[1:])
+                self.db.do(
+                    f"INSERT INTO scans ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                    f" ON CONFLICT (label) DO UPDATE SET {update}",
+                    *row,
+                )
+        return [row[0] for row in rows]
 
     def close(self) -> None:
-        with self._mutex:
-            self.db.close()
-        self._lock.close()
+        """Frees the folder for other runs."""
+        self.db.close()
+
+
+def place_of(source: ScanSource) -> str:
+    """Where a scan lies: its file with all links on the way to it resolved, or its series' folder; behind it, a line
+    each, the members of a .zip, and the first of files in a folder that do not say which series they are."""
+    path = source.path.absolute()
+    more = source.members or (() if source.identity or source.path in source.files else (source.files[0].name,))
+    return "\n".join([str(path.parent.resolve() / path.name), *more])
+
+
+def there(place: str) -> bool:
+    """Whether a place still exists."""
+    return os.path.lexists(place.split("\n", maxsplit=1)[0])
+
+
+def around(some: str, other: str) -> bool:
+    """Whether one of two places lies in the other."""
+    return some == other or other.startswith(f"{some}/") or some.startswith(f"{other}/")
+
+
+def folded(label: str) -> str:
+    """What a file system that knows no letter case makes of a label."""
+    return unicodedata.normalize("NFC", label).casefold()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Sequence
@@ -10,78 +9,87 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from maescan import files as outputs
+from maescan import files
 from maescan.errors import DataError
-from maescan.results.pictures import draw_worst
+from maescan.scoring.job import Job, job_key
 from maescan.scoring.ledger import Ledger
-from maescan.scoring.options import ScoreOptions
-from maescan.scoring.pipeline import Summary, _write_tables
+from maescan.scoring.options import ScoreOptions, Shard
+from maescan.scoring.outputs import outputs_of
+from maescan.scoring.summary import Summary, write_results
 
 
 def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
     """Puts the outputs of `--shard 1/N` .. `N/N` into `out`, as if one run had written them (run.json's times aside).
 
-    Raises DataError for a shard that has not ended, that is missing or there twice, or of another bundle or options.
+    Raises DataError for a shard that has not ended, that is missing or there twice, of another bundle, of other
+    options or of another listing (a scan came or went between two of them), and where two call different scans alike.
     """
     runs = [_run_of(shard) for shard in shards]
-    _check(shards, runs, bundle)
-    given = runs[0]["options"]
-    options = ScoreOptions.from_json(given)
+    options, engine = ScoreOptions.from_json(runs[0]["options"]), runs[0]["engine"]
+    _check(shards, runs, job_key(bundle, engine, options))
     ledger = Ledger(out, runs[0]["job"])
     try:
-        outputs.remove_halves(out)
-        names: list[str] = []
-        failures: list[dict[str, str]] = []
+        files.remove_halves(out)
+        job = Job(bundle, SimpleNamespace(name=engine), out, options, ledger, lambda *_: None)
+        labels: set[str] = set()
         for shard in shards:
-            names += [row["scan"] for row in _rows(shard / "scans.csv")]
-            failures += _rows(shard / "failures.csv")
-            ledger.take(shard)
-            _copy(shard, out)
-        slices = sum(len(scores) for _, scores, _, _ in ledger.results(names))
-        summary = Summary([], failures, 0, max(run["seconds"] for run in runs), slices, {})
-        engine = SimpleNamespace(name=runs[0]["engine"])
-        results = ledger.results(sorted(names))
-        draw_worst(out, results, {}, bundle, engine, options.read, job=ledger.job, count=options.pictures)
-        _write_tables(out, bundle, engine, options, ledger, sorted(names), summary)
+            taken = set(ledger.take(shard))
+            if twice := sorted(labels & taken):
+                raise DataError(f"holds '{twice[0]}', which another shard holds", path=shard, remedy=AGAIN)
+            labels |= taken
+        for shard in shards:
+            _copy(job, shard)
+        rows = {row.label: row for row in ledger.rows() if row.label in labels}
+        job.seen, job.slices = set(rows), sum(len(row.scores) for row in rows.values())
+        job.failed = {failure.scan: failure for failure in ledger.failures() if failure.scan in labels}
+        summary = write_results(job, seconds=max(run["seconds"] for run in runs))
+        if (shards[0] / "passed_over.csv").is_file():  # the same in all
+            with files.whole_file(job.outputs.path("passed_over.csv")) as temporary:
+                shutil.copyfile(shards[0] / "passed_over.csv", temporary)
         return summary
     finally:
         ledger.close()
 
 
+AGAIN = "score all shards again, each into a new folder"
+
+
 def _run_of(shard: Path) -> dict[str, Any]:
     try:
-        run: dict[str, Any] = json.loads((shard / "run.json").read_text())
-    except (OSError, ValueError) as error:
+        run: dict[str, Any] = json.loads((shard / "run.json").read_text(encoding="utf-8"))
+        if not isinstance(run["listing"], dict):
+            raise ValueError("a run of `maescan watch`")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         remedy = "run its `maescan score --shard` again to the end"
         raise DataError("holds no finished run", path=shard, remedy=remedy) from error
     return run
 
 
-def _check(shards: Sequence[Path], runs: list[dict[str, Any]], bundle: Any) -> None:
+def _check(shards: Sequence[Path], runs: list[dict[str, Any]], job: str) -> None:
+    first = runs[0]
+    if first["job"] != job:
+        raise DataError("was scored with another bundle", path=shards[0], remedy="name the bundle of the shards")
     for shard, run in zip(shards, runs, strict=True):
-        if run["bundle"]["hash"] != bundle.hash:
-            raise DataError("was scored with another bundle", path=shard, remedy="name the bundle of the shards")
-        if run["job"] != runs[0]["job"]:
-            remedy = "score all shards with the same engine and options"
+        if (run["job"], run["options"]["maps"]) != (job, first["options"]["maps"]):
+            remedy = "score all shards with the same bundle, engine and options"
             raise DataError(f"was scored with other options than {shards[0]}", path=shard, remedy=remedy)
-    count = runs[0]["options"]["shard"][1]
-    there = sorted(tuple(run["options"]["shard"]) for run in runs)
-    if there != [(number, count) for number in range(1, count + 1)]:
+        if run["listing"] != first["listing"]:
+            counts = f"{run['listing']['scans']} scans, {shards[0]} of {first['listing']['scans']}"
+            raise DataError(f"is a shard of another listing: of {counts}", path=shard, remedy=AGAIN)
+    there = sorted(Shard(*run["options"]["shard"]) for run in runs)
+    count = there[0].parts
+    if there != [Shard(number, count) for number in range(1, count + 1)]:
         listed = ", ".join(f"{number}/{of}" for number, of in there)
-        raise DataError(
-            f"the shards are {listed}", path=shards[0], remedy=f"name 1/{count} to {count}/{count}, each once"
-        )
+        remedy = f"name 1/{count} to {count}/{count}, each once"
+        raise DataError(f"the shards are {listed}", path=shards[0], remedy=remedy)
+    found = sum(run["scans"]["found"] for run in runs)
+    if found != first["listing"]["scans"]:
+        raise DataError(f"{found} of {first['listing']['scans']} scans are there", path=shards[0], remedy=AGAIN)
 
 
-def _rows(file: Path) -> list[dict[str, str]]:
-    with open(file, newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def _copy(shard: Path, out: Path) -> None:
+def _copy(job: Job, shard: Path) -> None:
     """Maps and pictures, whole or not at all."""
-    for folder in ("maps", "pictures"):
-        for file in sorted((shard / folder).rglob("*")):
-            if file.is_file() and not file.name.startswith(".part-"):
-                with outputs.whole_file(out / file.relative_to(shard)) as temporary:
-                    shutil.copyfile(file, temporary)
+    for kind, label, file in outputs_of(shard, job.ledger.job):
+        if file.is_file():
+            with files.whole_file(job.outputs.path(kind, job.ledger.known(label))) as temporary:
+                shutil.copyfile(file, temporary)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from maescan.errors import ConfigError, DataError, MaescanError
+from maescan.files import claim
 from maescan.scoring.merge import merge
 from maescan.scoring.options import EngineOptions, RayOptions, ScoreOptions, Shard
-from maescan.scoring.pipeline import Summary
+from maescan.scoring.pipeline import check_apart
+from maescan.scoring.summary import Summary
 
 TRIES = 3
 """How often an actor that died is started again. It goes on where its ledger ends."""
@@ -29,46 +31,72 @@ def score_on_ray(
 
     Each actor runs the whole pipeline on its shard into `out`/shards; `merge` makes `out`. Raises ConfigError without
     Ray or a cluster, DataError when a shard's actor died `TRIES` times more, and as `score_paths` does."""
+    check_apart(paths, out)
+    claim(out, "scores")
+    ray = _connect(str(ray_options.address))
     try:
-        import ray
-        from ray.exceptions import RayActorError
-    except ImportError as error:
-        raise ConfigError("--ray needs Ray", remedy="pip install 'maescan[ray]'") from error
-    address, device = ray_options.address, engine.device
-    try:
-        ray.init(address=None if address == "local" else address, log_to_driver=False, configure_logging=False)
-    except ConnectionError as error:
-        raise ConfigError(
-            f"no Ray cluster answers at {address}", remedy="start one with `ray start --head`"
-        ) from error
-    try:
-        gpus = int(ray.cluster_resources().get("GPU", 0)) if device != "cpu" else 0
-        count = ray_options.actors or gpus or len(ray.nodes())
-        if device != "cpu" and not gpus:
-            raise ConfigError("the Ray cluster has no GPU", remedy="leave out --device, or add nodes with GPUs")
-        cores = int(ray.cluster_resources().get("CPU", 1))
-        threads = engine.threads or max(1, cores // count)
-        needs = {"num_gpus": 1} if gpus else {"num_cpus": min(threads, max(1, cores // count))}
-        remote: Any = ray.remote
-        actor = remote(max_restarts=TRIES, max_task_retries=TRIES, **needs)(_Shard)
+        plan = plan_actors(ray, ray_options.actors, engine)
         absolute = [path.resolve() for path in paths], bundle.resolve(), out.resolve()
-        engine = replace(engine, threads=threads)
-        running = [actor.remote() for _ in range(count)]
-        shards = [replace(options, shard=Shard(i, count)) for i in range(1, count + 1)]
-        waiting = [a.score.remote(*absolute, engine, part) for a, part in zip(running, shards, strict=True)]
-        for number, task in enumerate(waiting, start=1):
-            try:
-                ray.get(task)
-            except RayActorError as error:
-                remedy = "run again: what is scored stays scored; `maescan inspect` may name a scan that crashes it"
-                raise DataError(f"shard {number}/{count} died {TRIES + 1} times", path=out, remedy=remedy) from error
-            except MaescanError as error:
-                raise getattr(error, "cause", error) from None
+        _run_shards(ray, plan, absolute, replace(engine, threads=plan.threads), options)
     finally:
         ray.shutdown()
     from maescan.engines.bundle import Bundle
 
-    return merge([shard_folder(out, (i, count)) for i in range(1, count + 1)], Bundle.load(bundle), out)
+    return merge([shard_folder(out, (i, plan.count)) for i in range(1, plan.count + 1)], Bundle.load(bundle), out)
+
+
+def _connect(address: str) -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError("--ray needs Ray", remedy="pip install 'maescan[ray]'") from error
+    try:
+        ray.init(address=None if address == "local" else address, log_to_driver=False, configure_logging=False)
+    except ConnectionError as error:
+        remedy = "start one with `ray start --head`"
+        raise ConfigError(f"no Ray cluster answers at {address}", remedy=remedy) from error
+    return ray
+
+
+@dataclass(frozen=True)
+class ActorPlan:
+    """count: shards, an actor each; threads: of an actor; needs: what an actor asks of Ray."""
+
+    count: int
+    threads: int
+    needs: dict[str, int]
+
+
+def plan_actors(ray: Any, actors: int | None, engine: EngineOptions) -> ActorPlan:
+    """An actor a GPU, or a node for the CPU. Raises ConfigError for a GPU where the cluster has none."""
+    resources = ray.cluster_resources()
+    gpus = int(resources.get("GPU", 0)) if engine.device != "cpu" else 0
+    if engine.device != "cpu" and not gpus:
+        raise ConfigError("the Ray cluster has no GPU", remedy="leave out --device, or add nodes with GPUs")
+    count = actors or gpus or len(ray.nodes())
+    share = max(1, int(resources.get("CPU", 1)) // count)
+    threads = engine.threads or share
+    return ActorPlan(count, threads, {"num_gpus": 1} if gpus else {"num_cpus": min(threads, share)})
+
+
+def _run_shards(
+    ray: Any, plan: ActorPlan, where: tuple[list[Path], Path, Path], engine: EngineOptions, options: ScoreOptions
+) -> None:
+    from ray.exceptions import RayActorError
+
+    actor = ray.remote(max_restarts=TRIES, max_task_retries=TRIES, **plan.needs)(_Shard)
+    shards = [replace(options, shard=Shard(number, plan.count)) for number in range(1, plan.count + 1)]
+    running = [actor.remote() for _ in shards]
+    waiting = [one.score.remote(*where, engine, part) for one, part in zip(running, shards, strict=True)]
+    for number, task in enumerate(waiting, start=1):
+        try:
+            ray.get(task)
+        except RayActorError as error:
+            remedy = "run again: what is scored stays scored; `maescan inspect` may name a scan that crashes it"
+            died = f"shard {number}/{plan.count} died {TRIES + 1} times"
+            raise DataError(died, path=where[2], remedy=remedy) from error
+        except MaescanError as error:
+            raise getattr(error, "cause", error) from None
 
 
 def shard_folder(out: Path, shard: tuple[int, int]) -> Path:

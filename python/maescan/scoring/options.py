@@ -62,8 +62,8 @@ class ScoreOptions(Options):
         return cls(**{**values, "read": read, "shard": shard, "format": Format(values["format"])})
 
     def key(self) -> dict[str, Any]:
-        """What changes a score or a file that the ledger answers for."""
-        return {"maps": self.maps, "read": self.read.key()}
+        """What changes a score."""
+        return {"read": self.read.key()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from maescan.engines.bundle import Bundle
+from maescan.scoring.job import Event
 from maescan.scoring.options import EngineOptions, ScoreOptions, WatchOptions
-from maescan.scoring.pipeline import Event, Summary, score_folder
+from maescan.scoring.pipeline import score_folder
+from maescan.scoring.summary import Summary
 
 Show = Literal["progress", "json", "quiet"]
 

@@ -1,0 +1,37 @@
+"""One scan's result, as every table, picture and report shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.errors import MaescanError, escaped
+
+
+class ScanRow(NamedTuple):
+    """A scored scan. scores, areas [S]: of its slices, or CT patches; places: of patches, RAS+ mm [S][3]."""
+
+    label: str
+    scores: NDArray[np.float32]
+    areas: NDArray[np.float32]
+    warnings: Sequence[str] = ()
+    places: Sequence[Sequence[float]] = ()
+
+
+class Failure(NamedTuple):
+    """A scan that could not be scored. stage: search, read, score or write; file: the one at fault."""
+
+    scan: str
+    stage: str
+    reason: str
+    remedy: str
+    file: str
+
+    @classmethod
+    def of(cls, label: str, stage: str, error: MaescanError) -> Failure:
+        """From the error that it raised."""
+        file = "" if error.path is None else escaped(str(error.path))
+        return cls(label, stage, escaped(error.reason), escaped(error.remedy or ""), file)

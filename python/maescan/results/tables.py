@@ -1,0 +1,86 @@
+"""The tables of an output folder: rows first, then files. The whole ledger is in them, not the last call alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan import files
+from maescan.method import aggregate
+from maescan.results.rows import Failure, ScanRow
+
+SCANS = ("scan", "score", "p_value", "alert", "slices", "worst_slice", "warnings")
+SLICES = ("scan", "slice", "score", "p_value", "area")
+REGIONS = ("scan", "region", "x", "y", "z", "score")
+FAILURES = ("scan", "stage", "reason", "remedy", "file")
+FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+"""How a cell begins that a spreadsheet would compute."""
+
+Row = tuple[object, ...]
+
+
+class Judge(Protocol):
+    """What tells p-values and alerts."""
+
+    def slice_p(self, scores: NDArray[np.float32]) -> list[float]:
+        """p-values of slice scores [S]."""
+
+    def scan(self, score: float) -> tuple[float, str]:
+        """(p-value, "yes" or "no": alert) of a scan's score."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What is known of all scans of an output folder. rule: how slice scores become a scan's; judge: None for a
+    bundle that is not calibrated."""
+
+    rows: Sequence[ScanRow]
+    failures: Sequence[Failure]
+    rule: Mapping[str, object] | None
+    judge: Judge | None
+
+    def scan_score(self, row: ScanRow) -> float:
+        """A scan's score."""
+        return aggregate.scan_score(row.scores, self.rule)
+
+    def scans(self) -> list[Row]:
+        """A row a scan: SCANS."""
+        found: list[Row] = []
+        for row in self.rows:
+            score = self.scan_score(row)
+            p_value, alert = self.judge.scan(score) if self.judge else ("", "")
+            warnings = "; ".join(row.warnings)
+            found.append((row.label, score, p_value, alert, len(row.scores), int(np.argmax(row.scores)), warnings))
+        return found
+
+    def slices(self) -> list[Row]:
+        """A row a slice, or CT patch: SLICES."""
+        found: list[Row] = []
+        for row in self.rows:
+            p_values = self.judge.slice_p(row.scores) if self.judge else [""] * len(row.scores)
+            values = zip(row.scores.tolist(), p_values, row.areas.tolist(), strict=True)
+            found += [(row.label, i, score, p, area) for i, (score, p, area) in enumerate(values)]
+        return found
+
+    def regions(self) -> list[Row]:
+        """A row a CT patch with a place (RAS+ mm): REGIONS."""
+        return [
+            (row.label, i, *place, float(score))
+            for row in self.rows
+            for i, (place, score) in enumerate(zip(row.places, row.scores, strict=False))
+        ]
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Rows as CSV, for spreadsheets: a text that would be a formula begins with an apostrophe."""
+    files.write_csv(path, columns, [[_defused(cell) for cell in row] for row in rows])
+
+
+def _defused(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell

@@ -1,0 +1,124 @@
+"""What all parts of a run share, and what they count."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maescan.errors import MaescanError
+from maescan.results.rows import Failure
+from maescan.scans.source import ScanSource
+from maescan.scoring.ledger import Known, Ledger
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.outputs import Outputs
+
+Event = Callable[[str, dict[str, Any]], None]
+Report = Callable[[ScanSource, str, dict[str, Any]], None]
+"""Told of a source: "scored", "failed" or "skipped", with the facts of the event."""
+
+KEPT = 10_000
+"""Times of a stage that are remembered, so that months of watching do not fill the memory."""
+
+
+@dataclass
+class Job:
+    """A bundle and its engine, the folder that is written into, and what came of the scans so far.
+
+    seen: labels of this run's scans that were scored, now or before; sources: those that may still be drawn; slices:
+    scored in this run; broken: what ends it."""
+
+    bundle: Any
+    engine: Any
+    out: Path
+    options: ScoreOptions
+    ledger: Ledger
+    report: Report
+    seen: set[str] = field(default_factory=set)
+    failed: dict[str, Failure] = field(default_factory=dict)
+    sources: dict[str, ScanSource] = field(default_factory=dict)
+    skipped: int = 0
+    slices: int = 0
+    start: float = field(default_factory=time.perf_counter)
+    broken: BaseException | None = None
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.outputs = Outputs(self.ledger)
+        self.times: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=KEPT))
+        self._mutex = threading.Lock()
+
+    def done(self, source: ScanSource, known: Known) -> bool:
+        """Whether there is nothing to do for a scan; it is counted then."""
+        lost = self.options.maps and not self.outputs.has("map", known)
+        if self.options.force or lost or not known.scored:
+            return False
+        with self._mutex:
+            self.skipped += 1
+            self._came(known.label, source)
+        self.report(source, "skipped", {"scan": known.label})
+        return True
+
+    def fail(self, source: ScanSource, known: Known, stage: str, error: MaescanError) -> None:
+        """Records that a scan has no scores, and why."""
+        failure = Failure.of(known.label, stage, error)
+        self.ledger.fail(known, failure)
+        with self._mutex:
+            self.seen.discard(known.label)
+            self.failed[known.label] = failure
+        self.report(source, "failed", failure._asdict())
+
+    def scored(self, source: ScanSource, known: Known, facts: dict[str, Any]) -> None:
+        """Counts a scan that is in the ledger now."""
+        with self._mutex:
+            self.slices += int(facts["slices"])
+            self._came(known.label, source)
+        self.report(source, "scored", {"scan": known.label, **facts})
+
+    def _came(self, label: str, source: ScanSource) -> None:
+        self.failed.pop(label, None)
+        self.seen.add(label)
+        if self.options.pictures:
+            self.sources[label] = source
+
+    def stop(self, error: BaseException) -> None:
+        """Ends the run with the first of the errors that are no scan's."""
+        self.broken = self.broken or error
+        self.stopped.set()
+
+    def stages(self) -> dict[str, dict[str, float]]:
+        """Seconds a stage: percentiles, and `busy`, the share of the run's time."""
+        seconds, stages = time.perf_counter() - self.start, {}
+        for stage, values in list(self.times.items()):
+            p50, p95, p99 = (float(value) for value in np.percentile(list(values), [50, 95, 99]))
+            stages[stage] = {"busy": sum(values) / seconds, "p50": p50, "p95": p95, "p99": p99}
+        return stages
+
+
+def job_key(bundle: Any, engine: str, options: ScoreOptions) -> str:
+    """Hash of all that decides a score or a warning: the engine's files, preset and golden slices, what training's
+    intensities were, how scans are read. Not the calibration, nor what is drawn."""
+    parts = [bundle.fingerprint(engine), engine, bundle.manifest.get("intensity"), options.read.key()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def listing_key(sources: Iterable[ScanSource]) -> str:
+    """Hash of the scans that a search found: their labels and sizes. Shards of one folder have the same."""
+    found = sorted([source.name, source.identity, *(_size(file) for file in source.files)] for source in sources)
+    return hashlib.sha256(json.dumps(found).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _size(file: Path) -> str:
+    try:
+        return str(file.stat().st_size)
+    except OSError:
+        return ""

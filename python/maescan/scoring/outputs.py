@@ -1,0 +1,113 @@
+"""The files that were written into an output folder, listed before they are written: only they are ever removed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from maescan.errors import DataError, ScanError
+from maescan.files import OUTPUT
+from maescan.results.paths import PLACES
+from maescan.scoring.database import connect
+from maescan.scoring.ledger import Known, Ledger
+
+
+class Outputs:
+    """The outputs of a ledger's folder: maps and pictures of scans ("map", "picture"), and tables by their name."""
+
+    def __init__(self, ledger: Ledger):
+        self.ledger, self.db, self.out = ledger, ledger.db, ledger.out
+
+    def path(self, kind: str, known: Known | None = None) -> Path:
+        """Where an output goes; it is listed. Raises ScanError where a file lies that maescan did not write."""
+        path = self.place(kind, known) if known else self.out / kind
+        with self.db.transaction():
+            listed = self.db.one("SELECT 1 FROM outputs WHERE path = ?", self._name(path))
+            if listed is None and os.path.lexists(path):
+                raise ScanError("was not written by maescan", path=path, remedy="move it out of the output folder")
+            row = (self._name(path), kind, known.id if known else None, self.ledger.job)
+            self.db.do("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?)", *row)
+        return path
+
+    def place(self, kind: str, known: Known) -> Path:
+        """Where a scan's output of this kind lies."""
+        return PLACES[kind](self.out, known.label, clash=self.ledger.shares_label(known.label))
+
+    def has(self, kind: str, known: Known) -> bool:
+        """Whether a scan's output of this job is there."""
+        path = self.place(kind, known)
+        row = self.db.one("SELECT 1 FROM outputs WHERE path = ? AND job = ?", self._name(path), self.ledger.job)
+        return row is not None and path.is_file()
+
+    def of(self, kind: str) -> dict[str, Path]:
+        """This job's outputs of a kind, by the label of their scan."""
+        found = self.db.all(
+            "SELECT label, path FROM outputs JOIN scans ON scan = scans.id WHERE kind = ? AND outputs.job = ?"
+            " ORDER BY label",
+            *(kind, self.ledger.job),
+        )
+        return {label: self.out / path for label, path in found}
+
+    def drop(self, path: Path) -> None:
+        """Removes an output that is listed, and its folder where that is empty then."""
+        with self.db.transaction(), _said(self.out):
+            if self.db.do("DELETE FROM outputs WHERE path = ?", self._name(path)).rowcount:
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # other files are in it
+                    path.parent.rmdir()
+
+    def tidy(self) -> None:
+        """Removes the outputs of other jobs and of scans without scores; renames those whose scan has come to share
+        its label with another, letter case aside."""
+        found = self.db.all(
+            "SELECT path, kind, label, scans.job = ?1 AND outputs.job = ?1 FROM outputs"
+            " LEFT JOIN scans ON scan = scans.id",
+            self.ledger.job,
+        )
+        for name, kind, label, current in found:
+            if kind in PLACES and current:
+                self._rename(self.out / name, kind, self.ledger.known(label))
+            elif kind in PLACES:
+                self.drop(self.out / name)
+
+    def keep(self, tables: Collection[str]) -> None:
+        """Removes the tables that this run did not write."""
+        for (name,) in self.db.all("SELECT path FROM outputs WHERE scan IS NULL"):
+            if name not in tables:
+                self.drop(self.out / name)
+
+    def _rename(self, path: Path, kind: str, known: Known) -> None:
+        right = self.place(kind, known)
+        if right != path and path.exists():
+            self.path(kind, known)
+            with _said(self.out):
+                right.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(right)
+            self.drop(path)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.out).as_posix()
+
+
+def outputs_of(folder: Path, job: str) -> list[tuple[str, str, Path]]:
+    """(kind, label, path) of the outputs of a job's scans in another output folder."""
+    db = connect(folder / OUTPUT)
+    try:
+        found = db.execute(
+            "SELECT kind, label, path FROM outputs JOIN scans ON scan = scans.id"
+            " WHERE outputs.job = ?1 AND scans.job = ?1 ORDER BY label",
+            (job,),
+        ).fetchall()
+    finally:
+        db.close()
+    return [(kind, label, folder / path) for kind, label, path in found]
+
+
+@contextlib.contextmanager
+def _said(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot write: {error.strerror}", path=out, remedy="use another --out") from error

@@ -1,0 +1,141 @@
+"""The end of a run: pictures, tables, report and run.json of all that the output folder holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maescan import __version__, files
+from maescan.errors import MaescanError, escaped
+from maescan.results import pictures, tables
+from maescan.results.report import write_report
+from maescan.scans.source import PassedOver
+from maescan.scoring.conformal import Reference
+from maescan.scoring.job import Job
+from maescan.scoring.options import Format
+from maescan.scoring.readers import Reader
+
+TABLES = ("scores.csv", "scans.csv", "failures.csv", "run.json", "report.html", "watch.json", "passed_over.csv")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a search found. key: hash of it; scans: how many in all shards; ours: how many in this one."""
+
+    key: str
+    scans: int
+    ours: int
+    passed_over: Sequence[PassedOver] = ()
+
+
+@dataclass
+class Summary:
+    """What a run did. scored: {scan, score, slices, worst_slice, warnings} of its scans; skipped: how many of them
+    had been scored before; stages: seconds. archive: scans in the tables; gone: labels of those that are no longer
+    where they were; other_jobs: scans scored otherwise, which are in no table."""
+
+    scored: list[dict[str, Any]]
+    failures: list[dict[str, str]]
+    skipped: int
+    seconds: float
+    slices: int
+    stages: dict[str, dict[str, float]]
+    calibration: dict[str, Any] | None = None
+    archive: int = 0
+    gone: Sequence[str] = ()
+    other_jobs: int = 0
+
+
+def write_results(
+    job: Job, listing: Listing | None = None, *, roots: Sequence[Path] = (), seconds: float | None = None
+) -> Summary:
+    """Writes what the job's ledger holds into its folder; removes what other jobs left there."""
+    seconds = time.perf_counter() - job.start if seconds is None else seconds
+    gone, reference = job.ledger.gone(roots), Reference.of(job.bundle.manifest, job.options.alert_rate)
+    known = tables.Tables(job.ledger.rows(), job.ledger.failures(), job.bundle.manifest.get("aggregation"), reference)
+    scored = [dict(zip(tables.SCANS, row, strict=True)) for row in known.scans() if row[0] in job.seen]
+    failures = [job.failed[label]._asdict() for label in sorted(job.failed)]
+    summary = Summary(scored, failures, job.skipped, seconds, job.slices, job.stages())
+    summary.calibration = reference.state() if reference else None
+    summary.archive, summary.gone, summary.other_jobs = len(known.rows), gone, job.ledger.of_other_jobs()
+    job.outputs.tidy()
+    _keep_pictures(job, known)
+    _write(job, known, run_record(job, summary, listing))
+    if listing:
+        passed = [(item.name, item.why, escaped(item.reason)) for item in listing.passed_over]
+        tables.write_csv(job.outputs.path("passed_over.csv"), ("file", "why", "reason"), passed)
+    if listing and len(scored) + len(failures) != listing.ours:
+        raise AssertionError(f"{listing.ours} scans were found, {len(scored)} scored, {len(failures)} failed")
+    return summary
+
+
+def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str, Any]:
+    """run.json: what ran, and what came of each scan that was found."""
+    return {
+        "maescan": __version__,
+        "bundle": {"path": str(job.bundle.path), "hash": job.bundle.hash},
+        "engine": job.engine.name,
+        "calibration": summary.calibration,
+        "job": job.ledger.job,
+        "options": job.options.to_json(),
+        "listing": {"key": listing.key, "scans": listing.scans} if listing else None,
+        "scans": {
+            "found": len(summary.scored) + len(summary.failures),
+            "scored": len(summary.scored),
+            "failed": len(summary.failures),
+            "already_done": summary.skipped,
+            "passed_over": len(listing.passed_over) if listing else 0,
+        },
+        "archive": {"scans": summary.archive, "gone": list(summary.gone), "other_jobs": summary.other_jobs},
+        "seconds": summary.seconds,
+        "slices_per_second": summary.slices / summary.seconds if summary.seconds else 0.0,
+        "stages": summary.stages,
+    }
+
+
+def _write(job: Job, known: tables.Tables, run: dict[str, Any]) -> None:
+    path, slices, regions = job.outputs.path, known.slices(), known.regions()
+    tables.write_csv(path("scores.csv"), tables.SLICES, slices)
+    tables.write_csv(path("scans.csv"), tables.SCANS, known.scans())
+    tables.write_csv(path("failures.csv"), tables.FAILURES, known.failures)
+    if job.options.format is Format.parquet:
+        files.write_parquet(path("scores.parquet"), tables.SLICES, slices)
+    if regions:
+        tables.write_csv(path("regions.csv"), tables.REGIONS, regions)
+    files.write_json(path("run.json"), run)
+    write_report(path("report.html"), known, run, job.outputs.of("picture"))
+    more = {"regions.csv": bool(regions), "scores.parquet": job.options.format is Format.parquet}
+    job.outputs.keep([*TABLES, *(name for name, written in more.items() if written)])
+
+
+def _keep_pictures(job: Job, known: tables.Tables) -> None:
+    """Removes the pictures of scans that are no longer among the worst; forgets sources that will not be drawn."""
+    chosen = {row.label for row, _ in pictures.worst(known, job.options.pictures)}
+    for label, path in job.outputs.of("picture").items():
+        if label not in chosen:
+            job.outputs.drop(path)
+    for label in set(job.sources) - chosen:
+        job.sources.pop(label, None)
+
+
+def draw_worst(job: Job) -> None:
+    """Draws the worst slices; a scan that cannot be read a second time, or is not of this run, keeps what it has. For
+    the thread that has the engine."""
+    known = tables.Tables(job.ledger.rows(), (), job.bundle.manifest.get("aggregation"), None)
+    reader: Reader | None = None
+    for row, number in pictures.worst(known, job.options.pictures):
+        key, scan = pictures.picture_key(job.ledger.job, row), job.ledger.known(row.label)
+        if row.label not in job.sources or pictures.key_of(job.outputs.place("picture", scan)) == key:
+            continue
+        reader = reader or Reader(job.bundle.preset, job.options.read)
+        try:
+            image = reader.read(job.sources[row.label]).images[number]
+            path = job.outputs.path("picture", scan)
+        except MaescanError:
+            continue
+        pictures.draw(path, image, number, job.engine, job.bundle.preset, key)
+    if reader is not None:
+        reader.close()

@@ -1,0 +1,84 @@
+"""Scored scans into the ledger, and their maps beside it, in a thread of their own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from types import TracebackType
+
+import numpy as np
+
+from maescan import files
+from maescan.errors import ScanError
+from maescan.method import aggregate
+from maescan.method.preprocess import to_source
+from maescan.method.regions import Regions
+from maescan.results.rows import ScanRow
+from maescan.scoring.job import Job
+from maescan.scoring.pool import LoadedScan
+
+
+class ScanWriter:
+    """Writes what is added to it; leaving it waits until all is written. What the disk refuses ends the run."""
+
+    def __init__(self, job: Job):
+        self._job = job
+        self._finished: queue.Queue[LoadedScan | None] = queue.Queue(maxsize=4)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> ScanWriter:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._finished.put(None)
+        self._thread.join()
+
+    def add(self, scan: LoadedScan) -> None:
+        """A scan whose slices are all scored."""
+        self._finished.put(scan)
+
+    def _run(self) -> None:
+        while (scan := self._finished.get()) is not None:
+            start = time.perf_counter()
+            try:
+                self._write(scan)
+            except BaseException as error:  # the disk, not the scan: nothing more can be written
+                self._job.stop(error)
+            self._job.times["write"].append(time.perf_counter() - start)
+
+    def _write(self, scan: LoadedScan) -> None:
+        job, prepared, known = self._job, scan.reading.prepared, scan.known
+        bad = int((~np.isfinite(scan.scores)).sum())
+        if bad:
+            remedy = "check the bundle with `maescan verify`"
+            job.fail(scan.source, known, "score", ScanError(f"{bad} slices have no finite score", remedy=remedy))
+            return
+        if scan.maps is not None:
+            try:
+                path = job.outputs.path("map", known)
+            except ScanError as error:  # the user's own file lies there
+                job.fail(scan.source, known, "write", error)
+                return
+            tiled = isinstance(prepared, Regions)
+            volume = prepared.score_map(scan.scores) if tiled else to_source(scan.maps, prepared)
+            files.write_nifti(path, volume, scan.reading.facts["affine"])
+            scan.maps = None
+        places = prepared.places.tolist() if getattr(prepared, "places", None) is not None else ()
+        warnings = scan.reading.facts["warnings"]
+        row = ScanRow(known.label, scan.scores, np.asarray(prepared.area), warnings, places)
+        job.ledger.add(known, scan.reading.content, row)
+        rule = job.bundle.manifest.get("aggregation")
+        job.scored(
+            scan.source,
+            known,
+            {
+                "score": aggregate.scan_score(scan.scores, rule),
+                "slices": len(scan.scores),
+                "worst_slice": int(np.argmax(scan.scores)),
+                "warnings": warnings,
+            },
+        )

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from maescan.results.rows import Failure, ScanRow
+from maescan.results.tables import FAILURES, SCANS, Tables, write_csv
+
+ROWS = [
+    ScanRow("a.nii", np.array([0.25, 0.75], "<f4"), np.array([0.5, 0.5], "<f4"), ["one", "two"]),
+    ScanRow("b.nii", np.array([0.5], "<f4"), np.array([1], "<f4"), [], [[1.0, 2.0, 3.0]]),
+]
+
+
+class Judge:
+    def slice_p(self, scores):
+        return [0.5] * len(scores)
+
+    def scan(self, score):
+        return 0.1, "yes" if score > 0.6 else "no"
+
+
+def test_rows_of_each_table():
+    plain, judged = (Tables(ROWS, (), {"method": "max"}, judge) for judge in (None, Judge()))
+    assert plain.scans() == [("a.nii", 0.75, "", "", 2, 1, "one; two"), ("b.nii", 0.5, "", "", 1, 0, "")]
+    assert [row[2:4] for row in judged.scans()] == [(0.1, "yes"), (0.1, "no")]
+    assert plain.slices() == [("a.nii", 0, 0.25, "", 0.5), ("a.nii", 1, 0.75, "", 0.5), ("b.nii", 0, 0.5, "", 1.0)]
+    assert judged.slices()[0][3] == 0.5 and plain.regions() == [("b.nii", 0, 1.0, 2.0, 3.0, 0.5)]
+
+
+def test_the_rule_is_applied_to_stored_slices():
+    assert [Tables(ROWS, (), {"method": "top", "k": 2}, None).scan_score(row) for row in ROWS] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "@SUM(1)", "+1", "-rf.nii", "\t=1", "\uff1d1"])
+def test_a_cell_is_never_a_formula(tmp_path, name):
+    write_csv(tmp_path / "scans.csv", SCANS, [(name, -0.5, "", "", 1, 0, "")])
+    write_csv(tmp_path / "failures.csv", FAILURES, [Failure(name, "read", "=1+1", "", name)])
+    for file in ("scans.csv", "failures.csv"):
+        with (tmp_path / file).open(newline="", encoding="utf-8") as stream:
+            (row,) = csv.DictReader(stream)
+        assert row["scan"] == f"'{name}"
+    with (tmp_path / "scans.csv").open(newline="", encoding="utf-8") as stream:
+        assert next(csv.DictReader(stream))["score"] == "-0.500000"
+    assert "'=1+1" in (tmp_path / "failures.csv").read_text(encoding="utf-8")

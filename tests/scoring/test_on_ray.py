@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from maescan.errors import ConfigError, DataError
+from maescan.scoring.on_ray import plan_actors, score_on_ray
+from maescan.scoring.options import EngineOptions, RayOptions
+
+
+def cluster(**resources):
+    return SimpleNamespace(cluster_resources=lambda: resources, nodes=lambda: [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("resources", "actors", "engine", "count", "threads", "needs"),
+    [
+        ({"CPU": 12.0}, None, EngineOptions(), 3, 4, {"num_cpus": 4}),
+        ({"CPU": 2.0}, 8, EngineOptions(), 8, 1, {"num_cpus": 1}),
+        ({"CPU": 12.0}, 2, EngineOptions(threads=3), 2, 3, {"num_cpus": 3}),
+        ({"CPU": 12.0, "GPU": 4.0}, None, EngineOptions(device="cuda"), 4, 3, {"num_gpus": 1}),
+        ({"CPU": 12.0, "GPU": 4.0}, None, EngineOptions(), 3, 4, {"num_cpus": 4}),
+    ],
+)
+def test_an_actor_a_gpu_or_a_node(resources, actors, engine, count, threads, needs):
+    plan = plan_actors(cluster(**resources), actors, engine)
+    assert (plan.count, plan.threads, plan.needs) == (count, threads, needs)
+
+
+def test_a_gpu_where_there_is_none_is_refused():
+    with pytest.raises(ConfigError, match="the Ray cluster has no GPU"):
+        plan_actors(cluster(CPU=4.0), None, EngineOptions(device="cuda"))
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ConfigError, match=r"needs Ray \(pip install 'maescan\[ray\]'\)"):
+        score_on_ray([tmp_path / "in"], tmp_path, tmp_path / "out", RayOptions(address="local"))
+
+
+def test_a_folder_of_the_user_is_refused_before_anything_starts(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    with pytest.raises(DataError, match="did not write"):
+        score_on_ray([tmp_path / "in"], tmp_path, tmp_path / "out", RayOptions(address="local"))
