@@ -69,3 +69,15 @@ def test_png_is_what_it_should_be(tmp_path):
     grey = np.arange(60, dtype=np.uint8).reshape(6, 10)
     (tmp_path / "g.png").write_bytes(png(grey))
     assert np.array_equal(image.imread(tmp_path / "g.png"), grey)
+
+
+def test_what_is_passed_over_is_told(folder):
+    pytest.importorskip("pydicom")
+    write_series(folder / "c", first=20, SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4", Modality="SEG")
+    (folder / "d.mif").write_text("mrtrix image")
+    for name in ("x.txt", "y.json", ".hidden"):
+        (folder / name).write_text("text")
+    rows = [row for row in inspect([folder]) if row.verdict == "passed over"]
+    assert [(row.name, row.files) for row in rows[-3:]] == [("d.mif", 1), ("(other files)", 1), ("(other files)", 2)]
+    assert {row.notes for row in rows[:-3]} == {"is no scan but a DICOM Segmentation"} and len(rows) == 6 + 3
+    assert [row.notes for row in rows[-2:]] == ["each is hidden", "each is no scan"]

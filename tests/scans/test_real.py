@@ -15,12 +15,12 @@ from maescan.scans.geometry import LPS_TO_RAS
 sitk = pytest.importorskip("SimpleITK")
 DATA = Path(os.environ.get("MAESCAN_DATA", ""))
 needs_data = pytest.mark.skipif(not os.environ.get("MAESCAN_DATA"), reason="MAESCAN_DATA is not set")
-SOURCES = {source.name: source for source in find_scans(DATA)} if os.environ.get("MAESCAN_DATA") else {}
+FOUND = find_scans(DATA) if os.environ.get("MAESCAN_DATA") else []
+SOURCES = {source.path.relative_to(DATA).as_posix(): source for source in FOUND}
 REFUSED = {
     "oddities/complex.nii.gz": "complex numbers",
     "oddities/pcasl.nii.gz": "holds 10 volumes",
     "oddities/shear.nii.gz": "sheared by 18.5 degrees",
-    "dicom/encodings/deflated.dcm": "no ImagePositionPatient",
     "dicom/encodings/explicit_little.dcm": "no ImagePositionPatient",
     "dicom/encodings/jpeg_baseline_8bit.dcm": "no ImagePositionPatient",
     "dicom/encodings/jpeg_lossless_sel1.dcm": "localizer",

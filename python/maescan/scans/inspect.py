@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +14,27 @@ from numpy.typing import NDArray
 from maescan.errors import MaescanError, ScanError
 from maescan.options import ReadOptions
 from maescan.scans.budget import Limits
-from maescan.scans.find import ScanSource
+from maescan.scans.find import Found
 from maescan.scans.montage import Montage, tiles_of
 from maescan.scans.read import read_scan
 from maescan.scans.scan import Scan, axial_view
-from maescan.scans.search import search
+from maescan.scans.search import search_all
+from maescan.scans.source import ScanSource
 from maescan.scans.worker import Worker
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+TOLD = ("result", "unread", "output", "link")
+"""What is passed over and yet told by name."""
+
+
 @dataclass(frozen=True)
 class Row:
-    """One scan. slices, spacing: [S, H, W] of its axial view, spacing in mm. orientation: of the storage axes.
-    dtype: of the stored voxels. values: lowest and highest, rescaled. verdict: 'read', 'read, see notes' or
-    'refused'; notes: warnings, or the reason and remedy. Empty where a refused scan does not say."""
+    """One scan, or a file that is none. slices, spacing: [S, H, W] of its axial view, spacing in mm. orientation: of
+    the storage axes. dtype: of the stored voxels. values: lowest and highest, rescaled. verdict: 'read', 'read, see notes',
+    'refused' or 'passed over'; notes: warnings, or the reason and remedy. Empty where a scan does not say."""
 
     name: str
     format: str
@@ -45,18 +51,21 @@ class Row:
 def inspect(
     paths: Iterable[str | Path], options: ReadOptions | None = None, *, picture: Path | None = None
 ) -> Iterator[Row]:
-    """A `Row` for every scan in files and folders, read one after the other in a worker; with `picture`, a PNG of a
-    few axial slices of each at the end. Raises ScanError where a path does not exist."""
+    """A `Row` for every scan in files and folders, read one after the other in a worker, and for what was passed over
+    though it is a medical image; with `picture`, a PNG of a few axial slices of each at the end. Raises ScanError
+    where a path does not exist."""
     options = options or ReadOptions()
     montage = Montage() if picture else None
     limits = Limits.of(options)
     worker = Worker(Inspector, options, picture is not None, limits=limits)
     try:
-        for source in search(paths, limits):
+        found = search_all(paths, limits)
+        for source in found.sources:
             row, tiles = _inspected(worker, source)
             if montage:
                 montage.add(tiles)
             yield row
+        yield from _passed_over(found)
     finally:
         worker.close()
     if montage and picture:
@@ -71,7 +80,7 @@ def show(
 
     paths = list(paths)
     rows = list(inspect(paths, options, picture=picture))
-    if not rows:
+    if all(row.verdict == "passed over" for row in rows) and not any(row.name != "(other files)" for row in rows):
         raise ScanError("holds no scan", path=paths[0], remedy="NIfTI, DICOM, MetaImage, NRRD, MGH and MINC are read")
     console = Console()
     console = console if console.is_terminal else Console(width=200)
@@ -89,6 +98,19 @@ class Inspector:
         """The scan's row and its slices as tiles. Raises ScanError."""
         scan = read_scan(source, volume=self._options.volume, accept=self._options.accept)
         return _row(source, scan), tiles_of(scan) if self._tiled else None
+
+
+def _passed_over(found: Found) -> Iterator[Row]:
+    """Each result and each image of a kind that is not read; other files as one row a reason."""
+    empty = ("",) * 5
+    others = Counter[str]()
+    for item in found.passed_over:
+        if item.why in TOLD:
+            yield Row(item.name, "", 1, *empty, "passed over", item.reason)
+        else:
+            others[item.reason] += 1
+    for reason, count in sorted(others.items()):
+        yield Row("(other files)", "", count, *empty, "passed over", f"each {reason}")
 
 
 def _inspected(worker: Worker, source: ScanSource) -> tuple[Row, NDArray[np.uint8] | None]:
