@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import MaescanError, ScanError
+from maescan.files import printable
 from maescan.options import ReadOptions
 from maescan.scans.budget import Limits
 from maescan.scans.find import Found
@@ -33,8 +34,8 @@ TOLD = ("result", "unread", "output", "link")
 @dataclass(frozen=True)
 class Row:
     """One scan, or a file that is none. slices, spacing: [S, H, W] of its axial view, spacing in mm. orientation: of
-    the storage axes. dtype: of the stored voxels. values: lowest and highest, rescaled. verdict: 'read', 'read, see notes',
-    'refused' or 'passed over'; notes: warnings, or the reason and remedy. Empty where a scan does not say."""
+    the storage axes. dtype: of the stored voxels. values: lowest and highest, rescaled. verdict: 'read', 'read, see
+    notes', 'refused' or 'passed over'; notes: warnings, or the reason and remedy. Empty where a scan does not say."""
 
     name: str
     format: str
@@ -117,7 +118,9 @@ def _inspected(worker: Worker, source: ScanSource) -> tuple[Row, NDArray[np.uint
     try:
         return cast(tuple[Row, NDArray[np.uint8] | None], worker.call("look", source, path=source.path))
     except MaescanError as error:
-        notes = f"{error.reason} ({error.remedy})" if error.remedy else error.reason
+        at = Path(error.file or source.path)
+        where = f"{printable(at.name)}: " if at != source.path else ""
+        notes = f"{where}{error.reason} ({error.remedy})" if error.remedy else f"{where}{error.reason}"
         empty = ("",) * 5
         return Row(source.name, source.format, len(source.files), *empty, "refused", " ".join(notes.split())), None
 

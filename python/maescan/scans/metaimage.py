@@ -106,7 +106,7 @@ def _affine(fields: Fields, axes: int) -> tuple[Affine, tuple[str, ...]]:
     steps = np.ones(axes) if spacing is None else _numbers(fields, spacing, axes, "ElementSpacing") * factor
     affine[:count, :count] = directions[:count, :count].T * steps[:count]
     origin = fields.floats(fields.first(ORIGIN) or "", "Offset") * factor
-    if len(origin) not in (0, axes):
+    if len(origin) not in (0, count, axes):
         notes.append(f"its Offset has {len(origin)} numbers in place of {axes}")
     affine[: len(origin[:count]), 3] = origin[:count]
     if (fields.floats(fields.get(SLOPE, "1"), SLOPE) != 1).any():

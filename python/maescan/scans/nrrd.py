@@ -80,8 +80,11 @@ def _fields(stream: BinaryIO, path: Path) -> Fields:
         name, colon, value = text.partition(":")
         if not colon:
             raise damaged(path, f"line {number} is no 'field: value'")
-        if not value.startswith("="):  # key:=value is anybody's own
-            fields.add(name.lower().replace(" ", ""), value.strip())
+        if value.startswith("="):  # key:=value is anybody's own
+            continue
+        fields.add(name.lower().replace(" ", ""), value.strip())
+        if fields.get("datafile").startswith("LIST"):  # names of files follow, which are not read
+            break
     return fields
 
 

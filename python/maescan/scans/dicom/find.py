@@ -16,6 +16,7 @@ from maescan.scans.budget import touching
 from maescan.scans.dicom.file import read_header
 from maescan.scans.dicom.group import TAGS, Image, Volume, beside, common_folder, group, image_of
 from maescan.scans.dicom.kinds import result_of
+from maescan.scans.hollow import pointer_at
 from maescan.scans.labels import file_label, series_label
 from maescan.scans.quiet import quiet
 from maescan.scans.source import PassedOver, ScanSource
@@ -52,7 +53,7 @@ def find_series(
                 yield found
     volumes = list(group(images))
     for file in sorted(spoilt):
-        yield ScanSource(file_label(file, base), file, "dicom", (file,))
+        yield ScanSource(file_label(file, base), file, "dicom", (file,), fault=pointer_at(file))
     lacking = _lacking(volumes, spoilt)
     for number, source in enumerate(_sources(volumes, base)):
         lost = lacking.get(number)
