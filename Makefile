@@ -10,7 +10,7 @@ REV ?= HEAD
 
 CSRC := $(wildcard $(foreach end,h cpp cu cuh,csrc/*.$(end) csrc/*/*.$(end)))
 
-.PHONY: install demo test test-fast sanitize lint format bench bench-peers bench-compare gpu-check clean
+.PHONY: install demo test test-fast sanitize lint format bench bench-peers bench-compare gpu-check clean fuzz
 
 install: $(INSTALLED)
 
@@ -30,6 +30,11 @@ test: $(INSTALLED)
 
 test-fast: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+# Damaged scans of every kind for SECONDS; nothing may crash, hang or fail in other words than ours.
+SECONDS ?= 600
+fuzz: $(INSTALLED)
+	PYTHONPATH=tests nice $(BIN)/python tests/helpers/fuzz_scans.py $(SECONDS)
 
 sanitize: $(INSTALLED)
 	$(BIN)/python -m pytest tests/system/test_kernels_shim.py

@@ -1,14 +1,23 @@
-"""Mutations of valid scan files, read in another process, so that a crash or a hang is an outcome and no end."""
+"""Mutations of valid scan files, read in another process, so that a crash or a hang is an outcome and no end.
+
+`make fuzz` or `python tests/helpers/fuzz_scans.py SECONDS [SEED]` tries them for a while and prints what came of them.
+"""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import multiprocessing
 import os
 import random
+import sys
 import tempfile
 import time
+import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -155,15 +164,21 @@ class Seed:
     compressed target, to damage what is inside every other time."""
 
     def __init__(
-        self, files: Files, target: str = "", text: bool = False, pack: Callable[[bytes], bytes] | None = None
+        self,
+        files: Files,
+        target: str = "",
+        text: bool = False,
+        pack: Callable[[bytes], bytes] | None = None,
+        unpack: Callable[[bytes], bytes] = gzip.decompress,
     ):
-        self.files, self.target, self.text, self.pack = files, target or next(iter(files)), text, pack
+        self.files, self.target, self.text = files, target or next(iter(files)), text
+        self.pack, self.unpack = pack, unpack
 
     def damaged(self, number: int) -> Files:
         chance = random.Random(number)
         data = self.files[self.target]
         if self.pack and chance.random() < 0.5:
-            data = self.pack(mutate(gzip.decompress(data), chance, self.text))
+            data = self.pack(mutate(self.unpack(data), chance, self.text))
         else:
             data = mutate(data, chance, self.text)
         return {**self.files, self.target: data}
@@ -172,7 +187,7 @@ class Seed:
 def seeds(kind: str) -> list[Seed]:
     """Small valid scans of a format."""
     with tempfile.TemporaryDirectory() as folder:
-        return list({"nifti": _nifti, "dicom": _dicom, "itk": _itk}[kind](Path(folder)))
+        return list(KINDS[kind](Path(folder)))
 
 
 def _files(folder: Path) -> Files:
@@ -246,3 +261,81 @@ def _itk(folder: Path) -> Iterator[Seed]:
                 yield Seed(_files(folder), name, text=True)
     sitk.WriteImage(sitk.GetImageFromArray(np.stack([VALUES] * 2), isVector=False), str(folder / "a.mha"))
     yield Seed(_files(folder), text=True)
+    for name, header in TEXT_HEADERS.items():
+        packed = name.partition("_")[2].partition(".")[0]
+        data = {"zlib": zlib.compress, "bzip2": bz2.compress, "text": _as_text}.get(packed, bytes)(VALUES.tobytes())
+        yield Seed({name: header.encode() + data}, text=True)
+        yield Seed({name: (header + "key:=value\n" * 99).encode() + data}, text=True)
+
+
+META = "ObjectType = Image\nNDims = 3\nDimSize = 4 5 6\nElementType = MET_SHORT\nElementSpacing = 1 1 1\n"
+NRRD = "NRRD0005\ntype: short\ndimension: 3\nsizes: 4 5 6\nendian: little\nspacings: 1 2 3\nencoding: "
+TEXT_HEADERS = {
+    "a_zlib.mha": META + "CompressedData = True\nElementDataFile = LOCAL\n",
+    "a_bzip2.nrrd": NRRD + "bzip2\n\n",
+    "a_text.nrrd": NRRD + "ascii\n\n",
+    "a_raw.nrrd": NRRD + "raw\nline skip: 0\nbyte skip: -1\n\n",
+}
+
+
+def _as_text(data: bytes) -> bytes:
+    return " ".join(map(str, np.frombuffer(data, "<i2"))).encode()
+
+
+def _kept(folder: Path) -> Iterator[Seed]:
+    """What nibabel keeps, and other compressors."""
+    import nibabel
+
+    for name in ("a.mgh", "a.mgz"):
+        nibabel.save(nibabel.MGHImage(VALUES, np.diag([1.0, 2, 3, 1])), folder / name)
+        yield Seed(_files(folder), pack=gzip.compress if name == "a.mgz" else None)
+    plain = nibabel.Nifti1Image(VALUES, np.diag([1.0, 2, 3, 1])).to_bytes()
+    yield Seed({"a.nii.bz2": bz2.compress(plain)}, pack=bz2.compress, unpack=bz2.decompress)
+    yield Seed({"a.nii.xz": lzma.compress(plain)}, pack=lzma.compress, unpack=lzma.decompress)
+    for sample in (Path(nibabel.__file__).parent / "tests" / "data").glob("tiny.mnc"):
+        yield Seed({"a.mnc": sample.read_bytes()})
+
+
+def _trees(folder: Path) -> Iterator[Seed]:
+    """A series with one damaged slice, gzipped slices, scans in a .zip."""
+    for k, values in enumerate(VALUES):
+        dicom_slice(values, (0, 0, 2 * k)).save_as(folder / f"IM{k}", enforce_file_format=True)
+    series = _files(folder)
+    yield Seed(series, "IM3")
+    packed = {f"{name}.dcm.gz": gzip.compress(data) for name, data in series.items()}
+    yield Seed(packed, "IM3.dcm.gz", pack=gzip.compress)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in series.items():
+            archive.writestr(f"p1/{name}", data)
+    yield Seed({"a.zip": buffer.getvalue()})
+
+
+KINDS: dict[str, Callable[[Path], Iterator[Seed]]] = {
+    **{"nifti": _nifti, "dicom": _dicom, "itk": _itk, "kept": _kept, "trees": _trees}
+}
+
+
+def fuzz(seconds: float, seed: int) -> Counter[str]:
+    """Tries damaged scans of every kind in turns for `seconds`; what came of them. Raises AssertionError, with the
+    seed that brings it back, for a crash, a hang, too much memory or an error that is no ScanError."""
+    valid, reader, outcomes = {kind: seeds(kind) for kind in KINDS}, Reader(), Counter[str]()
+    end, number = time.monotonic() + seconds, seed
+    try:
+        while time.monotonic() < end:
+            for kind, given in valid.items():
+                chance = random.Random(number)
+                try:
+                    text = reader.outcome(chance.choice(given).damaged(number))
+                except AssertionError as error:
+                    raise AssertionError(f"{kind}, seed {number}: {error}") from error
+                outcomes["read" if text == "read" else "passed over" if text == "nothing found" else "refused"] += 1
+                number += 1
+    finally:
+        reader.close()
+    return outcomes
+
+
+if __name__ == "__main__":
+    found = fuzz(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    print(f"{found.total()} damaged scans:", ", ".join(f"{count} {text}" for text, count in found.most_common()))

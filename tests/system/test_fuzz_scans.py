@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.fuzz_scans import Reader, seeds
+from helpers.fuzz_scans import KINDS, Reader, fuzz, seeds
 
 pytest.importorskip("pydicom")
 pytest.importorskip("SimpleITK")
 LONG = int(os.environ.get("MAESCAN_FUZZ", "0"))
 
 
-@pytest.mark.parametrize("kind", ["nifti", "dicom", "itk"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.timeout(0 if LONG else 300)
 def test_damaged_files_are_read_or_refused(kind):
     valid, reader, outcomes = seeds(kind), Reader(), Counter()
@@ -45,9 +45,14 @@ def test_damaged_files_are_read_or_refused(kind):
         )
 
 
-@pytest.mark.parametrize("kind", ["nifti", "dicom", "itk"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_undamaged_files_are_read(kind):
     reader = Reader()
     found = {reader.outcome(seed.files) for seed in seeds(kind)}
     reader.close()
     assert found <= {"read", "holds 2 volumes"}
+
+
+def test_fuzz_for_a_while_counts_what_it_tried():
+    outcomes = fuzz(1.0, seed=7)
+    assert outcomes.total() >= len(KINDS) and set(outcomes) <= {"read", "refused", "passed over"}

@@ -222,9 +222,7 @@ def test_two_inversion_times_are_two_volumes(tmp_path):
 def test_frames_that_nothing_tells_apart(tmp_path):
     path = enhanced(tmp_path / "a.dcm", echoes=(0, 1))
     change(path, lambda k, frame: setattr(frame.MREchoSequence[0], "EffectiveEchoTime", 5.0))
-    with pytest.raises(
-        ScanError, match="has 6 frames at the positions of others, and nothing tells .* apart: 2, 4"
-    ):
+    with pytest.raises(ScanError, match=r"has 6 frames at the positions of others, .* apart: 2, 4"):
         read_scan(path)
 
 
