@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.fuzz_scans import KINDS, Reader, fuzz, seeds
+from helpers.fuzz_scans import Reader, fuzz
+from helpers.fuzz_seeds import KINDS, seeds
 
 pytest.importorskip("pydicom")
 pytest.importorskip("SimpleITK")
