@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from types import ModuleType
 
 
 def escaped(text: str) -> str:
@@ -57,12 +59,23 @@ EXTRAS = {
 }
 
 
-def lacking(error: ImportError) -> ConfigError | None:
+def require(package: str, why: str) -> ModuleType:
+    """The package, imported. Raises ConfigError with the extra that brings it; why: what needs it."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        known = lacking(error, why)
+        if known is None:
+            raise
+        raise known from error
+
+
+def lacking(error: ImportError, why: str = "this") -> ConfigError | None:
     """What to install for a package that the core install leaves out; None for any other import that fails."""
     package = (error.name or "").partition(".")[0]
     for extra, packages in EXTRAS.items():
         if package in packages.split():
-            return ConfigError(f"this needs {package}", remedy=f"pip install 'maescan[{extra}]'")
+            return ConfigError(f"{why} needs {package}", remedy=f"pip install 'maescan[{extra}]'")
     return None
 
 

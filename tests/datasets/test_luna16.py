@@ -12,6 +12,7 @@ from maescan.datasets import luna16, luna16_table
 from maescan.datasets.phantom import write_scan
 from maescan.datasets.phantom.trees import write_luna16_tree
 from maescan.errors import ConfigError, DataError
+from maescan.method import candidates
 
 LUNA = preset("luna16")
 
@@ -59,7 +60,7 @@ def test_columns_run_from_the_patients_right_and_beside_the_ct_is_air(tmp_path):
 
 def test_rows_are_split_in_the_papers_shares_and_nodules_are_never_trained_on(tree):
     slices = datasets.load(tree, LUNA)
-    rows = luna16_table.read_candidates(tree / "candidates.csv")
+    rows = candidates.read_candidates(tree / "candidates.csv")
     assert np.array_equal(slices.label, rows.label[slices.slice]) and slices.label.sum() == rows.label.sum() > 5
     assert np.array_equal(slices.patient, rows.series[slices.slice]) and len(set(slices.slice)) == len(slices)
     assert set(slices.split[slices.label == 1]) == {"val", "test"} and "train" in slices.split
@@ -76,7 +77,7 @@ def test_of_the_whole_list_the_papers_counts_are_drawn():
 
 
 def test_the_authors_rows(tree, tmp_path):
-    rows = luna16_table.read_candidates(tree / "candidates.csv")
+    rows = candidates.read_candidates(tree / "candidates.csv")
     ill, well = (np.flatnonzero(rows.label == value) for value in (1, 0))
     (tmp_path / "train.txt").write_text("\n".join(f"{row}.npy" for row in well[:5]))
     (tmp_path / "test.txt").write_text(f"{ill[0]}.npy\n")
@@ -104,7 +105,7 @@ def test_the_second_table_is_read_where_it_is_named_or_the_only_one(tmp_path):
     write_tree(tmp_path, bright((3, 20, 1)), affine, [(40, 40, 1, 1), (41, 40, 1, 0)], "candidates_V2.csv")
     assert len(datasets.load(tmp_path, LUNA)) == 2
     with open(tmp_path / "candidates.csv", "w", newline="") as stream:
-        csv.writer(stream).writerows([luna16_table.COLUMNS, *[("1.2.3", 40, 40, 1, 1)] * 3])
+        csv.writer(stream).writerows([candidates.COLUMNS, *[("1.2.3", 40, 40, 1, 1)] * 3])
     assert len(datasets.load(tmp_path, LUNA)) == 3
     assert len(datasets.load(tmp_path / "candidates_V2.csv", LUNA)) == 2
 

@@ -30,28 +30,6 @@ def chest(tmp_path_factory):
     return path
 
 
-def test_lungs_are_found_and_the_air_around_is_not(chest):
-    scan = read_scan(chest)
-    view, axes = axial_view(scan)
-    spacing = [scan.spacing[axis] for axis in axes.order]
-    lungs = regions.lungs(view, scan, spacing)
-    assert 500 < lungs.sum() * np.prod(spacing) / 1000 < 8000
-    hounsfield = view * scan.slope + scan.inter
-    assert np.median(hounsfield[lungs]) < -600 and not lungs[:, 0].any()
-    assert not lungs[:, :, [0, -1]].any()
-
-
-def test_tiles_cover_the_lungs_and_overlap_by_half():
-    mask = np.zeros((3, 100, 120), bool)
-    mask[1, 10:90, 20:100] = True
-    corners = regions.tiles(mask, 32)
-    assert set(corners[:, 0]) == {1} and set(np.diff(np.unique(corners[:, 1]))) == {16}
-    covered = np.zeros(mask.shape[1:], int)
-    for _, top, left in corners:
-        covered[max(top, 0) : top + 32, max(left, 0) : left + 32] += 1
-    assert (covered[mask[1]] >= 1).all() and covered[50, 60] == 4
-
-
 def test_tiled_a_ct_has_a_map_of_its_scores(chest, tmp_path):
     summary = score_folder([chest], BUNDLE, StubEngine(), tmp_path / "out", TILED)
     (scored,) = summary.scored
@@ -112,8 +90,6 @@ def test_what_cannot_be_cut_is_said(chest, tmp_path):
     beside = CandidateTable.read(write_table(tmp_path / "b.csv", [("1.2.3", (9e3, 0, 0), 0)]))
     with pytest.raises(ScanError, match="outside"):
         regions.cut(scan, source, PRESET, beside)
-    with pytest.raises(ScanError, match="no lungs"):
-        regions.lungs(np.zeros((4, 32, 32), np.int16), scan, [1, 1, 1])
     with pytest.raises(ConfigError, match="whole slices"):
         regions.check(preset("brats"), LungTiles())
     with pytest.raises(ConfigError, match="patches"):

@@ -22,5 +22,8 @@ def write(rule: str, offences: Iterable[str]) -> None:
 
 
 def any_counts(lines: set[str]) -> dict[str, int]:
-    """How often a file says Any."""
-    return {path: int(count) for path, _, count in (line.rpartition(" ") for line in lines)}
+    """How often a file says Any; of a path listed twice, as after a merge, the larger."""
+    counts: dict[str, int] = {}
+    for path, _, count in (line.rpartition(" ") for line in lines):
+        counts[path] = max(int(count), counts.get(path, 0))
+    return counts

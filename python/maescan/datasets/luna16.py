@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.datasets.items import Item
-from maescan.datasets.luna16_table import draw, listed, read_candidates
+from maescan.datasets.luna16_table import draw, listed
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
-from maescan.scans import Axes, Scan, axial_view, find_scans, read_scan
+from maescan.method.candidates import read_candidates
+from maescan.method.patches import crop_patches, outside, to_view
+from maescan.scans import axial_view, find_scans, read_scan
 
 NAMES = ("candidates.csv", "candidates_V2.csv")
 
@@ -71,44 +72,15 @@ def read_patches(
 
     Raises ConfigError for a preset that is not in Hounsfield units, DataError for a place outside the CT.
     """
-    from maescan.method.intensity import fit_intensity
-    from maescan.method.preprocess import upright
-
     if preset.intensity.method != "hu":
         reason = f"preset '{preset.name}' is not in Hounsfield units"
         raise ConfigError(reason, path=file, remedy="use --preset luna16")
     scan = read_scan(find_scans([file])[0])
     view, axes = axial_view(scan)
-    fit = fit_intensity(view, scan, preset)
     centres = to_view(place, scan, axes, view.shape)
-    outside = np.flatnonzero(((centres < 0) | (centres >= view.shape)).any(axis=1))
-    if len(outside):
-        reason = f"row {rows[outside[0]]} of the candidates lies outside of it"
+    lost = np.flatnonzero(outside(centres, view.shape))
+    if len(lost):
+        reason = f"row {rows[lost[0]]} of the candidates lies outside of it"
         raise DataError(reason, path=file, remedy="check that they belong together")
-    raw = np.stack([_crop(view, centre, preset.model.image_size) for centre in centres])
-    images = np.clip(raw * fit.scale + fit.offset, fit.low, fit.high).astype(np.float32)
-    images[np.isnan(raw)] = fit.floor
-    area = (images > fit.air).mean(axis=(1, 2)).astype(np.float32)
-    images = np.ascontiguousarray(upright(images, preset))
-    return SliceSet(images, np.repeat(series, len(rows)), rows, label, area)
-
-
-def to_view(place: NDArray[np.float64], scan: Scan, axes: Axes, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Places [N, 3] in RAS+ mm -> nearest voxels [N, 3] of the axial view: slice, row, column."""
-    inverse = np.linalg.inv(scan.affine)
-    voxel = np.rint(place @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.int64)[:, list(axes.order)]
-    flip = np.array(axes.flip)
-    return np.asarray(np.where(flip, np.array(shape) - 1 - voxel, voxel))
-
-
-def _crop(view: NDArray[Any], centre: NDArray[np.int64], side: int) -> NDArray[np.float64]:
-    """[side, side] voxels around one; nan beside the scan."""
-    level, *middle = centre
-    patch = np.full((side, side), np.nan)
-    spans = []
-    for at, n in zip(middle, view.shape[1:], strict=True):
-        start = at - side // 2
-        spans.append((max(start, 0), min(start + side, n), start))
-    (top, bottom, row), (left, right, column) = spans
-    patch[top - row : bottom - row, left - column : right - column] = view[level, top:bottom, left:right]
-    return patch
+    patches = crop_patches(view, centres, scan, preset)
+    return SliceSet(patches.images, np.repeat(series, len(rows)), rows, label, patches.area)
