@@ -184,7 +184,7 @@ def _itk(folder: Path) -> Iterator[Seed]:
         packed = name.partition("_")[2].partition(".")[0]
         data = {"zlib": zlib.compress, "bzip2": bz2.compress, "text": _as_text}.get(packed, bytes)(VALUES.tobytes())
         yield Seed({name: header.encode() + data}, text=True)
-        yield Seed({name: (header + "key:=value\n" * 99).encode() + data}, text=True)
+        yield Seed({name: header.replace("\n", "\n" + "key:=value\n" * 99, 1).encode() + data}, text=True)
 
 
 META = "ObjectType = Image\nNDims = 3\nDimSize = 4 5 6\nElementType = MET_SHORT\nElementSpacing = 1 1 1\n"
