@@ -1,88 +1,163 @@
-"""Which scans of a folder have finished arriving: told by polling sizes and times, for any file system."""
+"""Which scans of an inbox have arrived: a series is known by its UID, whatever else lies or comes beside it."""
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from maescan.scans.find import in_files
-from maescan.scans.source import PassedOver, ScanSource, format_of
-from maescan.scans.walk import walk
+from maescan.errors import ScanError
+from maescan.scans.dicom.complete import TAGS, Instance, instance_of, missing
+from maescan.scans.dicom.file import is_dicom, read_header
+from maescan.scans.find import Faults, ScanSource, format_of, in_files
+from maescan.scans.quiet import quiet
+from maescan.scoring.inbox import Inbox, Stat
 
-Stat = tuple[int, int]
-"""Size, and time of the last change in nanoseconds."""
+AT_ONCE = 200
+"""Files that are looked into before the caller hears again."""
+DETACHED = (".hdr", ".hdr.gz", ".mhd", ".nhdr")
+"""Headers whose voxels lie in another file, which may come later."""
 
 
-@dataclass
-class _File:
-    stat: Stat
-    since: float  # when these size and time were first seen (monotonic)
-    arrived: float  # when its last byte came, as well as can be told (wall clock)
-    looked: bool = False
+class Arrived(NamedTuple):
+    """A scan that is there. arrived: when its last byte came (wall clock)."""
+
+    source: ScanSource
+    arrived: float
+
+
+class Poll(NamedTuple):
+    """What came since the last one. arriving: labels of scans that have begun to come, or to change; more: there are
+    files that were not looked into yet."""
+
+    ready: list[Arrived]
+    arriving: list[str]
+    more: bool
 
 
 class Arrivals:
-    """Polls a folder. A file has arrived when its size and time stood still for `settle` seconds; files that may be
-    slices of a DICOM series when that holds for their whole folder."""
+    """Polls a folder. A scan has arrived when the size and time of all its files stood still for `settle` seconds: of
+    a series, of all files with its UID. faults: what is wrong with files that are not to be touched."""
 
-    def __init__(self, inbox: Path, settle: float):
-        self.inbox, self.settle = inbox, settle
-        self._files: dict[Path, _File] = {}
-        self._given: dict[str, tuple[Stat | None, ...]] = {}
-        self._polled = time.time()
+    def __init__(self, folder: Path, settle: float, poll: float, faults: Faults):
+        self._inbox, self._faults = Inbox(folder, settle, poll), faults
+        self._unread: dict[Path, None] = {}
+        self._undecided: set[Path] = set()  # too short yet to say what they are
+        self._key: dict[Path, str] = {}
+        self._instances: dict[Path, Instance] = {}
+        self._members: dict[str, set[Path]] = defaultdict(set)
+        self._headers: dict[Path, set[Path]] = defaultdict(set)
+        self._given: dict[str, dict[Path, Stat]] = {}
+        self._news: set[str] = set()
+        self._announced: set[str] = set()
 
-    def poll(self) -> Iterator[tuple[ScanSource, float]]:
-        """Scans that have arrived since, or have changed: (scan, time at which its last byte came)."""
-        self._look()
-        chosen = self._chosen()
-        for source in in_files(chosen, self.inbox):
-            stats = tuple(self._files[file].stat if file in self._files else None for file in source.files)
-            known = [self._files[file] for file in source.files if file in self._files]
-            if all(self._settled(file) for file in known) and self._given.get(source.name) != stats:
-                self._given[source.name] = stats
-                yield source, max((file.arrived for file in known), default=time.time())
-        for path in chosen:
-            self._files[path].looked = True
+    def poll(self) -> Poll:
+        """The scans that have arrived, or have changed, and come to rest."""
+        changed, gone = self._inbox.look()
+        for path in gone:
+            self._forget(path)
+        self._unread.update(dict.fromkeys(sorted(changed)))
+        self._unread.update(dict.fromkeys(path for path in self._undecided if self._inbox.settled(path)))
+        for path in list(self._unread)[:AT_ONCE]:
+            del self._unread[path]
+            self._look_into(path)
+        if self._unread:  # may hold more of what seems to have arrived
+            return Poll([], [], True)
+        fresh = sorted(self._news - self._announced)
+        self._announced |= self._news
+        arriving = [label for key in fresh if not self._is_known(key) for label in self._label(key)]
+        return Poll([arrived for key in sorted(self._news) for arrived in self._arrived(key)], arriving, False)
 
-    def _look(self) -> None:
-        now, wall = time.monotonic(), time.time()
-        seen: dict[Path, _File] = {}
-        for path in walk(self.inbox):
-            if isinstance(path, PassedOver):
-                continue
-            try:
-                found = path.stat()
-            except OSError:  # gone since, or a link to nowhere
-                continue
-            if path.is_dir():
-                continue
-            stat, before = (found.st_size, found.st_mtime_ns), self._files.get(path)
-            if before is None or before.stat != stat:
-                # a file that was moved here keeps its old time: it came after the last look
-                before = _File(stat, now, min(max(found.st_mtime, self._polled), wall))
-            seen[path] = before
-        gone = self._files.keys() - seen.keys()
-        if gone:
-            names = {path.relative_to(self.inbox).as_posix() for path in gone}
-            self._given = {name: stats for name, stats in self._given.items() if name not in names}
-        self._files, self._polled = seen, wall
+    def _look_into(self, path: Path) -> None:
+        """Files it under its series, or under itself."""
+        self._undecided.discard(path)
+        kind, key = format_of(path), ""
+        if str(path) in self._faults or path.is_dir() or kind not in (None, "dicom"):
+            key = str(path)
+            if path.name.lower().endswith(DETACHED):
+                self._headers[path.parent].add(path)
+        elif instance := self._instance(path):
+            self._instances[path] = instance
+            key = f"series {instance.series}" if instance.series else f"series in {path.parent}"
+        elif not self._inbox.settled(path):
+            self._undecided.add(path)
+            return
+        elif kind == "dicom":  # a damaged one
+            key = str(path)
+        if key != self._key.get(path):
+            self._forget(path)
+        if key:
+            self._key[path] = key
+            self._members[key].add(path)
+            self._news.add(key)
+        self._news |= {str(header) for header in self._headers[path.parent] if header in self._key}
 
-    def _settled(self, file: _File) -> bool:
-        return time.monotonic() - file.since >= self.settle
+    def _instance(self, path: Path) -> Instance | None:
+        """Of a DICOM file with a whole header; None for anything else."""
+        try:
+            if not is_dicom(path):
+                return None
+            with quiet():
+                return instance_of(read_header(path, TAGS))
+        except Exception:  # pydicom has no common type for damage
+            return None
 
-    def _chosen(self) -> list[Path]:
-        """Files to look into: all of a folder that stands still and has new ones, else its new single-file scans."""
-        folders: dict[Path, list[Path]] = defaultdict(list)
-        for path in self._files:
-            folders[path.parent].append(path)
-        chosen = []
-        for paths in folders.values():
-            new = [path for path in paths if not self._files[path].looked and self._settled(self._files[path])]
-            if new and all(self._settled(self._files[path]) for path in paths):
-                chosen += paths
-            else:
-                chosen += [path for path in new if format_of(path) not in (None, "dicom")]
-        return sorted(chosen)
+    def _forget(self, path: Path) -> None:
+        self._unread.pop(path, None)
+        self._undecided.discard(path)
+        self._instances.pop(path, None)
+        self._headers[path.parent].discard(path)
+        key = self._key.pop(path, "")
+        if not key:
+            return
+        self._members[key].discard(path)
+        self._given.get(key, {}).pop(path, None)
+        if not self._members[key]:
+            del self._members[key]
+            self._given.pop(key, None)
+            self._news.discard(key)
+            self._announced.discard(key)
+
+    def _is_known(self, key: str) -> bool:
+        """Whether nothing of it is new since it was given: what only lost files is not scored again."""
+        given = self._given.get(key)
+        return given is not None and all(given.get(path) == self._stat(path) for path in self._members[key])
+
+    def _arrived(self, key: str) -> Iterator[Arrived]:
+        paths = sorted(self._members[key])
+        if not all(self._inbox.settled(path) for path in paths):
+            return
+        single = key == str(paths[0])
+        sources = [] if not single and self._is_known(key) else list(self._sources(paths))
+        files = {file: self._stat(file) for source in sources for file in source.files} | {
+            path: self._stat(path) for path in paths
+        }
+        if not all(self._inbox.settled(file) for file in files):  # voxels that come behind their header
+            return
+        self._news.discard(key)
+        self._announced.discard(key)
+        if self._given.get(key) == files:
+            return
+        self._given[key] = files
+        for source in sources:
+            times = [self._inbox.files[file].arrived for file in source.files if file in self._inbox.files]
+            yield Arrived(source, max(times, default=0.0))
+
+    def _sources(self, paths: list[Path]) -> Iterator[ScanSource]:
+        note = missing([self._instances[path] for path in paths if path in self._instances])
+        for source in in_files(paths, self._inbox.folder, self._faults):
+            yield replace(source, notes=(*source.notes, note)) if note and source.format == "dicom" else source
+
+    def _label(self, key: str) -> list[str]:
+        try:
+            return [
+                source.name for source in in_files(sorted(self._members[key])[:1], self._inbox.folder, self._faults)
+            ]
+        except ScanError:
+            return []
+
+    def _stat(self, path: Path) -> Stat:
+        file = self._inbox.files.get(path)
+        return file.stat if file else (-1, 0)
