@@ -4,15 +4,15 @@ import csv
 import json
 import os
 import signal
+import threading
 import time
 
-import numpy as np
 import pytest
 
 from helpers.inputs import given
 from helpers.scoring_stub import BUNDLE, PROCESSES, Engine, write_scan
+from helpers.series import write_slices
 from maescan.errors import ConfigError, DataError
-from maescan.scoring.arrivals import Arrivals
 from maescan.scoring.options import ScoreOptions, WatchOptions
 from maescan.scoring.pipeline import score_folder
 from maescan.scoring.watch import stopped_by_signals, watch_folder
@@ -24,10 +24,15 @@ def serve(inbox, out, pipe, pause):
         def event(name, facts):
             pipe.send((name, facts))
 
+        class Telling(Engine):
+            def reconstruct(self, *arguments):
+                pipe.send(("scoring", {}))
+                return super().reconstruct(*arguments)
+
         watch_folder(
             inbox,
             BUNDLE,
-            Engine(pause),
+            Telling(pause),
             out,
             ScoreOptions(),
             event,
@@ -113,9 +118,7 @@ def test_sigterm_finishes_the_scan_in_flight_and_a_restart_goes_on(inbox, tmp_pa
     write_scan(inbox / "scan0.nii.gz", 0, slices=12)
     watched = Watched(inbox, tmp_path / "out", pause=0.3)
     write_scan(inbox / "scan1.nii.gz", 1)
-    while not any((tmp_path / "out" / ".maescan").glob("ledger.sqlite*")):
-        time.sleep(0.02)
-    time.sleep(1.0)
+    watched.until("scoring")
     assert watched.end() == 0
     first = {row["scan"] for row in rows(tmp_path / "out" / "scans.csv")}
     assert first
@@ -138,53 +141,101 @@ def test_killed_it_goes_on(inbox, tmp_path):
     assert len(rows(tmp_path / "out" / "scans.csv")) == 1
 
 
-def slices(folder, numbers):
-    pydicom = pytest.importorskip("pydicom")
-    folder.mkdir(exist_ok=True)
-    for number in numbers:
-        data = pydicom.Dataset()
-        data.file_meta = pydicom.dataset.FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = pydicom.uid.MRImageStorage
-        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number + 1}"
-        data.SeriesInstanceUID, data.StudyInstanceUID, data.Modality = "1.2.9", "1.2.8", "MR"
-        data.Rows = data.Columns = 24
-        data.BitsAllocated = data.BitsStored = 16
-        data.HighBit, data.PixelRepresentation, data.SamplesPerPixel = 15, 0, 1
-        data.PhotometricInterpretation, data.PixelSpacing = "MONOCHROME2", [10, 10]
-        data.ImageOrientationPatient, data.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 5.0 * number]
-        data.InstanceNumber, data.SliceThickness = number + 1, 5
-        values = np.random.default_rng(number).integers(200, 900, (24, 24)).astype("<u2")
-        data.PixelData = values.tobytes()
-        data.save_as(folder / f"{number:03d}.dcm", enforce_file_format=True)
+def event_of(watched, *names):
+    """(name, facts) of the next event of one of these names."""
+    while True:
+        assert watched.pipe.poll(30), f"no {names} within 30 s"
+        name, facts = watched.pipe.recv()
+        if name in names:
+            return name, facts
 
 
-def test_a_series_is_one_scan_once_its_folder_stands_still(inbox):
-    arrivals = Arrivals(inbox, settle=0.3)
-    slices(inbox / "series", range(4))
-    assert list(arrivals.poll()) == []
-    time.sleep(0.2)
-    slices(inbox / "series", range(4, 6))
-    (inbox / "other.nii.gz").write_bytes(b"x")
-    assert list(arrivals.poll()) == []
-    time.sleep(0.2)
-    assert list(arrivals.poll()) == []  # the first slices stand still, the folder does not
-    time.sleep(0.2)
-    assert [(source.name, len(source.files)) for source, _ in arrivals.poll()] == [
-        ("other.nii.gz", 1),
-        ("series/series-9764dd27", 6),
-    ]
-    assert list(arrivals.poll()) == []
+def test_a_series_whose_first_slice_came_early_is_one_row_and_scored_again(inbox, tmp_path):
+    watched = Watched(inbox, tmp_path / "out")
+    write_slices(inbox, [0])
+    first = watched.until("scored", "failed")
+    assert (first["slices"], first["state"]) == (1, "incomplete")
+    write_slices(inbox, range(1, 3))
+    write_slices(inbox, range(4, 6))  # the third is lost on the way
+    assert watched.until("failed")["state"] == "incomplete"
+    write_slices(inbox, [3])
+    last = watched.until("scored")
+    assert (last["slices"], last["state"], last["scan"]) == (6, "complete", first["scan"])
+    assert watched.end() == 0
+    assert [(row["slices"], row["state"]) for row in rows(tmp_path / "out" / "scans.csv")] == [("6", "complete")]
+    assert rows(tmp_path / "out" / "failures.csv") == []
 
 
-def test_what_was_moved_here_arrived_when_it_was_seen(inbox, tmp_path):
-    arrivals = Arrivals(inbox, settle=0.0)
-    file = write_scan(tmp_path / "old.nii.gz", 0)
-    os.utime(file, (1e9, 1e9))
-    file.rename(inbox / "old.nii.gz")
-    given(file)
-    ((_, arrived),) = arrivals.poll()
-    assert abs(time.time() - arrived) < 5
+def test_half_a_series_says_so(inbox, tmp_path):
+    watched = Watched(inbox, tmp_path / "out")
+    write_slices(inbox, range(3, 6))
+    assert watched.until("scored")["state"] == "incomplete"
+    write_slices(inbox / "declared", range(3), uid="1.2.10", total=6)
+    assert watched.until("scored")["state"] == "incomplete"
+    assert watched.end() == 0
+    told = [row["warnings"] for row in rows(tmp_path / "out" / "scans.csv")]
+    assert sum("incomplete: 3 of 6 images are there" in text for text in told) == 1
+    assert sum("incomplete: 3 of the images before number 6 are not there" in text for text in told) == 1
+
+
+def test_a_second_patient_in_a_flat_inbox_changes_nothing_of_the_first(inbox, tmp_path):
+    watched = Watched(inbox, tmp_path / "out")
+    seen = []
+    for patient in "ABC":
+        write_slices(inbox, range(4), uid=f"1.2.{ord(patient)}", patient=patient)
+        seen.append(event_of(watched, "scored", "skipped", "failed"))
+    assert [name for name, _ in seen] == ["scored"] * 3
+    labels = [facts["scan"] for _, facts in seen]
+    assert len(set(labels)) == 3
+    for file in list(inbox.iterdir()):
+        if file.name.startswith("A"):
+            file.unlink()
+            given(file)
+    write_slices(inbox, range(4), uid="1.2.99", patient="D")
+    name, facts = event_of(watched, "scored", "skipped", "failed")
+    assert name == "scored" and facts["scan"] not in labels
+    assert watched.end() == 0
+    assert [row["scan"] for row in rows(tmp_path / "out" / "scans.csv")] == sorted([*labels, facts["scan"]])
+
+
+def test_steady_traffic_in_a_flat_inbox_holds_nobody_back(inbox, tmp_path):
+    watched = Watched(inbox, tmp_path / "out")
+    write_slices(inbox, range(4), uid="1.2.1", patient="A")
+    traffic = threading.Event()
+
+    def others():
+        number = 0
+        while not traffic.wait(0.1):
+            write_slices(inbox, [number % 200], uid=f"1.3.{number // 200}", patient=f"T{number}")
+            number += 1
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        assert watched.until("scored")["slices"] == 4
+    finally:
+        traffic.set()
+        thread.join()
+    assert watched.end() == 0
+
+
+def test_events_of_many_scans_at_once_are_whole_lines_and_none_is_lost(inbox, tmp_path):
+    for number in range(60):
+        write_slices(inbox / f"{number:02d}", [0], uid=f"1.2.{number}")
+    watched = Watched(inbox, tmp_path / "out")
+    names = [event_of(watched, "scored", "failed")[1]["scan"] for _ in range(60)]
+    assert len(set(names)) == 60 and watched.end() == 0
+
+
+def test_a_pipe_and_endless_files_hold_nobody_up_nor_the_end(inbox, tmp_path):
+    os.mkfifo(inbox / "a.nii")
+    os.mkfifo(inbox / "b")
+    (inbox / "c.mhd").symlink_to("/dev/zero")
+    watched = Watched(inbox, tmp_path / "out")
+    assert {watched.until("failed")["scan"] for _ in range(2)} == {"a.nii", "c.mhd"}
+    write_scan(inbox / "good.nii.gz", 0)
+    assert watched.until("scored")["scan"] == "good.nii.gz"
+    assert watched.end() == 0
 
 
 def test_inboxes_that_cannot_be(inbox, tmp_path):

@@ -21,6 +21,11 @@ class ScanRow(NamedTuple):
     places: Sequence[Sequence[float]] = ()
 
 
+def state_of(notes: Sequence[str]) -> str:
+    """ "incomplete" where a scan's warnings say that something of it is missing, else "complete"."""
+    return "incomplete" if any(note.startswith("incomplete") for note in notes) else "complete"
+
+
 class Failure(NamedTuple):
     """A scan that could not be scored. stage: search, read, score or write; file: the one at fault."""
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from maescan import files
 from maescan.method import aggregate
-from maescan.results.rows import Failure, ScanRow
+from maescan.results.rows import Failure, ScanRow, state_of
 
-SCANS = ("scan", "score", "p_value", "alert", "slices", "worst_slice", "warnings")
+SCANS = ("scan", "score", "p_value", "alert", "slices", "worst_slice", "warnings", "state")
 SLICES = ("scan", "slice", "score", "p_value", "area")
 REGIONS = ("scan", "region", "x", "y", "z", "score")
 FAILURES = ("scan", "stage", "reason", "remedy", "file")
@@ -56,7 +56,8 @@ class Tables:
             score = self.scan_score(row)
             p_value, alert = self.judge.scan(score) if self.judge else ("", "")
             warnings = "; ".join(row.warnings)
-            found.append((row.label, score, p_value, alert, len(row.scores), int(np.argmax(row.scores)), warnings))
+            worst, state = int(np.argmax(row.scores)), state_of(row.warnings)
+            found.append((row.label, score, p_value, alert, len(row.scores), worst, warnings, state))
         return found
 
     def slices(self) -> list[Row]:

@@ -50,7 +50,7 @@ def find_in_zip(path: Path, name: str) -> Iterator[ScanSource]:
 
 def _incomplete(source: ScanSource, damaged: Collection[str]) -> tuple[str, ...]:
     lost = [place for place in damaged if format_of(Path(place)) in (None, "dicom")]
-    text = f"{len(lost)} damaged files of its .zip may be slices of it: {', '.join(lost[:3])}"
+    text = f"incomplete: {len(lost)} damaged files of its .zip may be slices of it: {', '.join(lost[:3])}"
     return (text,) if lost and source.format == "dicom" else ()
 
 

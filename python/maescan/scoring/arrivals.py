@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maescan.errors import ScanError
+from maescan.scans.budget import touching
 from maescan.scans.dicom.complete import TAGS, Instance, instance_of, missing
 from maescan.scans.dicom.file import is_dicom, read_header
-from maescan.scans.find import Faults, ScanSource, format_of, in_files
+from maescan.scans.find import Faults, in_files
 from maescan.scans.quiet import quiet
+from maescan.scans.source import ScanSource, format_of
 from maescan.scoring.inbox import Inbox, Stat
 
 AT_ONCE = 200
@@ -62,7 +64,8 @@ class Arrivals:
         self._unread.update(dict.fromkeys(path for path in self._undecided if self._inbox.settled(path)))
         for path in list(self._unread)[:AT_ONCE]:
             del self._unread[path]
-            self._look_into(path)
+            with touching(path):
+                self._look_into(path)
         if self._unread:  # may hold more of what seems to have arrived
             return Poll([], [], True)
         fresh = sorted(self._news - self._announced)
@@ -73,13 +76,10 @@ class Arrivals:
     def _look_into(self, path: Path) -> None:
         """Files it under its series, or under itself."""
         self._undecided.discard(path)
-        kind, key = format_of(path), ""
+        kind, key, instance = format_of(path), "", None
         if str(path) in self._faults or path.is_dir() or kind not in (None, "dicom"):
             key = str(path)
-            if path.name.lower().endswith(DETACHED):
-                self._headers[path.parent].add(path)
         elif instance := self._instance(path):
-            self._instances[path] = instance
             key = f"series {instance.series}" if instance.series else f"series in {path.parent}"
         elif not self._inbox.settled(path):
             self._undecided.add(path)
@@ -89,6 +89,10 @@ class Arrivals:
         if key != self._key.get(path):
             self._forget(path)
         if key:
+            if instance:
+                self._instances[path] = instance
+            if path.name.lower().endswith(DETACHED):
+                self._headers[path.parent].add(path)
             self._key[path] = key
             self._members[key].add(path)
             self._news.add(key)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maescan.files import OUTPUT
-from maescan.scans.find import walk
+from maescan.scans.source import PassedOver
+from maescan.scans.walk import walk
 
 Stat = tuple[int, int]
 """Size, and time of the last change in nanoseconds."""
@@ -53,7 +54,7 @@ class Inbox:
         start = time.monotonic()
         if start < self._next:
             return self._update({*self._young, *self._below(told)}, self._vanished(told | self._young))
-        found = set(walk(self.folder))
+        found = set(_files(self.folder))
         if found == {self.folder}:  # it is gone, or cannot be read for the moment
             return set(), set()
         outcome = self._update(found, self.files.keys() - found)
@@ -93,7 +94,7 @@ class Inbox:
             if any(part.startswith(".") for part in path.relative_to(self.folder).parts) or self._is_output(path):
                 continue
             if path.is_dir():
-                yield from walk(path)
+                yield from _files(path)
             else:
                 yield path
 
@@ -117,6 +118,11 @@ class Inbox:
                     self._told.update(Path(path) for _, path in changes)
         except Exception:  # not installed, or no more watches are to be had: then by looking alone
             self._hears = False
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files below a folder, and the folders that cannot be searched."""
+    return (path for path in walk(folder) if not isinstance(path, PassedOver))
 
 
 def is_network(folder: Path) -> bool:

@@ -104,6 +104,17 @@ class Job:
         return stages
 
 
+def one_at_a_time(event: Event) -> Event:
+    """An event that many threads tell, one after the other: no line of JSON begins inside another."""
+    mutex = threading.Lock()
+
+    def tell(name: str, facts: dict[str, Any]) -> None:
+        with mutex:
+            event(name, facts)
+
+    return tell
+
+
 def job_key(bundle: Any, engine: str, options: ScoreOptions) -> str:
     """Hash of all that decides a score or a warning: the engine's files, preset and golden slices, what training's
     intensities were, how scans are read. Not the calibration, nor what is drawn."""

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from maescan import files
-from maescan.errors import ConfigError, DataError
+from maescan.errors import ConfigError, DataError, EngineError, MaescanError
 from maescan.method import regions
 from maescan.method import score as steps
+from maescan.scans.quiet import words
 from maescan.scans.source import ScanSource
 from maescan.scoring.batches import Slice, batches
-from maescan.scoring.job import Event, Job, Report, job_key, listing_key
+from maescan.scoring.job import Event, Job, Report, job_key, listing_key, one_at_a_time
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pool import ReaderPool
@@ -47,7 +48,7 @@ def score_folder(
     from maescan.scans.budget import Limits
     from maescan.scans.search import search_all
 
-    options, tell = options or ScoreOptions(), event or (lambda name, facts: None)
+    options, tell = options or ScoreOptions(), one_at_a_time(event or (lambda name, facts: None))
     check_apart(paths, out)
     with opened_job(bundle, engine, out, options, lambda source, name, facts: tell(name, facts)) as job:
         found = search_all(paths, Limits.of(options.read))
@@ -96,6 +97,29 @@ def score_sources(sources: Iterable[ScanSource], job: Job, workers: int) -> None
 
 
 def _score(batch: list[Slice], job: Job) -> None:
+    """Fills in the scores of a batch. What an engine refuses costs the scan whose slices it refuses alone."""
+    try:
+        _score_together([each for each in batch if each[0].fault is None], job)
+    except Exception:
+        for scan in {id(scan): scan for scan, _ in batch if scan.fault is None}.values():
+            try:
+                _score_together([each for each in batch if each[0] is scan], job)
+            except Exception as error:
+                scan.fault = _engine_error(error)
+    for scan, _ in batch:
+        scan.left -= 1
+
+
+def _engine_error(error: Exception) -> MaescanError:
+    if isinstance(error, MaescanError):
+        return error
+    reason = f"the engine failed: {type(error).__name__}: {words(error)}"
+    return EngineError(reason, remedy="check the bundle with `maescan verify`")
+
+
+def _score_together(batch: list[Slice], job: Job) -> None:
+    if not batch:
+        return
     start = time.perf_counter()
     images = np.stack([scan.images[index] for scan, index in batch])
     ids = np.array([index for _, index in batch], dtype=np.uint64)
@@ -105,7 +129,6 @@ def _score(batch: list[Slice], job: Job) -> None:
         scan.scores[index] = result.score[row]
         if scan.maps is not None and result.difference is not None:
             scan.maps[index] = result.difference[row]
-        scan.left -= 1
 
 
 def in_shard(source: ScanSource, shard: Shard) -> bool:

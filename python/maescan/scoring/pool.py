@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from maescan.errors import ConfigError, MaescanError
 from maescan.scans.source import ScanSource
+from maescan.scans.worker import WorkerLostError
 from maescan.scoring.job import Job
 from maescan.scoring.ledger import Known
 from maescan.scoring.readers import Reader, Reading
@@ -20,7 +21,8 @@ from maescan.scoring.readers import Reader, Reading
 
 @dataclass
 class LoadedScan:
-    """A scan on its way through the engine. scores, maps: filled slice by slice; left: slices that are not."""
+    """A scan on its way through the engine. scores, maps: filled slice by slice; left: slices that are not;
+    fault: what the engine said of them."""
 
     source: ScanSource
     known: Known
@@ -29,6 +31,7 @@ class LoadedScan:
     maps: NDArray[np.float32] | None
     scores: NDArray[np.float32] = field(init=False)
     left: int = field(init=False)
+    fault: MaescanError | None = None
 
     def __post_init__(self) -> None:
         self.left = len(self.images)
@@ -106,6 +109,8 @@ class ReaderPool:
     def _fail(self, source: ScanSource, known: Known, error: MaescanError) -> None:
         if isinstance(error, ConfigError):  # no scan's fault
             raise error
+        if isinstance(error, WorkerLostError) and self._job.stopped.is_set():  # nobody's: the next run reads it
+            return
         self._job.fail(source, known, "read", error)
 
     def _admit(self, source: ScanSource, known: Known, reading: Reading) -> None:

@@ -60,7 +60,7 @@ def _shown(show: Show) -> Iterator[Event]:
         yield lambda name, facts: None
         return
     if show == "json":
-        yield lambda name, facts: print(json.dumps({"event": name, **facts}, sort_keys=True), flush=True)
+        yield _json
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -109,6 +109,12 @@ def watch_inbox(
     ):
         event = _line if show == "progress" else event
         return watch_folder(inbox, loaded, started, out, options, event, timing=timing, stop=stop)
+
+
+def _json(name: str, facts: dict[str, Any]) -> None:
+    """An event as a line, in one write."""
+    sys.stdout.write(json.dumps({"event": name, **facts}, sort_keys=True) + "\n")
+    sys.stdout.flush()
 
 
 def _line(name: str, facts: dict[str, Any]) -> None:

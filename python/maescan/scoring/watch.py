@@ -9,15 +9,18 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from maescan import files
-from maescan.errors import ConfigError, DataError
+from maescan.errors import ConfigError, DataError, ScanError
+from maescan.results.rows import state_of
+from maescan.scans.budget import Limits
 from maescan.scans.source import ScanSource
-from maescan.scoring.arrivals import Arrivals
-from maescan.scoring.job import KEPT, Event, Job
+from maescan.scans.worker import Worker, WorkerLostError
+from maescan.scoring.arrivals import Arrivals, Poll
+from maescan.scoring.job import KEPT, Event, Job, one_at_a_time
 from maescan.scoring.ledger import place_of
 from maescan.scoring.options import ScoreOptions, WatchOptions
 from maescan.scoring.pipeline import check_apart, opened_job, score_sources
@@ -37,8 +40,9 @@ def watch_folder(
 ) -> Summary:
     """Scores scans that arrive in `inbox` until `stop` is set; those in flight are scored to the end.
 
-    A file (of DICOM: its folder) must stand still for `timing.settle_s`. Events "scored" and "failed" carry
-    latency_s, from the last byte to the result. Raises ConfigError where `out` lies in the inbox, DataError where
+    All files of a scan (of a series: all with its UID) must stand still for `timing.settle_s`. Events: "arriving"
+    when a scan begins to come; "scored" and "failed" carry latency_s, from the last byte to the result, and the
+    scan's state, complete or incomplete. Raises ConfigError where `out` lies in the inbox, DataError where
     there is no inbox or `out` cannot be written or is being written by another run.
     """
     if not inbox.is_dir():
@@ -47,53 +51,83 @@ def watch_folder(
         raise ConfigError("the output lies inside the inbox", path=out, remedy="use an --out beside it")
     check_apart([inbox], out)
     options = options or ScoreOptions()
-    watch = _Watch(inbox, out, event or (lambda name, facts: None), timing, stop or threading.Event())
+    tell = one_at_a_time(event or (lambda name, facts: None))
+    watch = _Watch(inbox, tell, timing, Limits.of(options.read), stop or threading.Event())
     with opened_job(bundle, engine, out, options, watch.report) as job:
         return watch.go(job)
 
 
 class _Watch:
-    def __init__(self, inbox: Path, out: Path, event: Event, timing: WatchOptions, stop: threading.Event):
-        self.arrivals, self.out, self.event = Arrivals(inbox, timing.settle_s), out, event
-        self.poll, self.stop = timing.poll_s, stop
+    def __init__(self, inbox: Path, event: Event, timing: WatchOptions, limits: Limits, stop: threading.Event):
+        self.inbox, self.event, self.timing, self.limits, self.stop = inbox, event, timing, limits, stop
+        self.faults: dict[str, ScanError] = {}
+        self.arriving: set[str] = set()
         self.arrived: dict[tuple[str, str], float] = {}
         self.latencies: deque[float] = deque(maxlen=KEPT)
         self.written = time.monotonic()
         self.news = False
 
     def go(self, job: Job) -> Summary:
-        self.event("watching", {"inbox": str(self.arrivals.inbox)})
+        job.stopped = self.stop  # a read that hangs is not waited for either
+        self.event("watching", {"inbox": str(self.inbox)})
         score_sources(self._sources(job), job, job.options.workers)
         draw_worst(job)
         return self._write(job)
 
     def _sources(self, job: Job) -> Iterator[ScanSource]:
         """Waits for arrivals; the readers draw from here in turn."""
-        while not (self.stop.is_set() or job.broken):
-            for source, arrived in list(self.arrivals.poll()):  # in one thread from beginning to end
-                self.arrived[_which(source)] = arrived
-                yield source
-                if self.stop.is_set():
-                    return
-            if self.news and (not self.arrived or time.monotonic() - self.written > 30):
-                self._write(job)
-            self.stop.wait(self.poll)
+        worker = self._looking()
+        try:
+            while not (self.stop.is_set() or job.broken):
+                try:
+                    poll = cast(Poll, worker.call("poll", path=self.inbox, stop=self.stop))
+                except WorkerLostError as error:
+                    self.faults[str(error.path)] = ScanError(error.reason, path=error.path, remedy=error.remedy)
+                    self.faults.pop(str(self.inbox), None)
+                    worker.close()
+                    worker = self._looking()
+                    poll = Poll([], [], False)
+                yield from self._given(poll)
+                if self.news and (not self.arrived or time.monotonic() - self.written > 30):
+                    self._write(job)
+                if not poll.more:
+                    self.stop.wait(self.timing.poll_s)
+        finally:
+            worker.close()
+
+    def _looking(self) -> Worker:
+        """What looks for arrivals. It forgets what it gave when it dies; the ledger does not."""
+        return Worker(
+            Arrivals, self.inbox, self.timing.settle_s, self.timing.poll_s, dict(self.faults), limits=self.limits
+        )
+
+    def _given(self, poll: Poll) -> Iterator[ScanSource]:
+        for label in poll.arriving:
+            self.arriving.add(label)
+            self.event("arriving", {"scan": label})
+        for source, arrived in poll.ready:
+            self.arriving.discard(source.name)
+            self.arrived[_which(source)] = arrived
+            yield source
+            if self.stop.is_set():
+                return
 
     def report(self, source: ScanSource, name: str, facts: dict[str, Any]) -> None:
         latency = time.time() - self.arrived.pop(_which(source), time.time())
         if name == "scored":
             self.latencies.append(latency)
         self.news = self.news or name != "skipped"
-        self.event(name, facts if name == "skipped" else {**facts, "latency_s": round(latency, 3)})
+        more = {"latency_s": round(latency, 3), "state": state_of(facts.get("warnings", source.notes))}
+        self.event(name, facts if name == "skipped" else {**facts, **more})
 
     def _write(self, job: Job) -> Summary:
         """The tables of all that the ledger holds, and watch.json."""
         self.news, self.written = False, time.monotonic()
-        summary = write_results(job, roots=[self.arrivals.inbox])
-        p50, p95 = np.percentile(self.latencies, [50, 95]) if self.latencies else (None, None)
+        summary = write_results(job, roots=[self.inbox])
+        p50, p95 = np.percentile(list(self.latencies), [50, 95]) if self.latencies else (None, None)
         latency = {"p50": p50, "p95": p95, "scans": len(self.latencies)}
-        failed = len(job.ledger.failures())
-        files.write_json(job.outputs.path("watch.json"), {"latency_s": latency, "failed": failed})
+        facts = {"latency_s": latency, "failed": len(job.ledger.failures()), "arriving": sorted(self.arriving)}
+        files.write_json(job.outputs.path("watch.json"), facts)
         return summary
 
 

@@ -52,6 +52,9 @@ class ScanWriter:
 
     def _write(self, scan: LoadedScan) -> None:
         job, prepared, known = self._job, scan.reading.prepared, scan.known
+        if scan.fault is not None:
+            job.fail(scan.source, known, "score", scan.fault)
+            return
         bad = int((~np.isfinite(scan.scores)).sum())
         if bad:
             remedy = "check the bundle with `maescan verify`"
