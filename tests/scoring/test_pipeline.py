@@ -9,7 +9,8 @@ import pytest
 
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from helpers.stubs import stub_bundle
-from maescan.errors import DataError, ScanError
+from maescan.errors import DataError, EngineError, ScanError
+from maescan.scans import find_scans
 from maescan.scoring import pipeline, readers
 from maescan.scoring.options import ReadOptions, ScoreOptions
 from maescan.scoring.pipeline import score_folder
@@ -83,12 +84,34 @@ def test_no_scans_is_an_error(tmp_path):
         score_folder([tmp_path / "empty"], BUNDLE, Engine(), tmp_path / "out")
 
 
-def test_a_fault_in_the_engine_ends_the_run(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        pipeline.steps, "score_slices", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("engine"))
-    )
-    with pytest.raises(RuntimeError, match="engine"):
-        score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
+@pytest.mark.parametrize("error", [RuntimeError("two\nlines"), MemoryError(), EngineError("lost")])
+def test_an_engine_that_raises_costs_the_scan_alone(folder, tmp_path, monkeypatch, error):
+    whole = score_folder([folder], BUNDLE, Engine(), tmp_path / "whole", ScoreOptions(maps=True, pictures=0))
+    (bad,) = (source for source in find_scans(folder) if "scan2" in source.name)
+    refused = readers.read_and_prepare(bad, BUNDLE.preset, ReadOptions())[1]
+    real = pipeline.steps.score_slices
+
+    def score_slices(images, *arguments, **options):
+        if any(np.array_equal(image, refused[3]) for image in images):
+            raise error
+        return real(images, *arguments, **options)
+
+    monkeypatch.setattr(pipeline.steps, "score_slices", score_slices)
+    summary = score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True, pictures=0))
+    assert [(row["scan"], row["stage"]) for row in summary.failures] == [(bad.name, "score")]
+    assert summary.scored == [row for row in whole.scored if row["scan"] != bad.name]
+    maps = {path.name for path in (tmp_path / "out").rglob("*.nii.gz")}
+    assert len(maps) == len(summary.scored) and not any("scan2" in name for name in maps)
+
+
+def test_scores_that_are_no_numbers_leave_no_map(folder, tmp_path):
+    class Nan(Engine):
+        def classify(self, tokens, token_ids):
+            return np.full(len(tokens), np.nan, np.float32)
+
+    summary = score_folder([folder], BUNDLE, Nan(), tmp_path / "out", ScoreOptions(maps=True))
+    assert not summary.scored and {row["stage"] for row in summary.failures} == {"score"}
+    assert not list((tmp_path / "out").rglob("*.nii.gz")) and not list((tmp_path / "out").rglob("*.png"))
 
 
 class Crashing(readers.ScanReader):
@@ -106,8 +129,6 @@ def test_a_crash_of_the_reader_costs_one_scan(folder, tmp_path, monkeypatch):
 
 
 def test_a_reader_over_its_time_is_stopped(folder):
-    from maescan.scans import find_scans
-
     reader = readers.Reader(BUNDLE.preset, ReadOptions(limit_s=0.0))
     with pytest.raises(ScanError, match="took over"):
         reader.read(find_scans([folder])[0])

@@ -108,7 +108,7 @@ def one_at_a_time(event: Event) -> Event:
     """An event that many threads tell, one after the other: no line of JSON begins inside another."""
     mutex = threading.Lock()
 
-    def tell(name: str, facts: dict[str, Any]) -> None:
+    def tell(name: str, facts: dict[str, object]) -> None:
         with mutex:
             event(name, facts)
 

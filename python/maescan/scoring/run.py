@@ -111,7 +111,7 @@ def watch_inbox(
         return watch_folder(inbox, loaded, started, out, options, event, timing=timing, stop=stop)
 
 
-def _json(name: str, facts: dict[str, Any]) -> None:
+def _json(name: str, facts: dict[str, object]) -> None:
     """An event as a line, in one write."""
     sys.stdout.write(json.dumps({"event": name, **facts}, sort_keys=True) + "\n")
     sys.stdout.flush()

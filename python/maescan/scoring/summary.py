@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maescan import __version__, files
-from maescan.errors import MaescanError, escaped
+from maescan.errors import DataError, MaescanError, escaped
 from maescan.results import pictures, tables
 from maescan.results.report import write_report
 from maescan.scans.source import PassedOver
@@ -136,6 +136,11 @@ def draw_worst(job: Job) -> None:
             path = job.outputs.path("picture", scan)
         except MaescanError:
             continue
-        pictures.draw(path, image, number, job.engine, job.bundle.preset, key)
+        try:
+            pictures.draw(path, image, number, job.engine, job.bundle.preset, key)
+        except DataError:  # the disk
+            raise
+        except Exception:  # the engine, which was told on the scan's row if it did so before
+            continue
     if reader is not None:
         reader.close()
