@@ -24,7 +24,10 @@ class Judge:
 
 def test_rows_of_each_table():
     plain, judged = (Tables(ROWS, (), {"method": "max"}, judge) for judge in (None, Judge()))
-    assert plain.scans() == [("a.nii", 0.75, "", "", 2, 1, "one; two", "complete"), ("b.nii", 0.5, "", "", 1, 0, "")]
+    assert plain.scans() == [
+        ("a.nii", 0.75, "", "", 2, 1, "one; two", "complete"),
+        ("b.nii", 0.5, "", "", 1, 0, "", "complete"),
+    ]
     assert [row[2:4] for row in judged.scans()] == [(0.1, "yes"), (0.1, "no")]
     assert plain.slices() == [("a.nii", 0, 0.25, "", 0.5), ("a.nii", 1, 0.75, "", 0.5), ("b.nii", 0, 0.5, "", 1.0)]
     assert judged.slices()[0][3] == 0.5 and plain.regions() == [("b.nii", 0, 1.0, 2.0, 3.0, 0.5)]
