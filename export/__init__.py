@@ -42,7 +42,7 @@ def export(run: Path, out: Path, *, to: Sequence[str] = ("openvino",), precision
         made = Path(temporary) / "bundle"
         (made / "golden").mkdir(parents=True)
         provenance = json.loads((run / "run.json").read_text())
-        for name in ("mae.safetensors", "classifier.safetensors"):
+        for name in ("mae.safetensors", f"{preset.network or 'classifier'}.safetensors"):
             if (run / name).exists():
                 shutil.copyfile(run / name, made / name)
         if (run / GIVEN).exists():
@@ -129,9 +129,9 @@ def _preset(run: Path) -> Preset:
         if not (run / name).is_file():
             raise DataError(f"lacks {name}", path=run, remedy="give a finished run folder of `maescan train`")
     preset = Preset.from_dict(json.loads((run / "preset.json").read_text()))
-    needed = {"mae": preset.input != "image", "classifier": preset.measure == "classifier"}
-    for name, is_needed in needed.items():
-        if is_needed and not (run / f"{name}.safetensors").is_file():
+    needed = ["mae"] if preset.input != "image" else []
+    for name in [*needed, *([preset.network] if preset.network else [])]:
+        if not (run / f"{name}.safetensors").is_file():
             reason = f"its {name} is not trained yet"
             raise DataError(reason, path=run, remedy="run `maescan train` again to finish it")
     return preset

@@ -36,8 +36,13 @@ def import_checkpoint(
     models: dict[str, nn.Module] = {"mae": load_public(mae, MaskedAutoencoder(preset.model))}
     if classifier is not None:
         models["classifier"] = load_public(classifier, Classifier(preset.model))
-    elif preset.measure == "classifier":
+    elif preset.network == "classifier":
         raise DataError(f"preset '{preset.name}' scores with a classifier", remedy="give --classifier too")
+    if preset.network == "judge":
+        raise DataError(
+            f"preset '{preset.name}' scores with a judge, which no public weights hold",
+            remedy="train it with `maescan train`, or import with preset brats",
+        )
     out.mkdir(parents=True, exist_ok=True)
     for name, model in models.items():
         save_weights(out / f"{name}.safetensors", model)

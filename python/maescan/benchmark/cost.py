@@ -29,10 +29,17 @@ def classifier(preset: Preset, tokens: int | None = None) -> int:
     return embed + transformer(tokens + 1, m.encoder_dim, m.encoder_depth, m.mlp_ratio) + 2 * m.encoder_dim * 2
 
 
+def judge(preset: Preset, tokens: int | None = None) -> int:
+    """Operations of the judge over one slice of `tokens` tokens (default: the full grid)."""
+    m, j, tokens = preset.model, preset.judge, tokens or preset.model.tokens
+    embed = 2 * tokens * (3 * m.patch_pixels + j.dim) * j.dim
+    return embed + transformer(tokens, j.dim, j.depth, m.mlp_ratio)
+
+
 def slice_operations(preset: Preset, tokens: int | None = None) -> int:
-    """Operations of scoring one slice: all passes of the MAE, and the classifier where the measure uses it."""
-    judged = classifier(preset, tokens) if preset.measure == "classifier" else 0
-    return preset.masks.passes * mae(preset, tokens) + judged
+    """Operations of scoring one slice: all passes of the MAE, and what judges them where the measure uses it."""
+    behind = {"classifier": classifier, "judge": judge}.get(preset.measure)
+    return preset.masks.passes * mae(preset, tokens) + (behind(preset, tokens) if behind else 0)
 
 
 def engine_operations(preset: Preset, tokens: int | None = None) -> int:
@@ -62,6 +69,12 @@ def classifier_weights(preset: Preset) -> int:
     return int(m.encoder_depth * (4 + 2 * m.mlp_ratio) * m.encoder_dim**2) + m.encoder_dim * (m.patch_pixels + 2)
 
 
+def judge_weights(preset: Preset) -> int:
+    """Weights of the judge's matrix products, likewise."""
+    m, j = preset.model, preset.judge
+    return int(j.depth * (4 + 2 * m.mlp_ratio) * j.dim**2) + j.dim * (3 * m.patch_pixels + j.dim)
+
+
 def activations(sequence: int, dim: int, depth: int, mlp_ratio: float) -> int:
     """Values that the matrix products of `depth` blocks read and write: a token's projections, attention and MLP take
     and give (4 + 4 + 2 + 2 * (1 + mlp_ratio)) * dim."""
@@ -81,4 +94,7 @@ def slice_bytes(preset: Preset, batch: int, size: float, tokens: int | None = No
     if preset.measure == "classifier":
         values += activations(tokens + 1, m.encoder_dim, m.encoder_depth, m.mlp_ratio)
         weights += classifier_weights(preset)
+    if preset.measure == "judge":
+        values += activations(tokens, preset.judge.dim, preset.judge.depth, m.mlp_ratio)
+        weights += judge_weights(preset)
     return size * (values + weights / batch) + 4 * 2 * pixels

@@ -29,13 +29,19 @@ def random_bundle(
         ) from error
     import maescan.export as exporting
     from maescan.export.checkpoint import import_checkpoint
-    from maescan.models import Classifier, MaskedAutoencoder
+    from maescan.files import write_json
+    from maescan.models import Classifier, Judge, MaskedAutoencoder
+    from maescan.models.weights import save_weights
 
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     for name, model in (("mae", MaskedAutoencoder(preset.model)), ("classifier", Classifier(preset.model))):
         torch.save(model.state_dict(), folder / f"{name}.pth")
-    run = import_checkpoint(folder / "mae.pth", folder / "classifier.pth", preset, folder / "run")
+    public = preset.replace(measure="classifier") if preset.network == "judge" else preset
+    run = import_checkpoint(folder / "mae.pth", folder / "classifier.pth", public, folder / "run")
+    if preset.network == "judge":
+        save_weights(run / "judge.safetensors", Judge(preset.model, preset.judge))
+        write_json(run / "preset.json", preset.to_dict())
     full = images[np.argsort([-np.count_nonzero(image) for image in images], kind="stable")[:8]]
     save_file(
         {"images": np.ascontiguousarray(full, np.float32), "slice_ids": np.arange(len(full))},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
@@ -19,7 +20,7 @@ Out = Annotated[Path, typer.Option(help="Folder to write into.")]
 Seed = Annotated[int, typer.Option(help="Seed of all that is drawn at random.")]
 BundleOption = Annotated[Path, typer.Option(help="A bundle made by `maescan export`.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N. The device asked for, or an error.")]
-PresetOption = Annotated[str, typer.Option(help="brats, luna16, tiny, or a preset's .json file.")]
+PresetOption = Annotated[str, typer.Option(help="brats, luna16, tiny, each also with +, or a preset's .json file.")]
 Precision = Annotated[str | None, typer.Option(help="fp32, bf16, int8, fp16; default: the bundle's own choice.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")]
 Json = Annotated[bool, typer.Option("--json", help="Events as JSON lines on standard output.")]
@@ -102,6 +103,14 @@ def _value(item: Field[Any], values: dict[str, Any]) -> Any:
     if parse is None:
         return next(iter(typed.values()))
     return parse(**typed) if len(typed) > 1 else parse(*typed.values())
+
+
+def say_caution(bundle: Path) -> None:
+    """What the bundle's model does not find, on stderr."""
+    from maescan.engines.bundle import caution
+
+    if words := caution(bundle):
+        print(f"maescan: this model is {words}", file=sys.stderr)
 
 
 def preset_with(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maescan.cli.options import BundleOption, Json, Out, Quiet, with_options
+from maescan.cli.options import BundleOption, Json, Out, Quiet, say_caution, with_options
 from maescan.errors import ConfigError
 from maescan.scoring.options import (
     EngineOptions,
@@ -62,6 +62,7 @@ def score(
         )
         _say_archive(summary)
         _say_calibration(summary.calibration, bundle)
+        say_caution(bundle)
     if summary.failures:
         for row in summary.failures:
             print(

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from maescan.cli.options import BundleOption, Device, Out, Precision, PresetOption, Quiet, Seed, preset_with
+from maescan.cli.options import (
+    BundleOption,
+    Device,
+    Out,
+    Precision,
+    PresetOption,
+    Quiet,
+    Seed,
+    preset_with,
+    say_caution,
+)
 
 commands = typer.Typer()
 
@@ -73,6 +83,7 @@ def export(
         run, out or run, to=tuple(to.split(",")), precision=tuple(precision.split(",")) if precision else ()
     )
     print(f"bundle: {bundle}")
+    say_caution(bundle)
 
 
 @commands.command()

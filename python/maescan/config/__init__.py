@@ -1,11 +1,10 @@
 """Presets: every parameter of the method, checked, and `brats`, `luna16`, `tiny` with their kin by name."""
 
 from maescan.config.presets import PRESETS, preset
+from maescan.config.training import ClassifierTraining, JudgeTraining, MaeTraining
 from maescan.config.types import (
-    ClassifierTraining,
     GridConfig,
     IntensityConfig,
-    MaeTraining,
     MaskConfig,
     ModelConfig,
     Preset,
@@ -18,6 +17,7 @@ __all__ = [
     "ClassifierTraining",
     "GridConfig",
     "IntensityConfig",
+    "JudgeTraining",
     "MaeTraining",
     "MaskConfig",
     "ModelConfig",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from maescan.config.training import ClassifierTraining, JudgeTraining, MaeTraining
 from maescan.config.types import (
-    ClassifierTraining,
     GridConfig,
     IntensityConfig,
-    MaeTraining,
     ModelConfig,
     Preset,
     PseudoConfig,
@@ -30,7 +29,7 @@ PRESETS: dict[str, Preset] = {
     "tiny": Preset(
         "tiny",
         model=ModelConfig(64, 8, 96, 4, 4, 64, 2, 4),
-        pseudo=PseudoConfig(boxes=(1, 5), size=(5, 18), where="tissue"),
+        pseudo=PseudoConfig(boxes=(1, 5), size=(5, 18)),
         grid=GridConfig(170.0),
         mae=MaeTraining(epochs=40, batch_size=16, base_lr=1.6e-2, warmup_epochs=4, crop="clamp", crop_scale=0.9),
         classifier=ClassifierTraining(
@@ -43,6 +42,7 @@ PRESETS: dict[str, Preset] = {
             erasing=0.0,
             crop="clamp",
             crop_scale=0.6,
+            altered_blanks=True,
         ),
     ),
 }
@@ -60,11 +60,20 @@ PRESETS["tiny-fg"] = PRESETS["tiny"].replace(name="tiny-fg", tokens__method="for
 PRESETS["brats-fg"] = PRESETS["brats"].replace(
     name="brats-fg",
     tokens__method="foreground",
-    pseudo__where="tissue",
     # crops that zoom out as much as in: on average slices have as many tokens as when they are scored
     mae__crop_largest=1.4,
     classifier__crop_scale=0.5,
     classifier__crop_largest=2.0,
+)
+
+# ours: complementary masks, a judge of tokens in place of the classifier, and the measure that training finds best
+PRESETS["brats+"] = PRESETS["brats-fg"].replace(name="brats+", measure="judge", masks__strategy="complementary")
+PRESETS["luna16+"] = PRESETS["luna16"].replace(name="luna16+", measure="judge", masks__strategy="complementary")
+PRESETS["tiny+"] = PRESETS["tiny-fg"].replace(
+    name="tiny+",
+    measure="judge",
+    masks__strategy="complementary",
+    judge=JudgeTraining(dim=96, depth=3, folds=2, fold_epochs=20, epochs=16, batch_size=32, base_lr=1.6e-2),
 )
 
 

@@ -13,15 +13,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from maescan.config.fields import Checked, Range, build, named
+from maescan.config.training import ClassifierTraining, JudgeTraining, MaeTraining
 from maescan.errors import ConfigError
 
-Count = Annotated[int, Range(1, 100_000)]
 Width = Annotated[int, Range(1, 16_384)]
 Layers = Annotated[int, Range(1, 256)]
-Share = Annotated[float, Range(0, 1)]
-Rate = Annotated[float, Range(0, 10)]
-Betas = Annotated[tuple[float, float], Range(0, 0.999999)]
-Crop = Literal["redraw", "clamp"]
 Json = dict[str, Any]
 
 
@@ -64,6 +60,11 @@ class ModelConfig(Checked):
     def patch_pixels(self) -> int:
         """Pixels of one patch (P * P)."""
         return self.patch_size**2
+
+    @property
+    def judge_features(self) -> int:
+        """Numbers of a token that the judge sees: differences, their spread, and three for the look of a patch."""
+        return 2 * self.patch_pixels + 3
 
 
 @dataclass(frozen=True)
@@ -162,65 +163,11 @@ class TokenConfig(Checked):
 
 
 @dataclass(frozen=True)
-class MaeTraining(Checked):
-    """Training of the MAE (FACTS: He et al.'s recipe). A crop that does not fit into the slice is redrawn, as
-    torchvision does, or clamped to its sides."""
-
-    epochs: Count = 1600
-    batch_size: Count = 128
-    base_lr: Rate = 1.5e-4
-    betas: Betas = (0.9, 0.95)
-    weight_decay: Rate = 0.05
-    warmup_epochs: Annotated[int, Range(0, 100_000)] = 40
-    crop: Crop = "redraw"
-    crop_scale: Annotated[float, Range(0.01, 4)] = 0.7
-    crop_largest: Annotated[float, Range(0.01, 4)] = 1.0
-    loss_tokens: Literal["masked", "all"] = "masked"
-
-    def check(self) -> None:
-        """Crops have a range."""
-        _check_crops(self.crop_scale, self.crop_largest)
-
-
-@dataclass(frozen=True)
-class ClassifierTraining(Checked):
-    """Training of the anomaly classifier (section 3.4), started from the encoder's weights. `crop` as the MAE's.
-
-    altered_blanks: slices of one value have an altered copy too, called abnormal; the authors' code leaves it out.
-    """
-
-    epochs: Count = 100
-    batch_size: Count = 128
-    base_lr: Rate = 1e-3
-    min_lr: Rate = 1e-6
-    betas: Betas = (0.9, 0.999)
-    weight_decay: Rate = 0.05
-    layer_decay: Annotated[float, Range(0.01, 1)] = 0.75
-    drop_path: Annotated[float, Range(0, 0.99)] = 0.1
-    label_smoothing: Annotated[float, Range(0, 0.99)] = 0.1
-    warmup_epochs: Annotated[int, Range(0, 100_000)] = 5
-    erasing: Share = 0.25
-    crop: Crop = "redraw"
-    crop_scale: Annotated[float, Range(0.01, 4)] = 0.08
-    crop_largest: Annotated[float, Range(0.01, 4)] = 1.0
-    fresh_negatives: bool = False
-    altered_blanks: bool = False
-
-    def check(self) -> None:
-        """Crops have a range."""
-        _check_crops(self.crop_scale, self.crop_largest)
-
-
-def _check_crops(low: float, high: float) -> None:
-    if low > high:
-        raise ConfigError(f"crop_scale is {low}: it must be at most crop_largest, {high}")
-
-
-@dataclass(frozen=True)
 class Preset(Checked):
     """All that decides a score. `input` is what the classifier sees: l1 = |X - X_hat|, l2 = (X - X_hat)^2,
     the reconstruction, or the image with no MAE at all (an ablation of section 4.5). `measure` scores a slice:
-    the classifier, or mse, mae, ssim without one."""
+    the classifier, the judge, or mse, mae, ssim without either. A name that ends in + takes the measure that training
+    finds to be the best."""
 
     name: str
     modality: Literal["mr", "ct"] = "mr"
@@ -232,8 +179,9 @@ class Preset(Checked):
     tokens: TokenConfig = field(default_factory=TokenConfig)
     mae: MaeTraining = field(default_factory=MaeTraining)
     classifier: ClassifierTraining = field(default_factory=ClassifierTraining)
+    judge: JudgeTraining = field(default_factory=JudgeTraining)
     input: Literal["l1", "l2", "reconstruction", "image"] = "l1"
-    measure: Literal["classifier", "mse", "mae", "ssim"] = "classifier"
+    measure: Literal["classifier", "judge", "mse", "mae", "ssim"] = "classifier"
 
     def check(self) -> None:
         """Boxes fit into a slice, some tokens are visible, and measures have what they judge by."""
@@ -244,6 +192,11 @@ class Preset(Checked):
             raise ConfigError(f"masks.ratio is {self.masks.ratio}: it hides all of {model.tokens} tokens")
         if self.input == "image" and self.measure != "classifier":
             raise ConfigError(f"measure is {self.measure}: without an MAE (input image) there is only the classifier")
+
+    @property
+    def network(self) -> str | None:
+        """The network behind the MAE that the measure needs: classifier, judge or none."""
+        return self.measure if self.measure in ("classifier", "judge") else None
 
     def to_dict(self) -> Json:
         """Plain JSON types."""

@@ -9,7 +9,6 @@ from maescan.config import Preset
 from maescan.datasets.items import Item
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
-from maescan.files import written_into
 from maescan.scans.budget import Limits
 
 __all__ = ["SliceSet", "find", "load", "prepare"]
@@ -97,5 +96,4 @@ def prepare(
     if items[0].note and listen:
         listen(items[0].note)
     readers = Workers(workers, limits or Limits())
-    with written_into(out):
-        return prepare_cache(kind, items, preset, out, workers=readers, progress=progress, modality=modality)
+    return prepare_cache(kind, items, preset, out, workers=readers, progress=progress, modality=modality)

@@ -32,6 +32,20 @@ NEEDED = ("mae.safetensors", "golden/golden.safetensors")
 ANEW = "export it anew"
 
 
+COIN = "no better than a coin"
+
+
+def caution(path: Path) -> str | None:
+    """What a bundle's training found its score to be no better than a coin on, in one line; None where there is no
+    such kind of lesion, or nobody looked. Reads the manifest alone."""
+    try:
+        provenance = json.loads((Path(path) / "manifest.json").read_bytes())["provenance"]
+        lines = [line for line in provenance["warnings"] if str(line).startswith(COIN)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(lines[0]) if lines else None
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A loaded bundle. manifest: the JSON of manifest.json; hash: SHA-256 of manifest.json."""

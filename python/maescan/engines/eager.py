@@ -17,12 +17,15 @@ class TorchEngine:
     name, target, precision, batch = "torch-fp32", "torch", "fp32", 32
 
     def __init__(self, run: Path, preset: Preset, device: str = "cpu"):
-        """Loads mae.safetensors and classifier.safetensors, where they are there."""
-        from maescan.models import Classifier, MaskedAutoencoder
+        """Loads mae.safetensors and classifier.safetensors, or judge.safetensors, where they are there."""
+        from maescan.models import Classifier, Judge, MaskedAutoencoder
 
         self.device = device
         self.mae = self._load(MaskedAutoencoder(preset.model), run / "mae.safetensors")
-        self.classifier = self._load(Classifier(preset.model), run / "classifier.safetensors")
+        judged = preset.network == "judge"
+        network = Judge(preset.model, preset.judge) if judged else Classifier(preset.model)
+        self.classifier = self._load(network, run / f"{preset.network or 'classifier'}.safetensors")
+        self._answer = self.classifier if judged or self.classifier is None else self.classifier.score
 
     def _load(self, model: Any, path: Path) -> Any:
         from safetensors.torch import load_file
@@ -37,8 +40,8 @@ class TorchEngine:
         return self._run(self.mae, visible, token_ids, keep_ids, restore_ids)
 
     def classify(self, tokens: Any, token_ids: Any) -> NDArray[np.float32]:
-        """Probability [B] that tokens [B, T, P*P] are of an abnormal slice."""
-        return self._run(self.classifier.score, tokens, token_ids)
+        """Probability [B] that tokens [B, T, P*P] are of an abnormal slice; of a judge, logits [B, T] of features."""
+        return self._run(self._answer, tokens, token_ids)
 
     def _run(self, model: Any, *arrays: Any) -> NDArray[np.float32]:
         import torch
@@ -49,4 +52,4 @@ class TorchEngine:
         return result
 
     def close(self) -> None:
-        self.mae = self.classifier = None
+        self.mae = self.classifier = self._answer = None

@@ -20,8 +20,6 @@ TOLERANCE = {
     "fp16": {"score": 0.02, "difference": 0.02},
     "bf16": {"score": 0.05, "difference": 0.05},
     "int8": {"score": 0.1, "difference": 0.3},
-    "fp8": {"score": 0.1, "difference": 0.02},
-    "nvfp4": {"score": 0.2, "difference": 0.02},
 }
 """score: the largest change of a golden slice's score (of the largest score, where it is no probability);
 difference: the deviation of the difference maps, as a share of their own root mean square."""
@@ -49,7 +47,7 @@ def golden_drift(bundle: Bundle, engine: Any) -> dict[str, float]:
     golden, preset = bundle.golden(), bundle.preset
     found = score_slices(golden["images"], golden["slice_ids"], engine, preset, maps=True)
     assert found.difference is not None
-    unit = 1.0 if preset.measure == "classifier" else float(np.abs(golden["score"]).max()) or 1.0
+    unit = 1.0 if preset.network else float(np.abs(golden["score"]).max()) or 1.0
     return {
         "score": float(np.abs(found.score - golden["score"]).max()) / unit,
         "difference": _rms(found.difference - golden["difference"]) / (_rms(golden["difference"]) or 1.0),

@@ -96,8 +96,8 @@ def judge(
     """What `evaluate` does once data and engine are at hand. `stressed`: how many healthy slices get a lesion of
     every kind put in."""
     scored = score_set(slices, engine, preset, batch=batch)
-    classifier = preset.measure == "classifier"
-    name = "MAE and classifier" if classifier else f"MAE, {preset.measure} (no classifier)"
+    classifier = preset.network is not None
+    name = f"MAE and {preset.network}" if classifier else f"MAE, {preset.measure} (no classifier)"
     found = summarise(slices, scored, rule=rule, probability=classifier, resamples=resamples, seed=seed)
     found["model"] = {"name": preset.name, "score": name, **model}
     if stressed:

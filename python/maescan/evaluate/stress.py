@@ -15,9 +15,8 @@ from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.insertions import ARTEFACTS, KINDS, LESIONS, Insertion, insert
 from maescan.evaluate.lesions import by_bin
-from maescan.evaluate.pixels import foreground
 from maescan.evaluate.ranking import auroc, interval
-from maescan.method.tokens import air_level
+from maescan.method.tokens import tissue_of
 
 Floats = NDArray[np.float64]
 Images = NDArray[np.float32]
@@ -60,8 +59,7 @@ class Healthy:
         self.which = room[np.unique(np.linspace(0, len(room) - 1, most).astype(int))]
         self.patient, self.slice = np.asarray(slices.patient)[self.which], np.asarray(slices.slice)[self.which]
         self.images = np.ascontiguousarray(slices.images[self.which], np.float32)
-        fixed = preset.intensity.method in ("percentile", "hu")
-        self.tissue = self.images > air_level(preset) if fixed else foreground(self.images)
+        self.tissue = tissue_of(self.images, preset)
         self.seed = seed
         self.limits = {name: _ends(self.images[self.patient == name]) for name in np.unique(self.patient)}
 
@@ -145,7 +143,7 @@ def summarise(made: Stressed, *, resamples: int = 1000, seed: int = 0) -> dict[s
         "slices": len(made.patient),
         "patients": len(np.unique(made.patient)),
         "measures": measures,
-        "not_better_than_a_coin": _coins(next(iter(measures.values()))["kinds"]),
+        "not_better_than_a_coin": next(iter(measures.values()))["not_better_than_a_coin"],
         "found": {kind: _mean(values) for kind, values in made.found.items()},
         "by_size": _bins(made, made.size, SIZES, "%"),
         "by_change": _bins(made, made.change, CHANGES, "sd"),
@@ -178,7 +176,13 @@ def _measure(made: Stressed, measure: str, shares: Shares) -> dict[str, Any]:
         rows[kind] = {"rises": shares(rise), "passes": shares(over), "artefact": kind in ARTEFACTS}
     lesions = [row for row in rows.values() if not row["artefact"]]
     mean = {what: float(np.mean([row[what]["share"] for row in lesions])) for what in ("rises", "passes")}
-    return {"kinds": rows, "mean": mean, "threshold": limit, "healthy_passes": float((before > limit).mean())}
+    return {
+        "kinds": rows,
+        "mean": mean,
+        "threshold": limit,
+        "healthy_passes": float((before > limit).mean()),
+        "not_better_than_a_coin": _coins(rows),
+    }
 
 
 def _bins(made: Stressed, values: Mapping[str, Floats], edges: tuple[float, ...], unit: str) -> list[dict[str, Any]]:

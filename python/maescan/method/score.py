@@ -14,15 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from maescan import kernels
 from maescan.config import Preset
+from maescan.errors import ConfigError
 from maescan.kernels.reference import Differences
 from maescan.method.engine import Array, DeviceEngine, Engine, Floats, Ids, Place, TokenBatch
+from maescan.method.judge import judge_features, slice_score, token_map
 from maescan.method.masks import make_masks
 from maescan.method.tokens import token_sets
 
 
 @dataclass(frozen=True)
 class SliceScores:
-    """score, mse, mae [B]; difference and reconstruction [B, H, W] when maps were asked for."""
+    """score, mse, mae [B]; difference and reconstruction [B, H, W] when maps were asked for. Of a judge `difference`
+    is its map, the probability of an anomaly."""
 
     score: Floats
     mse: Floats
@@ -104,10 +107,28 @@ def enqueue(batch: TokenBatch, place: Place, preset: Preset, *, maps: bool) -> d
     )
     predictions = place.reconstruct(visible, batch.rows, keep_ids, restore_ids)
     result = _differences(batch, predictions, restore_ids, place, preset, maps)
-    answers = {"mse": result.mse, "mae": result.mae, **_judge(batch, result, place, preset)}
+    answers = {"mse": result.mse, "mae": result.mae}
     if maps:
         answers |= {"difference": result.difference, "reconstruction": result.reconstruction}
-    return answers
+    if preset.measure == "judge":
+        return answers | _judge_tokens(batch, predictions, restore_ids, place, preset)
+    return answers | _judge(batch, result, place, preset)
+
+
+def _judge_tokens(
+    batch: TokenBatch, predictions: Array, restore_ids: Array, place: Place, preset: Preset
+) -> dict[str, Array]:
+    """The judge's score, and its map in place of the difference. On the host: its features have no kernel yet."""
+    if place.stream is not None:
+        remedy = "score on the CPU, or with torchscript on the GPU"
+        raise ConfigError(f"preset '{preset.name}' scores with a judge, which TensorRT does not run", remedy=remedy)
+    model, keep = preset.model, preset.masks.visible(batch.ids.shape[1])
+    features = judge_features(
+        batch.images, predictions, restore_ids, batch.token_ids, keep=keep, patch=model.patch_size
+    )
+    logits = np.asarray(place.classify(features, batch.ids), np.float32)
+    heat = token_map(logits, batch.ids, model.grid, model.patch_size)
+    return {"score": slice_score(logits), "difference": heat[:, None]}
 
 
 def _differences(
@@ -167,7 +188,7 @@ def _slice_scores(answers: dict[str, Array], images: Floats, preset: Preset, map
     if preset.input == "image":
         none = np.zeros(len(images), np.float32)
         return SliceScores(np.asarray(answers["score"], np.float32), none, none, np.zeros_like(images), images)
-    if preset.measure == "classifier":
+    if preset.network is not None:
         score = np.asarray(answers["score"], np.float32)
     else:
         score = -answers["ssim"] if preset.measure == "ssim" else answers[preset.measure]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.errors import ConfigError
-from maescan.method.intensity import AIR, HU_AIR
+from maescan.method.intensity import AIR, HU_AIR, HU_HIGH, HU_LOW
 from maescan.method.slices import SliceStore
 
 CHUNK = 64  # slices looked at together
@@ -134,3 +134,18 @@ def air_level(preset: Preset) -> float:
         f"'{preset.intensity.method}' intensities have no fixed value of air: tissue cannot be told from it",
         remedy="use percentile or hu, or tokens.method all and pseudo.where anywhere",
     )
+
+
+def tissue_of(images: NDArray[np.floating], preset: Preset) -> NDArray[np.bool_]:
+    """Pixels of slices [S, H, W] on the model's grid that are not air, the lowest value of a slice where air has no
+    fixed one."""
+    if preset.intensity.method in ("percentile", "hu"):
+        return np.asarray(images > air_level(preset))
+    return np.asarray(images > images.min(axis=(1, 2), keepdims=True))
+
+
+def value_range(preset: Preset) -> tuple[float, float] | None:
+    """What the preset's intensities reach from, and to; None where that depends on the scan."""
+    if preset.intensity.method == "hu":
+        return HU_LOW, HU_HIGH
+    return (0.0, 1.5 * preset.intensity.top) if preset.intensity.method == "percentile" else None

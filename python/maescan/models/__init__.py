@@ -1,6 +1,7 @@
-"""The paper's two networks on timm blocks. Importing them loads torch."""
+"""The paper's two networks and the judge, on timm blocks. Importing them loads torch."""
 
 from maescan.models.classifier import Classifier
+from maescan.models.judge import Judge
 from maescan.models.mae import MaskedAutoencoder
 
-__all__ = ["Classifier", "MaskedAutoencoder"]
+__all__ = ["Classifier", "Judge", "MaskedAutoencoder"]

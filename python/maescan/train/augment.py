@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from maescan.config import ClassifierTraining, MaeTraining
+from maescan.config import ClassifierTraining, JudgeTraining, MaeTraining
 from maescan.method import draws
 
 Ids = NDArray[np.int64]
 Fractions = NDArray[np.float64]
+Training = MaeTraining | ClassifierTraining | JudgeTraining
 TRIES = 10  # of torchvision and timm, until a rectangle fits into the slice
 
 
-def crop_and_flip(
-    slices: Tensor, ids: Ids, config: MaeTraining | ClassifierTraining, *, seed: int, epoch: int
-) -> Tensor:
+def crop_and_flip(slices: Tensor, ids: Ids, config: Training, *, seed: int, epoch: int) -> Tensor:
     """Random resized crop (area U[crop_scale, crop_largest), aspect 3/4 to 4/3, bicubic) and horizontal flip of
     slices [B, H, W]. A crop larger than the slice repeats the slice's border."""
     left, top, width, height, flip = crop_windows(config, ids, slices.shape[-1], seed=seed, epoch=epoch)
@@ -36,7 +35,7 @@ def crop_and_flip(
 
 
 def crop_windows(
-    config: MaeTraining | ClassifierTraining, ids: Ids, side: int, *, seed: int, epoch: int
+    config: Training, ids: Ids, side: int, *, seed: int, epoch: int
 ) -> tuple[Fractions, Fractions, Fractions, Fractions, NDArray[np.bool_]]:
     """(left, top, width, height, flipped) [B] of crops, as fractions of a slice of `side` x `side` pixels.
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from maescan.config import ClassifierTraining, MaeTraining, Preset
+from maescan.config import Preset
 from maescan.evaluate.ranking import auroc
 from maescan.method import draws
 from maescan.method.masks import make_masks
@@ -19,7 +19,7 @@ from maescan.method.slices import SliceStore
 from maescan.method.tokens import TokenSets
 from maescan.models import Classifier, MaskedAutoencoder
 from maescan.train import steps
-from maescan.train.augment import crop_and_flip, erase
+from maescan.train.augment import Training, crop_and_flip, erase
 from maescan.train.optimiser import parameter_groups
 from maescan.train.pairs import pair_inputs, training_samples
 
@@ -34,7 +34,7 @@ class Phase(Protocol):
     samples: int
 
     @property
-    def training(self) -> MaeTraining | ClassifierTraining: ...
+    def training(self) -> Training: ...
 
     def groups(self) -> list[dict[str, Any]]: ...
     def start_epoch(self, epoch: int) -> None: ...
@@ -76,7 +76,7 @@ class MaePhase:
             on = self.training.loss_tokens
             losses.append(self.model.loss(predictions, patches, restore_ids, keep_ids.shape[1], on))
             weights.append(restore_ids.numel() - (keep_ids.numel() if on == "masked" else 0))
-        return _mean(losses, weights)
+        return weighted_mean(losses, weights)
 
     def validate(self) -> float | None:
         return None
@@ -134,13 +134,13 @@ class ClassifierPhase:
             smoothing = self.training.label_smoothing
             losses.append(nn.functional.cross_entropy(logits, labels[which], label_smoothing=smoothing))
             weights.append(len(logits))
-        return _mean(losses, weights)
+        return weighted_mean(losses, weights)
 
     def validate(self) -> float | None:
         inputs, abnormal, sets = self.validation
         return auroc(abnormal, steps.score(self.model, inputs, sets)) if len(inputs) else None
 
 
-def _mean(losses: list[Tensor], weights: list[int]) -> Tensor:
+def weighted_mean(losses: list[Tensor], weights: list[int]) -> Tensor:
     """One loss of a step's groups; of one group, its loss to the bit."""
     return torch.stack([loss * (weight / sum(weights)) for loss, weight in zip(losses, weights, strict=True)]).sum()

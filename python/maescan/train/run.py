@@ -11,6 +11,7 @@ import torch
 
 import maescan
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.datasets.samples import write_samples
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError
@@ -18,6 +19,8 @@ from maescan.files import write_json
 from maescan.method.intensity import training_ranges
 from maescan.models import Classifier, MaskedAutoencoder
 from maescan.models.weights import load_weights, save_weights
+from maescan.train.choice import choose_measure, tell
+from maescan.train.folds import fit_judge
 from maescan.train.loop import Fit, Run
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase
@@ -25,7 +28,7 @@ from maescan.train.setup import build, make_fabric, split, with_tokens
 from maescan.train.state import Log, Position, load_checkpoint, save_checkpoint
 
 OURS = ("run.json", "log.csv", "mae.safetensors", "classifier.safetensors", "golden.safetensors", "checkpoint.pt",
-        "quantisation.safetensors")  # fmt: skip
+        "quantisation.safetensors", "judge.safetensors", "residuals.json", "fold*.safetensors")  # fmt: skip
 
 
 def train(
@@ -49,10 +52,12 @@ def train(
 ) -> Path:
     """Trains on the healthy slices of a SliceSet and returns `out`, the run folder.
 
-    The folder gets preset.json, run.json, log.csv, mae.safetensors, golden.safetensors and, unless the preset's
-    measure needs none, classifier.safetensors. `mae`: weights (a run's mae.safetensors) to take instead of training
-    an MAE; with preset.input "image" there is none. Patients are held back for validation by the set's own split, or
-    `val_fraction` of them. With `resume` a killed run goes on where it was, to the same weights.
+    The folder gets preset.json, run.json, log.csv, mae.safetensors, golden.safetensors and, where the preset's
+    measure needs it, classifier.safetensors or judge.safetensors. A preset whose name ends in + scores with the
+    measure that finds lesions put into validation slices best: preset.json names it. `mae`: weights (a run's
+    mae.safetensors) to take instead of training an MAE; with preset.input "image" there is none. Patients are held
+    back for validation by the set's own split, or `val_fraction` of them. With `resume` a killed run goes on where it
+    was, to the same weights.
 
     The preset's batch size counts all `devices`, `nodes` and `accumulate`d steps together, so that none of them
     changes the recipe. `precision` is fp32, bf16 or auto (bf16 where it is faster). `compile` is for CUDA only.
@@ -88,9 +93,10 @@ def _open(out: Path, fabric: Any, key: dict[str, Any], resume: bool, tensorboard
     checkpoint = load_checkpoint(out / "checkpoint.pt", key) if resume else None
     if fabric.is_global_zero:
         out.mkdir(parents=True, exist_ok=True)
-        for left in [*out.glob(".part-*"), *(out / name for name in OURS if checkpoint is None)]:
+        for left in [*out.glob(".part-*"), *(file for name in OURS if checkpoint is None for file in out.glob(name))]:
             left.unlink(missing_ok=True)
-        write_json(out / "preset.json", key["preset"])
+        if checkpoint is None or checkpoint["at"].phase != "done":
+            write_json(out / "preset.json", key["preset"])
     fabric.barrier()
     log = Log(out, tensorboard=tensorboard and fabric.is_global_zero)
     return Run(fabric, out, key, key["seed"], log, checkpoint)
@@ -106,12 +112,17 @@ def _both(run: Run, preset: Preset, training: SliceSet, validation: SliceSet, we
     if run.first:
         write_samples(run.out / "golden.safetensors", validation if len(validation.images) else training, 4)
         write_samples(run.out / "quantisation.safetensors", training, 64)
-    if preset.measure == "classifier":
+    if preset.network == "classifier":
         at = _classifier(run, preset, mae, training, validation, at.seconds)
+    if preset.network == "judge" and mae is not None:
+        at = fit_judge(run, preset, mae, training, validation, at.seconds)
     run.fabric.barrier()
     if run.first:
-        _report(run, at, training, validation, finished=True)
-        (run.out / "pairs.npy").unlink(missing_ok=True)
+        found = choose_measure(run, preset, validation)
+        _report(run, at, training, validation, found | {"phase": "done"})
+        tell(found["warnings"])
+        for left in (run.out / "pairs.npy", *run.out.glob("fold*.safetensors")):
+            left.unlink(missing_ok=True)
         save_checkpoint(run.out / "checkpoint.pt", run.key, replace(at, phase="done"))
     run.fabric.barrier()
 
@@ -144,8 +155,8 @@ def _classifier(
     return at
 
 
-def _report(run: Run, at: Position, training: SliceSet, validation: SliceSet, *, finished: bool = False) -> None:
-    """run.json: what was trained on what, and how far."""
+def _report(run: Run, at: Position, training: SliceSet, validation: SliceSet, found: Json | None = None) -> None:
+    """run.json: what was trained on what, how far, and what was `found` at the end."""
     if not run.first:
         return
     import timm
@@ -159,12 +170,12 @@ def _report(run: Run, at: Position, training: SliceSet, validation: SliceSet, *,
         "intensity": run.intensity,
         "device": str(run.fabric.device),
         "processes": run.fabric.world_size,
-        "phase": "done" if finished else at.phase,
+        "phase": at.phase,
         "epochs": {"mae": run.key["preset"]["mae"]["epochs"], at.phase: at.epoch},
         "best": {"epoch": at.best_epoch, "val_auroc": at.best_auroc} if at.best_epoch >= 0 else None,
         "seconds": round(at.seconds, 1),
     }
-    write_json(run.out / "run.json", values)
+    write_json(run.out / "run.json", values | (found or {}))
 
 
 def _patients(slices: SliceSet) -> list[str]:

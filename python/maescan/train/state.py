@@ -14,7 +14,6 @@ from maescan.errors import ConfigError
 from maescan.files import whole_file
 
 COLUMNS = ("phase", "epoch", "step", "loss", "lr", "samples_per_s", "val_auroc")
-PHASES = ("mae", "classifier")
 
 
 @dataclass
@@ -86,9 +85,16 @@ class Log:
 
 
 def _kept(row: list[str], phase: str, done: int) -> bool:
-    if row[0] not in PHASES or PHASES.index(row[0]) > PHASES.index(phase):
+    if place(row[0]) > place(phase):
         return False
     return row[0] != phase or int(row[2]) <= done
+
+
+def place(phase: str) -> int:
+    """Where a phase stands in the order of a run: mae, fold0, fold1, ..., classifier or judge, done."""
+    order = {"mae": -1, "classifier": 1000, "judge": 1000, "done": 1001}
+    number = phase.removeprefix("fold")
+    return order.get(phase, int(number) if number.isdigit() else 1002)
 
 
 def _tensorboard(folder: Path) -> Any:

@@ -1,0 +1,106 @@
+"""How the networks are trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from maescan.config.fields import Checked, Range
+from maescan.errors import ConfigError
+
+Count = Annotated[int, Range(1, 100_000)]
+Share = Annotated[float, Range(0, 1)]
+Rate = Annotated[float, Range(0, 10)]
+Betas = Annotated[tuple[float, float], Range(0, 0.999999)]
+Crop = Literal["redraw", "clamp"]
+
+
+@dataclass(frozen=True)
+class MaeTraining(Checked):
+    """Training of the MAE (FACTS: He et al.'s recipe). A crop that does not fit into the slice is redrawn, as
+    torchvision does, or clamped to its sides."""
+
+    epochs: Count = 1600
+    batch_size: Count = 128
+    base_lr: Rate = 1.5e-4
+    betas: Betas = (0.9, 0.95)
+    weight_decay: Rate = 0.05
+    warmup_epochs: Annotated[int, Range(0, 100_000)] = 40
+    crop: Crop = "redraw"
+    crop_scale: Annotated[float, Range(0.01, 4)] = 0.7
+    crop_largest: Annotated[float, Range(0.01, 4)] = 1.0
+    loss_tokens: Literal["masked", "all"] = "masked"
+
+    def check(self) -> None:
+        """Crops have a range."""
+        _check_crops(self.crop_scale, self.crop_largest)
+
+
+@dataclass(frozen=True)
+class ClassifierTraining(Checked):
+    """Training of the anomaly classifier (section 3.4), started from the encoder's weights. `crop` as the MAE's.
+
+    altered_blanks: slices of one value have an altered copy too, called abnormal; the authors' code leaves it out.
+    """
+
+    epochs: Count = 100
+    batch_size: Count = 128
+    base_lr: Rate = 1e-3
+    min_lr: Rate = 1e-6
+    betas: Betas = (0.9, 0.999)
+    weight_decay: Rate = 0.05
+    layer_decay: Annotated[float, Range(0.01, 1)] = 0.75
+    drop_path: Annotated[float, Range(0, 0.99)] = 0.1
+    label_smoothing: Annotated[float, Range(0, 0.99)] = 0.1
+    warmup_epochs: Annotated[int, Range(0, 100_000)] = 5
+    erasing: Share = 0.25
+    crop: Crop = "redraw"
+    crop_scale: Annotated[float, Range(0.01, 4)] = 0.08
+    crop_largest: Annotated[float, Range(0.01, 4)] = 1.0
+    fresh_negatives: bool = False
+    altered_blanks: bool = False
+
+    def check(self) -> None:
+        """Crops have a range."""
+        _check_crops(self.crop_scale, self.crop_largest)
+
+
+@dataclass(frozen=True)
+class JudgeTraining(Checked):
+    """Sizes of the judge, and its training on slices with anomalies put in before they are masked. `crop` as the
+    MAE's.
+
+    folds: MAEs that are trained beside the deployed one, each without one part of the patients, so that the judge
+    learns from residuals of patients that the MAE does not know; 0: it learns from those that it knows.
+    fold_epochs: of each of these MAEs; 0: as many as the deployed one has.
+    """
+
+    dim: Annotated[int, Range(8, 4096)] = 192
+    depth: Annotated[int, Range(1, 64)] = 4
+    heads: Annotated[int, Range(1, 64)] = 4
+    folds: Annotated[int, Range(0, 20)] = 3
+    fold_epochs: Annotated[int, Range(0, 100_000)] = 0
+    epochs: Count = 60
+    batch_size: Count = 128
+    base_lr: Rate = 2e-3
+    min_lr: Rate = 1e-6
+    betas: Betas = (0.9, 0.99)
+    weight_decay: Rate = 0.05
+    drop_path: Annotated[float, Range(0, 0.99)] = 0.1
+    warmup_epochs: Annotated[int, Range(0, 100_000)] = 2
+    crop: Crop = "clamp"
+    crop_scale: Annotated[float, Range(0.01, 4)] = 0.6
+    crop_largest: Annotated[float, Range(0.01, 4)] = 1.4
+
+    def check(self) -> None:
+        """Crops have a range, heads divide the width, and one fold is none."""
+        _check_crops(self.crop_scale, self.crop_largest)
+        if self.dim % self.heads or self.dim % 4:
+            raise ConfigError(f"dim is {self.dim}: it must be a multiple of heads, {self.heads}, and of 4")
+        if self.folds == 1:
+            raise ConfigError("folds is 1: it must be 0, or 2 or more")
+
+
+def _check_crops(low: float, high: float) -> None:
+    if low > high:
+        raise ConfigError(f"crop_scale is {low}: it must be at most crop_largest, {high}")

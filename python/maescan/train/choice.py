@@ -1,0 +1,101 @@
+"""The end of a training: every measure at hand on lesions put into validation slices, and which one scores."""
+
+from __future__ import annotations
+
+import csv
+import sys
+
+import numpy as np
+
+from maescan.config import Preset
+from maescan.config.types import Json
+from maescan.datasets import SliceSet
+from maescan.engines.bundle import COIN
+from maescan.engines.eager import TorchEngine
+from maescan.errors import DataError
+from maescan.evaluate.acceptance import MEASURES, engine_scorer, stress_set
+from maescan.evaluate.baselines import trivial_baselines
+from maescan.evaluate.ranking import auroc
+from maescan.files import write_json
+from maescan.train.loop import Run
+
+STRESSED, BATCH = 64, 32
+CHANCE = {"classifier": float(np.log(2))}
+"""The loss of a network that tells nothing."""
+NEAR = 0.95
+
+
+def choose_measure(run: Run, preset: Preset, validation: SliceSet) -> Json:
+    """{"measure", "stress", "validation", "warnings"} for run.json.
+
+    Where the preset's name ends in +, preset.json takes the measure whose scores rise with a lesion and then pass the
+    threshold of healthy slices most often (the sum of both shares, mean over kinds); others keep theirs, and are told
+    by how much it loses. Without healthy validation slices nothing is chosen.
+    """
+    engine = TorchEngine(run.out, preset, str(run.fabric.device))
+    found = stress_set(validation, engine, preset, most=STRESSED, seed=run.seed) if len(validation.images) else None
+    kept: Json = {"measure": preset.measure, "stress": found, "validation": None}
+    warnings = near_chance(run, preset)
+    if found is None:
+        return kept | {"warnings": [*warnings, "no healthy validation slices: measures were not compared"]}
+    values = {
+        _field(name, preset): row["mean"]["rises"] + row["mean"]["passes"] for name, row in found["measures"].items()
+    }
+    best = max(values, key=lambda name: values[name])
+    own = preset.name.endswith("+")
+    if best != preset.measure:
+        gap = f"{values[best]:.2f} against {values[preset.measure]:.2f}, shares that rise and that pass together"
+        what = f"scores with {best}, not with" if own else f"{best} would be better than"
+        warnings.append(f"{what} {preset.measure}, on lesions put into validation slices: {gap}")
+    if own:
+        kept["measure"] = best
+        write_json(run.out / "preset.json", preset.replace(measure=best).to_dict())
+    coins = coin_kinds(found, kept["measure"], preset)
+    warnings += [coins] if coins else []
+    return kept | {"validation": _ranked(validation, engine, preset), "warnings": warnings}
+
+
+def tell(warnings: list[str]) -> None:
+    """What a training has to say of its result, on stderr."""
+    for warning in warnings:
+        print(f"maescan: {warning}", file=sys.stderr)
+
+
+def coin_kinds(found: Json, measure: str, preset: Preset) -> str | None:
+    """One line that names the kinds of lesion on which a measure is no better than a coin."""
+    rows = next(row for name, row in found["measures"].items() if _field(name, preset) == measure)
+    kinds = rows["not_better_than_a_coin"]
+    return f"{COIN} on lesions of these kinds: {', '.join(kinds)}" if kinds else None
+
+
+def _field(name: str, preset: Preset) -> str:
+    """What a preset calls the measure of that name in a stress test."""
+    return next((field for field, words in MEASURES.items() if words == name), preset.measure)
+
+
+def near_chance(run: Run, preset: Preset) -> list[str]:
+    """A line where the last loss in log.csv is about that of a network that tells nothing."""
+    limit, losses = CHANCE.get(preset.measure), []
+    with (run.out / "log.csv").open(newline="") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file) if row["phase"] == preset.measure]
+    if limit is None or not losses or losses[-1] < NEAR * limit:
+        return []
+    return [f"the {preset.measure}'s loss stayed near chance: {losses[-1]:.3f}, where a coin has {limit:.3f}"]
+
+
+def _ranked(validation: SliceSet, engine: TorchEngine, preset: Preset) -> Json | None:
+    """AUROC of every measure and of the trivial baselines on labelled validation slices; None with one class."""
+    known = validation.select(np.asarray(validation.label) >= 0)
+    score = engine_scorer(engine, preset)
+    numbers = np.asarray(known.slice)
+    parts = [
+        score(np.ascontiguousarray(known.images[at : at + BATCH], np.float32), numbers[at : at + BATCH])[0]
+        for at in range(0, len(numbers), BATCH)
+    ]
+    try:
+        scores = {_field(name, preset): np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        measures = {name: round(auroc(known.label, values), 4) for name, values in scores.items()}
+        trivial = {name: round(value, 4) for name, (value, _) in trivial_baselines(known).items()}
+    except (DataError, IndexError):
+        return None
+    return {"auroc": measures, "baselines": trivial}

@@ -1,0 +1,217 @@
+"""Training of the judge: anomalies put into slices before they are masked, and residuals of MAEs that never saw the
+slice's patient, as the deployed one will not have seen a patient that it scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from maescan import kernels
+from maescan.config import Preset
+from maescan.config.types import Json
+from maescan.evaluate.ranking import auroc
+from maescan.evaluate.stress import Healthy
+from maescan.method import draws
+from maescan.method.anomalies import put_anomalies
+from maescan.method.judge import judge_features, slice_score
+from maescan.method.masks import make_masks
+from maescan.method.slices import SliceStore
+from maescan.method.tokens import tissue_of, token_sets, value_range
+from maescan.models import Judge, MaskedAutoencoder
+from maescan.train import steps
+from maescan.train.augment import crop_and_flip
+from maescan.train.optimiser import parameter_groups
+from maescan.train.phases import weighted_mean
+
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+HELD_OUT = ("flat", "mass effect", "missing tissue")
+"""Kinds of lesion that no judge is trained on; the best epoch is the one that tells them best."""
+VALIDATED = 96
+COVERED, TOUCHED, SEEN = 0.15, 0.02, 0.02
+"""A token is abnormal where an anomaly covers COVERED of it or more and changes it by SEEN deviations of the tissue
+in the mean; one that is touched by TOUCHED or more and is not abnormal counts neither way."""
+POSITIVE, SLICE_WEIGHT, EXPECTED_WEIGHT = 3.0, 0.2, 0.1
+
+
+class Fabric(Protocol):
+    """What is needed of lightning's."""
+
+    device: torch.device
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The arithmetic of training."""
+        ...
+
+
+class Residuals:
+    """Features of slices by the MAE that did not train on them. maes: one a fold; fold [N]: that of each training
+    slice."""
+
+    def __init__(
+        self, fabric: Fabric, maes: Sequence[MaskedAutoencoder], fold: NDArray[np.intp], preset: Preset
+    ) -> None:
+        self.fabric, self.maes, self.fold, self.preset = fabric, maes, fold, preset
+
+    def __call__(self, images: Floats, which: Ids, token_ids: NDArray[np.int32], seed: int) -> Tensor:
+        """Features [B, T, ModelConfig.judge_features] of slices [B, H, W], altered or not, of training slices `which`
+        [B]; `seed` is that of the masks."""
+        shape = (*token_ids.shape, self.preset.model.judge_features)
+        made = np.empty(shape, np.float32)
+        for number, mae in enumerate(self.maes):
+            mine = np.flatnonzero(self.fold[which] == number)
+            if len(mine):
+                with self.fabric.autocast():
+                    made[mine] = features_of(mae, images[mine], which[mine], token_ids[mine], self.preset, seed)
+        return torch.from_numpy(made).to(self.fabric.device)
+
+
+@torch.no_grad()
+def features_of(
+    mae: MaskedAutoencoder,
+    images: Floats,
+    slice_ids: Ids,
+    token_ids: NDArray[np.int32],
+    preset: Preset,
+    seed: int | None = None,
+) -> Floats:
+    """What the judge sees [B, T, ModelConfig.judge_features] of slices [B, H, W] through an MAE, as in scoring."""
+    device, patch = next(mae.parameters()).device, preset.model.patch_size
+    keep_ids, restore_ids = make_masks(preset.masks, slice_ids, token_ids.shape[1], seed=seed)
+    visible = kernels.patchify_visible(images, keep_ids, token_ids, patch=patch)
+    rows = token_ids.repeat(preset.masks.passes, axis=0)
+    given = [torch.from_numpy(array).to(device) for array in (visible, rows, keep_ids, restore_ids)]
+    predictions = mae(*given).float().cpu().contiguous().numpy()
+    return judge_features(images, predictions, restore_ids, token_ids, keep=keep_ids.shape[1], patch=patch)
+
+
+class JudgePhase:
+    """The judge: sample 2 i is training slice i with anomalies, sample 2 i + 1 the slice without."""
+
+    name = "judge"
+
+    def __init__(
+        self, model: Judge, images: SliceStore, residuals: Residuals, validation: HeldOut | None, seed: int
+    ) -> None:
+        self.model, self.images, self.residuals, self.validation = model, images, residuals, validation
+        self.preset, self.seed, self.training = residuals.preset, seed, residuals.preset.judge
+        self.samples = 2 * len(images)
+
+    def groups(self) -> list[Json]:
+        """Parameters for AdamW."""
+        return parameter_groups(self.model, self.training.weight_decay)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Nothing is kept from epoch to epoch."""
+
+    def batch(self, ids: Ids, epoch: int) -> tuple[Tensor, ...]:
+        """Slices [B, H, W] as the MAE will see them, and how abnormal each pixel is: where an anomaly lies [B, H, W]
+        and by how much it changed the slice [B, H, W], in deviations of its tissue."""
+        which, unaltered = np.divmod(ids, 2)
+        slices = torch.from_numpy(self.images[which].astype(np.float32))
+        images = self._in_range(crop_and_flip(slices, ids, self.training, seed=self.seed, epoch=epoch).numpy())
+        altered, where = images.copy(), np.zeros_like(images)
+        put = np.flatnonzero(unaltered == 0)
+        if len(put):
+            altered[put], where[put] = put_anomalies(
+                images[put], which[put], self.preset, seed=self.seed, epoch=epoch
+            )
+        tissue = tissue_of(images, self.preset)
+        spread = np.array(
+            [image[inside].std() if inside.any() else 1.0 for image, inside in zip(images, tissue, strict=True)]
+        )
+        change = np.abs(altered - images) / np.maximum(spread, 1e-3)[:, None, None]
+        return tuple(torch.from_numpy(part.astype(np.float32)) for part in (altered, where, change))
+
+    def _in_range(self, images: Floats) -> Floats:
+        """Without what bicubic resampling overshoots, so that air is air."""
+        low, high = value_range(self.preset) or (-np.inf, np.inf)
+        floor = images.min(axis=(1, 2), keepdims=True) if np.isinf(low) else np.float32(low)
+        return np.where(tissue_of(images, self.preset), np.clip(images, low, high), floor).astype(np.float32)
+
+    def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
+        """`judge_loss` of the batch, in groups of slices alike in the size of their token sets."""
+        slices, *pixels = batch
+        model, seed = self.preset.model, draws.seed_of(self.seed, epoch, draws.JUDGE_MASKS)
+        cover, change = (steps.patchify(part, model.patch_size).mean(dim=2) for part in pixels)
+        losses, weights = [], []
+        for which, token_ids in steps.moved_sets(slices, self.preset):
+            images, tokens = slices[which].cpu().numpy(), token_ids.cpu().numpy()
+            features = self.residuals(images, ids[which] // 2, tokens, seed)
+            answers = forward(features, token_ids).float()
+            error = features[..., : model.patch_pixels].abs().mean(dim=2)
+            held = [torch.gather(part[which], 1, token_ids.long()) for part in (cover, change)]
+            losses.append(judge_loss(answers, error, *held))
+            weights.append(len(answers))
+        return weighted_mean(losses, weights)
+
+    def validate(self) -> float | None:
+        """AUROC on lesions of held-out kinds; None without validation slices."""
+        return self.validation.auroc(self.model) if self.validation is not None else None
+
+
+def judge_loss(answers: Tensor, error: Tensor, cover: Tensor, change: Tensor) -> Tensor:
+    """Cross-entropy of tokens and of slices, and the likelihood of the size of differences where nothing was put in.
+
+    answers [B, 2, T]: the judge's in training; error [B, T]: mean absolute differences; cover [B, T]: the share of a
+    token that an anomaly covers; change [B, T]: the mean change there, in deviations of the slice's tissue.
+    """
+    logits, expected = answers.unbind(dim=1)
+    abnormal = ((cover >= COVERED) & (change >= SEEN)).float()
+    counts = (abnormal > 0) | (cover < TOUCHED)
+    each = F.binary_cross_entropy_with_logits(
+        logits, abnormal, weight=1 + (POSITIVE - 1) * abnormal, reduction="none"
+    )
+    tokens = mean_where(each, counts)
+    clear = abnormal.any(dim=1) | counts.all(dim=1)
+    odds = torch.logsumexp(logits, dim=1)
+    whole = F.binary_cross_entropy_with_logits(odds, abnormal.amax(dim=1), reduction="none")
+    slices = mean_where(whole, clear)
+    usual = mean_where(expected + error * torch.exp(-expected), cover < TOUCHED)
+    return tokens + SLICE_WEIGHT * slices + EXPECTED_WEIGHT * usual
+
+
+def mean_where(values: Tensor, which: Tensor) -> Tensor:
+    """The mean of the values that count, 0 where none does."""
+    return (values * which).sum() / which.sum().clamp(min=1)
+
+
+class HeldOut:
+    """Healthy slices of validation patients, without and with lesions of the kinds that are held out, as the judge
+    sees them through the deployed MAE."""
+
+    def __init__(self, mae: MaskedAutoencoder, healthy: Healthy, preset: Preset) -> None:
+        device = next(mae.parameters()).device
+        self.parts: list[tuple[bool, Tensor, Tensor]] = []
+        for kind in (None, *HELD_OUT):
+            images = healthy.images
+            if kind:
+                images = np.stack([healthy.insertion(kind, number).image for number in range(len(healthy))])
+            for which, ids in token_groups(images, preset):
+                features = features_of(mae, images[which], healthy.slice[which], ids, preset)
+                given = torch.from_numpy(features).to(device), torch.from_numpy(ids).to(device)
+                self.parts.append((kind is not None, *given))
+
+    @torch.no_grad()
+    def auroc(self, model: Judge) -> float:
+        """How well a judge tells slices with a lesion from those without."""
+        scores = [slice_score(model(*given).float().cpu().numpy()) for _, *given in self.parts]
+        labels = [np.full(len(score), altered) for (altered, *_), score in zip(self.parts, scores, strict=True)]
+        return auroc(np.concatenate(labels), np.concatenate(scores))
+
+
+def token_groups(images: Floats, preset: Preset) -> list[tuple[NDArray[np.intp], NDArray[np.int32]]]:
+    """(which slices [B], their token_ids [B, T]) of slices [N, H, W] alike in the size of their sets."""
+    sets = token_sets(images, preset)
+    if sets is None:
+        every = np.arange(len(images))
+        return [(every, np.tile(np.arange(preset.model.tokens, dtype=np.int32), (len(images), 1)))]
+    return [(which, sets.ids(which, size)) for size, which in sets.groups()]

@@ -1,0 +1,97 @@
+"""Which measure a training ends with, and what it says of it."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from helpers.training import SMALL, slices
+from maescan.export import export
+from maescan.train import choice, train
+
+
+@pytest.fixture
+def stressed(monkeypatch):
+    """Makes the stress test find what it is told: measure -> share of rising scores."""
+
+    def tell(**shares):
+        names = {"mse": "mean squared error", "mae": "mean absolute error", "ssim": "SSIM"}
+        rows = {
+            names.get(name, "score"): {
+                "mean": {"rises": share, "passes": 0.1},
+                "kinds": {},
+                "not_better_than_a_coin": ["flat"] if share < 0.6 else [],
+            }
+            for name, share in shares.items()
+        }
+        monkeypatch.setattr(choice, "stress_set", lambda *a, **k: {"measures": rows})
+
+    return tell
+
+
+def trained(out, preset=SMALL, data=None, **options):
+    quick = preset.replace(
+        mae__epochs=1, mae__warmup_epochs=0, judge__folds=0, judge__epochs=1, judge__warmup_epochs=0
+    )
+    data = slices() if data is None else data
+    train(data, quick, out, device="cpu", val_fraction=0.4, tensorboard=False, quiet=True, **options)
+    report = json.loads((out / "run.json").read_text())
+    return report, json.loads((out / "preset.json").read_text())["measure"]
+
+
+def test_a_plus_takes_the_best_measure_and_says_so(tmp_path, stressed, capsys):
+    stressed(score=0.5, mse=0.55, mae=0.9, ssim=0.3)
+    report, measure = trained(tmp_path / "run")
+    assert measure == report["measure"] == "mae"
+    assert (
+        "scores with mae, not with judge" in report["warnings"][0]
+        and report["warnings"][0] in capsys.readouterr().err
+    )
+    bundle = export(tmp_path / "run", tmp_path / "bundle")
+    assert not (bundle / "judge.safetensors").exists()
+
+
+def test_the_judge_stays_where_it_is_best_and_its_coins_are_named(tmp_path, stressed, capsys):
+    stressed(score=0.58, mse=0.55, mae=0.5, ssim=0.3)
+    report, measure = trained(tmp_path)
+    assert measure == "judge" and report["warnings"] == ["no better than a coin on lesions of these kinds: flat"]
+    assert "kinds: flat" in capsys.readouterr().err
+
+
+def test_others_keep_theirs_and_are_told_by_how_much_it_loses(tmp_path, stressed):
+    stressed(score=0.5, mse=0.55, mae=0.9, ssim=0.3)
+    preset = SMALL.replace(name="small", measure="classifier", classifier__epochs=1, classifier__warmup_epochs=0)
+    report, measure = trained(tmp_path, preset)
+    assert measure == "classifier"
+    assert any(
+        "mae would be better than classifier" in line and "1.00 against 0.60" in line for line in report["warnings"]
+    )
+
+
+def test_a_loss_near_chance_is_named(tmp_path):
+    preset = SMALL.replace(
+        name="small",
+        measure="classifier",
+        classifier__epochs=1,
+        classifier__warmup_epochs=0,
+        classifier__base_lr=1e-7,
+    )
+    report, _ = trained(tmp_path, preset)
+    assert any("classifier's loss stayed near chance: 0.69" in line for line in report["warnings"])
+
+
+def test_labelled_validation_slices_are_ranked_beside_the_baselines(tmp_path):
+    data = slices()
+    label = data.label.copy()
+    label[::3] = 1
+    report, _ = trained(tmp_path, data=dataclasses.replace(data, label=label))
+    assert report["validation"]["auroc"].keys() == {"judge", "mse", "mae", "ssim"}
+    assert "brain area" in report["validation"]["baselines"]
+
+
+def test_without_validation_nothing_is_chosen(tmp_path):
+    data = slices()
+    one = data.select(np.asarray(data.patient) == "p0")
+    report, measure = trained(tmp_path, data=one)
+    assert measure == "judge" and report["stress"] is None and "not compared" in report["warnings"][-1]

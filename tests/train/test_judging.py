@@ -1,0 +1,127 @@
+"""What the judge is trained on, and its loss."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.training import SMALL, slices
+from maescan.config import PRESETS
+from maescan.evaluate.stress import Healthy
+from maescan.method.score import score_slices
+from maescan.models import Judge, MaskedAutoencoder
+from maescan.train.judging import HeldOut, JudgePhase, Residuals, judge_loss
+
+DATA = slices()
+
+
+class Fabric:
+    device = torch.device("cpu")
+
+    def autocast(self):
+        import contextlib
+
+        return contextlib.nullcontext()
+
+
+def mae(seed=0):
+    torch.manual_seed(seed)
+    return MaskedAutoencoder(SMALL.model).eval()
+
+
+def phase(maes=None, fold=None):
+    fold = np.zeros(len(DATA), np.intp) if fold is None else fold
+    residuals = Residuals(Fabric(), maes or [mae()], fold, SMALL)
+    return JudgePhase(Judge(SMALL.model, SMALL.judge), DATA.images, residuals, None, 0)
+
+
+def test_every_other_sample_has_an_anomaly():
+    ids = np.array([4, 5, 20, 21])
+    images, where, change = phase().batch(ids, 0)
+    assert where[[0, 2]].flatten(1).any(dim=1).all() and not where[[1, 3]].any() and not change[[1, 3]].any()
+    assert images.dtype == torch.float32 and ((images >= 0) & (images <= 3)).all()
+    again = phase().batch(ids[:1], 0)[0]
+    assert again.shape == (1, 32, 32) and not torch.equal(images[:1], phase().batch(ids, 1)[0][:1])
+
+
+def test_a_slice_is_seen_by_the_mae_of_its_fold():
+    fold = (np.arange(len(DATA)) % 2).astype(np.intp)
+    both = phase([mae(0), mae(1)], fold).residuals
+    ids = np.tile(np.arange(SMALL.model.tokens, dtype=np.int32), (4, 1))
+    which = np.array([0, 1, 2, 3])
+    made = both(DATA.images[which], which, ids, 0)
+    for number, place in ((0, [0, 2]), (1, [1, 3])):
+        alone = phase([mae(number)]).residuals(DATA.images[which[place]], which[place], ids[place], 0)
+        torch.testing.assert_close(made[place], alone)
+
+
+def test_a_step_moves_the_judge_and_no_mae():
+    learner = phase()
+    before = [p.clone() for p in learner.residuals.maes[0].parameters()]
+    ids = np.arange(16)
+    loss = learner.loss(learner.model.train(), learner.batch(ids, 0), ids, 0)
+    loss.backward()
+    assert torch.isfinite(loss) and learner.model.head.bias.grad.abs() > 0
+    assert learner.model.usual[0].weight.grad.abs().sum() > 0
+    assert all(
+        p.grad is None and torch.equal(p, q)
+        for p, q in zip(learner.residuals.maes[0].parameters(), before, strict=True)
+    )
+
+
+def test_the_loss_falls_where_the_logits_are_right_and_the_size_is():
+    cover = torch.zeros(2, 9)
+    cover[0, 3], cover[0, 4] = 0.8, 0.05
+    change, error = torch.ones(2, 9), torch.full((2, 9), 0.5)
+    right = torch.full((2, 9), -6.0)
+    right[0, 3] = 6
+    size = torch.full((2, 9), float(np.log(0.5)))
+    values = [
+        float(judge_loss(torch.stack([logits, expected], dim=1), error, cover, change))
+        for logits, expected in ((right, size), (-right, size), (right, size + 1), (right, size - 1))
+    ]
+    assert min(values) == values[0]
+    touched = right.clone()
+    touched[0, 4] = 5  # neither normal nor abnormal as a token, but it counts in the slice, which is abnormal anyway
+    assert float(judge_loss(torch.stack([touched, size], dim=1), error, cover, change)) == pytest.approx(
+        values[0], abs=0.01
+    )
+
+
+def test_what_changed_nothing_is_not_called_abnormal():
+    cover, error = torch.full((1, 4), 0.9), torch.ones(1, 4)
+    answers = torch.stack([torch.full((1, 4), 9.0), torch.zeros(1, 4)], dim=1)
+    with_change, without = (judge_loss(answers, error, cover, torch.full((1, 4), c)) for c in (1.0, 0.0))
+    assert torch.isfinite(with_change) and torch.isfinite(without)
+
+
+def test_validation_scores_as_scoring_does():
+    healthy = Healthy(DATA, SMALL, most=6)
+    judge = Judge(SMALL.model, SMALL.judge).eval()
+    torch.nn.init.normal_(judge.head.weight, std=0.5)
+    held_out = HeldOut(mae(), healthy, SMALL)
+    assert 0 <= held_out.auroc(judge) <= 1 and {altered for altered, *_ in held_out.parts} == {True, False}
+    engine = SimpleNamespace(
+        reconstruct=lambda *arrays: run(mae(), arrays), classify=lambda *arrays: run(judge, arrays)
+    )
+    scores = score_slices(healthy.images, healthy.slice, engine, SMALL).score
+    from maescan.method.judge import slice_score
+
+    ours = np.concatenate(
+        [slice_score(judge(*given).detach().numpy()) for altered, *given in held_out.parts if not altered]
+    )
+    np.testing.assert_allclose(np.sort(ours), np.sort(scores), atol=1e-5)
+
+
+def run(model, arrays):
+    with torch.no_grad():
+        return model(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)).contiguous().numpy()
+
+
+def test_presets_that_end_in_plus_cost_less_than_those_with_a_classifier():
+    from maescan.benchmark.cost import slice_operations
+
+    for name, other in (("brats+", "brats-fg"), ("tiny+", "tiny-fg"), ("luna16+", "luna16")):
+        assert slice_operations(PRESETS[name]) < slice_operations(PRESETS[other])
+        assert slice_operations(PRESETS[name], 48) < slice_operations(PRESETS[other], 48)
