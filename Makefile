@@ -10,7 +10,7 @@ REV ?= HEAD
 
 CSRC := $(wildcard $(foreach end,h cpp cu cuh,csrc/*.$(end) csrc/*/*.$(end)))
 
-.PHONY: install demo test test-fast sanitize lint format bench bench-peers bench-compare gpu-check clean fuzz
+.PHONY: install faults demo test test-fast sanitize lint format bench bench-peers bench-compare gpu-check clean fuzz
 
 install: $(INSTALLED)
 
@@ -35,6 +35,10 @@ test-fast: $(INSTALLED)
 SECONDS ?= 600
 fuzz: $(INSTALLED)
 	PYTHONPATH=tests nice $(BIN)/python tests/helpers/fuzz_scans.py $(SECONDS)
+
+# Every call on the output folder fails once, with each error, or is the last that a process makes. Takes an hour.
+faults: $(INSTALLED)
+	MAESCAN_FAULTS=all $(BIN)/python -m pytest -s tests/system/test_faults.py
 
 sanitize: $(INSTALLED)
 	$(BIN)/python -m pytest tests/system/test_kernels_shim.py

@@ -30,17 +30,17 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
 
 
 def models(
-    mae: Any, classifier: Any, preset: Preset, precision: str, *, narrow: bool = False
+    mae: Any, classifier: Any, preset: Preset, precision: str, *, narrow: bool = False, opset: int = OPSET
 ) -> Iterator[tuple[str, bytes]]:
     """`mae` and `classifier`, those that are there, as ONNX. fp16 and bf16: LayerNorm, softmax, inputs and outputs
     stay in fp32; with `narrow` the MAE takes and gives 16 bits."""
     for name, module, example in networks(mae, classifier, preset):
         narrowed = narrow and name == "mae" and precision in DTYPES
         given = {k: v.to(DTYPES[precision]) if narrowed and k == "visible" else v for k, v in example.items()}
-        yield name, _convert(mixed(module, precision, narrow=narrowed), given)
+        yield name, _convert(mixed(module, precision, narrow=narrowed), given, opset)
 
 
-def _convert(module: nn.Module, example: dict[str, torch.Tensor]) -> bytes:
+def _convert(module: nn.Module, example: dict[str, torch.Tensor], opset: int) -> bytes:
     buffer: Any = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # the tracing exporter is ten times faster than the new one and as right
@@ -49,7 +49,7 @@ def _convert(module: nn.Module, example: dict[str, torch.Tensor]) -> bytes:
             tuple(example.values()),
             buffer,
             dynamo=False,
-            opset_version=OPSET,
+            opset_version=opset,
             input_names=list(example),
             output_names=["result"],
             dynamic_axes={name: {0: "rows", 1: f"{name}_tokens"} for name in example} | {"result": {0: "rows"}},

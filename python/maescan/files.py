@@ -112,13 +112,25 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        temporary = None
     except OSError as error:
         raise DataError(
             f"cannot write: {error.strerror or error}", path=path, remedy="free space or use another --out"
         ) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what matters was said; the next run removes it
+                temporary.unlink()
+
+
+@contextlib.contextmanager
+def written_into(folder: Path) -> Iterator[None]:
+    """What the system refuses inside becomes a DataError that names the file, or `folder`."""
+    try:
+        yield
+    except OSError as error:
+        place, remedy = error.filename or folder, "free space, check its permissions, or use another --out"
+        raise DataError(f"cannot write: {error.strerror or error}", path=place, remedy=remedy) from error
 
 
 def remove_halves(out: Path) -> None:

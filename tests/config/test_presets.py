@@ -32,3 +32,8 @@ def test_preset_file(tmp_path):
         preset(str(path))
     with pytest.raises(ConfigError, match="brats, luna16, tiny"):
         preset("brats2")
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-fg", "brats-fg"])
+def test_ours_draw_boxes_where_there_is_tissue_and_leave_blank_slices_alone(name):
+    assert PRESETS[name].pseudo.where == "tissue" and not PRESETS[name].classifier.altered_blanks

@@ -326,6 +326,13 @@ def test_rate_warms_up_and_falls_by_half_a_cosine():
     assert rates == pytest.approx([0, 0.5, 2, 1.25, 0.5 + 0.75 * (1 + math.cos(0.75 * math.pi)), 0.5])
 
 
+def test_boxes_in_tissue_need_a_value_of_air_before_anything_is_trained(tmp_path):
+    preset = PRESET.replace(intensity__method="zscore", pseudo__where="tissue")
+    with pytest.raises(ConfigError, match="'zscore' intensities have no fixed value of air"):
+        run(tmp_path / "run", preset)
+    assert not (tmp_path / "run").exists()
+
+
 def test_each_network_has_its_presets_betas(tmp_path, monkeypatch):
     given = []
     adamw = optimiser.adamw

@@ -29,7 +29,7 @@ PRESETS: dict[str, Preset] = {
     "tiny": Preset(
         "tiny",
         model=ModelConfig(64, 8, 96, 4, 4, 64, 2, 4),
-        pseudo=PseudoConfig(boxes=(1, 5), size=(5, 18)),
+        pseudo=PseudoConfig(boxes=(1, 5), size=(5, 18), where="tissue"),
         grid=GridConfig(170.0),
         mae=MaeTraining(epochs=40, batch_size=16, base_lr=1.6e-2, warmup_epochs=4, crop="clamp", crop_scale=0.9),
         classifier=ClassifierTraining(
@@ -42,7 +42,6 @@ PRESETS: dict[str, Preset] = {
             erasing=0.0,
             crop="clamp",
             crop_scale=0.6,
-            altered_blanks=True,
         ),
     ),
 }
@@ -60,6 +59,7 @@ PRESETS["tiny-fg"] = PRESETS["tiny"].replace(name="tiny-fg", tokens__method="for
 PRESETS["brats-fg"] = PRESETS["brats"].replace(
     name="brats-fg",
     tokens__method="foreground",
+    pseudo__where="tissue",
     # crops that zoom out as much as in: on average slices have as many tokens as when they are scored
     mae__crop_largest=1.4,
     classifier__crop_scale=0.5,

@@ -9,6 +9,7 @@ from maescan.config import Preset
 from maescan.datasets.items import Item
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
+from maescan.files import written_into
 from maescan.scans.budget import Limits
 
 __all__ = ["SliceSet", "find", "load", "prepare"]
@@ -96,4 +97,5 @@ def prepare(
     if items[0].note and listen:
         listen(items[0].note)
     readers = Workers(workers, limits or Limits())
-    return prepare_cache(kind, items, preset, out, workers=readers, progress=progress, modality=modality)
+    with written_into(out):
+        return prepare_cache(kind, items, preset, out, workers=readers, progress=progress, modality=modality)

@@ -19,7 +19,7 @@ from maescan.datasets.rows import Rows
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.store import Block, Store
 from maescan.errors import ConfigError, DataError
-from maescan.files import write_csv, write_json
+from maescan.files import remove_halves, write_csv, write_json
 
 VERSION = 1  # of the files and of what preprocessing makes of a scan
 COLUMNS = ("patient", "slice", "label", "area", "split", "source")
@@ -52,6 +52,7 @@ def prepare_cache(
     made = {"version": VERSION, "kind": kind, **options, "preprocessing": preprocessing(preset)}
     store = Store(out, preset.model.image_size)
     try:
+        remove_halves(out)
         _same(out / "plan.json", made, "use another --out, or delete it")
         (out / "cache.json").unlink(missing_ok=True)
         write_json(out / "plan.json", made)

@@ -20,6 +20,8 @@ TOLERANCE = {
     "fp16": {"score": 0.02, "difference": 0.02},
     "bf16": {"score": 0.05, "difference": 0.05},
     "int8": {"score": 0.1, "difference": 0.3},
+    "fp8": {"score": 0.1, "difference": 0.02},
+    "nvfp4": {"score": 0.2, "difference": 0.02},
 }
 """score: the largest change of a golden slice's score (of the largest score, where it is no probability);
 difference: the deviation of the difference maps, as a share of their own root mean square."""

@@ -16,7 +16,7 @@ from maescan.files import OUTPUT, claim
 VERSION = 2
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS scans (id INTEGER PRIMARY KEY, label TEXT UNIQUE NOT NULL, folded TEXT NOT NULL,
-  identity TEXT NOT NULL, place TEXT NOT NULL, content TEXT, job TEXT, scores BLOB, areas BLOB, result TEXT,
+  identity TEXT NOT NULL, place BLOB NOT NULL, content TEXT, job TEXT, scores BLOB, areas BLOB, result TEXT,
   failure TEXT);
 CREATE INDEX IF NOT EXISTS scans_identity ON scans (identity);
 CREATE INDEX IF NOT EXISTS scans_place ON scans (place);

@@ -52,9 +52,9 @@ class Ledger:
         The same series or content at the same place is the same scan, and so it is where its old place is gone (it
         was moved) or lies around the new one (the series grew). Elsewhere it is a copy with a row of its own; other
         content at the place of a file takes that file's row."""
-        identity, place = source.identity or content, place_of(source)
+        identity, place = source.identity or content, os.fsencode(place_of(source))
         with self.db.transaction():
-            row = self._row_of(source.identity, content, place)
+            row = self._row_of(source.identity, content, place_of(source))
             if row is None:
                 label = self._free(source)
                 self.db.do(
@@ -65,7 +65,7 @@ class Ledger:
             number, label, job, before, _ = row
             if content:
                 if not source.identity:  # what was here before is here no longer
-                    self.db.do("UPDATE scans SET place = '' WHERE place = ? AND id <> ?", place, number)
+                    self.db.do("UPDATE scans SET place = x'' WHERE place = ? AND id <> ?", place, number)
                 self.db.do("UPDATE scans SET identity = ?, place = ? WHERE id = ?", identity, place, number)
             return Known(number, label, bool(content) and (job, before) == (self.job, content))
 
@@ -73,12 +73,14 @@ class Ledger:
         columns = "SELECT id, label, job, content, place FROM scans"
         if identity or content:
             rows = self.db.all(f"{columns} WHERE identity = ? ORDER BY id", identity or content)
-            here = [row for row in rows if row[4] == place]
-            grown = [row for row in rows if around(row[4], place) and (identity, row[4]) not in self._present]
-            moved = [row for row in rows if not there(row[4])] or grown
+            places = [os.fsdecode(row[4]) for row in rows]
+            pairs = list(zip(rows, places, strict=True))
+            here = [row for row, old in pairs if old == place]
+            grown = [row for row, old in pairs if around(old, place) and (identity, old) not in self._present]
+            moved = [row for row, old in pairs if not there(old)] or grown
             if here or moved:
                 return (here or moved)[0]
-        return None if identity else self.db.one(f"{columns} WHERE place = ?", place)
+        return None if identity else self.db.one(f"{columns} WHERE place = ?", os.fsencode(place))
 
     def _free(self, source: ScanSource) -> str:
         """The source's label; where another scan has it, with as many folders in front as no other has, or a hash."""
@@ -124,7 +126,8 @@ class Ledger:
 
     def gone(self, roots: Sequence[Path]) -> list[str]:
         """Labels of scored scans that are no longer where they were. Failures below `roots` that are gone go."""
-        places = self.db.all("SELECT id, label, place, failure FROM scans ORDER BY label")
+        rows = self.db.all("SELECT id, label, place, failure FROM scans ORDER BY label")
+        places = [(number, label, os.fsdecode(place), failure) for number, label, place, failure in rows]
         lost = [row for row in places if not there(row[2])]
         bases = [os.path.realpath(root) for root in roots]
         with self.db.transaction():
@@ -172,16 +175,16 @@ class Ledger:
 
 
 def place_of(source: ScanSource) -> str:
-    """Where a scan lies: its file with all links on the way to it resolved, or its series' folder; behind it, a line
-    each, the members of a .zip, and the first of files in a folder that do not say which series they are."""
+    """Where a scan lies: its file with all links on the way to it resolved, or its series' folder; behind it, after
+    zeros, the members of a .zip, and the first of files in a folder that do not say which series they are."""
     path = source.path.absolute()
     more = source.members or (() if source.identity or source.path in source.files else (source.files[0].name,))
-    return "\n".join([str(path.parent.resolve() / path.name), *more])
+    return "\0".join([str(path.parent.resolve() / path.name), *more])
 
 
 def there(place: str) -> bool:
     """Whether a place still exists."""
-    return os.path.lexists(place.split("\n", maxsplit=1)[0])
+    return os.path.lexists(place.split("\0", maxsplit=1)[0])
 
 
 def around(some: str, other: str) -> bool:

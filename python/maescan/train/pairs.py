@@ -115,6 +115,8 @@ def validation_inputs(
         images, abnormal = validation.images[labels >= 0], labels[labels >= 0] == 1
         return _inputs(fabric, model, images, preset, seed, altered=False), abnormal, token_sets(images, preset)
     images = validation.images[labels != 1]
+    if not preset.classifier.altered_blanks:
+        images = images[np.ptp(images, axis=(1, 2)) > 0]
     inputs = [_inputs(fabric, model, images, preset, seed, altered=altered) for altered in (False, True)]
     sets = token_sets(np.concatenate([images, images]), preset)
     return np.concatenate(inputs), np.arange(2 * len(images)) >= len(images), sets

@@ -11,7 +11,7 @@ from torch import nn
 from maescan.config import ModelConfig, Preset
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
-from maescan.method.tokens import choose_buckets, token_sets
+from maescan.method.tokens import air_level, choose_buckets, token_sets
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -46,6 +46,8 @@ def split(slices: SliceSet, preset: Preset, fraction: float, seed: int) -> tuple
 def with_tokens(training: SliceSet, preset: Preset) -> tuple[SliceSet, Preset]:
     """(training slices, preset) of foreground tokens: without the slices that have none, and with buckets chosen from
     the others where the preset has no own."""
+    if preset.pseudo.where == "tissue" and preset.measure == "classifier":
+        air_level(preset)  # raises before the MAE is trained, not after
     sets = token_sets(training.images, preset)
     if sets is None:
         return training, preset
