@@ -136,7 +136,7 @@ class _Rewriter:
         source = node.input[0]
         if source not in self.done:
             self._put(f"{tag}_ag", "FLOAT", (), np.float32(1 / LARGEST["fp8"]).tobytes())
-            taken = {"axis": -1, "block_size": BLOCK, "scale_type": TensorProto.FLOAT8E4M3FN}
+            taken: dict[str, Any] = {"axis": -1, "block_size": BLOCK, "scale_type": TensorProto.FLOAT8E4M3FN}
             made += [
                 make_node("TRT_FP4DynamicQuantize", [source, f"{tag}_ag"], [f"{tag}_x4", f"{tag}_xs"], domain="trt",
                           **taken),

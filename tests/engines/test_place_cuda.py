@@ -15,13 +15,8 @@ from maescan.engines.place import CudaPlace, Shape, Slot, in_turns, memory_neede
 from maescan.method.score import score_slices
 
 pytestmark = pytest.mark.needs_cuda
-TYPES = {"visible": "float32", "patches": "float32", **dict.fromkeys(("token_ids", "keep_ids", "restore_ids"), "int32")}
-    "visible": "float32",
-    "patches": "float32",
-    "token_ids": "int32",
-    "keep_ids": "int32",
-    "restore_ids": "int32",
-}
+IDS = dict.fromkeys(("token_ids", "keep_ids", "restore_ids"), "int32")
+TYPES = {"visible": "float32", "patches": "float32", **IDS}
 
 
 def reconstruct(visible, token_ids, keep_ids, restore_ids):
