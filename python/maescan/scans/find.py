@@ -7,6 +7,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from maescan.errors import ScanError
@@ -42,6 +43,7 @@ def find_scans(paths: str | Path | Iterable[str | Path], *, faults: Faults | Non
 
 def survey(paths: str | Path | Iterable[str | Path], *, faults: Faults | None = None) -> Found:
     """`find_scans`, and all that was passed over, by name and with the reason."""
+    _real.cache_clear()  # links may lead elsewhere since
     found: dict[tuple[object, ...], tuple[Path, ScanSource]] = {}
     passed: dict[str, PassedOver] = {}
     roots = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
@@ -69,7 +71,12 @@ def _depth(root: Path) -> tuple[int, str]:
 
 def _place(file: Path) -> str:
     """Where a file lies, whichever way it was come to."""
-    return os.path.join(os.path.realpath(file.parent), file.name)
+    return os.path.join(_real(str(file.parent)), file.name)
+
+
+@lru_cache(maxsize=1024)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _in_roots(roots: list[Path], faults: Faults) -> Iterator[tuple[Path, ScanSource | PassedOver]]:
@@ -78,7 +85,7 @@ def _in_roots(roots: list[Path], faults: Faults) -> Iterator[tuple[Path, ScanSou
     for root in roots:
         if not os.path.lexists(root):
             raise ScanError("does not exist", path=root, remedy="check the path")
-        if _is_folder(root):
+        if stat.S_ISDIR(_mode(root)):
             yield from ((root, item) for item in _in_files(walk(root, faults, visited), root, faults))
         else:
             together[root.parent].append(root)
@@ -138,11 +145,11 @@ def _in_file(file: Path, base: Path, slices: _Slices, faults: Faults) -> Iterato
     kind, name = format_of(file), file_label(file, base)
     if fault := faults.get(str(file)):
         yield ScanSource(name, file, kind or "unknown", (file,), fault=fault)
-    elif _is_folder(file):
+    elif stat.S_ISDIR(mode := _mode(file)):
         yield ScanSource(name, file, "folder", (file,))
     elif kind not in (None, "dicom") and (missing := pointer_at(file)):
         yield ScanSource(name, file, kind or "", (file,), fault=missing)
-    elif not _is_regular(file):
+    elif not stat.S_ISREG(mode):  # a pipe, which would be waited on for ever, or a link to nowhere
         yield from _irregular(file, name, kind, slices)
     elif kind == "dicom" or (kind is None and _holds_dicom(file)):
         slices.images.append(file)
@@ -187,20 +194,12 @@ def _lost(file: Path) -> str:
     return hollow(file) if not file.suffix or slice_like(file) else ""
 
 
-def _is_folder(file: Path) -> bool:
-    """Also where it is not to be known."""
+def _mode(file: Path) -> int:
+    """What kind of file it is; 0 where that is not to be known."""
     try:
-        return file.is_dir()
+        return file.stat().st_mode
     except OSError:
-        return False
-
-
-def _is_regular(file: Path) -> bool:
-    """Not a pipe, which would be waited on for ever, nor a link to nowhere."""
-    try:
-        return stat.S_ISREG(file.stat().st_mode)
-    except OSError:
-        return False
+        return 0
 
 
 def _holds_dicom(file: Path) -> bool:

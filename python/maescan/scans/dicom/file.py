@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from maescan.errors import ScanError
 from maescan.scans.hollow import hollow
+from maescan.scans.packed import packing_of
 from maescan.scans.quiet import quiet, words
 from maescan.scans.streams import open_inflated, open_plain, packing
 
@@ -26,8 +27,11 @@ REMEDY = "copy it again from its source"
 
 def is_dicom(path: Path) -> bool:
     """By its preamble, or where that is missing by its first element."""
-    with open_inflated(path) as stream:
+    with open_plain(path) as stream:  # one look: there are folders of thousands of other files
         start = stream.read(132)
+    if packing_of(start):
+        with open_inflated(path) as stream:
+            start = stream.read(132)
     return start[128:] == b"DICM" or (len(start) == 132 and _begins(start, path.stat().st_size))
 
 
