@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import nibabel
@@ -108,3 +109,14 @@ def test_a_dicom_file_with_millions_of_frames_is_refused_at_once(tmp_path):
     with pytest.raises(ScanError, match=r"declares 67000000 frames in a file of \d+ bytes"):
         reader.read(find_scans(tmp_path)[0])
     reader.close()
+
+
+def test_files_without_an_end_are_not_read_to_it(tmp_path):
+    """Some of /proc are regular files of no size that can be read for ever."""
+    (tmp_path / "k.nii").symlink_to("/proc/self/maps")
+    (tmp_path / "empty.nii").write_bytes(b"")
+    assert content_hash([tmp_path / "k.nii"]) == content_hash([tmp_path / "empty.nii"])
+    large = tmp_path / "large.bin"
+    large.write_bytes(os.urandom(3 * 2**20 + 7))
+    single = hashlib.sha256(hashlib.sha256(large.read_bytes()).digest()).hexdigest()
+    assert content_hash([large]) == single

@@ -33,7 +33,11 @@ def find_in_zip(path: Path, name: str) -> Iterator[ScanSource]:
     try:
         with unpacked(path) as (root, damaged):
             nested = [place for place in _files(root) if format_of(Path(place)) == "zip"]
-            error = ScanError(f"holds {len(nested)} .zip files", path=path, remedy="unpack it yourself")
+            error = ScanError(
+                f"is one of {len(nested)} .zip inside a .zip, which are not searched",
+                path=path,
+                remedy="unpack it yourself",
+            )
             sources = find_scans(root, faults={str(root / place): error for place in nested})
             inside = [(source, _members(source, root)) for source in sources if source.fault is not error]
     except ScanError:

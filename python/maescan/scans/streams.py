@@ -60,6 +60,8 @@ def _check_regular(stat: os.stat_result, path: Path) -> None:
         raise ScanError("is not a file", path=path, remedy="name a scan, or a folder of scans")
 
 
+HASHED = 2**20
+"""Bytes that are hashed at once."""
 Identity = tuple[int, ...]
 """What tells a file that is another, or has changed: device, inode, size, times of its content and its entry."""
 _known: ContextVar[dict[str, Identity] | None] = ContextVar("known", default=None)
@@ -100,8 +102,18 @@ def content_hash(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         with open_plain(file) as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())  # type: ignore[arg-type]
+            digest.update(_digest(stream))
     return digest.hexdigest()
+
+
+def _digest(stream: BinaryIO) -> bytes:
+    """SHA-256 of as many bytes as the file has now: some (of /proc) have no end, and some grow as fast as they are
+    read."""
+    digest, left = hashlib.sha256(), os.fstat(stream.fileno()).st_size
+    while left and (piece := stream.read(min(left, HASHED))):
+        digest.update(piece)
+        left -= len(piece)
+    return digest.digest()
 
 
 @contextmanager
