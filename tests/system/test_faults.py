@@ -1,7 +1,8 @@
 """Every open, write, fsync, rename and unlink in the output folder fails once, or is the last thing a process does:
 the outcome is always told in one line, and the same call afterwards ends with the same bytes.
 
-`make test` tries some calls of each kind; `make faults` (MAESCAN_FAULTS=all) tries all of them, with every error.
+`make test` tries some calls of each kind; `make faults` (MAESCAN_FAULTS=all) tries all of them, with every error;
+MAESCAN_FAULTS=8 tries so many of each kind with every error.
 """
 
 from __future__ import annotations
@@ -22,9 +23,15 @@ from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pipeline import score_folder
 
 pytestmark = pytest.mark.skipif(library() is None, reason="no C compiler")
-ALL = os.environ.get("MAESCAN_FAULTS") == "all"
-FEW = 2
-"""Calls of each kind that `make test` tries: the first, and one in the middle."""
+ASKED = os.environ.get("MAESCAN_FAULTS", "")
+
+
+def places(count: int) -> list[int]:
+    """Which of `count` calls to try: all, some that are spread evenly, or the first and one in the middle."""
+    if not ASKED:
+        return sorted({1, count // 2} - {0}) if count else []
+    some = count if ASKED == "all" else min(count, int(ASKED))
+    return sorted({1 + number * (count - 1) // max(some - 1, 1) for number in range(some)})
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +82,7 @@ def content(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("operation", ["score", "watch", "prepare", "merge", "calibrate", "put-engine"])
-@pytest.mark.timeout(0 if ALL else 300)
+@pytest.mark.timeout(0 if ASKED else 300)
 def test_the_disk_fails_at_any_call(driver, inputs, tmp_path, operation):
     out = tmp_path / "out"
     begin(operation, inputs, out)
@@ -84,9 +91,8 @@ def test_the_disk_fails_at_any_call(driver, inputs, tmp_path, operation):
     whole, tried, wrong = content(out), 0, []
     assert whole and counts["open"] and counts["write"]
     for kind in KINDS:
-        places = range(1, counts[kind] + 1) if ALL else sorted({1, counts[kind] // 2} - {0})[:FEW]
-        for at in places if counts[kind] else ():
-            for error in ERRORS if ALL else (["ENOSPC", "kill"] if at == 1 else ["EIO"]):
+        for at in places(counts[kind]):
+            for error in ERRORS if ASKED else (["ENOSPC", "kill"] if at == 1 else ["EIO"]):
                 begin(operation, inputs, out)
                 fault = (kind, at, error)
                 outcome, text, _ = driver.run(operation, inputs, out, fault)
