@@ -133,7 +133,7 @@ from maescan import engines
 from maescan.engines.bundle import Bundle
 from maescan.method.score import score_slices
 bundle = Bundle.load(Path("{bundle}"))
-engine = engines.load(bundle, device="{device}", target="{target}", precision="{precision}")
+engine = engines.load(bundle, device="{device}", target="{target}", precision="{precision}", trust=True)
 size = bundle.preset.model.image_size
 score_slices(np.ones((1, size, size), np.float32), [0], engine, bundle.preset)
 print(time.perf_counter() - start)
@@ -161,7 +161,7 @@ def _engines(given: argparse.Namespace) -> Iterator[tuple[dict[str, Any], tuple[
             wanted = {"target": values["target"], "precision": values["precision"]}
             try:
                 start = time.perf_counter()
-                engine = engines.load(bundle, device=given.device, **wanted)
+                engine = engines.load(bundle, device=given.device, trust=True, **wanted)
                 found = {"load_s": time.perf_counter() - start, "drift": golden_drift(bundle, engine)}
                 yield {**wanted, **found, "device": engine.device_name}, (bundle, engine)
             except MaescanError as error:

@@ -39,5 +39,5 @@ def build(bundle: Bundle, folder: Path, target: str, precision: str) -> None:
     where = place_to_prove(target, precision)
     if where is not None:
         device, name = where
-        values |= {"device": name, "drift": prove(bundle, folder, values, device)}
+        values |= {"device": name, "drift": prove(bundle, folder, values, device, trust=True)}
     write_json(folder / "engine.json", values)

@@ -89,6 +89,7 @@ class EngineOptions(Options):
     precision: str | None = option(None, "fp32, bf16, int8, fp16; default: the bundle's own choice.")
     target: str | None = option(None, "Of several engines the one for this: openvino, tensorrt-rtx, onnx and so on.")
     threads: int | None = option(None, "CPU threads; default: all that this process may use.", minimum=1)
+    trust: bool = option(False, "Also run TorchScript engines, which can run any code.")
 
 
 @dataclass(frozen=True)

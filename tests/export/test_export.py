@@ -54,7 +54,7 @@ def test_every_target_is_built_and_says_how(bundle):
 def test_golden_drift_of_each(bundle, name):
     target, _, precision = name.rpartition("-")
     loaded = Bundle.load(bundle)
-    engine = engines.load(loaded, target=target, precision=precision, threads=1)
+    engine = engines.load(loaded, target=target, precision=precision, threads=1, trust=True)
     drift = golden_drift(loaded, engine)
     assert engine.name == name and all(drift[part] <= allowed for part, allowed in TOLERANCE[precision].items())
     wide = precision == "fp32" or (name == "openvino-bf16" and "avx512f" not in cpu_features())
@@ -65,7 +65,7 @@ def test_golden_drift_of_each(bundle, name):
 @pytest.mark.parametrize("name", RUN)
 def test_rows_do_not_depend_on_the_batch(bundle, name):
     target, _, precision = name.rpartition("-")
-    engine = engines.load(Bundle.load(bundle), target=target, precision=precision, threads=1)
+    engine = engines.load(Bundle.load(bundle), target=target, precision=precision, threads=1, trust=True)
     tokens = np.random.default_rng(0).random((5, 16, 64), np.float32)
     ids = np.tile(np.arange(16, dtype=np.int32), (5, 1))
     whole = engine.classify(tokens, ids)
@@ -107,7 +107,7 @@ def test_a_truncated_or_foreign_engine_is_one_line(bundle, name, file, content):
     path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
     reseal(bundle)
     with pytest.raises(EngineError, match="does not load") as error:
-        engines.load(Bundle.load(bundle), target=name.split("-")[0], precision="fp32", threads=1)
+        engines.load(Bundle.load(bundle), target=name.split("-")[0], precision="fp32", threads=1, trust=True)
     assert "\n" not in str(error.value) and name in str(error.value) and "maescan export" in str(error.value)
 
 
@@ -115,7 +115,7 @@ def test_verify_runs_what_can_run_and_names_what_is_refused(bundle, capsys):
     poison(bundle / "engines" / "openvino-bf16" / "mae.bin")
     (bundle / "engines" / "onnx-fp32" / "mae.onnx").write_bytes(b"foreign")
     reseal(bundle)
-    assert not verify.show(bundle)
+    assert not verify.show(bundle, trust=True)
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[1:]}
     assert set(lines) == set(BUILT)
     assert "refused: drifts" in lines["openvino-bf16"] and "refused: does not load" in lines["onnx-fp32"]
@@ -126,6 +126,23 @@ def test_verify_runs_what_can_run_and_names_what_is_refused(bundle, capsys):
     (bundle / "engines" / "openvino-bf16" / "engine.json").unlink()
     reseal(bundle)
     assert verify.show(bundle, device="cpu") and "tensorrt" not in capsys.readouterr().out
+
+
+def test_torchscript_runs_only_where_it_is_trusted(bundle, capsys):
+    with pytest.raises(EngineError, match=r"can run any code.*--trust"):
+        engines.load(Bundle.load(bundle), target="torchscript", threads=1)
+    verify.show(bundle, device="cpu")
+    assert "torchscript-fp32     not run: TorchScript can run any code" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tolerance", [{}, {"score": 1e9, "difference": 1e9}, {"score": float("inf")}])
+def test_a_bundle_cannot_say_how_far_its_engines_may_drift(bundle, tolerance):
+    file = bundle / "engines" / "openvino-bf16" / "engine.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "tolerance": tolerance}))
+    poison(bundle / "engines" / "openvino-bf16" / "mae.bin")
+    reseal(bundle)
+    with pytest.raises(BundleError, match="drifts from the fp32 reference"):
+        engines.load(Bundle.load(bundle), precision="bf16", threads=1)
 
 
 def test_the_first_load_proves_and_the_next_remembers(bundle, monkeypatch):

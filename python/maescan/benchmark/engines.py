@@ -76,7 +76,7 @@ def _measure(
     from maescan.method.score import score_slices
 
     bundle = Bundle.load(path)
-    engine = engines.load(bundle, device=device, target=target, precision=precision, threads=threads)
+    engine = engines.load(bundle, device=device, target=target, precision=precision, threads=threads, trust=True)
 
     def call(batch: int) -> None:
         score_slices(np.resize(images, (batch, *images.shape[1:])), np.arange(batch), engine, bundle.preset)

@@ -59,7 +59,7 @@ def measure(
     from maescan.scoring.pipeline import score_folder
 
     loaded = Bundle.load(bundle)
-    engine = engines.load(loaded, device=device, target=target, precision=precision, threads=threads)
+    engine = engines.load(loaded, device=device, target=target, precision=precision, threads=threads, trust=True)
     try:
         before = _alone(engine, loaded.preset)
         summary = score_folder([scans], loaded, engine, out, ScoreOptions(force=True, pictures=0, workers=workers))

@@ -18,11 +18,14 @@ commands = typer.Typer()
 def verify(
     bundle: Annotated[Path, typer.Argument(help="The bundle.")],
     device: Annotated[str | None, typer.Option(help="Only engines of this device.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Also run TorchScript engines, which can run any code.")
+    ] = False,
 ) -> None:
     """Check every hash of a bundle, then run its golden slices through every engine that can run here."""
     from maescan.engines import verify as verification
 
-    if not verification.show(bundle, device=device):
+    if not verification.show(bundle, device=device, trust=trust):
         raise typer.Exit(2)
 
 

@@ -23,14 +23,16 @@ def load(
     target: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
+    trust: bool = False,
 ) -> Any:
     """The bundle's engine for `device`, after its golden slices agreed with the fp32 reference.
 
-    Raises EngineError when nothing in the bundle runs there (never another device instead), BundleError on drift.
+    trust: TorchScript can run any code, and is opened only if its maker is trusted. Raises EngineError when nothing
+    in the bundle runs there (never another device instead), BundleError on drift.
     """
     gpu = require_gpu(device) if kind_of(device) == "cuda" else None
     chosen = _choose(bundle, gpu, target, precision)
-    engine = open_engine(bundle, bundle.path / "engines" / chosen, bundle.engines()[chosen], device, threads)
+    engine = open_engine(bundle, bundle.path / "engines" / chosen, bundle.engines()[chosen], device, threads, trust)
     try:
         check(bundle, chosen, engine)
     except BaseException:
@@ -39,8 +41,19 @@ def load(
     return engine
 
 
-def open_engine(bundle: Bundle, folder: Path, values: dict[str, Any], device: str, threads: int | None = None) -> Any:
-    """The engine of a folder and its engine.json, not checked yet. Raises EngineError where it does not load."""
+def open_engine(
+    bundle: Bundle,
+    folder: Path,
+    values: dict[str, Any],
+    device: str,
+    threads: int | None = None,
+    trust: bool = False,
+) -> Any:
+    """The engine of a folder and its engine.json, not checked yet. Raises EngineError where it does not load, and for
+    TorchScript without `trust`."""
+    if values["target"] == "torchscript" and not trust:
+        remedy = "add --trust if you know who made it, or export another target"
+        raise EngineError("is TorchScript, which can run any code", path=folder, remedy=remedy)
     target = TARGETS[values["target"]]
     try:
         backend = getattr(importlib.import_module(f"maescan.engines.{target.module}"), target.backend)
@@ -54,14 +67,16 @@ def open_engine(bundle: Bundle, folder: Path, values: dict[str, Any], device: st
         raise EngineError(reason, path=folder, remedy=export_command(bundle.path, values)) from error
 
 
-def prove(bundle: Bundle, folder: Path, values: dict[str, Any], device: str) -> dict[str, float]:
-    """The drift of an engine on the golden slices. Raises BundleError where it is over the engine's tolerance."""
-    engine = open_engine(bundle, folder, values, device)
+def prove(
+    bundle: Bundle, folder: Path, values: dict[str, Any], device: str, *, trust: bool = False
+) -> dict[str, float]:
+    """The drift of an engine on the golden slices. Raises BundleError where it is over its precision's tolerance."""
+    engine = open_engine(bundle, folder, values, device, trust=trust)
     try:
         drift = golden_drift(bundle, engine)
     finally:
         engine.close()
-    refuse(drift, values["tolerance"], folder)
+    refuse(drift, values["precision"], folder)
     return drift
 
 

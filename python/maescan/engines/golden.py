@@ -38,7 +38,7 @@ def check(bundle: Bundle, name: str, engine: Any) -> dict[str, float]:
         drift = golden_drift(bundle, engine)
         with contextlib.suppress(DataError):  # a cache that cannot be written costs time, nothing else
             _write(file, drift)
-    refuse(drift, bundle.engines()[name]["tolerance"], bundle.path / "engines" / name)
+    refuse(drift, bundle.engines()[name]["precision"], bundle.path / "engines" / name)
     return drift
 
 
@@ -56,8 +56,10 @@ def golden_drift(bundle: Bundle, engine: Any) -> dict[str, float]:
     }
 
 
-def refuse(drift: dict[str, float], tolerance: dict[str, float], folder: Path) -> None:
-    """Raises BundleError naming the engine's folder where a drift is over its tolerance, or is not a number."""
+def refuse(drift: dict[str, float], precision: str, folder: Path) -> None:
+    """Raises BundleError naming the engine's folder where a drift is over the TOLERANCE of its precision, whatever
+    the bundle says of it, or is not a number."""
+    tolerance = TOLERANCE.get(precision, TOLERANCE["fp32"])
     over = [f"{name} by {drift[name]:.2g} ({allowed:g} is allowed)" for name, allowed in tolerance.items()
             if not drift.get(name, np.nan) <= allowed]  # fmt: skip
     if over:

@@ -6,15 +6,17 @@ from pathlib import Path
 
 from maescan.engines import kind_of, prove
 from maescan.engines.bundle import Bundle
+from maescan.engines.golden import TOLERANCE
 from maescan.engines.targets import TARGETS
 from maescan.errors import MaescanError
 from maescan.machine import gpus, require_gpu
 
 
-def show(bundle: Path, device: str | None = None) -> bool:
+def show(bundle: Path, device: str | None = None, *, trust: bool = False) -> bool:
     """Prints a line an engine: its drift, why it is refused, or why it cannot run here. True where none is refused.
 
-    With `device` only engines that run there, and there. Raises BundleError for a file that is not as exported.
+    With `device` only engines that run there, and there; TorchScript, which can run any code, only with `trust`.
+    Raises BundleError for a file that is not as exported.
     """
     loaded = Bundle.load(bundle)
     print(f"{bundle}: {len(loaded.manifest['files'])} files are as they were exported")
@@ -25,15 +27,17 @@ def show(bundle: Path, device: str | None = None) -> bool:
         if asked and asked not in kinds:
             continue
         where = device or ("cpu" if "cpu" in kinds else "cuda")
-        line, fine = _line(loaded, name, where)
+        line, fine = _line(loaded, name, where, trust)
         sound = sound and fine
         print(f"{name:<20} {line}")
     return sound
 
 
-def _line(bundle: Bundle, name: str, device: str) -> tuple[str, bool]:
+def _line(bundle: Bundle, name: str, device: str, trust: bool) -> tuple[str, bool]:
     """What to say of an engine, and whether it is sound as far as this machine can tell."""
     values, folder = bundle.engines()[name], bundle.path / "engines" / name
+    if values["target"] == "torchscript" and not trust:
+        return "not run: TorchScript can run any code; --trust runs it", True
     if kind_of(device) == "cuda":
         if not gpus():
             return "not run: this machine has no GPU (`maescan doctor` says more)", True
@@ -41,8 +45,8 @@ def _line(bundle: Bundle, name: str, device: str) -> tuple[str, bool]:
         if lacks:
             return f"not run: {lacks}", True
     try:
-        drift = prove(bundle, folder, values, device)
+        drift = prove(bundle, folder, values, device, trust=trust)
     except MaescanError as error:
         return f"refused: {error.reason}" + (f" ({error.remedy})" if error.remedy else ""), False
-    parts = (f"{part} {value:.2g} of {values['tolerance'][part]:g}" for part, value in drift.items())
+    parts = (f"{part} {value:.2g} of {TOLERANCE[values['precision']][part]:g}" for part, value in drift.items())
     return f"drift on {device}: {', '.join(parts)}", True

@@ -75,6 +75,7 @@ class Model:
             target=options.target,
             precision=options.precision,
             threads=options.threads,
+            trust=options.trust,
         )
 
     def score_scan(self, scan: object, *, alert_rate: float = 0.05) -> ScanScores:

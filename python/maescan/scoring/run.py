@@ -46,7 +46,12 @@ def opened(bundle: Path, engine: EngineOptions, options: ScoreOptions) -> Iterat
     loaded = Bundle.load(bundle)
     regions.check(loaded.preset, options.read.regions)
     started = engines.load(
-        loaded, device=engine.device, target=engine.target, precision=engine.precision, threads=engine.threads
+        loaded,
+        device=engine.device,
+        target=engine.target,
+        precision=engine.precision,
+        threads=engine.threads,
+        trust=engine.trust,
     )
     try:
         yield loaded, started
