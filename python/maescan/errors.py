@@ -83,6 +83,10 @@ class ScanError(MaescanError):
     """A scan that cannot be read, or must not be scored."""
 
 
+class NoScanError(ScanError):
+    """What can be read and is no scan of a patient, such as a label map: it is passed over, which is no failure."""
+
+
 class DataError(MaescanError):
     """A data set that lacks what the step needs."""
 

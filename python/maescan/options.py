@@ -11,9 +11,12 @@ from typing import Any, Literal, TypeVar, get_args
 
 from maescan.errors import ConfigError, DataError
 
-Fault = Literal["missing-slices", "duplicate-slices", "irregular-spacing", "tilt", "shear", "localizer"]
+Fault = Literal[
+    "missing-slices", "duplicate-slices", "irregular-spacing", "tilt", "shear", "localizer", "modality", "labels"
+]
 FAULTS: frozenset[Fault] = frozenset(get_args(Fault))
-"""What a reader refuses unless it is told to accept it."""
+"""What is refused unless it is accepted: by readers; modality: scans of a kind that the bundle does not judge get
+p-values and alerts; labels: what looks like a label map is scored."""
 
 T = TypeVar("T")
 
@@ -180,6 +183,7 @@ class ReadOptions(Options):
         """What changes a score."""
         values = self.to_json()
         del values["limit_s"], values["limit_memory_gb"]
+        values["accept"] = [fault for fault in values["accept"] if fault not in ("modality", "labels")]
         if isinstance(self.regions, CandidateTable):
             values["regions"] = {"candidates": self.regions.sha256}
         return values

@@ -2,16 +2,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from maescan.cli import app
 from maescan.options import CandidateTable, EngineOptions, LungTiles, ReadOptions
-from maescan.scoring.options import Format, RayOptions, ScoreOptions, Shard, WatchOptions
+from maescan.scoring.options import AlertOptions, Format, RayOptions, ScoreOptions, Shard, WatchOptions
+from maescan.scoring.summary import Summary
 
-SUMMARY = SimpleNamespace(scored=[], failures=[], skipped=0, slices=0, seconds=1.0, calibration=None)
+SUMMARY = Summary([], [], 0, 1.0, 0, {})
 
 
 @pytest.fixture
@@ -35,9 +35,10 @@ def test_score_without_flags_is_the_defaults(called):
 
 def test_every_flag_of_score_arrives(called, tmp_path):
     (tmp_path / "c.csv").write_text("table")
+    alerts = "--include *.nii --include *.mha --exclude *mask* --on-alert mail --fail-on-alert --log l"
     typed = f"score in --bundle b --out o --device cuda:1 --precision bf16 --target onnx --threads 3 --volume 2 \
         --accept tilt,shear --candidates {tmp_path / 'c.csv'} --limit-seconds 7 --maps --force --workers 4 --batch 8 \
-        --shard 2/5 --alert-rate 0.1 --pictures 0 --format parquet --quiet"
+        --shard 2/5 --alert-rate 0.1 --pictures 0 --format parquet --quiet {alerts}"
     args, kwargs = called("maescan.scoring.run.score_paths", SUMMARY, *typed.split())
     read = ReadOptions(
         volume=2, accept=frozenset({"tilt", "shear"}), regions=CandidateTable.read(tmp_path / "c.csv"), limit_s=7.0
@@ -45,9 +46,10 @@ def test_every_flag_of_score_arrives(called, tmp_path):
     assert args[3] == EngineOptions(device="cuda:1", precision="bf16", target="onnx", threads=3)
     assert args[4] == ScoreOptions(
         read=read, maps=True, force=True, workers=4, batch=8, shard=Shard(2, 5), alert_rate=0.1, pictures=0,
-        format=Format.parquet,
+        format=Format.parquet, include=("*.nii", "*.mha"), exclude=("*mask*",),
     )  # fmt: skip
-    assert kwargs == {"show": "quiet"}
+    told = AlertOptions(on_alert="mail", fail_on_alert=True, log=Path("l"))
+    assert kwargs == {"alerts": told, "show": "quiet"}
 
 
 def test_ray_gets_the_options_of_score(called):
@@ -67,7 +69,7 @@ def test_watch_takes_what_score_takes(called):
         ScoreOptions(read=read, alert_rate=0.2, pictures=3, workers=1, batch=2),
         WatchOptions(settle_s=1.0, poll_s=0.1),
     )
-    assert kwargs == {"show": "json"}
+    assert kwargs == {"alerts": AlertOptions(), "show": "json"}
 
 
 def test_calibrate_takes_regions_and_may_leave_scans_out(called):

@@ -10,7 +10,7 @@ from maescan.results.tables import FAILURES, SCANS, Tables, write_csv
 
 ROWS = [
     ScanRow("a.nii", np.array([0.25, 0.75], "<f4"), np.array([0.5, 0.5], "<f4"), ["one", "two"]),
-    ScanRow("b.nii", np.array([0.5], "<f4"), np.array([1], "<f4"), [], [[1.0, 2.0, 3.0]]),
+    ScanRow("b.nii", np.array([0.5], "<f4"), np.array([1], "<f4"), [], [[1.0, 2.0, 3.0]], "unlike"),
 ]
 
 
@@ -25,12 +25,20 @@ class Judge:
 def test_rows_of_each_table():
     plain, judged = (Tables(ROWS, (), {"method": "max"}, judge) for judge in (None, Judge()))
     assert plain.scans() == [
-        ("a.nii", 0.75, "", "", 2, 1, "one; two", "complete"),
-        ("b.nii", 0.5, "", "", 1, 0, "", "complete"),
+        ("a.nii", 0.75, "", "", "ok", 2, 1, "one; two", "complete"),
+        ("b.nii", 0.5, "", "", "unlike", 1, 0, "", "complete"),
     ]
     assert [row[2:4] for row in judged.scans()] == [(0.1, "yes"), (0.1, "no")]
     assert plain.slices() == [("a.nii", 0, 0.25, "", 0.5), ("a.nii", 1, 0.75, "", 0.5), ("b.nii", 0, 0.5, "", 1.0)]
     assert judged.slices()[0][3] == 0.5 and plain.regions() == [("b.nii", 0, 1.0, 2.0, 3.0, 0.5)]
+
+
+def test_a_scan_of_another_kind_is_not_judged():
+    rows = [ROWS[0]._replace(fit="other", why="its modality is CT")]
+    judged, accepted = (Tables(rows, (), {"method": "max"}, Judge(), any_kind) for any_kind in (False, True))
+    assert judged.scans()[0][2:5] == ("", "", "other") and accepted.scans()[0][2:5] == (0.1, "yes", "other")
+    assert [row[3] for row in judged.slices()] == ["", ""]
+    assert judged.scans()[0][7] == "its modality is CT; one; two"
 
 
 def test_the_rule_is_applied_to_stored_slices():

@@ -3,18 +3,23 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from itertools import chain
 from types import SimpleNamespace
 
+import nibabel
 import numpy as np
 import pytest
 
+from helpers.scan_files import write_series
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from helpers.stubs import stub_bundle
 from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
 from maescan.method import aggregate
+from maescan.method.preprocess import prepare
+from maescan.method.prints import salted, slice_prints
+from maescan.scans import find_scans, read_scan
 from maescan.scoring import calibrate
+from maescan.scoring.ledger import rows_of
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
@@ -24,9 +29,7 @@ def test_healthy_scans_of_the_pipeline_alert_as_often_as_promised(tmp_path):
     for index in range(200):
         write_scan(tmp_path / ("held" if index < 100 else "new") / f"scan{index}.nii.gz", index, slices=2)
     score_folder([tmp_path / "held"], BUNDLE, Engine(), tmp_path / "out")
-    slices = calibrate.read_scores(tmp_path / "out" / "scores.csv")
-    scans = sorted(round(aggregate.scan_score(np.array(values)), 6) for values in slices.values())
-    bundle = stub_bundle(calibration={"scans": scans, "slices": sorted(chain(*slices.values()))})
+    bundle = stub_bundle(calibration=calibrate.reference_of(rows_of(tmp_path / "out"), aggregate.DEFAULT))
     score_folder([tmp_path / "new"], bundle, Engine(), tmp_path / "new-out", ScoreOptions(alert_rate=0.1))
     found = rows(tmp_path / "new-out" / "scans.csv")
     alerts = sum(row["alert"] == "yes" for row in found)
@@ -55,7 +58,7 @@ def test_the_alert_rate_costs_no_new_scoring(tmp_path):
 
 def test_a_scan_that_fails_is_no_reference(tmp_path, monkeypatch):
     monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: BUNDLE)
-    failed = SimpleNamespace(failures=[{"scan": "a.nii", "reason": "is truncated"}], scored=[])
+    failed = SimpleNamespace(failures=[{"scan": "a.nii", "reason": "is truncated"}], scored=[], population=None)
     monkeypatch.setattr("maescan.scoring.run.score_paths", lambda *a, **k: failed)
     with pytest.raises(DataError, match=r"a\.nii cannot be scored: is truncated"):
         calibrate.calibrate(tmp_path, [tmp_path])
@@ -79,17 +82,76 @@ def test_columns_of_the_tables(tmp_path):
         assert next(csv.reader(stream)) == ["scan", "slice", "score", "p_value", "area"]
 
 
-def test_a_scan_that_fails_may_be_left_out(tmp_path, monkeypatch):
-    monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: BUNDLE)
-    kept = {}
+@pytest.fixture
+def calibrated(tmp_path, monkeypatch):
+    """Calibrates a bundle without files on tmp_path/healthy; its scores times `scale`."""
+    bundle, kept = stub_bundle(), {}
+
+    class Scaled(Engine):
+        scale = 1.0
+
+        def classify(self, tokens, token_ids):
+            return super().classify(tokens, token_ids) * np.float32(self.scale)
+
+    def score_paths(paths, _, out, engine, options):
+        return score_folder(paths, bundle, Scaled(), out, options)
+
+    monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: bundle)
     monkeypatch.setattr("maescan.engines.bundle.update", lambda path, **fields: kept.update(fields))
+    monkeypatch.setattr("maescan.scoring.run.score_paths", score_paths)
+
+    def run(scale=1.0, **options):
+        Scaled.scale = scale
+        return calibrate.calibrate(tmp_path, [tmp_path / "healthy"], **options)
+
+    run.bundle, run.kept, run.engine = bundle, kept, Scaled
+    return run
+
+
+def test_a_scan_that_fails_may_be_left_out(tmp_path, calibrated):
     write_scan(tmp_path / "healthy" / "a.nii.gz", 0)
     (tmp_path / "healthy" / "junk.nii.gz").write_bytes(b"no gzip")
-
-    def score_paths(paths, bundle, out, engine, options):
-        return score_folder(paths, BUNDLE, Engine(), out, options)
-
-    monkeypatch.setattr("maescan.scoring.run.score_paths", score_paths)
-    reference, failures = calibrate.calibrate(tmp_path, [tmp_path / "healthy"], skip_failed=True)
-    assert len(reference["scans"]) == 1 and kept["calibration"] == reference
+    reference, failures = calibrated(skip_failed=True)
+    assert len(reference["scans"]) == 1 and calibrated.kept["calibration"] == reference
     assert [row["scan"] for row in failures] == ["junk.nii.gz"]
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-38, 1e30])
+def test_the_scans_of_the_calibration_alert_as_seldom_as_others_however_small_their_scores(
+    tmp_path, calibrated, scale
+):
+    for index in range(30):
+        write_scan(tmp_path / "healthy" / f"scan{index}.nii.gz", index, slices=1)
+    reference, _ = calibrated(scale)
+    assert len(set(reference["scans"])) > 1
+    bundle = stub_bundle(calibration=json.loads(json.dumps(reference)))
+    score_folder([tmp_path / "healthy"], bundle, calibrated.engine(), tmp_path / "out", ScoreOptions(pictures=0))
+    assert sum(row["alert"] == "yes" for row in rows(tmp_path / "out" / "scans.csv")) <= 1
+
+
+def test_copies_of_one_scan_are_no_calibration(tmp_path, calibrated):
+    first = write_scan(tmp_path / "healthy" / "a.nii.gz", 0)
+    nibabel.save(nibabel.load(first), tmp_path / "healthy" / "b.nii")
+    with pytest.raises(DataError, match=r"b\.nii is no healthy scan to compare with: it is a copy of a\.nii\.gz"):
+        calibrated()
+    assert calibrated.kept == {}
+    reference, left_out = calibrated(skip_failed=True)
+    assert len(reference["scans"]) == 1 and [row["scan"] for row in left_out] == ["b.nii"]
+
+
+def test_scans_that_trained_the_bundle_are_no_calibration(tmp_path, calibrated):
+    scan = write_scan(tmp_path / "healthy" / "other-name.nii.gz", 0)
+    images = prepare(read_scan(find_scans(scan)[0]), calibrated.bundle.preset).images
+    prints = {"salt": "s", "scans": salted(slice_prints(images)[2:3], "s")}
+    calibrated.bundle.manifest["provenance"]["prints"] = prints
+    with pytest.raises(DataError, match="the bundle was trained with it"):
+        calibrated()
+    score_folder([scan], calibrated.bundle, calibrated.engine(), tmp_path / "out")
+    assert rows(tmp_path / "out" / "scans.csv")[0]["warnings"] == "training has seen this scan"
+
+
+def test_scans_of_another_kind_are_no_calibration(tmp_path, calibrated):
+    values = np.random.default_rng(0).integers(-1000, 300, (6, 24, 24), dtype=np.int16)
+    write_series(tmp_path / "healthy" / "ct", values, Modality="CT", PixelSpacing=[10, 10])
+    with pytest.raises(DataError, match="its modality is CT, the bundle judges MR"):
+        calibrated()

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from maescan.scoring.conformal import Reference, needed
+from maescan.errors import BundleError, DataError
+from maescan.scoring.conformal import Reference, needed, surplus
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2])
@@ -20,3 +25,55 @@ def test_few_scans_cannot_alert_at_a_small_rate():
     few, enough = (Reference(tuple(range(n)), (), 0.05) for n in (18, 19))
     assert not few.can_alert and few.scan(1e9) == (round(1 / 19, 6), "no")
     assert enough.can_alert and enough.scan(1e9) == (0.05, "yes") and needed(0.05) == 19 and needed(0.1) == 9
+
+
+SCORES = st.lists(
+    st.one_of(
+        st.sampled_from([0.0, 5e-324, 1e-320, 4e-7, 5e-7, 1e300, -1e300, 1.0]),
+        st.floats(allow_nan=False, allow_infinity=False, width=32),
+    ),
+    min_size=2,
+    max_size=60,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@example([2e-7] * 31, 0.05)
+@example([1e-9 * i for i in range(31)], 0.05)
+@given(SCORES, st.floats(0, 1))
+def test_alarms_keep_their_rate_for_any_scores(scores, rate):
+    """Each scan against all others: exchangeable, so at most the rate of them may alert, by no chance."""
+    alerts = 0
+    for index, score in enumerate(scores):
+        others = [other for place, other in enumerate(scores) if place != index]
+        reference = Reference.of({"calibration": {"scans": others, "slices": [0.0]}}, rate)
+        alerts += reference.scan(score)[1] == "yes"
+    assert alerts <= math.floor(rate * len(scores) + 1e-9)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "0.5", True, None])
+def test_a_reference_of_what_is_no_score_is_refused(value):
+    with pytest.raises(BundleError, match="its calibration is not lists of scores"):
+        Reference.of({"calibration": {"scans": [0.1, value], "slices": [0.1]}}, 0.05)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_score_that_is_not_finite_is_refused(value):
+    with pytest.raises(DataError, match="not finite"):
+        Reference((0.1,), (0.1,), 0.5).scan(value)
+
+
+def test_at_a_rate_of_0_nothing_alerts():
+    reference = Reference((0.1,) * 99, (0.1,), 0.0)
+    assert needed(0.0) is None and not reference.can_alert and reference.scan(9.0)[1] == "no"
+
+
+def test_surplus_is_the_share_of_draws_with_so_many_alerts():
+    rng, counts = np.random.default_rng(0), []
+    for _ in range(4000):
+        scores = rng.random(19 + 30)
+        reference = Reference(tuple(sorted(scores[:19])), (), 0.1)
+        counts.append(sum(reference.scan(score)[1] == "yes" for score in scores[19:]))
+    for alerts in (1, 3, 6, 12):
+        assert surplus(19, 30, alerts, 0.1) == pytest.approx(np.mean(np.array(counts) >= alerts), abs=0.03)
+    assert surplus(19, 30, 0, 0.1) == 1.0 and surplus(24, 33, 32, 0.05) < 1e-9 and surplus(5, 9, 9, 0.05) == 1.0

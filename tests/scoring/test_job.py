@@ -49,7 +49,7 @@ def test_every_scan_is_counted_once_whatever_comes_of_it(tmp_path):
     job.fail(source, known, "read", ScanError("\x1b[31mis bad", path="a\nb.nii"))
     assert job.failed["a.nii"].reason == "\\x1b[31mis bad" and job.failed["a.nii"].file == "a b.nii"
     ledger.add(known, "content", ScanRow("a.nii", np.ones(3), np.ones(3)))
-    job.scored(source, known, {"slices": 3})
+    job.scored(source, known, ScanRow("a.nii", np.ones(3), np.ones(3)))
     assert job.seen == {"a.nii"} and not job.failed and job.slices == 3
     assert job.done(source, ledger.know(source, "content")) and job.skipped == 1
     assert events == ["failed", "scored", "skipped"]

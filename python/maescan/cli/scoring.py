@@ -12,6 +12,7 @@ import typer
 from maescan.cli.options import BundleOption, Json, Out, Quiet, say_caution, with_options
 from maescan.errors import ConfigError
 from maescan.scoring.options import (
+    AlertOptions,
     EngineOptions,
     Format,
     RayOptions,
@@ -28,7 +29,7 @@ commands = typer.Typer()
 
 
 @commands.command()
-@with_options(engine=EngineOptions, read=ReadOptions, options=ScoreOptions, ray=RayOptions)
+@with_options(engine=EngineOptions, read=ReadOptions, options=ScoreOptions, alerts=AlertOptions, ray=RayOptions)
 def score(
     paths: Annotated[list[Path], typer.Argument(help="Scans, or folders of them.")],
     bundle: BundleOption,
@@ -37,12 +38,13 @@ def score(
     engine: EngineOptions,
     read: ReadOptions,
     options: ScoreOptions,
+    alerts: AlertOptions,
     ray: RayOptions,
     json_events: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score every scan: report.html, scores.csv, scans.csv, failures.csv, run.json. Exit code 3: done, some scans
-    failed."""
+    """Score every scan: report.html, scores.csv, scans.csv, failures.csv, run.json. Exit codes, when done: 3, some
+    scans failed; 4, a scan alerts (--fail-on-alert); 5, the scans are no longer like the calibration's."""
     from maescan.scoring.run import score_paths
 
     options = replace(options, read=read)
@@ -50,14 +52,16 @@ def score(
     if ray.address:
         from maescan.scoring.on_ray import score_on_ray
 
-        if options.shard != Shard(1, 1) or json_events:
-            raise ConfigError("--ray makes shards of its own, without events", remedy="leave out --shard and --json")
+        if options.shard != Shard(1, 1) or json_events or alerts.on_alert or alerts.log:
+            remedy = "leave out --shard, --json, --on-alert and --log"
+            raise ConfigError("--ray makes shards of its own, without events", remedy=remedy)
         summary = score_on_ray(paths, bundle, out, ray, engine, options)
     else:
-        summary = score_paths(paths, bundle, out, engine, options, show=_show(json_events, quiet))
+        summary = score_paths(paths, bundle, out, engine, options, alerts=alerts, show=_show(json_events, quiet))
     if not (quiet or json_events):
         print(
             f"{len(summary.scored)} scans scored ({summary.skipped} of them before), {len(summary.failures)} failed,"
+            f"{f' {summary.passed_over} label maps passed over,' if summary.passed_over else ''}"
             f" {summary.slices} slices in {summary.seconds:.1f} s: {out / 'report.html'}"
         )
         _say_archive(summary)
@@ -68,6 +72,19 @@ def score(
             print(
                 f"{row['scan']}: {row['reason']}" + (f" ({row['remedy']})" if row["remedy"] else ""), file=sys.stderr
             )
+    _leave(summary, alerts)
+
+
+def _leave(summary: Summary, alerts: AlertOptions) -> None:
+    """Warns of what makes alerts mean less; the exit code."""
+    population = summary.population
+    for text in population.warnings().values() if population else ():
+        print(f"warning: {text}", file=sys.stderr)
+    if alerts.fail_on_alert and any(row["alert"] == "yes" for row in summary.scored):
+        raise typer.Exit(4)
+    if population and population.changed_at:
+        raise typer.Exit(5)
+    if summary.failures:
         raise typer.Exit(3)
 
 
@@ -98,6 +115,8 @@ def _say_calibration(state: dict[str, Any] | None, bundle: Path) -> None:
 
     if state is None:
         print(f"no p-values or alerts: calibrate the bundle with `maescan calibrate {bundle} HEALTHY_SCANS`")
+    elif needed(state["alert_rate"]) is None:
+        print("no scan can alert at a rate of 0")
     elif not state["can_alert"]:
         print(
             f"no scan can alert at a rate of {state['alert_rate']}: that takes {needed(state['alert_rate'])} healthy"
@@ -140,13 +159,19 @@ def calibrate(
     count = len(reference["scans"])
     rate = 1 / (count + 1)
     print(f"{count} healthy scans, {len(reference['slices'])} slices; alerts are possible at rates from {rate:.3f}")
-    if count < needed(0.05):
-        print(f"the default rate of 0.05 takes {needed(0.05)} healthy scans", file=sys.stderr)
+    default = ScoreOptions().alert_rate
+    if rate > default:
+        print(f"the default rate of {default} takes {needed(default)} healthy scans", file=sys.stderr)
 
 
 @commands.command()
 @with_options(
-    engine=EngineOptions, read=ReadOptions, options=ScoreOptions, timing=WatchOptions, leave_out=("shard", "force")
+    engine=EngineOptions,
+    read=ReadOptions,
+    options=ScoreOptions,
+    alerts=AlertOptions,
+    timing=WatchOptions,
+    leave_out=("shard", "force"),
 )
 def watch(
     inbox: Annotated[Path, typer.Argument(help="The folder that scans arrive in.")],
@@ -156,17 +181,20 @@ def watch(
     engine: EngineOptions,
     read: ReadOptions,
     options: ScoreOptions,
+    alerts: AlertOptions,
     timing: WatchOptions,
     json_events: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Score scans as they finish arriving, until SIGTERM or Ctrl-C: those being scored are finished, then it ends
-    with exit code 0. Started again it goes on."""
+    with exit code 0; 4, a scan alerted (--fail-on-alert); 5, the scans are no longer like the calibration's. Started
+    again it goes on."""
     from maescan.scoring.run import watch_inbox
 
     options = replace(options, read=read)
     _check_format(options)
-    watch_inbox(inbox, bundle, out, engine, options, timing, show=_show(json_events, quiet))
+    summary = watch_inbox(inbox, bundle, out, engine, options, timing, alerts=alerts, show=_show(json_events, quiet))
+    _leave(replace(summary, failures=[]), alerts)
 
 
 @commands.command()

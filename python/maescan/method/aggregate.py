@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DataError
 
 DEFAULT: dict[str, Any] = {"method": "top", "k": 3}
 
@@ -33,8 +33,11 @@ def scan_score(scores: np.ndarray, rule: Mapping[str, Any] | None = None) -> flo
 def p_values(scores: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Conformal p-values [N]: (1 + number of reference scores >= score) / (1 + number of reference scores).
 
-    With exchangeable healthy scans, at most a share a of them has a p-value <= a.
+    Ties count against an alert, so with exchangeable healthy scans at most a share a of them has a p-value <= a,
+    whatever the scores. Raises DataError for a score that is not finite: no order has a place for it.
     """
     ordered = np.sort(np.asarray(reference, dtype=np.float64))
+    if not (np.isfinite(ordered).all() and np.isfinite(scores).all()):
+        raise DataError("a score is not finite", remedy="check the bundle with `maescan verify`")
     above = len(ordered) - np.searchsorted(ordered, np.asarray(scores, dtype=np.float64), side="left")
     return (1.0 + above) / (1.0 + len(ordered))

@@ -7,11 +7,13 @@ gets no p-value and no alert; a label map is no scan and is passed over.
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.errors import NoScanError
 from maescan.scans.scan import Scan
 
 CT, MR = "CT", "MR"
@@ -43,6 +45,18 @@ class Fit(enum.StrEnum):
     ok = "ok"
     unlike = "unlike"
     other = "other"
+
+
+def admit(scan: Scan, preset: Preset, accept: Collection[str] = ()) -> str:
+    """`other_kind`. Raises NoScanError for a label map, unless "labels" is accepted."""
+    if "labels" not in accept and is_label_map(scan):
+        raise NoScanError("is a label map", path=scan.path, remedy="if it is a scan, --accept labels")
+    return other_kind(scan, preset)
+
+
+def fit_of(other: str, unlike: Collection[str]) -> Fit:
+    """From what `other_kind` and `Prepared.warnings` say."""
+    return Fit.other if other else Fit.unlike if unlike else Fit.ok
 
 
 def other_kind(scan: Scan, preset: Preset) -> str:

@@ -28,14 +28,14 @@ def write_report(path: Path, tables: Tables, run: dict[str, Any], pictures: Mapp
     reference = run["calibration"]["scores"] if run["calibration"] else []
     scans.sort(key=lambda row: (row["alert"] != "yes", -float(row["score"]), row["scan"]))
     drawn = [(row, pictures[row["scan"]]) for row in scans if row["scan"] in pictures]
-    columns = [column for column in ("scan", "score", "p_value", "alert", "slices", "worst_slice", "warnings")
+    columns = [column for column in ("scan", "score", "p_value", "alert", "fit", "slices", "worst_slice", "warnings")
                if any(row[column] for row in scans)]  # fmt: skip
     page = Template(files("maescan.results").joinpath("page.html").read_text(encoding="utf-8"))
     outputs.write_text(
         path,
         page.substitute(
             headline=_headline(scans, failures),
-            calibration=_calibration(run),
+            calibration=_banner((run.get("population") or {}).get("warnings", ())) + _calibration(run),
             histogram=_histogram([float(row["score"]) for row in scans], reference),
             scans=_table("scans", columns, scans, {row["scan"]: f"#p{i}" for i, (row, _) in enumerate(drawn)}),
             pictures=_pictures(drawn),
@@ -53,6 +53,11 @@ def _headline(scans: list[dict[str, str]], failures: list[dict[str, str]]) -> st
     if failures:
         parts.append(f'<a href="#failures"><b>{len(failures)}</b> failed</a>')
     return " &middot; ".join(parts)
+
+
+def _banner(said: Sequence[str]) -> str:
+    """What makes alerts mean less than they should."""
+    return "".join(f'<strong class="banner" role="alert">{escape(text)}</strong> ' for text in said)
 
 
 def _calibration(run: dict[str, Any]) -> str:

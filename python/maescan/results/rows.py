@@ -9,16 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import MaescanError, escaped
+from maescan.method.gate import Fit
 
 
 class ScanRow(NamedTuple):
-    """A scored scan. scores, areas [S]: of its slices, or CT patches; places: of patches, RAS+ mm [S][3]."""
+    """A scored scan. scores, areas [S]: of its slices, or CT patches; places: of patches, RAS+ mm [S][3].
+
+    fit: whether it is of the kind that the bundle judges, `method.gate.Fit`, and why it is not; print: of its values
+    (`method.prints`); trained: whether the bundle was trained with it; order: in which scans arrived."""
 
     label: str
     scores: NDArray[np.float32]
     areas: NDArray[np.float32]
     warnings: Sequence[str] = ()
     places: Sequence[Sequence[float]] = ()
+    fit: str = Fit.ok
+    why: str = ""
+    print: str = ""
+    trained: bool = False
+    order: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """All that a reader of the score should know."""
+        said = ["training has seen this scan"] if self.trained else []
+        return [*([self.why] if self.why else []), *said, *self.warnings]
 
 
 def state_of(notes: Sequence[str]) -> str:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from maescan import files
 from maescan.method import aggregate
+from maescan.method.gate import Fit
 from maescan.results.rows import Failure, ScanRow, state_of
 
-SCANS = ("scan", "score", "p_value", "alert", "slices", "worst_slice", "warnings", "state")
+SCANS = ("scan", "score", "p_value", "alert", "fit", "slices", "worst_slice", "warnings", "state")
 SLICES = ("scan", "slice", "score", "p_value", "area")
 REGIONS = ("scan", "region", "x", "y", "z", "score")
 FAILURES = ("scan", "stage", "reason", "remedy", "file")
@@ -38,33 +39,39 @@ class Judge(Protocol):
 @dataclass(frozen=True)
 class Tables:
     """What is known of all scans of an output folder. rule: how slice scores become a scan's; judge: None for a
-    bundle that is not calibrated."""
+    bundle that is not calibrated; any_kind: also scans of another kind than the bundle's are judged."""
 
     rows: Sequence[ScanRow]
     failures: Sequence[Failure]
     rule: Mapping[str, object] | None
     judge: Judge | None
+    any_kind: bool = False
 
     def scan_score(self, row: ScanRow) -> float:
         """A scan's score."""
         return aggregate.scan_score(row.scores, self.rule)
+
+    def judge_of(self, row: ScanRow) -> Judge | None:
+        """The judge, None also for a scan that it cannot judge."""
+        return self.judge if self.any_kind or row.fit != Fit.other else None
 
     def scans(self) -> list[Row]:
         """A row a scan: SCANS."""
         found: list[Row] = []
         for row in self.rows:
             score = self.scan_score(row)
-            p_value, alert = self.judge.scan(score) if self.judge else ("", "")
-            warnings = "; ".join(row.warnings)
-            worst, state = int(np.argmax(row.scores)), state_of(row.warnings)
-            found.append((row.label, score, p_value, alert, len(row.scores), worst, warnings, state))
+            judge = self.judge_of(row)
+            p_value, alert = judge.scan(score) if judge else ("", "")
+            slices, said = (len(row.scores), int(np.argmax(row.scores))), "; ".join(row.notes)
+            found.append((row.label, score, p_value, alert, str(row.fit), *slices, said, state_of(row.warnings)))
         return found
 
     def slices(self) -> list[Row]:
         """A row a slice, or CT patch: SLICES."""
         found: list[Row] = []
         for row in self.rows:
-            p_values = self.judge.slice_p(row.scores) if self.judge else [""] * len(row.scores)
+            judge = self.judge_of(row)
+            p_values = judge.slice_p(row.scores) if judge else [""] * len(row.scores)
             values = zip(row.scores.tolist(), p_values, row.areas.tolist(), strict=True)
             found += [(row.label, i, score, p, area) for i, (score, p, area) in enumerate(values)]
         return found

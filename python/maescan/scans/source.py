@@ -40,7 +40,7 @@ UNREAD = {
 }
 """Endings that scans have and that nobody here reads, with what is to be said of them; longer ones first."""
 
-Why = Literal["result", "unread", "other", "hidden", "output", "link"]
+Why = Literal["result", "unread", "other", "hidden", "output", "link", "labels", "excluded"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class PassedOver:
     """A file or folder that was given and is no scan. name: as a scan's. reason: one line that follows the name.
 
     why: 'result' (DICOM that is no image of a patient), 'unread' (a scan of a kind that is not read), 'link' (to what
-    is searched already), 'output' (maescan's own), 'hidden', or 'other'."""
+    is searched already), 'output' (maescan's own), 'hidden', 'labels' (a label map), 'excluded' (by --include or
+    --exclude), or 'other'."""
 
     name: str
     path: Path

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import numpy as np
 
 from maescan.errors import DataError
 from maescan.method import aggregate
+from maescan.method.gate import Fit
+from maescan.results.rows import Failure, ScanRow
+from maescan.scoring.ledger import rows_of
 from maescan.scoring.options import EngineOptions, ScoreOptions
 
 RULES: dict[str, dict[str, Any]] = {
@@ -33,7 +37,8 @@ def calibrate(
     """Scores held-back healthy scans and writes their reference into the bundle; returns it, and what was left out.
 
     `rule`: how slice scores become a scan's (max, top, area); default: what the bundle says. Raises DataError when a
-    scan cannot be scored, unless `skip_failed` leaves it out, and as `run.score_paths` does.
+    scan cannot be scored, is of another kind than the bundle's, is there twice or trained the bundle, unless
+    `skip_failed` leaves it out; and as `run.score_paths` does.
     """
     from maescan.engines.bundle import Bundle, update
     from maescan.scoring.run import score_paths
@@ -46,24 +51,36 @@ def calibrate(
             first = summary.failures[0]
             remedy = "repair it, leave it out, or let --skip-failed do so"
             raise DataError(f"{first['scan']} cannot be scored: {first['reason']}", path=healthy[0], remedy=remedy)
-        slices = read_scores(Path(folder) / "scores.csv")
-    scans = [aggregate.scan_score(np.array(values), chosen) for values in slices.values()]
-    digest = hashlib.sha256(repr(sorted(slices.items())).encode()).hexdigest()
-    reference = {
-        "scans": sorted(round(score, 6) for score in scans),
-        "slices": sorted(value for values in slices.values() for value in values),
-        "scores_sha256": digest,
-    }
+        rows = rows_of(Path(folder))
+    unfit = {} if "modality" in options.read.accept else {row.label: row.why for row in rows if row.fit == Fit.other}
+    unfit |= no_reference(rows)
+    if unfit and not (skip_failed and len(unfit) < len(rows)):
+        label, reason = next(iter(unfit.items()))
+        remedy = "leave it out, or let --skip-failed do so"
+        raise DataError(f"{label} is no healthy scan to compare with: {reason}", path=healthy[0], remedy=remedy)
+    reference = reference_of([row for row in rows if row.label not in unfit], chosen)
     update(bundle, calibration=reference, aggregation=chosen)
-    return reference, summary.failures
+    left_out = [Failure(label, "calibrate", reason, "", "")._asdict() for label, reason in unfit.items()]
+    return reference, [*summary.failures, *left_out]
 
 
-def read_scores(file: Path) -> dict[str, list[float]]:
-    """Slice scores of every scan in a scores.csv."""
-    import csv
+def no_reference(rows: Sequence[ScanRow]) -> dict[str, str]:
+    """Scans that say nothing of how others score, and why: p-values hold among different scans that training has not
+    seen. Told by the scans' values, whatever their names and formats."""
+    unfit, first = {}, dict[str, str]()
+    for row in rows:
+        if row.trained:
+            unfit[row.label] = "the bundle was trained with it"
+        elif row.print and first.setdefault(row.print, row.label) != row.label:
+            unfit[row.label] = f"it is a copy of {first[row.print]}"
+    return unfit
 
-    found: dict[str, list[float]] = {}
-    with open(file, newline="") as stream:
-        for row in csv.DictReader(stream):
-            found.setdefault(row["scan"], []).append(float(row["score"]))
-    return found
+
+def reference_of(rows: Sequence[ScanRow], rule: Mapping[str, object]) -> dict[str, object]:
+    """A manifest's "calibration": ascending scores of the scans and of all their slices, to the last bit."""
+    slices = {row.label: row.scores.astype(np.float64).tolist() for row in rows}
+    return {
+        "scans": sorted(aggregate.scan_score(row.scores, rule) for row in rows),
+        "slices": sorted(chain.from_iterable(slices.values())),
+        "scores_sha256": hashlib.sha256(repr(sorted(slices.items())).encode()).hexdigest(),
+    }

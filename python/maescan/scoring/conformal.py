@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from maescan.errors import BundleError
 from maescan.method import aggregate
 
 
 @dataclass(frozen=True)
 class Reference:
-    """scans, slices: ascending scores of healthy ones, rounded as in scores.csv. rate: the share of healthy scans
-    that may alert."""
+    """scans, slices: ascending scores of healthy ones, to the last bit: rounded ones would lie under their own. rate:
+    the share of healthy scans that may alert."""
 
     scans: tuple[float, ...]
     slices: tuple[float, ...]
@@ -27,9 +28,15 @@ class Reference:
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any], rate: float) -> Reference | None:
-        """The reference of a bundle's manifest; None where it has none."""
+        """The reference of a bundle's manifest; None where it has none. Raises BundleError for one that is none."""
         found = manifest.get("calibration")
-        return cls(tuple(found["scans"]), tuple(found["slices"]), rate) if found else None
+        if not found:
+            return None
+        kinds = [found.get("scans"), found.get("slices")]
+        if not all(isinstance(scores, list) and scores and all(map(_is_score, scores)) for scores in kinds):
+            raise BundleError("its calibration is not lists of scores", remedy="calibrate it anew")
+        scans, slices = (tuple(sorted(map(float, scores))) for scores in kinds)
+        return cls(scans, slices, rate)
 
     def slice_p(self, scores: np.ndarray) -> list[float]:
         """p-values of slice scores [S]."""
@@ -51,6 +58,32 @@ class Reference:
         return 1 / (len(self.scans) + 1) <= self.rate
 
 
-def needed(rate: float) -> int:
-    """Healthy scans without which no scan can alert at that rate."""
-    return max(1, math.ceil(1 / rate - 1e-9) - 1)
+def needed(rate: float) -> int | None:
+    """Healthy scans without which no scan can alert at that rate; None for a rate of 0, at which none ever does."""
+    return max(1, math.ceil(1 / rate - 1e-9) - 1) if rate * (1 << 53) > 1 else None
+
+
+def surplus(reference: int, judged: int, alerts: int, rate: float) -> float:
+    """How probable it is that so many of `judged` scans or more alert, were they like the `reference` ones.
+
+    Exact (a hypergeometric tail): of all these scans in one order, a scan alerts that lies above the r-th highest of
+    the reference, r = rate * (reference + 1). Unlike a binomial test it counts that the reference itself is a sample:
+    with 19 of them, 10 alerts among 30 scans are not rare."""
+    ranks = math.floor(rate * (reference + 1) + 1e-9)
+    if alerts <= 0 or ranks <= 0:
+        return 1.0
+    top = alerts + ranks - 1
+    most = min(ranks - 1, reference)
+    terms = [
+        _log_comb(reference, of) + _log_comb(judged, top - of) - _log_comb(reference + judged, top)
+        for of in range(max(0, top - judged), most + 1)
+    ]
+    return min(1.0, math.fsum(map(math.exp, terms)))
+
+
+def _log_comb(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+def _is_score(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

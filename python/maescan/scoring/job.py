@@ -7,24 +7,27 @@ import json
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maescan.errors import MaescanError
-from maescan.results.rows import Failure
-from maescan.scans.source import ScanSource
+from maescan.errors import MaescanError, escaped
+from maescan.results.rows import Failure, ScanRow
+from maescan.results.tables import SCANS, Tables
+from maescan.scans.source import PassedOver, ScanSource
+from maescan.scoring.conformal import Reference
 from maescan.scoring.ledger import Known, Ledger
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.outputs import Outputs
 
 Event = Callable[[str, dict[str, Any]], None]
 Report = Callable[[ScanSource, str, dict[str, Any]], None]
-"""Told of a source: "scored", "failed" or "skipped", with the facts of the event."""
+"""Told of a source: "scored", "failed", "skipped" or "passed_over", with the facts of the event."""
 
 KEPT = 10_000
 """Times of a stage that are remembered, so that months of watching do not fill the memory."""
@@ -35,7 +38,7 @@ class Job:
     """A bundle and its engine, the folder that is written into, and what came of the scans so far.
 
     seen: labels of this run's scans that were scored, now or before; sources: those that may still be drawn; slices:
-    scored in this run; broken: what ends it."""
+    scored in this run; passed_over: what could be read and is no scan; broken: what ends it."""
 
     bundle: Any
     engine: Any
@@ -46,6 +49,7 @@ class Job:
     seen: set[str] = field(default_factory=set)
     failed: dict[str, Failure] = field(default_factory=dict)
     sources: dict[str, ScanSource] = field(default_factory=dict)
+    passed_over: list[PassedOver] = field(default_factory=list)
     skipped: int = 0
     slices: int = 0
     start: float = field(default_factory=time.perf_counter)
@@ -54,8 +58,14 @@ class Job:
 
     def __post_init__(self) -> None:
         self.outputs = Outputs(self.ledger)
+        self.reference = Reference.of(self.bundle.manifest, self.options.alert_rate)
         self.times: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=KEPT))
         self._mutex = threading.Lock()
+
+    def tables(self, rows: Sequence[ScanRow], failures: Sequence[Failure] = ()) -> Tables:
+        """What these come to, with the bundle's rule and reference."""
+        rule, any_kind = self.bundle.manifest.get("aggregation"), "modality" in self.options.read.accept
+        return Tables(rows, failures, rule, self.reference, any_kind)
 
     def done(self, source: ScanSource, known: Known) -> bool:
         """Whether there is nothing to do for a scan; it is counted then."""
@@ -77,12 +87,25 @@ class Job:
             self.failed[known.label] = failure
         self.report(source, "failed", failure._asdict())
 
-    def scored(self, source: ScanSource, known: Known, facts: dict[str, Any]) -> None:
+    def pass_over(self, source: ScanSource, known: Known, error: MaescanError) -> None:
+        """Counts what can be read and is no scan; nothing is kept of it."""
+        self.ledger.forget(known)
+        reason = escaped(error.reason + (f" ({error.remedy})" if error.remedy else ""))
+        with self._mutex:
+            self.seen.discard(known.label)
+            self.failed.pop(known.label, None)
+            self.passed_over.append(PassedOver(known.label, source.path, "labels", reason))
+        self.report(source, "passed_over", {"scan": known.label, "reason": reason})
+
+    def scored(self, source: ScanSource, known: Known, row: ScanRow) -> None:
         """Counts a scan that is in the ledger now."""
         with self._mutex:
-            self.slices += int(facts["slices"])
+            self.slices += len(row.scores)
             self._came(known.label, source)
-        self.report(source, "scored", {"scan": known.label, **facts})
+        facts = dict(zip(SCANS, self.tables([row]).scans()[0], strict=True))
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        judged = {name: facts[name] if facts[name] != "" else None for name in ("p_value", "alert")}
+        self.report(source, "scored", {**facts, **judged, "warnings": row.notes, "time": now})
 
     def _came(self, label: str, source: ScanSource) -> None:
         self.failed.pop(label, None)

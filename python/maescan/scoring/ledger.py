@@ -93,7 +93,8 @@ class Ledger:
     def add(self, known: Known, content: str, row: ScanRow) -> None:
         """Records a scored scan."""
         blobs = [np.asarray(values, dtype="<f4").tobytes() for values in (row.scores, row.areas)]
-        result = {"warnings": row.warnings, "places": row.places}
+        facts = ("warnings", "places", "fit", "why", "print", "trained")
+        result = {name: getattr(row, name) for name in facts}
         self.db.do(
             "UPDATE scans SET job = ?, content = ?, scores = ?, areas = ?, result = ?, failure = NULL WHERE id = ?",
             *(self.job, content, *blobs, json.dumps(result, sort_keys=True), known.id),
@@ -109,11 +110,13 @@ class Ledger:
 
     def rows(self) -> list[ScanRow]:
         """This job's scored scans, ordered by label."""
-        query = "SELECT label, scores, areas, result FROM scans WHERE job = ? AND scores IS NOT NULL ORDER BY label"
-        return [
-            ScanRow(label, np.frombuffer(scores, "<f4"), np.frombuffer(areas, "<f4"), **json.loads(result))
-            for label, scores, areas, result in self.db.all(query, self.job)
-        ]
+        columns = "SELECT id, label, scores, areas, result FROM scans"
+        query = f"{columns} WHERE job = ? AND scores IS NOT NULL ORDER BY label"
+        return [_scan_row(*values) for values in self.db.all(query, self.job)]
+
+    def forget(self, known: Known) -> None:
+        """Takes out what came and is no scan."""
+        self.db.do("DELETE FROM scans WHERE id = ?", known.id)
 
     def failures(self) -> list[Failure]:
         """Scans that could not be scored, ordered by label."""
@@ -172,6 +175,23 @@ class Ledger:
     def close(self) -> None:
         """Frees the folder for other runs."""
         self.db.close()
+
+
+def _scan_row(number: int, label: str, scores: bytes, areas: bytes, result: str) -> ScanRow:
+    arrays = np.frombuffer(scores, "<f4"), np.frombuffer(areas, "<f4")
+    return ScanRow(label, *arrays, **json.loads(result), order=number)
+
+
+def rows_of(out: Path) -> list[ScanRow]:
+    """The scored scans of another output folder, of one job."""
+    db = connect(out / OUTPUT)
+    try:
+        found = db.execute(
+            "SELECT id, label, scores, areas, result FROM scans WHERE scores IS NOT NULL ORDER BY label"
+        )
+        return [_scan_row(*values) for values in found]
+    finally:
+        db.close()
 
 
 def place_of(source: ScanSource) -> str:

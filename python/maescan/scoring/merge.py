@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Sequence
@@ -43,9 +44,8 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
         job.seen, job.slices = set(rows), sum(len(row.scores) for row in rows.values())
         job.failed = {failure.scan: failure for failure in ledger.failures() if failure.scan in labels}
         summary = write_results(job, seconds=max(run["seconds"] for run in runs))
-        if (shards[0] / "passed_over.csv").is_file():  # the same in all
-            with files.whole_file(job.outputs.path("passed_over.csv")) as temporary:
-                shutil.copyfile(shards[0] / "passed_over.csv", temporary)
+        if passed := _passed_over(shards):
+            files.write_csv(job.outputs.path("passed_over.csv"), passed[0], passed[1:])
         return summary
     finally:
         ledger.close()
@@ -85,6 +85,16 @@ def _check(shards: Sequence[Path], runs: list[dict[str, Any]], job: str) -> None
     found = sum(run["scans"]["found"] for run in runs)
     if found != first["listing"]["scans"]:
         raise DataError(f"{found} of {first['listing']['scans']} scans are there", path=shards[0], remedy=AGAIN)
+
+
+def _passed_over(shards: Sequence[Path]) -> list[list[str]]:
+    """Header and rows of passed_over.csv: what the search passed over is the same in all, label maps are not."""
+    found: list[list[str]] = []
+    for shard in shards:
+        if (shard / "passed_over.csv").is_file():
+            with (shard / "passed_over.csv").open(newline="", encoding="utf-8") as stream:
+                found += [row for row in csv.reader(stream) if row not in found]
+    return sorted(found, key=lambda row: (row[1] == "labels", row[0] if row[1] == "labels" else ""))
 
 
 def _copy(job: Job, shard: Path) -> None:

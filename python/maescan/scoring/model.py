@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class ScanScores:
     """One scan's result. slice_scores [S]: higher is more abnormal, slice 0 the most inferior; map [X, Y, Z]:
     |scan - reconstruction| on the scan's own grid; affine [4, 4]: voxel index to RAS+ mm; p_value, alert: None for a
-    bundle that is not calibrated."""
+    bundle that is not calibrated, and for a scan of another kind than the bundle's; fit: `method.gate.Fit`."""
 
     scan: str
     score: float
@@ -38,6 +38,7 @@ class ScanScores:
     affine: NDArray[np.float64]
     p_value: float | None = None
     alert: bool | None = None
+    fit: str = "ok"
     warnings: tuple[str, ...] = ()
     picture: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1, 4, 3), np.uint8), repr=False)
 
@@ -82,15 +83,16 @@ class Model:
         """Scores one scan in this process.
 
         scan: a path, a `Scan`, a nibabel or SimpleITK image, or (voxels [X, Y, Z], affine [4, 4]).
-        Raises ScanError for what cannot be read or scored, ConfigError for a bundle of CT patches.
+        Raises ScanError for what cannot be read or scored and for label maps, ConfigError for a bundle of CT patches.
         """
-        from maescan.method import aggregate, regions
+        from maescan.method import aggregate, gate, regions
         from maescan.method.preprocess import prepare, to_source, upright
         from maescan.method.score import score_slices
         from maescan.results.pictures import panels
 
         regions.check(self.preset, None)
         read = scan if isinstance(scan, Scan) else as_scan(scan) or read_scan(_path(scan))
+        other = gate.admit(read, self.preset)
         prepared = prepare(read, self.preset, expected=self.bundle.manifest.get("intensity"))
         parts = [
             score_slices(prepared.images[start : start + self.engine.batch], ids, self.engine, self.preset, maps=True)
@@ -107,7 +109,7 @@ class Model:
         seen = (upright(part[worst], self.preset) for part in (prepared.images, made, difference))
         score = aggregate.scan_score(scores, self.bundle.manifest.get("aggregation"))
         reference = Reference.of(self.bundle.manifest, alert_rate)
-        p_value, alert = reference.scan(score) if reference else (None, None)
+        p_value, alert = reference.scan(score) if reference and not other else (None, None)
         return ScanScores(
             read.name,
             score,
@@ -116,7 +118,8 @@ class Model:
             read.affine,
             p_value,
             None if alert is None else alert == "yes",
-            tuple(dict.fromkeys([*read.warnings, *prepared.warnings])),
+            str(gate.fit_of(other, prepared.warnings)),
+            tuple(dict.fromkeys([*([other] if other else []), *read.warnings, *prepared.warnings])),
             panels(*seen),
         )
 

@@ -5,12 +5,23 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from maescan.errors import ConfigError
 from maescan.options import EngineOptions, LungTiles, Options, ReadOptions, option
 
-__all__ = ["EngineOptions", "Format", "RayOptions", "ReadOptions", "ScoreOptions", "Shard", "WatchOptions"]
+__all__ = [
+    "AlertOptions",
+    "EngineOptions",
+    "Format",
+    "RayOptions",
+    "ReadOptions",
+    "ScoreOptions",
+    "Shard",
+    "WatchOptions",
+]
 
 
 class Format(enum.StrEnum):
@@ -35,6 +46,9 @@ class Shard(NamedTuple):
         return cls(int(number), int(count))
 
 
+GLOBS: tuple[type, object] = (list[str], [])
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions(Options):
     """How to score and what to write. Tiles of the lungs always get maps: a tile's score alone shows no place."""
@@ -45,6 +59,12 @@ class ScoreOptions(Options):
     workers: int = option(2, "Reader processes.", minimum=1)
     batch: int | None = option(None, "Slices a batch; scores do not depend on it.", minimum=1)
     shard: Shard = option(Shard(1, 1), "I/N: the I-th of N parts of the scans.", text=(str, "1/1"), parse=Shard.parse)
+    include: tuple[str, ...] = option(
+        (), "Only scans whose name matches this glob; may be given again.", text=GLOBS, parse=tuple
+    )
+    exclude: tuple[str, ...] = option(
+        (), "No scans whose name matches this glob; may be given again.", text=GLOBS, parse=tuple
+    )
     alert_rate: float = option(0.05, "Share of healthy scans that may alert.", minimum=0.0, maximum=1.0)
     pictures: int = option(12, "Draw the worst slice of this many scans.", minimum=0)
     format: Format = option(Format.csv, "parquet: scores.parquet beside scores.csv.")
@@ -59,11 +79,31 @@ class ScoreOptions(Options):
     def from_json(cls, values: Mapping[str, Any]) -> ScoreOptions:
         """What `to_json` made."""
         read, shard = ReadOptions.from_json(values["read"]), Shard(*values["shard"])
-        return cls(**{**values, "read": read, "shard": shard, "format": Format(values["format"])})
+        globs = {name: tuple(values[name]) for name in ("include", "exclude")}
+        return cls(**{**values, **globs, "read": read, "shard": shard, "format": Format(values["format"])})
+
+    def wants(self, name: str) -> bool:
+        """Whether a scan of this name is scored, by `include` and `exclude`: globs of its name or the last part."""
+        included = not self.include or _matches(name, self.include)
+        return included and not _matches(name, self.exclude)
 
     def key(self) -> dict[str, Any]:
         """What changes a score."""
         return {"read": self.read.key()}
+
+
+def _matches(name: str, globs: tuple[str, ...]) -> bool:
+    last = name.rpartition("/")[2]
+    return any(fnmatchcase(name, glob) or fnmatchcase(last, glob) for glob in globs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertOptions(Options):
+    """Whom an alert reaches."""
+
+    on_alert: str | None = option(None, "Shell command run for each alert, the event as JSON on its standard input.")
+    fail_on_alert: bool = option(False, "Exit with 4 where a scan alerts.")
+    log: Path | None = option(None, "Append every event to this file, a line of JSON each; rotated at 10 MB.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from maescan import files
 from maescan.errors import ConfigError, DataError, EngineError, MaescanError
 from maescan.method import regions
 from maescan.method import score as steps
+from maescan.scans.find import Found
 from maescan.scans.quiet import words
-from maescan.scans.source import ScanSource
+from maescan.scans.source import PassedOver, ScanSource
 from maescan.scoring.batches import Slice, batches
 from maescan.scoring.job import Event, Job, Report, job_key, listing_key, one_at_a_time
 from maescan.scoring.ledger import Ledger
@@ -51,7 +53,7 @@ def score_folder(
     options, tell = options or ScoreOptions(), one_at_a_time(event or (lambda name, facts: None))
     check_apart(paths, out)
     with opened_job(bundle, engine, out, options, lambda source, name, facts: tell(name, facts)) as job:
-        found = search_all(paths, Limits.of(options.read))
+        found = chosen(search_all(paths, Limits.of(options.read)), options)
         if not found.sources:
             remedy = "see which files maescan reads with `maescan inspect`"
             raise DataError("no scans found", path=paths[0], remedy=remedy)
@@ -60,9 +62,30 @@ def score_folder(
         job.ledger.expect(sources)
         score_sources(sources, job, min(options.workers, len(sources)))
         draw_worst(job)
-        return write_results(
-            job, Listing(listing_key(found.sources), len(found.sources), len(sources), found.passed_over), roots=paths
-        )
+        listing = Listing(listing_key(found.sources), len(found.sources), len(sources), found.passed_over)
+        summary = write_results(job, listing, roots=paths)
+        tell_population(summary, tell)
+        return summary
+
+
+def chosen(found: Found, options: ScoreOptions) -> Found:
+    """Without what `include` and `exclude` leave out, which is passed over."""
+    out = [source for source in found.sources if not options.wants(source.name)]
+    reason = "is left out by --include or --exclude"
+    passed = [PassedOver(source.name, source.path, "excluded", reason) for source in out]
+    kept = [source for source in found.sources if options.wants(source.name)]
+    return replace(found, sources=kept, passed_over=[*found.passed_over, *passed])
+
+
+def tell_population(summary: Summary, tell: Event, told: set[str] | None = None) -> None:
+    """Events "unusual" and "changed" where the scans are not like the calibration's; told: those told before."""
+    told = set() if told is None else told
+    population = summary.population
+    for name, reason in population.warnings().items() if population else ():
+        if population and name not in told:
+            told.add(name)
+            facts = {"scan": population.changed_at, "capital": population.capital} if name == "changed" else {}
+            tell(name, {**facts, "alerts": population.alerts, "judged": population.judged, "reason": reason})
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.errors import ConfigError, MaescanError
+from maescan.errors import ConfigError, MaescanError, NoScanError
 from maescan.scans.source import ScanSource
 from maescan.scans.worker import WorkerLostError
 from maescan.scoring.job import Job
@@ -83,7 +83,7 @@ class ReaderPool:
 
     def _reader(self) -> Reader:
         job = self._job
-        return Reader(job.bundle.preset, job.options.read, job.bundle.manifest.get("intensity"), job.stopped)
+        return Reader(job.bundle.preset, job.options.read, job.bundle.manifest, job.stopped)
 
     def _next(self) -> ScanSource | None:
         with self._lock:
@@ -109,6 +109,9 @@ class ReaderPool:
     def _fail(self, source: ScanSource, known: Known, error: MaescanError) -> None:
         if isinstance(error, ConfigError):  # no scan's fault
             raise error
+        if isinstance(error, NoScanError):
+            self._job.pass_over(source, known, error)
+            return
         if isinstance(error, WorkerLostError) and self._job.stopped.is_set():  # nobody's: the next run reads it
             return
         self._job.fail(source, known, "read", error)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from maescan.config import Preset
+from maescan.method.prints import TrainingPrints
 from maescan.options import ReadOptions
 from maescan.scans import ScanSource, read_scan
 from maescan.scans.budget import Limits
@@ -32,14 +33,21 @@ class Reading(NamedTuple):
 
 
 def read_and_prepare(
-    source: ScanSource, preset: Preset, options: ReadOptions, expected: Mapping[str, Any] | None = None
+    source: ScanSource,
+    preset: Preset,
+    options: ReadOptions,
+    expected: Mapping[str, Any] | None = None,
+    training: TrainingPrints | None = None,
 ) -> tuple[Any, np.ndarray, dict[str, Any]]:
-    """Reads one scan: (prepared without images, images [S, H, W] float32, {affine, format, warnings, seconds})."""
+    """Reads one scan: (prepared without images, images [S, H, W] float32, {affine, warnings, seconds, and what
+    `ScanRow` tells of fit and values}). Raises NoScanError for a label map."""
+    from maescan.method import gate, prints
     from maescan.method.preprocess import prepare
 
     start = time.perf_counter()
     scan = read_scan(source, volume=options.volume, accept=options.accept)
     middle = time.perf_counter()
+    other = gate.admit(scan, preset, options.accept)
     prepared: Any
     if options.regions:
         from maescan.method.regions import cut
@@ -47,13 +55,18 @@ def read_and_prepare(
         prepared = cut(scan, source, preset, options.regions)
     else:
         prepared = prepare(scan, preset, expected=expected)
+    images = np.ascontiguousarray(prepared.images, dtype=np.float32)
+    own = prints.slice_prints(images)
     end = time.perf_counter()
     facts = {
         "affine": scan.affine,
         "warnings": list(dict.fromkeys([*scan.warnings, *prepared.warnings])),
+        "fit": gate.fit_of(other, prepared.warnings),
+        "why": other,
+        "print": prints.scan_print(own),
+        "trained": prints.seen(own, training),
         "seconds": {"read": middle - start, "preprocess": end - middle},
     }
-    images = np.ascontiguousarray(prepared.images, dtype=np.float32)
     return dataclasses.replace(prepared, images=images[:0]), images, facts
 
 
@@ -92,18 +105,20 @@ class ScanReader:
 class Reader:
     """One worker that reads scans, under limits. For one thread at a time.
 
-    expected: a bundle's "intensity", training's range of what a scan's values look like. stop: once set, a read in
-    flight is not waited for much longer."""
+    manifest: the bundle's, which tells what training's scans were like. stop: once set, a read in flight is not
+    waited for much longer."""
 
     def __init__(
         self,
         preset: Preset,
         options: ReadOptions,
-        expected: Mapping[str, Any] | None = None,
+        manifest: Mapping[str, Any] | None = None,
         stop: threading.Event | None = None,
     ):
         self._stop = stop
-        self._worker = Worker(ScanReader, preset, options, expected, limits=Limits.of(options))
+        told = manifest or {}
+        like = told.get("intensity"), told.get("provenance", {}).get("prints")
+        self._worker = Worker(ScanReader, preset, options, *like, limits=Limits.of(options))
 
     def content(self, source: ScanSource) -> str:
         """The hash of a scan's files. Raises ScanError."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from maescan.engines.bundle import Bundle
+from maescan.scoring.alerts import passed_on
 from maescan.scoring.job import Event
-from maescan.scoring.options import EngineOptions, ScoreOptions, WatchOptions
+from maescan.scoring.options import AlertOptions, EngineOptions, ScoreOptions, WatchOptions
 from maescan.scoring.pipeline import score_folder
 from maescan.scoring.summary import Summary
 
@@ -25,6 +26,7 @@ def score_paths(
     engine: EngineOptions = EngineOptions(),
     options: ScoreOptions = ScoreOptions(),
     *,
+    alerts: AlertOptions = AlertOptions(),
     show: Show = "quiet",
 ) -> Summary:
     """Scores scans with a bundle's engine.
@@ -32,7 +34,11 @@ def score_paths(
     Raises DataError (no scans, output cannot be written), BundleError (damaged, drifts), EngineError (cannot run),
     ConfigError (a bundle of CT patches without regions, or regions of anything else).
     """
-    with opened(bundle, engine, options) as (loaded, started), _shown(show) as event:
+    with (
+        opened(bundle, engine, options) as (loaded, started),
+        _shown(show) as shown,
+        passed_on(shown, alerts) as event,
+    ):
         return score_folder(paths, loaded, started, out, options, event)
 
 
@@ -86,6 +92,8 @@ def _shown(show: Show) -> Iterator[Event]:
             if name == "found":
                 progress.update(task, total=facts["scans"])
                 return
+            if name not in ("scored", "failed", "skipped", "passed_over"):
+                return
             state["slices"] += int(facts.get("slices", 0))
             state["failed"] += name == "failed"
             elapsed = progress.tasks[0].elapsed or 1e-9
@@ -102,6 +110,7 @@ def watch_inbox(
     options: ScoreOptions = ScoreOptions(),
     timing: WatchOptions = WatchOptions(),
     *,
+    alerts: AlertOptions = AlertOptions(),
     show: Show = "progress",
 ) -> Summary:
     """Scores scans as they arrive in `inbox`, until SIGTERM or SIGINT. Raises as `score_paths` does."""
@@ -110,9 +119,9 @@ def watch_inbox(
     with (
         opened(bundle, engine, options) as (loaded, started),
         stopped_by_signals() as stop,
-        _shown("quiet" if show == "progress" else show) as event,
+        _shown("quiet" if show == "progress" else show) as shown,
+        passed_on(_line if show == "progress" else shown, alerts) as event,
     ):
-        event = _line if show == "progress" else event
         return watch_folder(inbox, loaded, started, out, options, event, timing=timing, stop=stop)
 
 
@@ -127,6 +136,22 @@ def _line(name: str, facts: dict[str, Any]) -> None:
     if name == "watching":
         print(f"watching {facts['inbox']}", flush=True)
     if name == "scored":
-        print(f"{facts['scan']}: score {facts['score']:.6f}, {facts['latency_s']:.1f} s after arriving", flush=True)
+        print(
+            f"{facts['time']} {facts['scan']}: {_verdict(facts)}, {facts['latency_s']:.1f} s after arriving",
+            flush=True,
+        )
     if name == "failed":
         print(f"{facts['scan']}: {facts['reason']} ({facts['remedy']})", file=sys.stderr, flush=True)
+    if name == "passed_over":
+        print(f"{facts['scan']}: passed over, it {facts['reason']}", flush=True)
+    if name in ("changed", "unusual"):
+        print(facts["reason"], file=sys.stderr, flush=True)
+
+
+def _verdict(facts: dict[str, object]) -> str:
+    parts = [f"score {facts['score']:.6f}"]
+    if facts["p_value"] is not None:
+        parts.append(f"p {facts['p_value']:.4f}")
+    if facts["fit"] != "ok":
+        parts.append(facts["fit"])
+    return ", ".join(parts) + (" ALERT" if facts["alert"] == "yes" else "")

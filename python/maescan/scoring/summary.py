@@ -13,9 +13,9 @@ from maescan.errors import DataError, MaescanError, escaped
 from maescan.results import pictures, tables
 from maescan.results.report import write_report
 from maescan.scans.source import PassedOver
-from maescan.scoring.conformal import Reference
 from maescan.scoring.job import Job
 from maescan.scoring.options import Format
+from maescan.scoring.population import Population
 from maescan.scoring.readers import Reader
 
 TABLES = ("scores.csv", "scans.csv", "failures.csv", "run.json", "report.html", "watch.json", "passed_over.csv")
@@ -35,7 +35,8 @@ class Listing:
 class Summary:
     """What a run did. scored: {scan, score, slices, worst_slice, warnings} of its scans; skipped: how many of them
     had been scored before; stages: seconds. archive: scans in the tables; gone: labels of those that are no longer
-    where they were; other_jobs: scans scored otherwise, which are in no table."""
+    where they were; other_jobs: scans scored otherwise, which are in no table; passed_over: what could be read and is
+    no scan; population: whether all scans are like the calibration's."""
 
     scored: list[dict[str, Any]]
     failures: list[dict[str, str]]
@@ -47,6 +48,8 @@ class Summary:
     archive: int = 0
     gone: Sequence[str] = ()
     other_jobs: int = 0
+    passed_over: int = 0
+    population: Population | None = None
 
 
 def write_results(
@@ -54,21 +57,24 @@ def write_results(
 ) -> Summary:
     """Writes what the job's ledger holds into its folder; removes what other jobs left there."""
     seconds = time.perf_counter() - job.start if seconds is None else seconds
-    gone, reference = job.ledger.gone(roots), Reference.of(job.bundle.manifest, job.options.alert_rate)
-    known = tables.Tables(job.ledger.rows(), job.ledger.failures(), job.bundle.manifest.get("aggregation"), reference)
+    gone, reference = job.ledger.gone(roots), job.reference
+    known = job.tables(job.ledger.rows(), job.ledger.failures())
     scored = [dict(zip(tables.SCANS, row, strict=True)) for row in known.scans() if row[0] in job.seen]
     failures = [job.failed[label]._asdict() for label in sorted(job.failed)]
     summary = Summary(scored, failures, job.skipped, seconds, job.slices, job.stages())
     summary.calibration = reference.state() if reference else None
+    summary.population, summary.passed_over = Population.of(known, reference), len(job.passed_over)
     summary.archive, summary.gone, summary.other_jobs = len(known.rows), gone, job.ledger.of_other_jobs()
     job.outputs.tidy()
     _keep_pictures(job, known)
     _write(job, known, run_record(job, summary, listing))
     if listing:
-        passed = [(item.name, item.why, escaped(item.reason)) for item in listing.passed_over]
+        ours = sorted(job.passed_over, key=lambda item: item.name)
+        passed = [(item.name, item.why, escaped(item.reason)) for item in (*listing.passed_over, *ours)]
         tables.write_csv(job.outputs.path("passed_over.csv"), ("file", "why", "reason"), passed)
-    if listing and len(scored) + len(failures) != listing.ours:
-        raise AssertionError(f"{listing.ours} scans were found, {len(scored)} scored, {len(failures)} failed")
+    came = len(scored) + len(failures) + len(job.passed_over)
+    if listing and came != listing.ours:
+        raise AssertionError(f"{listing.ours} scans were found, of {came} is known what came of them")
     return summary
 
 
@@ -79,15 +85,16 @@ def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str,
         "bundle": {"path": str(job.bundle.path), "hash": job.bundle.hash},
         "engine": job.engine.name,
         "calibration": summary.calibration,
+        "population": summary.population.state() if summary.population else None,
         "job": job.ledger.job,
         "options": job.options.to_json(),
         "listing": {"key": listing.key, "scans": listing.scans} if listing else None,
         "scans": {
-            "found": len(summary.scored) + len(summary.failures),
+            "found": len(summary.scored) + len(summary.failures) + len(job.passed_over),
             "scored": len(summary.scored),
             "failed": len(summary.failures),
             "already_done": summary.skipped,
-            "passed_over": len(listing.passed_over) if listing else 0,
+            "passed_over": (len(listing.passed_over) if listing else 0) + len(job.passed_over),
         },
         "archive": {"scans": summary.archive, "gone": list(summary.gone), "other_jobs": summary.other_jobs},
         "seconds": summary.seconds,
@@ -124,13 +131,13 @@ def _keep_pictures(job: Job, known: tables.Tables) -> None:
 def draw_worst(job: Job) -> None:
     """Draws the worst slices; a scan that cannot be read a second time, or is not of this run, keeps what it has. For
     the thread that has the engine."""
-    known = tables.Tables(job.ledger.rows(), (), job.bundle.manifest.get("aggregation"), None)
+    known = job.tables(job.ledger.rows())
     reader: Reader | None = None
     for row, number in pictures.worst(known, job.options.pictures):
         key, scan = pictures.picture_key(job.ledger.job, row), job.ledger.known(row.label)
         if row.label not in job.sources or pictures.key_of(job.outputs.place("picture", scan)) == key:
             continue
-        reader = reader or Reader(job.bundle.preset, job.options.read)
+        reader = reader or Reader(job.bundle.preset, job.options.read, job.bundle.manifest)
         try:
             image = reader.read(job.sources[row.label]).images[number]
             path = job.outputs.path("picture", scan)

@@ -23,7 +23,7 @@ from maescan.scoring.arrivals import Arrivals, Poll
 from maescan.scoring.job import KEPT, Event, Job, one_at_a_time
 from maescan.scoring.ledger import place_of
 from maescan.scoring.options import ScoreOptions, WatchOptions
-from maescan.scoring.pipeline import check_apart, opened_job, score_sources
+from maescan.scoring.pipeline import check_apart, opened_job, score_sources, tell_population
 from maescan.scoring.summary import Summary, draw_worst, write_results
 
 
@@ -65,7 +65,7 @@ class _Watch:
         self.arrived: dict[tuple[str, str], float] = {}
         self.latencies: deque[float] = deque(maxlen=KEPT)
         self.written = time.monotonic()
-        self.news = False
+        self.news, self.told = False, set[str]()
 
     def go(self, job: Job) -> Summary:
         job.stopped = self.stop  # a read that hangs is not waited for either
@@ -87,7 +87,7 @@ class _Watch:
                     worker.close()
                     worker = self._looking()
                     poll = Poll([], [], False)
-                yield from self._given(poll)
+                yield from self._given(poll, job.options)
                 if self.news and (not self.arrived or time.monotonic() - self.written > 30):
                     self._write(job)
                 if not poll.more:
@@ -101,11 +101,13 @@ class _Watch:
             Arrivals, self.inbox, self.timing.settle_s, self.timing.poll_s, dict(self.faults), limits=self.limits
         )
 
-    def _given(self, poll: Poll) -> Iterator[ScanSource]:
-        for label in poll.arriving:
+    def _given(self, poll: Poll, options: ScoreOptions) -> Iterator[ScanSource]:
+        for label in filter(options.wants, poll.arriving):
             self.arriving.add(label)
             self.event("arriving", {"scan": label})
         for source, arrived in poll.ready:
+            if not options.wants(source.name):
+                continue
             self.arriving.discard(source.name)
             self.arrived[_which(source)] = arrived
             yield source
@@ -128,6 +130,7 @@ class _Watch:
         latency = {"p50": p50, "p95": p95, "scans": len(self.latencies)}
         facts = {"latency_s": latency, "failed": len(job.ledger.failures()), "arriving": sorted(self.arriving)}
         files.write_json(job.outputs.path("watch.json"), facts)
+        tell_population(summary, self.event, self.told)
         return summary
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from maescan import files
 from maescan.errors import ScanError
-from maescan.method import aggregate
 from maescan.method.preprocess import to_source
 from maescan.method.regions import Regions
 from maescan.results.rows import ScanRow
@@ -71,17 +70,7 @@ class ScanWriter:
             files.write_nifti(path, volume, scan.reading.facts["affine"])
             scan.maps = None
         places = prepared.places.tolist() if getattr(prepared, "places", None) is not None else ()
-        warnings = scan.reading.facts["warnings"]
-        row = ScanRow(known.label, scan.scores, np.asarray(prepared.area), warnings, places)
+        facts = {name: scan.reading.facts[name] for name in ("warnings", "fit", "why", "print", "trained")}
+        row = ScanRow(known.label, scan.scores, np.asarray(prepared.area), places=places, **facts, order=known.id)
         job.ledger.add(known, scan.reading.content, row)
-        rule = job.bundle.manifest.get("aggregation")
-        job.scored(
-            scan.source,
-            known,
-            {
-                "score": aggregate.scan_score(scan.scores, rule),
-                "slices": len(scan.scores),
-                "worst_slice": int(np.argmax(scan.scores)),
-                "warnings": warnings,
-            },
-        )
+        job.scored(scan.source, known, row)

@@ -17,6 +17,7 @@ from torch import Tensor
 from maescan.cli.bar import Bar
 from maescan.errors import ConfigError, DataError, TrainingError
 from maescan.method import draws
+from maescan.method.prints import TrainingPrints
 from maescan.models.weights import save_weights
 from maescan.train import optimiser as optim
 from maescan.train.phases import Ids, Phase
@@ -26,7 +27,7 @@ from maescan.train.state import Log, Position, save_checkpoint
 @dataclass
 class Run:
     """What the two phases share. `checkpoint` is the state to go on from; `key` says which run it belongs to;
-    `intensity`: training's range of what a scan's values look like."""
+    `intensity`: training's range of what a scan's values look like; prints: what knows its scans again."""
 
     fabric: Any
     out: Path
@@ -40,6 +41,7 @@ class Run:
     log_steps: int = 20
     quiet: bool = False
     intensity: dict[str, list[float]] | None = None
+    prints: TrainingPrints | None = None
 
     @property
     def parts(self) -> int:

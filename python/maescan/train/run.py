@@ -17,6 +17,7 @@ from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError
 from maescan.files import write_json
 from maescan.method.intensity import training_ranges
+from maescan.method.prints import training_prints
 from maescan.models import Classifier, MaskedAutoencoder
 from maescan.models.weights import load_weights, save_weights
 from maescan.train.choice import choose_measure, tell
@@ -84,6 +85,8 @@ def train(
         if run.checkpoint is None or run.checkpoint["at"].phase != "done":
             if run.first:
                 run.intensity = training_ranges(slices.images, slices.patient, training.patient)
+                salt = key["data"][0]
+                run.prints = {"salt": salt, "scans": training_prints(training.images, training.patient, salt)}
             _both(run, preset, training, validation, mae)
     return run.out
 
@@ -168,6 +171,7 @@ def _report(run: Run, at: Position, training: SliceSet, validation: SliceSet, fo
         "patients": {name: _patients(part) for name, part in (("train", training), ("val", validation))},
         "slices": {"train": len(training.images), "val": len(validation.images)},
         "intensity": run.intensity,
+        "prints": run.prints,
         "device": str(run.fabric.device),
         "processes": run.fabric.world_size,
         "phase": at.phase,

@@ -21,7 +21,10 @@ from maescan.scans.scan import Scan
 from maescan.scans.sizes import check_shape, check_volume
 from maescan.scans.voxels import check_finite
 
-META = ("Modality", "SeriesInstanceUID", "SeriesNumber", "StudyInstanceUID", "SeriesDescription", "Manufacturer")
+META = (
+    *("Modality", "BodyPartExamined", "SeriesInstanceUID", "SeriesNumber", "StudyInstanceUID"),
+    *("SeriesDescription", "Manufacturer"),
+)
 
 
 def read_dicom(

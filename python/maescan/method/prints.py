@@ -1,0 +1,51 @@
+"""What slices are by their values: tells copies of a scan, and scans that training saw, whatever their names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.method.slices import SliceStore
+
+
+class TrainingPrints(TypedDict):
+    """`training_prints` and their salt, as a bundle's provenance has them."""
+
+    salt: str
+    scans: list[str]
+
+
+def slice_prints(images: NDArray[np.generic]) -> list[str]:
+    """A hash of each slice [S, h, w] that shows anything, as float16 rounds it, which is how slices are kept."""
+    rounded = np.ascontiguousarray(images, dtype=np.float16)
+    return [hashlib.sha256(image).hexdigest()[:24] for image in rounded if image.min() != image.max()]
+
+
+def scan_print(prints: Iterable[str]) -> str:
+    """A hash of a scan from those of its slices, in order."""
+    return hashlib.sha256(" ".join(prints).encode()).hexdigest()[:24]
+
+
+def training_prints(images: SliceStore, patients: NDArray[np.generic], salt: str) -> list[str]:
+    """Of each patient [N] of slices [N, h, w] the least of the slices' salted hashes: the salt keeps them from being
+    compared with those of another bundle, and one of a patient's slices is enough to know the scan again."""
+    names = np.asarray(patients)
+    least = []
+    for name in np.unique(names):
+        prints = slice_prints(np.asarray(images[np.flatnonzero(names == name)]))
+        least += [min(salted(prints, salt))] if prints else []
+    return sorted(least)
+
+
+def salted(prints: Iterable[str], salt: str) -> list[str]:
+    """Hashes of hashes."""
+    return [hashlib.sha256(f"{salt} {one}".encode()).hexdigest()[:24] for one in prints]
+
+
+def seen(prints: Iterable[str], training: TrainingPrints | None) -> bool:
+    """Whether a scan of these slices is among training's; None: not known."""
+    return training is not None and not set(training["scans"]).isdisjoint(salted(prints, training["salt"]))

@@ -1,0 +1,58 @@
+"""Whether the scans of an archive are like those that the bundle was calibrated on: two tests over all it judged."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from maescan.results.tables import Tables
+from maescan.scoring.conformal import Reference, surplus
+from maescan.scoring.martingale import drift
+
+RARE = 1e-4
+"""How improbable so many alerts must be among scans like the reference."""
+
+
+@dataclass(frozen=True)
+class Population:
+    """judged, alerts: scans; chance: of so many alerts or more among scans like the reference; capital, highest: of
+    the martingale over scans in order of arrival, now and ever; changed_at: the scan at which it passed 100."""
+
+    judged: int
+    alerts: int
+    chance: float
+    capital: float
+    highest: float
+    changed_at: str
+
+    @classmethod
+    def of(cls, known: Tables, reference: Reference | None) -> Population | None:
+        """Of all scans that the reference judges; None without one."""
+        if reference is None:
+            return None
+        rows = sorted((row for row in known.rows if known.judge_of(row)), key=lambda row: row.order)
+        scores = [known.scan_score(row) for row in rows]
+        alerts = sum(reference.scan(score)[1] == "yes" for score in scores)
+        chance = surplus(len(reference.scans), len(rows), alerts, reference.rate)
+        names = [row.print or row.label for row in rows]
+        moved = drift(reference.scans, zip(names, scores, strict=True))
+        changed_at = "" if moved.alarm_at is None else rows[moved.alarm_at].label
+        return cls(len(rows), alerts, chance, moved.capital, moved.highest, changed_at)
+
+    def warnings(self) -> dict[str, str]:
+        """What report and terminal say of it: "unusual", so many alerts, and "changed"; none where all is well."""
+        said = {}
+        if self.chance <= RARE:
+            said["unusual"] = (
+                f"{self.alerts} of {self.judged} scans alert, far more than the rate allows: these scans are not like"
+                " those that the bundle was calibrated on, or few of them are healthy. Take no alert for a finding."
+            )
+        if self.changed_at:
+            said["changed"] = (
+                "The scans have changed: another scanner, protocol or kind of patient than in calibration. The alert"
+                " rate no longer holds: calibrate anew on scans as they are now."
+            )
+        return said
+
+    def state(self) -> dict[str, object]:
+        """For run.json."""
+        return {**asdict(self), "warnings": list(self.warnings().values())}

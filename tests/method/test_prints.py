@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import numpy as np
+
+from maescan.method.prints import scan_print, seen, slice_prints, training_prints
+
+IMAGES = np.random.default_rng(0).random((12, 8, 8), dtype=np.float32)
+PATIENTS = np.repeat(["a", "b", "c"], 4)
+
+
+def test_prints_are_of_values_as_they_are_kept():
+    kept = IMAGES.astype(np.float16)
+    assert slice_prints(IMAGES) == slice_prints(kept) and len(set(slice_prints(IMAGES))) == 12
+    assert slice_prints(np.zeros((3, 8, 8))) == []
+    assert scan_print(slice_prints(IMAGES)) != scan_print(slice_prints(IMAGES[::-1]))
+
+
+def test_a_scan_is_known_again_by_any_of_the_slices_that_trained():
+    training = {"salt": "x", "scans": training_prints(IMAGES[:8], PATIENTS[:8], "x")}
+    assert len(training["scans"]) == 2
+    assert [seen(slice_prints(IMAGES[i : i + 4]), training) for i in (0, 4, 8)] == [True, True, False]
+    assert not seen(slice_prints(IMAGES[:4]), None) and not seen([], training)
+
+
+def test_bundles_cannot_be_compared_by_their_training_scans():
+    assert set(training_prints(IMAGES, PATIENTS, "x")).isdisjoint(training_prints(IMAGES, PATIENTS, "y"))

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from maescan.errors import DataError
+from maescan.scoring import alerts
+from maescan.scoring.alerts import passed_on, run_command
+from maescan.scoring.options import AlertOptions
+
+ALERT = {"scan": "a.nii", "alert": "yes", "score": 1.0}
+
+
+def test_a_command_gets_each_alert_on_its_standard_input(tmp_path):
+    told = []
+    options = AlertOptions(on_alert=f"cat >> {tmp_path / 'got'}")
+    with passed_on(lambda name, facts: told.append(name), options) as tell:
+        for name, facts in [
+            ("found", {"scans": 3}),
+            ("scored", ALERT),
+            ("scored", {**ALERT, "alert": "no"}),
+            ("scored", {**ALERT, "alert": None}),
+            ("changed", {"scan": "b.nii", "reason": "the scans have changed"}),
+        ]:
+            tell(name, facts)
+    got = [json.loads(line) for line in (tmp_path / "got").read_text().splitlines()]
+    assert [event["event"] for event in got] == ["scored", "changed"] and got[0]["scan"] == "a.nii"
+    assert told == ["found", "scored", "scored", "scored", "changed"]
+
+
+def test_a_command_that_fails_is_told_and_the_others_are_not_lost(tmp_path, capsys):
+    told = []
+    options = AlertOptions(on_alert=f"cat >> {tmp_path / 'got'}; echo no mail server >&2; exit 3")
+    with passed_on(lambda name, facts: told.append((name, facts)), options) as tell:
+        for scan in ("a.nii", "b.nii"):
+            tell("scored", {**ALERT, "scan": scan})
+    failed = [facts for name, facts in told if name == "alert_failed"]
+    assert [facts["scan"] for facts in failed] == ["a.nii", "b.nii"]
+    assert failed[0]["reason"] == "exit 3: no mail server" and (tmp_path / "got").read_text().count("\n") == 2
+    assert "a.nii: --on-alert failed: exit 3" in capsys.readouterr().err
+
+
+def test_a_command_that_hangs_ends_with_all_it_started(tmp_path):
+    reason = run_command(f"sleep 300 & echo $! > {tmp_path / 'pid'}; wait", "{}", limit_s=3)
+    assert reason == "took over 3 s"
+    stat = Path("/proc") / (tmp_path / "pid").read_text().strip() / "stat"
+    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.05)
+
+
+def test_a_command_that_reads_nothing_is_none_that_fails():
+    assert run_command("true", "x" * 1_000_000) == ""
+
+
+def test_the_log_has_all_events_and_is_put_aside_when_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(alerts, "LOG_BYTES", 400)
+    with passed_on(lambda name, facts: None, AlertOptions(log=tmp_path / "log")) as tell:
+        for index in range(10):
+            tell("scored", {**ALERT, "scan": f"{index}.nii"})
+    lines = [json.loads(line) for file in sorted(tmp_path.iterdir()) for line in file.read_text().splitlines()]
+    assert len(list(tmp_path.iterdir())) > 1 and {"time", "event", "scan", "score", "alert"} == set(lines[0])
+    assert json.loads((tmp_path / "log").read_text().splitlines()[-1])["scan"] == "9.nii"
+
+
+def test_a_log_that_cannot_be_written_is_refused(tmp_path):
+    with pytest.raises(DataError, match="cannot write"), passed_on(print, AlertOptions(log=tmp_path / "no" / "log")):
+        pass

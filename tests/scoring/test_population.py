@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from helpers.scan_files import write_series
+from helpers.scoring_stub import Engine, rows, write_scan
+from helpers.stubs import stub_bundle
+from maescan.results.rows import ScanRow
+from maescan.results.tables import Tables
+from maescan.scoring.conformal import Reference
+from maescan.scoring.options import ReadOptions, ScoreOptions
+from maescan.scoring.pipeline import score_folder
+from maescan.scoring.population import Population
+
+RULE = {"method": "max"}
+
+
+def population(scores, reference=tuple(np.linspace(0, 1, 99)), **fields):
+    of = [
+        ScanRow(f"s{i:04}", np.array([score], "<f4"), np.ones(1, "<f4"), order=i, print=f"{i}", **fields)
+        for i, score in enumerate(scores)
+    ]
+    judge = Reference(reference, (0.0,), 0.05)
+    return Population.of(Tables(sorted(of, key=lambda row: row.scores[0]), (), RULE, judge), judge)
+
+
+def test_scans_like_the_reference_raise_nothing():
+    found = population(np.random.default_rng(1).random(200))
+    assert found.warnings() == {} and found.chance > 1e-3 and found.judged == 200
+
+
+def test_far_more_alerts_than_the_rate_are_said():
+    found = population([0.5, 2.0] * 15)
+    assert found.alerts == 15 and found.chance < 1e-4 and "15 of 30 scans alert" in found.warnings()["unusual"]
+
+
+def test_a_change_is_said_with_the_scan_that_shows_it_in_order_of_arrival():
+    found = population([*np.random.default_rng(1).random(100), *np.linspace(0.9, 1.2, 60)])
+    assert "changed" in found.warnings() and 100 < int(found.changed_at[1:]) < 160 and found.highest >= 100
+
+
+def test_scans_of_another_kind_do_not_count():
+    found = population([9.0] * 50, fit="other")
+    assert (found.judged, found.alerts, found.warnings()) == (0, 0, {})
+
+
+def test_uncalibrated_bundles_have_none():
+    assert Population.of(Tables([], (), RULE, None), None) is None
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """An MR scan, a CT and a label map of the same kind of file."""
+    import nibabel
+
+    write_scan(tmp_path / "in" / "mr.nii.gz", 0)
+    values = np.random.default_rng(0).integers(-1000, 300, (6, 24, 24), dtype=np.int16)
+    write_series(tmp_path / "in" / "ct", values, Modality="CT", PixelSpacing=[10, 10])
+    labels = np.zeros((24, 24, 6), np.uint8)
+    labels[4:12, 4:12] = 1
+    nibabel.Nifti1Image(labels, np.diag([10.0, 10, 5, 1])).to_filename(tmp_path / "in" / "labels.nii.gz")
+    return tmp_path / "in"
+
+
+BUNDLE = stub_bundle(calibration={"scans": [0.0] * 30, "slices": [0.0]})
+
+
+def scored(mixed, out, **read):
+    summary = score_folder([mixed], BUNDLE, Engine(), out, ScoreOptions(pictures=0, read=ReadOptions(**read)))
+    return summary, {row["scan"]: row for row in rows(out / "scans.csv")}
+
+
+def test_another_kind_is_scored_and_not_judged_and_label_maps_are_passed_over(mixed, tmp_path):
+    out = tmp_path / "out"
+    summary, found = scored(mixed, out)
+    assert set(found) == {"mr.nii.gz", "ct/3"} and summary.failures == [] and summary.passed_over == 1
+    assert (found["mr.nii.gz"]["fit"], found["mr.nii.gz"]["alert"]) == ("ok", "yes")
+    ct = found["ct/3"]
+    assert (ct["fit"], ct["p_value"], ct["alert"]) == ("other", "", "") and float(ct["score"]) > 0
+    assert ct["warnings"].startswith("its modality is CT")
+    assert {row["p_value"] for row in rows(out / "scores.csv") if row["scan"] == "ct/3"} == {""}
+    passed = rows(out / "passed_over.csv")
+    assert [(row["file"], row["why"]) for row in passed] == [("labels.nii.gz", "labels")]
+    run = json.loads((out / "run.json").read_text())
+    assert run["scans"]["passed_over"] == 1 and run["population"]["judged"] == 1
+
+
+def test_what_is_accepted_is_judged_without_scoring_again(mixed, tmp_path):
+    scored(mixed, tmp_path / "out")
+    summary, found = scored(mixed, tmp_path / "out", accept=frozenset({"modality", "labels"}))
+    assert summary.skipped == 2 and (found["ct/3"]["fit"], found["ct/3"]["alert"]) == ("other", "yes")
+    came = {*found, *(row["scan"] for row in summary.failures)}  # this one has no tissue
+    assert "labels.nii.gz" in came and summary.passed_over == 0
+
+
+def test_include_and_exclude_choose_by_name(mixed, tmp_path):
+    def score(**options):
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        score_folder([mixed], BUNDLE, Engine(), out, ScoreOptions(pictures=0, **options))
+        why = [row["why"] for row in rows(out / "passed_over.csv")]
+        return [row["scan"] for row in rows(out / "scans.csv")], why
+
+    assert score(include=("*.nii.gz",), exclude=("labels*",)) == (["mr.nii.gz"], ["excluded", "excluded"])
+    assert score(exclude=("ct/*",)) == (["mr.nii.gz"], ["excluded", "labels"])
