@@ -13,12 +13,21 @@ from helpers.inputs import given
 from helpers.scoring_stub import BUNDLE, PROCESSES, Engine, write_scan
 from helpers.series import write_slices
 from maescan.errors import ConfigError, DataError
+from maescan.scans import worker
+from maescan.scoring import readers
 from maescan.scoring.options import ScoreOptions, WatchOptions
 from maescan.scoring.pipeline import score_folder
 from maescan.scoring.watch import stopped_by_signals, watch_folder
 
 
+class Hanging(readers.ScanReader):
+    def read(self, source):
+        time.sleep(600 if "hangs" in source.name else 0)
+        return super().read(source)
+
+
 def serve(inbox, out, pipe, pause):
+    readers.ScanReader, worker.GRACE_S = Hanging, 1.0
     with stopped_by_signals() as stop:
 
         def event(name, facts):
@@ -127,6 +136,17 @@ def test_sigterm_finishes_the_scan_in_flight_and_a_restart_goes_on(inbox, tmp_pa
     seen = [again.until("scored", "skipped")["scan"] for _ in range(3)]
     assert sorted(seen) == ["scan0.nii.gz", "scan1.nii.gz", "scan2.nii.gz"] and again.end() == 0
     assert len(rows(tmp_path / "out" / "scans.csv")) == 3
+
+
+def test_sigterm_does_not_wait_for_a_read_that_hangs_and_blames_nobody(inbox, tmp_path):
+    watched = Watched(inbox, tmp_path / "out")
+    write_scan(inbox / "good.nii.gz", 0)
+    write_scan(inbox / "hangs.nii.gz", 1)
+    watched.until("scored")
+    time.sleep(1.0)
+    assert watched.end() == 0
+    assert [row["scan"] for row in rows(tmp_path / "out" / "scans.csv")] == ["good.nii.gz"]
+    assert rows(tmp_path / "out" / "failures.csv") == []
 
 
 def test_killed_it_goes_on(inbox, tmp_path):
