@@ -187,3 +187,20 @@ class ReadOptions(Options):
         if isinstance(self.regions, CandidateTable):
             values["regions"] = {"candidates": self.regions.sha256}
         return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Options):
+    """How a run is trained; what it learns is the preset's. checkpoint_s: seconds between checkpoints."""
+
+    seed: int = option(0, "Seed of all that is drawn at random.")
+    device: str = option("auto", "auto, cpu or cuda.")
+    devices: int = option(1, "Processes, one a GPU.", minimum=1)
+    nodes: int = option(1, "Machines.", minimum=1)
+    precision: str = option("auto", "fp32, bf16 or auto: bf16 where it is faster.")
+    accumulate: int = option(1, "Batches a step: gradient accumulation.", minimum=1)
+    compile: bool = option(False, "torch.compile (GPU).")
+    val_fraction: float = option(0.2, "Share of the patients held back for validation.", minimum=0.0, maximum=1.0)
+    checkpoint_s: float = option(300.0, "Seconds between checkpoints.", name="checkpoint-seconds", minimum=0.0)
+    tensorboard: bool = option(True, "Also write what TensorBoard shows.")
+    resume: bool = option(True, "Go on where a killed run of this folder was.")

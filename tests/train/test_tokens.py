@@ -10,6 +10,7 @@ from maescan.engines.eager import TorchEngine
 from maescan.method import tokens
 from maescan.method.score import score_slices
 from maescan.models import MaskedAutoencoder
+from maescan.options import TrainOptions
 from maescan.train import steps, train
 
 TINY = preset("tiny").replace(
@@ -35,7 +36,7 @@ def discs(count=24, seed=0):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return train(discs(), TINY, tmp_path_factory.mktemp("fg") / "run", quiet=True, tensorboard=False)
+    return train(discs(), TINY, tmp_path_factory.mktemp("fg") / "run", TrainOptions(tensorboard=False))
 
 
 def test_training_chooses_buckets_and_scores_by_them(run):

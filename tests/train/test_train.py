@@ -21,6 +21,7 @@ from maescan.config import PRESETS, ModelConfig, PseudoConfig
 from maescan.datasets import SliceSet
 from maescan.errors import ConfigError, DataError, TrainingError
 from maescan.models import Classifier, MaskedAutoencoder
+from maescan.options import TrainOptions
 from maescan.train import optimiser, steps, train
 from maescan.train.loop import batches
 from maescan.train.pairs import pair_inputs
@@ -53,8 +54,8 @@ def slices(count=40, size=16):
 
 
 def run(out, preset=PRESET, data=None, **options):
-    options = {"device": "cpu", "tensorboard": False, "quiet": True, **options}
-    return train(slices() if data is None else data, preset, out, **options)
+    options = {"device": "cpu", "tensorboard": False, **options}
+    return train(slices() if data is None else data, preset, out, TrainOptions(**options))
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def step(self, loaded, epoch, number, old=Fit._step):
     old(self, loaded, epoch, number)
 
 Fit._step = step
-test_train.run({out!r}, checkpoint_seconds=0)
+test_train.run({out!r}, checkpoint_s=0.0)
 """
 
 

@@ -20,8 +20,10 @@ def run_demo(out: Path, seed: int) -> None:
     from rich.console import Console
 
     from maescan import datasets, export, train
+    from maescan.cli.progress import training_bar
     from maescan.config import preset
     from maescan.datasets.phantom import write_phantom
+    from maescan.options import TrainOptions
     from maescan.scoring.options import ScoreOptions
     from maescan.scoring.run import score_paths
 
@@ -35,7 +37,8 @@ def run_demo(out: Path, seed: int) -> None:
     write_phantom(out / "train", healthy=HEALTHY, lesions=0, seed=seed)
     write_phantom(out / "unseen", healthy=UNSEEN, lesions=UNSEEN, seed=seed + 1)
     say("training the masked autoencoder, then the classifier")
-    train.train(datasets.load(out / "train", tiny), tiny, out / "run", seed=seed)
+    slices, training = datasets.load(out / "train", tiny), TrainOptions(seed=seed)
+    train.train(slices, tiny, out / "run", training, progress=training_bar())
     say("exporting to OpenVINO")
     export.export(out / "run", out / "bundle", to=("openvino",), precision=("fp32",))
     say("scoring")

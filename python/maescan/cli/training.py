@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,21 +19,22 @@ from maescan.cli.options import (
     Seed,
     preset_with,
     say_caution,
+    with_options,
 )
+from maescan.cli.progress import training_bar
+from maescan.options import TrainOptions
 
 commands = typer.Typer()
 
 
 @commands.command()
+@with_options(options=TrainOptions)
 def train(
     data: Annotated[Path, typer.Argument(help="A folder of healthy scans, a data set, or a prepared cache.")],
     out: Out,
+    *,
+    options: TrainOptions,
     preset: PresetOption = "brats",
-    seed: Seed = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Processes, one a GPU.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
-    accumulate: Annotated[int, typer.Option(min=1, help="Batches a step: gradient accumulation.")] = 1,
     epochs: Annotated[int | None, typer.Option(min=1, help="MAE epochs, instead of the preset's.")] = None,
     classifier_epochs: Annotated[int | None, typer.Option(min=1, help="Classifier epochs, likewise.")] = None,
     batch_size: Annotated[
@@ -39,7 +42,6 @@ def train(
     ] = None,
     modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
     fresh_negatives: Annotated[bool, typer.Option(help="New masks and boxes each epoch.")] = False,
-    compile: Annotated[bool, typer.Option(help="torch.compile (GPU).")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train the masked autoencoder on healthy slices, then the classifier. Run again to resume."""
@@ -48,18 +50,7 @@ def train(
 
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, fresh_negatives)
     slices = datasets.load(data, chosen, modality=modality)
-    run = training.train(
-        slices,
-        chosen,
-        out,
-        seed=seed,
-        device=device,
-        devices=devices,
-        nodes=nodes,
-        accumulate=accumulate,
-        compile=compile,
-        quiet=quiet,
-    )
+    run = training.train(slices, chosen, out, options, progress=training_bar(quiet))
     print(f"trained; next: maescan export {run} --out BUNDLE")
 
 
@@ -168,7 +159,8 @@ def ablate(
         folds=folds,
         device=device,
         modality=modality,
-        quiet=quiet,
+        progress=training_bar(quiet),
+        say=None if quiet else partial(print, file=sys.stderr, flush=True),
     )
     print((out / f"{experiment}.md").read_text())
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maescan.cli.bar import Bar
 from maescan.errors import ConfigError, DataError, TrainingError
 from maescan.method import draws
 from maescan.method.prints import TrainingPrints
 from maescan.models.weights import save_weights
+from maescan.options import TrainOptions
 from maescan.train import optimiser as optim
 from maescan.train.phases import Ids, Phase
 from maescan.train.state import Log, Position, save_checkpoint
+
+Show = Callable[[int, float, float, float | None], None]
+"""Called with the steps done, the mean loss since the last call, the learning rate and the validation's AUROC."""
+Progress = Callable[[str, int], AbstractContextManager[Show]]
+"""Given a phase's name and its steps, what shows them."""
 
 
 @dataclass
@@ -32,16 +37,23 @@ class Run:
     fabric: Any
     out: Path
     key: dict[str, Any]
-    seed: int
+    options: TrainOptions
     log: Log
     checkpoint: dict[str, Any] | None = None
-    accumulate: int = 1
-    compile: bool = False
-    checkpoint_seconds: float = 300.0
     log_steps: int = 20
-    quiet: bool = False
+    progress: Progress | None = None
     intensity: dict[str, list[float]] | None = None
     prints: TrainingPrints | None = None
+
+    @property
+    def seed(self) -> int:
+        """Of all that is drawn at random."""
+        return self.options.seed
+
+    @property
+    def accumulate(self) -> int:
+        """Batches a step."""
+        return self.options.accumulate
 
     @property
     def parts(self) -> int:
@@ -68,7 +80,7 @@ class Fit:
         if run.first:
             run.log.resume(self.at, self.steps)
         adamw = optim.adamw(phase.groups(), phase.training.betas)
-        model = torch.compile(phase.model) if run.compile else phase.model
+        model = torch.compile(phase.model) if run.options.compile else phase.model
         self.forward, self.optimiser = run.fabric.setup(model, adamw)
         if saved:
             self.optimiser.load_state_dict(saved["optimiser"])
@@ -77,8 +89,8 @@ class Fit:
 
     def fit(self) -> Position:
         """Runs what is left. Raises TrainingError when the loss is not finite."""
-        quiet = self.run.quiet or not self.run.first
-        with Bar(self.phase.name, self.phase.training.epochs * self.steps, quiet=quiet) as self.bar:
+        steps, progress = self.phase.training.epochs * self.steps, self.run.progress if self.run.first else None
+        with progress(self.phase.name, steps) if progress else nullcontext() as self.show:
             while self.at.epoch < self.phase.training.epochs:
                 self._epoch(self.at.epoch)
         self.at.seconds = time.monotonic() - self.started
@@ -119,7 +131,7 @@ class Fit:
         run.log.samples += self.batch
         if (step + 1) % run.log_steps == 0 and step + 1 < self.steps:
             self._log()
-        if time.monotonic() - self.saved_at > run.checkpoint_seconds:
+        if time.monotonic() - self.saved_at > run.options.checkpoint_s:
             self._save()
 
     def _accumulate(self, ids: Ids, batch: tuple[Tensor, ...], epoch: int, *, last: bool) -> None:
@@ -136,7 +148,8 @@ class Fit:
         self.loss_sum.zero_()
         self.at.losses = 0
         step = self.at.epoch * self.steps + self.at.step
-        self.bar.show(step, mean, self.lr, auroc)
+        if self.show:
+            self.show(step, mean, self.lr, auroc)
         if self.run.first:
             self.run.log.row(self.at, step, mean, self.lr, auroc)
 

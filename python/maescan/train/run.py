@@ -20,9 +20,10 @@ from maescan.method.intensity import training_ranges
 from maescan.method.prints import training_prints
 from maescan.models import Classifier, MaskedAutoencoder
 from maescan.models.weights import load_weights, save_weights
+from maescan.options import TrainOptions
 from maescan.train.choice import choose_measure, tell
 from maescan.train.folds import fit_judge
-from maescan.train.loop import Fit, Run
+from maescan.train.loop import Fit, Progress, Run
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase
 from maescan.train.setup import build, make_fabric, split, with_tokens
@@ -36,20 +37,10 @@ def train(
     slices: SliceSet,
     preset: Preset,
     out: Path,
+    options: TrainOptions = TrainOptions(),
     *,
-    seed: int = 0,
     mae: Path | None = None,
-    resume: bool = True,
-    device: str = "auto",
-    devices: int = 1,
-    nodes: int = 1,
-    precision: str = "auto",
-    accumulate: int = 1,
-    compile: bool = False,
-    val_fraction: float = 0.2,
-    checkpoint_seconds: float = 300.0,
-    tensorboard: bool = True,
-    quiet: bool = False,
+    progress: Progress | None = None,
 ) -> Path:
     """Trains on the healthy slices of a SliceSet and returns `out`, the run folder.
 
@@ -61,27 +52,26 @@ def train(
     was, to the same weights.
 
     The preset's batch size counts all `devices`, `nodes` and `accumulate`d steps together, so that none of them
-    changes the recipe. `precision` is fp32, bf16 or auto (bf16 where it is faster). `compile` is for CUDA only.
+    changes the recipe. `compile` is for CUDA only. `progress` shows each phase.
 
     Raises DataError without healthy slices or with wrong shapes, ConfigError for options that do not fit the
     machine or the folder's run, TrainingError when the loss is not finite.
     """
-    training, validation = split(slices, preset, val_fraction, seed)
+    training, validation = split(slices, preset, options.val_fraction, options.seed)
     training, preset = with_tokens(training, preset)
-    fabric = make_fabric(device, devices, nodes, precision, preset.model)
-    if compile and fabric.device.type != "cuda":
+    fabric = make_fabric(options, preset.model)
+    if options.compile and fabric.device.type != "cuda":
         raise ConfigError("compile is for CUDA devices", remedy="leave it off on this device")
-    key = {"preset": preset.to_dict(), "seed": seed, "data": [training.fingerprint(), validation.fingerprint()]}
+    key = {
+        "preset": preset.to_dict(),
+        "seed": options.seed,
+        "data": [training.fingerprint(), validation.fingerprint()],
+    }
     if mae is not None:
         key["mae"] = hashlib.sha256(Path(mae).read_bytes()).hexdigest()
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
-        run = _open(Path(out), fabric, key, resume, tensorboard)
-        run.accumulate, run.compile, run.quiet, run.checkpoint_seconds = (
-            accumulate,
-            compile,
-            quiet,
-            checkpoint_seconds,
-        )
+        run = _open(Path(out), fabric, key, options)
+        run.progress = progress
         if run.checkpoint is None or run.checkpoint["at"].phase != "done":
             if run.first:
                 run.intensity = training_ranges(slices.images, slices.patient, training.patient)
@@ -91,9 +81,9 @@ def train(
     return run.out
 
 
-def _open(out: Path, fabric: Any, key: dict[str, Any], resume: bool, tensorboard: bool) -> Run:
+def _open(out: Path, fabric: Any, key: dict[str, Any], options: TrainOptions) -> Run:
     """The run of this folder: its checkpoint if it may go on, else an empty folder."""
-    checkpoint = load_checkpoint(out / "checkpoint.pt", key) if resume else None
+    checkpoint = load_checkpoint(out / "checkpoint.pt", key) if options.resume else None
     if fabric.is_global_zero:
         out.mkdir(parents=True, exist_ok=True)
         for left in [*out.glob(".part-*"), *(file for name in OURS if checkpoint is None for file in out.glob(name))]:
@@ -101,8 +91,8 @@ def _open(out: Path, fabric: Any, key: dict[str, Any], resume: bool, tensorboard
         if checkpoint is None or checkpoint["at"].phase != "done":
             write_json(out / "preset.json", key["preset"])
     fabric.barrier()
-    log = Log(out, tensorboard=tensorboard and fabric.is_global_zero)
-    return Run(fabric, out, key, key["seed"], log, checkpoint)
+    log = Log(out, tensorboard=options.tensorboard and fabric.is_global_zero)
+    return Run(fabric, out, key, options, log, checkpoint)
 
 
 def _both(run: Run, preset: Preset, training: SliceSet, validation: SliceSet, weights: Path | None) -> None:

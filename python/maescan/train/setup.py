@@ -12,6 +12,7 @@ from maescan.config import ModelConfig, Preset
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
 from maescan.method.tokens import air_level, choose_buckets, token_sets
+from maescan.options import TrainOptions
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -58,10 +59,11 @@ def with_tokens(training: SliceSet, preset: Preset) -> tuple[SliceSet, Preset]:
     return training.select(sets.count > 0), preset
 
 
-def make_fabric(device: str, devices: int, nodes: int, precision: str, config: ModelConfig) -> Any:
+def make_fabric(options: TrainOptions, config: ModelConfig) -> Any:
     """A launched Fabric. Raises ConfigError for a device that is not there: there is no silent fall-back."""
     from lightning_fabric import Fabric
 
+    device, devices, nodes = options.device, options.devices, options.nodes
     here = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = (here if device == "auto" else device).partition(":")
     if kind not in ("cpu", "cuda"):
@@ -76,7 +78,7 @@ def make_fabric(device: str, devices: int, nodes: int, precision: str, config: M
         devices=[int(index)] if index else devices,
         num_nodes=nodes,
         strategy="ddp" if several else "auto",
-        precision=_precision(precision, kind, config),
+        precision=_precision(options.precision, kind, config),
     )
     fabric.launch()
     return fabric

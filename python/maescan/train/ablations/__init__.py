@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,11 @@ from maescan.config import ClassifierTraining, MaskConfig, Preset, PseudoConfig
 from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.run import judge
 from maescan.files import write_json, write_text
+from maescan.options import TrainOptions
 from maescan.train.ablations.experiments import experiment
 from maescan.train.ablations.folds import Fold, make_folds
 from maescan.train.ablations.tables import numbers, text
+from maescan.train.loop import Progress
 
 MANY = 5
 
@@ -33,7 +34,8 @@ def ablate(
     modality: str | None = None,
     device: str = "auto",
     batch: int = 32,
-    quiet: bool = True,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Runs the experiment `name` (`experiments.NAMES`) and returns its table; writes it to `out`/NAME.json and .md.
 
@@ -41,13 +43,16 @@ def ablate(
     judged once a seed and fold. `out`/runs and `out`/results are kept: a killed run goes on, rows and experiments
     that share an MAE train it once, what was judged is not judged again.
 
+    `progress` shows trainings, `say` is told of every result.
+
     Raises ConfigError for another experiment, DataError for data that cannot be split or judged.
     """
     from maescan import datasets
 
     chosen = experiment(name, preset)
     slices = datasets.load(Path(data), preset, modality=modality) if isinstance(data, str | Path) else data
-    bench = _Bench(Path(out), make_folds(slices, folds), device, batch, quiet)
+    bench = _Bench(Path(out), make_folds(slices, folds), device, batch)
+    bench.progress, bench.say = progress, say
     found: list[list[list[dict[str, Any]]]] = [
         [[bench.judged(row.preset, seed, fold) for fold in bench.folds] for seed in seeds] for row in chosen.rows
     ]
@@ -60,8 +65,10 @@ def ablate(
 class _Bench:
     """Runs and results in one folder, each named by a hash of all that decides it."""
 
-    def __init__(self, out: Path, folds: list[Fold], device: str, batch: int, quiet: bool):
-        self.out, self.folds, self.device, self.batch, self.quiet = out, folds, device, batch, quiet
+    def __init__(self, out: Path, folds: list[Fold], device: str, batch: int):
+        self.out, self.folds, self.device, self.batch = out, folds, device, batch
+        self.progress: Progress | None = None
+        self.say: Callable[[str], None] | None = None
         self.data = {fold.name: [fold.train.fingerprint(), fold.test.fingerprint()] for fold in folds}
 
     def judged(self, preset: Preset, seed: int, fold: Fold) -> dict[str, Any]:
@@ -73,8 +80,8 @@ class _Bench:
             engine = TorchEngine(self.trained(preset, seed, fold), preset, self._device())
             model = {"seed": seed, "fold": fold.name}
             judged = judge(fold.test, engine, preset, folder, model, batch=self.batch, draw=False)
-            if not self.quiet:
-                print(f"{folder.name}: AUROC {judged['slice']['auroc']:.3f}", file=sys.stderr, flush=True)
+            if self.say:
+                self.say(f"{folder.name}: AUROC {judged['slice']['auroc']:.3f}")
         found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
         return found
 
@@ -82,17 +89,26 @@ class _Bench:
         """The run folder of a preset: its MAE is trained in a folder of its own, that others share."""
         from maescan.train import train
 
-        options: dict[str, Any] = {"seed": seed, "device": self.device, "quiet": self.quiet, "tensorboard": False}
         few = len(np.unique(fold.train.patient)) < MANY  # none to spare for validation: the last epoch is taken
-        options["val_fraction"] = 0.0 if few else 0.2
+        share = 0.0 if few else 0.2
+        options = TrainOptions(seed=seed, device=self.device, tensorboard=False, val_fraction=share)
         shared = None
         if preset.input != "image":
             part = mae_part(preset)
-            shared = train(fold.train, part, self.out / "runs" / self._name(part, seed, fold), **options)
+            shared = train(
+                fold.train, part, self.out / "runs" / self._name(part, seed, fold), options, progress=self.progress
+            )
         if preset.measure != "classifier" and shared is not None:
             return shared
         weights = shared / "mae.safetensors" if shared else None
-        return train(fold.train, preset, self.out / "runs" / self._name(preset, seed, fold), mae=weights, **options)
+        return train(
+            fold.train,
+            preset,
+            self.out / "runs" / self._name(preset, seed, fold),
+            options,
+            mae=weights,
+            progress=self.progress,
+        )
 
     def _name(self, preset: Preset, seed: int, fold: Fold) -> str:
         key = json.dumps([preset.to_dict(), seed, self.data[fold.name]], sort_keys=True)
