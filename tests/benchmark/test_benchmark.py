@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from maescan.benchmark import engines, folder, limits, machine, run, scaling, we
 from maescan.config import PRESETS
 from maescan.engines.bundle import Bundle
 from maescan.errors import ConfigError
+from maescan.machine import usable
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +37,21 @@ def test_limits_bound_a_slice_by_the_slower_of_products_and_copies():
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
-def test_the_matrix_peak_is_a_rate(precision):
-    assert 1e8 < limits.gemm_peak(precision, 1, size=128, rounds=2) < 1e14
+def test_the_matrix_peak_is_the_products_over_the_fastest_round(precision, monkeypatch):
+    monkeypatch.setattr(limits, "_seconds", lambda call, rounds: [(call(), 0.0)[1], 4.0, 2.0, 8.0][:rounds])
+    assert limits.gemm_peak(precision, 1, size=128, rounds=3) == limits.PRODUCTS * 128**3
 
 
 def test_a_machine_names_its_commit_and_versions():
     found = machine.describe()
-    assert found["machine"]["cores"] >= 1 and "openvino" in found["versions"]
-    assert machine.peak_memory() is None or machine.peak_memory() > 1 << 20
+    assert found["machine"]["cores"] == usable() and found["versions"]["openvino"] == metadata.version("openvino")
+
+
+def test_peak_memory_is_what_the_system_accounts_for(monkeypatch, tmp_path):
+    known = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert machine.peak_memory() in (None, pytest.approx(known, rel=0.05))
+    monkeypatch.setattr(machine, "Path", lambda path: tmp_path / "none")
+    assert machine.peak_memory() is None
 
 
 def test_engines_are_measured_apart_and_one_that_is_missing_is_named(bundle, images):

@@ -6,11 +6,13 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from helpers.stubs import StubEngine
 from maescan.config import preset
 from maescan.datasets import SliceSet
 from maescan.errors import DataError
+from maescan.evaluate.baselines import trivial_scores
 from maescan.evaluate.run import judge, known_slices
 from maescan.evaluate.scored import score_set
 
@@ -49,13 +51,16 @@ def test_twice_the_same_bytes(tmp_path):
 
 
 def test_metrics_hold_every_baseline_and_the_report_shows_them(tmp_path):
-    found = judged(tmp_path, draw=False)
+    data = slices()
+    found = judged(tmp_path, data, draw=False)
     assert found == json.loads((tmp_path / "metrics.json").read_text(), parse_float=float)
     assert found["missing"] == {"scan_auroc": "one class only: there are abnormal slices alone"}
     text = (tmp_path / "report.md").read_text()
     for name in ("brain area", "slice position", "mean intensity", "bright pixels"):
         assert f"| {name} (" in text
-        assert 0.5 <= found["baselines"][name]["auroc"] <= 1
+        raw, values = roc_auc_score(data.label, trivial_scores(data)[name]), found["baselines"][name]
+        assert values["auroc"] == pytest.approx(max(raw, 1 - raw))
+        assert values["direction"] == ("higher" if raw >= 0.5 else "lower")
     best = max(values["auroc"] for values in found["baselines"].values())
     assert found["over_best_baseline"]["gap"] == found["slice"]["auroc"] - best
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import pytest
 
+from structure.code import PACKAGE, ROOT
 from structure.known import any_counts, known
 from structure.rules import FLOOR, RULES, anys
 
+TOP = {"maescan", "__main__"}
 SHRINK = "mended, well done: `python tests/structure/shrink.py` takes it off the list"
 
 
@@ -28,8 +31,6 @@ def test_any_is_said_less_and_less():
 
 
 def test_every_room_has_a_floor():
-    from structure.code import PACKAGE
-
     assert {module.room for module in PACKAGE} <= set(FLOOR)
 
 
@@ -41,3 +42,9 @@ def test_starting_loads_nothing_heavy(start):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_the_map_of_contributing_is_that_of_the_rules():
+    rows = re.findall(r"^\| (\d) \| ((?:`\w+/?`[^|`]*)+)\|", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    drawn = {room: int(floor) for floor, rooms in rows for room in re.findall(r"`(\w+)/?`", rooms)}
+    assert drawn == {room: floor for room, floor in FLOOR.items() if room in {m.room for m in PACKAGE} - TOP}

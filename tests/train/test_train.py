@@ -84,7 +84,8 @@ def test_the_run_folder(unbroken):
     assert [(row["phase"], row["epoch"], row["step"]) for row in log(unbroken)] == [
         ("mae", "0", "4"), ("mae", "1", "8"), ("classifier", "0", "4"), ("classifier", "1", "8"),
     ]  # fmt: skip
-    assert 0 <= float(log(unbroken)[-1]["val_auroc"]) <= 1
+    aurocs = [float(row["val_auroc"]) for row in log(unbroken) if row["phase"] == "classifier"]
+    assert report["best"] == {"epoch": aurocs.index(max(aurocs)), "val_auroc": pytest.approx(max(aurocs), abs=1e-4)}
     assert sorted(report["intensity"]) == ["contrast", "mean", "share", "std"]
     golden = load_file(unbroken / "golden.safetensors")
     assert golden["images"].shape == (4, 16, 16) and golden["slice_ids"].dtype == torch.int64
