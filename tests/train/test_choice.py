@@ -8,6 +8,7 @@ import pytest
 
 from helpers.training import SMALL, slices
 from maescan.export import export
+from maescan.options import TrainOptions
 from maescan.train import choice, train
 
 
@@ -35,7 +36,7 @@ def trained(out, preset=SMALL, data=None, **options):
         mae__epochs=1, mae__warmup_epochs=0, judge__folds=0, judge__epochs=1, judge__warmup_epochs=0
     )
     data = slices() if data is None else data
-    train(data, quick, out, device="cpu", val_fraction=0.4, tensorboard=False, quiet=True, **options)
+    train(data, quick, out, TrainOptions(device="cpu", val_fraction=0.4, tensorboard=False, **options))
     report = json.loads((out / "run.json").read_text())
     return report, json.loads((out / "preset.json").read_text())["measure"]
 

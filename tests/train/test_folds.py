@@ -8,13 +8,14 @@ from safetensors.torch import load_file
 
 from helpers.training import SMALL, slices
 from maescan.config import Preset
+from maescan.options import TrainOptions
 from maescan.train import train
 from maescan.train.folds import folds_of
 from maescan.train.loop import Fit
 
 
 def run(out, **options):
-    return train(slices(), SMALL, out, device="cpu", val_fraction=0.4, tensorboard=False, quiet=True, **options)
+    return train(slices(), SMALL, out, TrainOptions(device="cpu", val_fraction=0.4, tensorboard=False, **options))
 
 
 @pytest.fixture(scope="module")
