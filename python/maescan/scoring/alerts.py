@@ -108,7 +108,7 @@ class _Log:
             self._handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOGS, encoding="utf-8")
         except OSError as error:
             raise DataError(f"cannot write: {error.strerror}", path=path, remedy="use another --log") from error
-        self._handler.handleError = self._broken  # type: ignore[method-assign]
+        self._handler.handleError = self._broken  # type: ignore[method-assign, assignment]
         self._path, self._told = path, False
 
     def add(self, name: str, facts: dict[str, object]) -> None:

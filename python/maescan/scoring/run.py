@@ -153,5 +153,5 @@ def _verdict(facts: dict[str, object]) -> str:
     if facts["p_value"] is not None:
         parts.append(f"p {facts['p_value']:.4f}")
     if facts["fit"] != "ok":
-        parts.append(facts["fit"])
+        parts.append(str(facts["fit"]))
     return ", ".join(parts) + (" ALERT" if facts["alert"] == "yes" else "")

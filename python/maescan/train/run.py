@@ -62,11 +62,8 @@ def train(
     fabric = make_fabric(options, preset.model)
     if options.compile and fabric.device.type != "cuda":
         raise ConfigError("compile is for CUDA devices", remedy="leave it off on this device")
-    key = {
-        "preset": preset.to_dict(),
-        "seed": options.seed,
-        "data": [training.fingerprint(), validation.fingerprint()],
-    }
+    data = [training.fingerprint(), validation.fingerprint()]
+    key = {"preset": preset.to_dict(), "seed": options.seed, "data": data}
     if mae is not None:
         key["mae"] = hashlib.sha256(Path(mae).read_bytes()).hexdigest()
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
@@ -75,8 +72,7 @@ def train(
         if run.checkpoint is None or run.checkpoint["at"].phase != "done":
             if run.first:
                 run.intensity = training_ranges(slices.images, slices.patient, training.patient)
-                salt = key["data"][0]
-                run.prints = {"salt": salt, "scans": training_prints(training.images, training.patient, salt)}
+                run.prints = {"salt": data[0], "scans": training_prints(training.images, training.patient, data[0])}
             _both(run, preset, training, validation, mae)
     return run.out
 
