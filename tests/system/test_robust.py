@@ -33,7 +33,7 @@ def test_killed_at_any_moment_a_resumed_run_writes_the_files_of_an_unbroken_one(
     assert answer_of(folder, tmp_path / "again", maps=True, pictures=2, pause=0.02) == "done"
     lasts = time.perf_counter() - start
     expected = files_of(tmp_path / "whole")
-    assert len(expected) == 12 and files_of(tmp_path / "again") == expected
+    assert len(expected) == 13 and files_of(tmp_path / "again") == expected
     moments, killed = random.Random(0), 0
     for kill in range(20):
         out = tmp_path / f"out{kill // 4}"  # killed up to four times before it may end
