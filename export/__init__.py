@@ -38,7 +38,7 @@ def export(run: Path, out: Path, *, to: Sequence[str] = ("openvino",), precision
     if out.exists():
         raise DataError("exists already", path=out, remedy="choose another --out or remove it")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=out.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix=".maescan-part-", dir=out.parent) as temporary:
         made = Path(temporary) / "bundle"
         (made / "golden").mkdir(parents=True)
         provenance = json.loads((run / "run.json").read_text())
@@ -105,7 +105,7 @@ def _add(bundle: Bundle, out: Path, wanted: list[tuple[str, str]]) -> Path:
         return bundle.path
     if out.exists():
         raise DataError("exists already", path=out, remedy="choose another --out or remove it")
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=out.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix=".maescan-part-", dir=out.parent) as temporary:
         made = Path(temporary) / "bundle"
         shutil.copytree(bundle.path, made)
         _engines(made, wanted)
@@ -118,7 +118,7 @@ def _engines(path: Path, wanted: list[tuple[str, str]]) -> None:
     lacks an engine that was being replaced."""
     for target, precision in wanted:
         bundle = Bundle.load(path)
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as temporary:
+        with tempfile.TemporaryDirectory(prefix=".maescan-part-", dir=path.parent) as temporary:
             made = Path(temporary) / "engine"
             build(bundle, made, target, precision)
             put_engine(path, f"{target}-{precision}", made)

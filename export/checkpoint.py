@@ -14,7 +14,7 @@ from maescan.config import Preset
 from maescan.datasets import SliceSet
 from maescan.datasets.samples import write_samples
 from maescan.errors import DataError
-from maescan.files import whole_file, write_json
+from maescan.files import claim, whole_file, write_json
 from maescan.method import draws
 from maescan.method.intensity import training_ranges
 from maescan.models import Classifier, MaskedAutoencoder
@@ -43,7 +43,7 @@ def import_checkpoint(
             f"preset '{preset.name}' scores with a judge, which no public weights hold",
             remedy="train it with `maescan train`, or import with preset brats",
         )
-    out.mkdir(parents=True, exist_ok=True)
+    claim(out, "a training run")
     for name, model in models.items():
         save_weights(out / f"{name}.safetensors", model)
     intensity = None

@@ -75,21 +75,23 @@ JUNK = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found"})
 """What file managers and file systems leave in an empty folder."""
 
 
-def claim(folder: Path, kind: str) -> None:
-    """Takes `folder` for what maescan writes (kind: "scores", "data", ...): a new or empty one, or one that it took
-    for the same before. Raises DataError for any other: what lies there may be dear to somebody."""
-    mark = folder / OUTPUT / "kind"
+def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
+    """Takes `folder` for what maescan writes (kind: "scores", "slices", ...): a new or empty one, or one that it took
+    for the same before. Raises DataError for any other: what lies there may be dear to somebody.
+
+    mark: the file that says so, below `folder`; with the default no search for scans enters it."""
+    mark_file = folder / mark
     try:
         folder.mkdir(parents=True, exist_ok=True)
         found = {path.name for path in folder.iterdir()} - JUNK
-        taken = mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""
+        taken = mark_file.read_text(encoding="utf-8").strip() if mark_file.is_file() else ""
         if taken == kind:
             return
-        if found - {OUTPUT} or taken:
+        if found - {Path(mark).parts[0]} or taken:
             what = f"holds {taken} that maescan wrote" if taken else "holds files that maescan did not write"
             raise DataError(what, path=folder, remedy="name an empty or a new folder")
-        mark.parent.mkdir(exist_ok=True)
-        write_text(mark, f"{kind}\n")
+        mark_file.parent.mkdir(exist_ok=True)
+        write_text(mark_file, f"{kind}\n")
     except OSError as error:
         remedy = "use another --out or change its permissions"
         raise DataError(f"cannot write: {error.strerror}", path=folder, remedy=remedy) from error

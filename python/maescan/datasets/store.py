@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import DataError
-from maescan.files import write_text
+from maescan.files import claim, write_text
 
 HEADER = 128  # bytes before the data of an .npy file: room for any number of slices
 FILES: dict[str, tuple[str, np.dtype[Any]]] = {
@@ -45,7 +45,7 @@ class Store:
         self.folder = folder
         self.rows = {"images": (size, size), "masks": (size, -(-size // 8))}
         with self._writing():
-            folder.mkdir(parents=True, exist_ok=True)
+            claim(folder, "slices")
             self._lock = open(folder / ".lock", "w")  # noqa: SIM115
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

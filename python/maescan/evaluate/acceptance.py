@@ -15,7 +15,7 @@ from maescan.errors import DataError
 from maescan.evaluate.insertions import LESIONS, Insertion
 from maescan.evaluate.markdown import stress_text
 from maescan.evaluate.stress import SLICES, Answer, Healthy, Progress, Scorer, Stressed, stress_slices, summarise
-from maescan.files import whole_file, write_csv, write_json, write_text
+from maescan.files import claim, whole_file, write_csv, write_json, write_text
 
 MEASURES = {"mse": "mean squared error", "mae": "mean absolute error", "ssim": "SSIM"}
 COLUMNS, TILE = 4, 128
@@ -43,6 +43,7 @@ def stress(
 
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
     slices = datasets.load(Path(data), bundle.preset, modality=modality) if isinstance(data, str | Path) else data
+    claim(out, "an evaluation")
     healthy = Healthy(slices, bundle.preset, most=most, seed=seed)
     engine = engines.load(bundle, device=device, precision=precision)
     try:

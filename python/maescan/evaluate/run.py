@@ -18,7 +18,7 @@ from maescan.evaluate.baselines import trivial_scores
 from maescan.evaluate.markdown import report
 from maescan.evaluate.scored import Scored, ids_of, score_set
 from maescan.evaluate.summary import summarise
-from maescan.files import write_csv, write_json, write_text
+from maescan.files import claim, write_csv, write_json, write_text
 
 STRESSED = 64
 """Healthy slices that an evaluation puts lesions into; `maescan stress` takes more."""
@@ -95,6 +95,7 @@ def judge(
 ) -> dict[str, Any]:
     """What `evaluate` does once data and engine are at hand. `stressed`: how many healthy slices get a lesion of
     every kind put in."""
+    claim(out, "an evaluation")
     scored = score_set(slices, engine, preset, batch=batch)
     classifier = preset.network is not None
     name = f"MAE and {preset.network}" if classifier else f"MAE, {preset.measure} (no classifier)"

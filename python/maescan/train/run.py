@@ -15,7 +15,7 @@ from maescan.config.types import Json
 from maescan.datasets.samples import write_samples
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError
-from maescan.files import write_json
+from maescan.files import PARTIAL, claim, write_json
 from maescan.method.intensity import training_ranges
 from maescan.method.prints import training_prints
 from maescan.models import Classifier, MaskedAutoencoder
@@ -79,10 +79,15 @@ def train(
 
 def _open(out: Path, fabric: Any, key: dict[str, Any], options: TrainOptions) -> Run:
     """The run of this folder: its checkpoint if it may go on, else an empty folder."""
+    if fabric.is_global_zero:
+        claim(out, "a training run")
+    fabric.barrier()
     checkpoint = load_checkpoint(out / "checkpoint.pt", key) if options.resume else None
     if fabric.is_global_zero:
-        out.mkdir(parents=True, exist_ok=True)
-        for left in [*out.glob(".part-*"), *(file for name in OURS if checkpoint is None for file in out.glob(name))]:
+        for left in [
+            *out.glob(f"{PARTIAL}*"),
+            *(file for name in OURS if checkpoint is None for file in out.glob(name)),
+        ]:
             left.unlink(missing_ok=True)
         if checkpoint is None or checkpoint["at"].phase != "done":
             write_json(out / "preset.json", key["preset"])

@@ -18,7 +18,7 @@ from maescan.datasets.phantom import brain, chest
 from maescan.datasets.phantom.fields import Grid
 from maescan.datasets.phantom.lesions import plan
 from maescan.errors import ConfigError
-from maescan.files import whole_file, write_csv, write_nifti, write_text
+from maescan.files import claim, whole_file, write_csv, write_nifti, write_text
 from maescan.scans.scan import axial_axes
 
 Kind = Literal["brain", "lung"]
@@ -62,6 +62,7 @@ def write_phantom(
     """
     if kind not in KINDS:
         raise ConfigError(f"unknown kind '{kind}'", remedy=f"use one of {', '.join(KINDS)}")
+    claim(out, "phantom scans", mark=".maescan-phantom")
     jobs = [(each, index) for each in KINDS[kind] for index in range(healthy + lesions)]
     rows: list[tuple[str, int, int]] = []
     for done, (each, index) in enumerate(jobs, start=1):

@@ -13,7 +13,7 @@ import numpy as np
 from maescan.config import ClassifierTraining, MaskConfig, Preset, PseudoConfig
 from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.run import judge
-from maescan.files import write_json, write_text
+from maescan.files import claim, write_json, write_text
 from maescan.options import TrainOptions
 from maescan.train.ablations.experiments import experiment
 from maescan.train.ablations.folds import Fold, make_folds
@@ -50,6 +50,7 @@ def ablate(
     from maescan import datasets
 
     chosen = experiment(name, preset)
+    claim(Path(out), "ablations")
     slices = datasets.load(Path(data), preset, modality=modality) if isinstance(data, str | Path) else data
     bench = _Bench(Path(out), make_folds(slices, folds), device, batch)
     bench.progress, bench.say = progress, say
