@@ -1,0 +1,71 @@
+"""merge neither loses nor doubles a scan."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, write_scan
+from helpers.stubs import stub_bundle
+from maescan.errors import DataError
+from maescan.scoring.merge import merge
+from maescan.scoring.options import ScoreOptions, Shard
+from maescan.scoring.pipeline import score_folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(6):
+        write_scan(tmp_path / "in" / f"scan{number}.nii.gz", number, slices=2)
+    (tmp_path / "in" / "broken.nii").write_bytes(b"broken")
+    (tmp_path / "in" / "notes.txt").write_text("no scan")
+    return tmp_path / "in"
+
+
+def shard(folder, out, number, **options):
+    chosen = ScoreOptions(**{"maps": True, "pictures": 2, "shard": Shard(number, 2), **options})
+    score_folder([folder], BUNDLE, Engine(), out, chosen)
+    return out
+
+
+def test_merged_shards_are_one_run(folder, tmp_path):
+    parts = [shard(folder, tmp_path / str(number), number) for number in (1, 2)]
+    assert all(rows(part / "scans.csv") for part in parts)
+    summary = merge(parts, BUNDLE, tmp_path / "merged")
+    shard(folder, tmp_path / "whole", 1, shard=Shard(1, 1))
+    assert files_of(tmp_path / "merged") == files_of(tmp_path / "whole")
+    assert (len(summary.scored), len(summary.failures)) == (6, 1)
+
+
+def test_a_scan_that_came_between_two_shards_is_noticed(folder, tmp_path):
+    first = shard(folder, tmp_path / "1", 1)
+    write_scan(folder / "new.nii.gz", 9, slices=2)
+    second = shard(folder, tmp_path / "2", 2)
+    with pytest.raises(DataError, match="is a shard of another listing: of 8 scans"):
+        merge([first, second], BUNDLE, tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+    merge([shard(folder, tmp_path / "1", 1), second], BUNDLE, tmp_path / "merged")
+    assert len(rows(tmp_path / "merged" / "scans.csv")) == 7
+
+
+def test_shards_of_two_folders_are_refused(folder, tmp_path):
+    for number in range(7):
+        write_scan(tmp_path / "other" / f"p{number}.nii.gz", number + 20, slices=2)
+    parts = [shard(folder, tmp_path / "1", 1), shard(tmp_path / "other", tmp_path / "2", 2)]
+    with pytest.raises(DataError, match="another listing"):
+        merge(parts, BUNDLE, tmp_path / "merged")
+
+
+def test_a_calibrated_bundle_merges_shards_of_before_and_another_bundle_does_not(folder, tmp_path):
+    parts = [shard(folder, tmp_path / str(number), number, maps=False, pictures=0) for number in (1, 2)]
+    merge(parts, stub_bundle(calibration={"scans": [0.0] * 30, "slices": [0.0]}), tmp_path / "merged")
+    assert {row["alert"] for row in rows(tmp_path / "merged" / "scans.csv")} == {"yes"}
+    with pytest.raises(DataError, match="another bundle"):
+        merge(parts, stub_bundle("luna16"), tmp_path / "again")
+
+
+def test_what_another_shard_holds_too_is_refused(folder, tmp_path):
+    parts = [shard(folder, tmp_path / str(number), number, maps=False, pictures=0) for number in (1, 2)]
+    shard(folder, tmp_path / "2", 1, maps=False, pictures=0)
+    shard(folder, tmp_path / "2", 2, maps=False, pictures=0)
+    with pytest.raises(DataError, match="which another shard holds"):
+        merge(parts, BUNDLE, tmp_path / "merged")
