@@ -100,7 +100,8 @@ def connect(folder: Path) -> sqlite3.Connection:
         if version not in (0, VERSION) or (version == 0 and db.execute("SELECT 1 FROM sqlite_master").fetchone()):
             db.close()
             raise DataError(f"is a ledger of version {version}", path=path, remedy="use another --out")
-        db.executescript(f"{SCHEMA} PRAGMA user_version = {VERSION};")
+        # as one: a kill between the tables and the version would leave a ledger that every later run refuses
+        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
     except sqlite3.Error as error:
         damaged = error.sqlite_errorname in ("SQLITE_NOTADB", "SQLITE_CORRUPT")
         remedy = "use another --out" if damaged else "free space or use another --out"
