@@ -21,12 +21,15 @@ from maescan.machine import require_gpu
 def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: str) -> dict[str, str]:
     """Writes mae.engine and classifier.engine for this machine's GPU, and returns the versions.
 
-    Raises EngineError where the GPU, TensorRT or torch-tensorrt is missing, and says which.
+    Raises EngineError for foreground tokens, and where the GPU, TensorRT or torch-tensorrt is missing.
     """
     for name in ("torch_tensorrt", "tensorrt"):
         if importlib.util.find_spec(name) is None:
             remedy = f"{TARGETS['torch-tensorrt'].install}, or export to tensorrt-rtx, which needs neither"
             raise EngineError(f"cannot build torch-tensorrt: {name} is not installed", remedy=remedy)
+    if bundle.preset.tokens.method != "all":
+        reason = "torch-tensorrt plans take whole grids, and this preset leaves tokens out"
+        raise EngineError(reason, remedy="export to tensorrt or tensorrt-rtx")
     require_gpu("cuda")
     import tensorrt
     import torch_tensorrt

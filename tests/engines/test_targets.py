@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
-from maescan import export
-from maescan.engines.targets import RTX, TARGETS, best_for, runs_on
+from helpers.gpu_machine import driver
+from maescan import export, machine
+from maescan.engines.targets import RTX, TARGETS, best_for, place_to_prove, runs_on
 from maescan.errors import EngineError
 from maescan.machine import Gpu
 
@@ -43,6 +46,17 @@ def test_a_card_older_than_all_takes_none():
     with pytest.raises(EngineError, match=r"older than 7\.5"):
         best_for(card(6, 1))
     assert not any(runs_on(name, "fp16", "cuda", card(6, 1)) for name in TARGETS)
+
+
+def test_an_engine_is_proved_where_a_card_fits_it_and_what_runs_it_is_installed(monkeypatch):
+    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("cuda.bindings")
+    monkeypatch.setattr(machine, "_driver", lambda: driver(2, (8, 9)))
+    assert place_to_prove("tensorrt-rtx", "fp8") == ("cuda:0", "NVIDIA Test")
+    assert place_to_prove("tensorrt-rtx", "nvfp4") is None, "the card has none"
+    assert place_to_prove("openvino", "fp32")[0] == "cpu"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert place_to_prove("tensorrt", "fp16") is None, "TensorRT is not installed"
 
 
 def test_every_target_has_an_exporter_and_a_backend():

@@ -6,6 +6,7 @@ GPUs are told apart by compute capability: TensorRT-RTX knows the RTX cards only
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 
 from maescan.errors import EngineError
@@ -111,12 +112,21 @@ def best_for(gpu: Gpu) -> Target:
 
 def place_to_prove(target: str, precision: str) -> tuple[str, str] | None:
     """(device, its name) where an engine can run on this machine: the CPU if it runs there, else the first GPU that
-    it fits; None where there is none."""
+    it fits; None where there is none, or where what runs it is not installed."""
     from maescan.machine import cpu_name
 
     if "cpu" in TARGETS[target].kinds:
         return "cpu", cpu_name()
+    if any(_missing(package) for package in (TARGETS[target].package, "cuda.bindings")):
+        return None
     for gpu in found_gpus():
         if TARGETS[target].lacks(gpu, precision) is None:
             return f"cuda:{gpu.number}", gpu.name
     return None
+
+
+def _missing(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is None
+    except ImportError:  # what it lies in is missing itself
+        return True
