@@ -136,9 +136,9 @@ def test_the_command_writes_tables_and_a_picture_twice_alike(exported_bundle, tm
             "6",
         ]
         assert CliRunner().invoke(app, ["stress", *map(str, arguments)]).exit_code == 0
-    files = {file.name: file.read_bytes() for file in (tmp_path / "a").iterdir()}
+    files = {file.name: file.read_bytes() for file in (tmp_path / "a").iterdir() if file.is_file()}
     assert set(files) == {"stress.json", "stress.csv", "stress.md", "stress.png"}
-    assert files == {file.name: file.read_bytes() for file in (tmp_path / "b").iterdir()}
+    assert files == {file.name: file.read_bytes() for file in (tmp_path / "b").iterdir() if file.is_file()}
     found = json.loads((tmp_path / "a" / "stress.json").read_text())
     assert found["slices"] == 6 and found["patients"] == 2
     with open(tmp_path / "a" / "stress.csv", newline="") as stream:
