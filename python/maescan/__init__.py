@@ -76,11 +76,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"maescan.{home}"), name)
-    raise AttributeError(f"module 'maescan' has no attribute '{name}'")
+if not TYPE_CHECKING:  # type checkers take the imports above
+
+    def __getattr__(name: str) -> object:
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(importlib.import_module(f"maescan.{home}"), name)
+        raise AttributeError(f"module 'maescan' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

@@ -47,7 +47,7 @@ def random_bundle(
         {"images": np.ascontiguousarray(full, np.float32), "slice_ids": np.arange(len(full))},
         run / "quantisation.safetensors",
     )
-    return exporting.export(run, folder / "bundle", to=to, precision=precisions)
+    return Path(exporting.export(run, folder / "bundle", to=to, precision=precisions))
 
 
 def slices_of_a_phantom(preset: Preset, folder: Path, count: int) -> Any:
