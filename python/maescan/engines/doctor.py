@@ -40,7 +40,7 @@ def rows() -> Iterator[Row]:
 
 def _extension() -> Row:
     try:
-        from maescan import _kernels
+        from maescan import _kernels  # type: ignore[attr-defined]
     except ImportError as error:
         return "kernels", f"not built: {error}", "pip install --editable . (needs a C++ compiler)"
     return "kernels", "CPU and CUDA" if getattr(_kernels, "has_cuda", False) else "CPU only", ""

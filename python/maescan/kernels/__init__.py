@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from maescan import _kernels
+from maescan import _kernels  # type: ignore[attr-defined]
 from maescan.errors import ConfigError, EngineError
 from maescan.kernels.arrays import (
     beside,
