@@ -52,7 +52,7 @@ def test_the_sdist_holds_sources_alone(sources):
         names = [name.partition("/")[2] for name in archive.getnames()]
     assert {name.partition("/")[0] for name in names} <= {
         *("python", "csrc", "export", "CMakeLists.txt", "pyproject.toml", "PKG-INFO"),
-        *("README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"),
+        *("README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff"),
     }
     assert not [name for name in names if name.endswith((".so", ".o", ".pyc"))]
     assert sources.stat().st_size < 2_000_000
