@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from helpers.trees import write_brats_tree, write_hdf5_tree, write_luna16_tree
 from maescan import datasets
 from maescan.cli import app
 from maescan.config import GridConfig, IntensityConfig, ModelConfig, preset
 from maescan.datasets.phantom import write_phantom
-from maescan.datasets.phantom.trees import write_brats_tree, write_hdf5_tree, write_luna16_tree
 
 BRAIN = preset("tiny").replace(model=ModelConfig(32, 8, 32, 1, 2, 32, 1, 2), pseudo__size=(3, 8))
 LUNG = BRAIN.replace(name="lung", modality="ct", intensity=IntensityConfig("hu"), grid=GridConfig(None))

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from helpers.trees import write_brats_tree, write_hdf5_tree
 from maescan import datasets
 from maescan.config import preset
-from maescan.datasets.phantom.trees import write_brats_tree, write_hdf5_tree
 from maescan.errors import ConfigError, DataError
 
 h5py = pytest.importorskip("h5py")

@@ -6,11 +6,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from helpers.trees import write_luna16_tree
 from maescan import datasets, scans
 from maescan.config import preset
 from maescan.datasets import luna16, luna16_table
 from maescan.datasets.phantom import write_scan
-from maescan.datasets.phantom.trees import write_luna16_tree
 from maescan.errors import ConfigError, DataError
 from maescan.method import candidates
 

@@ -19,9 +19,9 @@ def random_bundle(
     Raises ConfigError without torch and timm.
     """
     try:
-        import timm  # noqa: F401
-        import torch
         from safetensors.numpy import save_file
+
+        from maescan.models.untrained import save_untrained, save_untrained_judge
     except ImportError as error:
         raise ConfigError(
             f"--random-weights builds a model, which needs a package: {error}",
@@ -30,17 +30,12 @@ def random_bundle(
     import maescan.export as exporting
     from maescan.export.checkpoint import import_checkpoint
     from maescan.files import write_json
-    from maescan.models import Classifier, Judge, MaskedAutoencoder
-    from maescan.models.weights import save_weights
 
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(0)
-    for name, model in (("mae", MaskedAutoencoder(preset.model)), ("classifier", Classifier(preset.model))):
-        torch.save(model.state_dict(), folder / f"{name}.pth")
+    mae, classifier = save_untrained(preset, folder)
     public = preset.replace(measure="classifier") if preset.network == "judge" else preset
-    run = import_checkpoint(folder / "mae.pth", folder / "classifier.pth", public, folder / "run")
+    run = import_checkpoint(mae, classifier, public, folder / "run")
     if preset.network == "judge":
-        save_weights(run / "judge.safetensors", Judge(preset.model, preset.judge))
+        save_untrained_judge(preset, run / "judge.safetensors")
         write_json(run / "preset.json", preset.to_dict())
     full = images[np.argsort([-np.count_nonzero(image) for image in images], kind="stable")[:8]]
     save_file(

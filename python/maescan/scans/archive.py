@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from maescan.errors import ScanError
 from maescan.scans.budget import gigabytes
-from maescan.scans.find import find_scans
 from maescan.scans.quiet import words
 from maescan.scans.scratch import scratch_folder
 from maescan.scans.sizes import BOMB_BYTES, BOMB_RATIO
@@ -26,10 +25,14 @@ LONGEST = 200
 REMEDY = "zip the scan again"
 
 
-def find_in_zip(path: Path, name: str) -> Iterator[ScanSource]:
-    """The scans in a .zip, named by it and, where there are several, by their place in it. A .zip that cannot be
-    opened is one source that fails when it is read; so is each damaged member, and the first .zip inside. Series
-    beside a damaged member, which may be a slice of theirs, say so."""
+Search = Callable[[Path, Mapping[str, ScanError]], Iterable[ScanSource]]
+"""What finds scans in a folder, where the files named are known to be at fault."""
+
+
+def find_in_zip(path: Path, name: str, search: Search) -> Iterator[ScanSource]:
+    """The scans that `search` finds in a .zip, named by it and, where there are several, by their place in it. A .zip
+    that cannot be opened is one source that fails when it is read; so is each damaged member, and the first .zip
+    inside. Series beside a damaged member, which may be a slice of theirs, say so."""
     try:
         with unpacked(path) as (root, damaged):
             nested = [place for place in _files(root) if format_of(Path(place)) == "zip"]
@@ -38,7 +41,7 @@ def find_in_zip(path: Path, name: str) -> Iterator[ScanSource]:
                 path=path,
                 remedy="unpack it yourself",
             )
-            sources = find_scans(root, faults={str(root / place): error for place in nested})
+            sources = search(root, {str(root / place): error for place in nested})
             inside = [(source, _members(source, root)) for source in sources if source.fault is not error]
     except ScanError:
         yield ScanSource(name, path, "zip", (path,))

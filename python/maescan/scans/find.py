@@ -170,7 +170,7 @@ def _of_format(file: Path, name: str, kind: str) -> Iterator[ScanSource | Passed
         return
     from maescan.scans.archive import find_in_zip
 
-    inside = list(find_in_zip(file, name))
+    inside = list(find_in_zip(file, name, lambda root, faults: find_scans(root, faults=faults)))
     yield from inside
     if not inside:
         yield PassedOver(name, file, "other", "holds no scan")
