@@ -204,3 +204,25 @@ class TrainOptions(Options):
     checkpoint_s: float = option(300.0, "Seconds between checkpoints.", name="checkpoint-seconds", minimum=0.0)
     tensorboard: bool = option(True, "Also write what TensorBoard shows.")
     resume: bool = option(True, "Go on where a killed run of this folder was.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(Options):
+    """How a labelled set is judged. stressed: healthy slices that get a lesion of every kind put in."""
+
+    modality: str | None = option(None, "BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")
+    split: str | None = option(None, "The part to judge; default: test where the set is split, else all of it.")
+    batch: int = option(32, "Slices scored at once.", minimum=1)
+    resamples: int = option(1000, "Draws of patients for the intervals.", minimum=0)
+    seed: int = option(0, "Seed of all that is drawn at random.")
+    stressed: int = option(64, "Healthy slices that get a lesion of every kind put in.", minimum=0)
+    draw: bool = option(True, "Also draw roc.png and slices.png.", name="pictures")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StressOptions(Options):
+    """How lesions are put into healthy slices."""
+
+    modality: str | None = option(None, "BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")
+    slices: int = option(256, "Healthy slices that get a lesion of every kind.", minimum=1)
+    seed: int = option(0, "Seed of all that is drawn at random.")

@@ -65,6 +65,8 @@ def test_engines_are_measured_apart_and_one_that_is_missing_is_named(bundle, ima
 
 
 def test_random_weights_without_torch_say_what_to_install(monkeypatch, tmp_path):
+    for name in [name for name in sys.modules if name.startswith(("maescan.models", "timm"))]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ConfigError, match="timm") as caught:
         weights.random_bundle(SMALL, tmp_path, ("fp32",), np.zeros((1, 32, 32), np.float32))

@@ -11,7 +11,8 @@ from maescan.cli import app
 from maescan.config import preset
 from maescan.datasets.phantom import write_phantom
 from maescan.errors import DataError
-from maescan.evaluate.run import judge
+from maescan.evaluate.run import evaluate_slices
+from maescan.options import EvaluateOptions
 
 MINE = ("images.npy", "log.csv", "run.json", "report.md", "labels.csv", ".part-x")
 
@@ -55,7 +56,7 @@ def test_a_folder_with_files_is_refused(words, mine, scans):
 
 def test_evaluate_asks_too(mine):
     with pytest.raises(DataError, match="did not write"):
-        judge(slices(), StubEngine(), preset("tiny"), mine, {}, draw=False)
+        evaluate_slices(slices(), StubEngine(), preset("tiny"), mine, {}, EvaluateOptions(draw=False))
     assert stays(mine)
 
 

@@ -59,7 +59,7 @@ def test_it_is_the_same_bytes_whatever_the_workers(made, tmp_path):
 
 
 def test_what_is_prepared_is_not_read_again(own, monkeypatch):
-    monkeypatch.setattr(readers, "read_block", None)
+    monkeypatch.setattr(readers, "read_scan_slices", None)
     assert datasets.prepare(own[0], TINY, own[1], workers=1)["kept"] == 5
 
 

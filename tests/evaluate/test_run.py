@@ -13,8 +13,9 @@ from maescan.config import preset
 from maescan.datasets import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.baselines import trivial_scores
-from maescan.evaluate.run import judge, known_slices
+from maescan.evaluate.run import evaluate_slices, known_slices
 from maescan.evaluate.scored import score_set
+from maescan.options import EvaluateOptions
 
 TINY = preset("tiny").replace(masks__passes=1)
 
@@ -36,9 +37,9 @@ def slices(patients=6, seed=0, masks=True):
 
 
 def judged(out, data=None, **options):
-    return judge(
-        data or slices(), StubEngine(), TINY, out, {"bundle": "0" * 64, "engine": "fake"}, resamples=50, **options
-    )
+    model = {"bundle": "0" * 64, "engine": "fake"}
+    options = EvaluateOptions(resamples=50, stressed=0, **options)
+    return evaluate_slices(data or slices(), StubEngine(), TINY, out, model, options)
 
 
 def test_twice_the_same_bytes(tmp_path):
@@ -112,7 +113,14 @@ def test_nan_scores_are_refused_with_the_slice(tmp_path):
 
 
 def test_a_measure_is_no_probability(tmp_path):
-    found = judge(slices(), StubEngine(), TINY.replace(measure="mse"), tmp_path, {}, resamples=10, draw=False)
+    found = evaluate_slices(
+        slices(),
+        StubEngine(),
+        TINY.replace(measure="mse"),
+        tmp_path,
+        {},
+        EvaluateOptions(resamples=10, draw=False, stressed=0),
+    )
     assert found["slice"]["calibration_error"] is None
     assert found["missing"]["calibration_error"] == "the scores are a measure, not a probability"
 

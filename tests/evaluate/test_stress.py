@@ -14,6 +14,7 @@ from maescan.evaluate.acceptance import engine_scorer, picture, stress_set
 from maescan.evaluate.insertions import KINDS, LESIONS
 from maescan.evaluate.markdown import stress_text
 from maescan.evaluate.stress import Healthy, stress_slices, summarise
+from maescan.options import EvaluateOptions
 
 TINY = preset("tiny").replace(masks__passes=1)
 
@@ -148,10 +149,12 @@ def test_the_command_writes_tables_and_a_picture_twice_alike(exported_bundle, tm
 
 
 def test_an_evaluation_says_how_its_model_stands_the_test(tmp_path):
-    from maescan.evaluate.run import judge
+    from maescan.evaluate.run import evaluate_slices
 
     data = slices()
     data.label[::3] = 1
-    found = judge(data, StubEngine(), TINY, tmp_path, {}, resamples=10, draw=False, stressed=8)
+    found = evaluate_slices(
+        data, StubEngine(), TINY, tmp_path, {}, EvaluateOptions(resamples=10, draw=False, stressed=8)
+    )
     assert found["stress"]["slices"] == 8
     assert "## Lesions put into healthy slices" in (tmp_path / "report.md").read_text()

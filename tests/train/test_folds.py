@@ -11,7 +11,7 @@ from maescan.config import Preset
 from maescan.options import TrainOptions
 from maescan.train import train
 from maescan.train.folds import folds_of
-from maescan.train.loop import Fit
+from maescan.train.loop import Trainer
 
 
 def run(out, **options):
@@ -48,13 +48,13 @@ def test_the_folder_holds_a_judge_and_says_what_it_learnt_from(unbroken):
 
 @pytest.mark.parametrize("phase", ["fold0", "fold1", "judge"])
 def test_stopped_and_gone_on_gives_the_same_weights(unbroken, tmp_path, monkeypatch, phase):
-    def dies(self, old=Fit._save):
+    def dies(self, old=Trainer._save):
         old(self)
         if self.phase.name == phase and self.at.epoch == 1:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Fit, "_save", dies)
+        patch.setattr(Trainer, "_save", dies)
         run(tmp_path)
     run(tmp_path)
     for name in ("mae", "judge"):

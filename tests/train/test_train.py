@@ -105,14 +105,14 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
 import test_train
-from maescan.train.loop import Fit
+from maescan.train.loop import Trainer
 
-def step(self, loaded, epoch, number, old=Fit._step):
+def step(self, loaded, epoch, number, old=Trainer._step):
     if (self.phase.name, epoch, number) == {where!r}:
         os.kill(os.getpid(), signal.SIGKILL)
     old(self, loaded, epoch, number)
 
-Fit._step = step
+Trainer._step = step
 test_train.run({out!r}, checkpoint_s=0.0)
 """
 
@@ -135,15 +135,15 @@ def test_killed_twice_and_resumed_gives_the_same_weights(unbroken, tmp_path):
 
 def test_killed_between_weights_and_checkpoint(unbroken, tmp_path, monkeypatch):
     """A validation that was not followed by its checkpoint is repeated, not counted."""
-    from maescan.train.loop import Fit
+    from maescan.train.loop import Trainer
 
-    def dies(self, old=Fit._save):
+    def dies(self, old=Trainer._save):
         if self.phase.name == "classifier":
             raise KeyboardInterrupt
         old(self)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Fit, "_save", dies)
+        patch.setattr(Trainer, "_save", dies)
         run(tmp_path)
     run(tmp_path)
     assert differences(unbroken, tmp_path) == {"mae": 0, "classifier": 0} and log(tmp_path) == log(unbroken)

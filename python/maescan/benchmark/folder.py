@@ -25,12 +25,12 @@ def write_scans(out: Path, count: int, shape: tuple[int, int, int], preset: Pres
     kind = "lung" if preset.modality == "ct" else "brain"
     drawn = [make_phantom(kind, index, 0, ill=False, shape=shape) for index in range(min(ORIGINALS, count))]  # type: ignore[arg-type]
     for index in range(count):
-        made, turn = drawn[index % len(drawn)], index // len(drawn)
-        voxels = np.roll(made.voxels, turn, axis=0)
+        phantom, turn = drawn[index % len(drawn)], index // len(drawn)
+        voxels = np.roll(phantom.voxels, turn, axis=0)
         if form == "nifti":
-            write_scan(out / f"scan_{index:04d}.nii.gz", voxels, made.affine)
+            write_scan(out / f"scan_{index:04d}.nii.gz", voxels, phantom.affine)
         else:
-            _write_series(out / f"scan_{index:04d}", voxels, made.affine)
+            _write_series(out / f"scan_{index:04d}", voxels, phantom.affine)
     return out
 
 

@@ -28,7 +28,7 @@ def gemm_peak(precision: str, threads: int, *, size: int = 1024, rounds: int = 9
     import openvino
     from openvino import opset13 as ops
 
-    given = values = ops.parameter([size, size], np.float32)
+    parameter = values = ops.parameter([size, size], np.float32)
     weights = np.random.default_rng(0).integers(-127, 128, (size, size)).astype(np.int8)
     for _ in range(PRODUCTS):
         if precision == "int8":
@@ -37,7 +37,7 @@ def gemm_peak(precision: str, threads: int, *, size: int = 1024, rounds: int = 9
         else:
             right = ops.constant(weights.astype(np.float32) / size)
         values = ops.matmul(values, right, False, True)
-    model = openvino.Model([ops.reduce_sum(values, 1)], [given])
+    model = openvino.Model([ops.reduce_sum(values, 1)], [parameter])
     settings = {"INFERENCE_PRECISION_HINT": HINT[precision], "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
     start = np.random.default_rng(1).random((size, size), np.float32)
@@ -75,9 +75,9 @@ def limit(preset: Preset, precision: str, batch: int, limits: dict[str, Any]) ->
 
 
 def _seconds(call: Callable[[], object], rounds: int) -> list[float]:
-    found = []
+    seconds = []
     for _ in range(rounds):
         start = time.perf_counter()
         call()
-        found.append(time.perf_counter() - start)
-    return found
+        seconds.append(time.perf_counter() - start)
+    return seconds

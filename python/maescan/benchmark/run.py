@@ -71,13 +71,13 @@ def bench(
 
 def _random(preset: Preset, at: Path, device: str, quick: bool) -> Path:
     images = weights.slices_of_a_phantom(preset, at / "phantom", 48)
-    chosen = weights.with_buckets(preset, images)
+    settings = weights.with_buckets(preset, images)
     if device == "cpu":
-        return weights.random_bundle(chosen, at / "random", PRECISIONS[:2] if quick else PRECISIONS, images)
+        return weights.random_bundle(settings, at / "random", PRECISIONS[:2] if quick else PRECISIONS, images)
     best = best_for(require_gpu(device))
     fast = importlib.util.find_spec(best.package) is not None
     to, precisions = ("torchscript", *([best.name] if fast else [])), ("fp32", "fp16", "bf16")
-    return weights.random_bundle(chosen, at / "random", precisions, images, to=to)
+    return weights.random_bundle(settings, at / "random", precisions, images, to=to)
 
 
 def _measure(
@@ -109,14 +109,14 @@ def _measure(
     if not working:
         return values
     best = max(working, key=lambda row: max(each["slices_per_second"] for each in row["batches"]))
-    chosen: dict[str, Any] = {"device": device, "target": best["target"], "precision": best["precision"]}
+    settings: dict[str, Any] = {"device": device, "target": best["target"], "precision": best["precision"]}
     say(f"folders, with {best['engine']}")
-    values["folders"] = _folders(bundle, preset, at, best, size, {**chosen, "threads": threads, "workers": workers})
+    values["folders"] = _folders(bundle, preset, at, best, size, {**settings, "threads": threads, "workers": workers})
     say("scaling")
     counts = _powers(cores) if device == "cpu" else []
     values["scaling"] = {
-        "threads": engines.apart(scaling.threads, bundle, images, counts, size.seconds, **chosen),
-        "sizes": engines.apart(scaling.sizes, bundle, images, size.seconds, threads=threads, **chosen),
+        "threads": engines.apart(scaling.threads, bundle, images, counts, size.seconds, **settings),
+        "sizes": engines.apart(scaling.sizes, bundle, images, size.seconds, threads=threads, **settings),
         "folders": _many(at, size, threads, workers),
     }
     return values
@@ -163,8 +163,8 @@ def _many(at: Path, size: Size, threads: int | None, workers: int) -> list[dict[
         bundle = weights.random_bundle(tiny, at / "tiny", ("fp32",), images)
     except ConfigError:
         return []
-    chosen: dict[str, Any] = {"device": "cpu", "target": "openvino", "precision": "fp32"}
-    return scaling.folders(bundle, tiny, at / "many", size.folders, **chosen, threads=threads, workers=workers)
+    settings: dict[str, Any] = {"device": "cpu", "target": "openvino", "precision": "fp32"}
+    return scaling.folders(bundle, tiny, at / "many", size.folders, **settings, threads=threads, workers=workers)
 
 
 def _powers(cores: int) -> list[int]:

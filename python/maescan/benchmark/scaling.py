@@ -38,9 +38,9 @@ def threads(bundle: Path, images: Any, counts: list[int], seconds: float, **opti
     loaded, rows = Bundle.load(bundle), []
     for count in counts:
         engine = engines.load(loaded, threads=count, **options)
-        given, ids = _some(images, engine.batch)
-        taken = timed(lambda g=given, i=ids, e=engine: score_slices(g, i, e, loaded.preset), seconds)  # type: ignore[misc]
-        rows.append({"threads": count, **summary(taken, len(given))})
+        batch, ids = _some(images, engine.batch)
+        taken = timed(lambda g=batch, i=ids, e=engine: score_slices(g, i, e, loaded.preset), seconds)  # type: ignore[misc]
+        rows.append({"threads": count, **summary(taken, len(batch))})
         engine.close()
     return rows
 
@@ -56,19 +56,19 @@ def sizes(bundle: Path, images: Any, seconds: float, **options: Any) -> list[dic
     loaded = Bundle.load(bundle)
     engine, rows = engines.load(loaded, **options), []
     grid = loaded.preset.replace(tokens__method="all")
-    given, ids = _some(images, engine.batch)
+    batch, ids = _some(images, engine.batch)
     for passes in (1, 2, 4, 8):
         preset = grid.replace(masks__passes=passes)
         if preset.masks.strategy == "complementary":
             break
-        taken = timed(lambda p=preset: score_slices(given, ids, engine, p), seconds)  # type: ignore[misc]
+        taken = timed(lambda p=preset: score_slices(batch, ids, engine, p), seconds)  # type: ignore[misc]
         row = {"passes": passes, "tokens": grid.model.tokens, "operations": cost.engine_operations(preset)}
-        rows.append({**row, **summary(taken, len(given))})
+        rows.append({**row, **summary(taken, len(batch))})
     for share in (4, 2, 1):
         tokens = grid.model.tokens // share
-        taken = timed(lambda t=tokens: _models(engine, grid, len(given), t), seconds)  # type: ignore[misc]
+        taken = timed(lambda t=tokens: _models(engine, grid, len(batch), t), seconds)  # type: ignore[misc]
         row = {"passes": grid.masks.passes, "tokens": tokens, "operations": cost.engine_operations(grid, tokens)}
-        rows.append({**row, "models_only": True, **summary(taken, len(given))})
+        rows.append({**row, "models_only": True, **summary(taken, len(batch))})
     engine.close()
     return rows
 

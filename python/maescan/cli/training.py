@@ -11,18 +11,15 @@ import typer
 
 from maescan.cli.options import (
     BundleOption,
-    Device,
     Out,
-    Precision,
     PresetOption,
     Quiet,
-    Seed,
     preset_with,
     say_caution,
     with_options,
 )
 from maescan.cli.progress import training_bar
-from maescan.options import TrainOptions
+from maescan.options import EngineOptions, EvaluateOptions, StressOptions, TrainOptions
 
 commands = typer.Typer()
 
@@ -78,33 +75,33 @@ def export(
 
 
 @commands.command()
+@with_options(engine=EngineOptions, options=EvaluateOptions)
 def evaluate(
     data: Annotated[Path, typer.Argument(help="Scans with labels.csv or masks, a data set, or a prepared cache.")],
     bundle: BundleOption,
     out: Out,
-    device: Device = "cpu",
-    precision: Precision = None,
-    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
+    *,
+    engine: EngineOptions,
+    options: EvaluateOptions,
 ) -> None:
     """AUROC beside the trivial baselines: metrics.json, roc.png, report.md."""
     from maescan import evaluate as evaluation
 
-    evaluation.evaluate(data, bundle, out, device=device, precision=precision, modality=modality)
+    evaluation.evaluate(data, bundle, out, engine, options)
     print((out / "report.md").read_text())
 
 
 @commands.command()
+@with_options(engine=EngineOptions, options=StressOptions)
 def stress(
     data: Annotated[
         Path, typer.Argument(help="Healthy scans, a data set, or a prepared cache; no lesion is needed.")
     ],
     bundle: BundleOption,
     out: Out,
-    slices: Annotated[int, typer.Option(min=1, help="Healthy slices that get a lesion of every kind.")] = 256,
-    device: Device = "cpu",
-    precision: Precision = None,
-    modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
-    seed: Seed = 0,
+    *,
+    engine: EngineOptions,
+    options: StressOptions,
     quiet: Quiet = False,
 ) -> None:
     """Put lesions into healthy slices: does the score rise, does it pass the threshold? stress.md, stress.png."""
@@ -112,17 +109,7 @@ def stress(
     from maescan.evaluate import acceptance
 
     with shown("stress", quiet, unit="slices") as progress:
-        acceptance.stress(
-            data,
-            bundle,
-            out,
-            device=device,
-            precision=precision,
-            modality=modality,
-            most=slices,
-            seed=seed,
-            progress=progress,
-        )
+        acceptance.stress(data, bundle, out, engine, options, progress)
     print((out / "stress.md").read_text())
 
 

@@ -17,7 +17,7 @@ from maescan.datasets.items import Item
 from maescan.datasets.readers import Workers, read_all
 from maescan.datasets.rows import Rows
 from maescan.datasets.sliceset import SliceSet
-from maescan.datasets.store import Block, Store
+from maescan.datasets.store import CachedScan, Store
 from maescan.errors import ConfigError, DataError
 from maescan.files import remove_halves, write_csv, write_json
 
@@ -137,7 +137,7 @@ def _size_and_time(file: Path) -> tuple[int, int]:
 
 
 def _kept(
-    records: list[dict[str, Any]], items: list[Item], read: Callable[[list[Item]], Iterator[Block]]
+    records: list[dict[str, Any]], items: list[Item], read: Callable[[list[Item]], Iterator[CachedScan]]
 ) -> list[dict[str, Any]]:
     """The records that the first items still answer to; what failed is tried again."""
     kept = []

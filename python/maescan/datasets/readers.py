@@ -13,7 +13,7 @@ import numpy as np
 
 from maescan.config import Preset
 from maescan.datasets.items import Item
-from maescan.datasets.store import Block
+from maescan.datasets.store import CachedScan
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.scans.budget import Limits
 from maescan.scans.quiet import words
@@ -23,29 +23,29 @@ from maescan.scans.worker import Worker
 AHEAD = 2  # scans a worker that are read before they are asked for: memory does not grow with the data set
 
 
-def read_block(item: Item, preset: Preset) -> Block:
+def read_scan_slices(item: Item, preset: Preset) -> CachedScan:
     """One scan as a cache keeps it. Raises ScanError or DataError, naming the file."""
     known: dict[str, Identity] = {}
     try:
         with unchanged(known):  # what is hashed is what is read
-            made = item.read(preset)
+            slices = item.read(preset)
             content = content_hash(item.files)
     except (MaescanError, MemoryError):
         raise
     except Exception as error:
         reason = f"reading failed: {type(error).__name__}: {words(error)}"
         raise DataError(reason, path=item.files[0], remedy="check the file with `maescan inspect`") from error
-    masks = None if made.mask is None else np.packbits(np.asarray(made.mask), axis=-1)
+    masks = None if slices.mask is None else np.packbits(np.asarray(slices.mask), axis=-1)
     record = {
-        "patient": str(made.patient[0]) if len(made) else item.name,
-        "count": len(made),
+        "patient": str(slices.patient[0]) if len(slices) else item.name,
+        "count": len(slices),
         "sha256": content,
         "masks": masks is not None,
-        "slice": np.asarray(made.slice).tolist(),
-        "label": np.asarray(made.label).tolist(),
-        "area": [round(float(area), 6) for area in made.area],
+        "slice": np.asarray(slices.slice).tolist(),
+        "label": np.asarray(slices.label).tolist(),
+        "area": [round(float(area), 6) for area in slices.area],
     }
-    return Block(np.asarray(made.images, np.float16), masks, record)
+    return CachedScan(np.asarray(slices.images, np.float16), masks, record)
 
 
 class BlockReader:
@@ -57,9 +57,9 @@ class BlockReader:
         kernels.set_threads(threads)
         self._preset = preset
 
-    def read(self, item: Item) -> Block:
-        """Of `read_block`."""
-        return read_block(item, self._preset)
+    def read(self, item: Item) -> CachedScan:
+        """Of `read_scan_slices`."""
+        return read_scan_slices(item, self._preset)
 
 
 @dataclass(frozen=True)
@@ -70,21 +70,21 @@ class Workers:
     limits: Limits = field(default_factory=Limits)
 
 
-def read_all(items: list[Item], preset: Preset, workers: Workers) -> Iterator[Block]:
+def read_all(items: list[Item], preset: Preset, workers: Workers) -> Iterator[CachedScan]:
     """The blocks of `items` in their order, read ahead in worker processes. A scan that cannot be read, that a
     process dies on, or that goes over the limits is a block of no slices whose record has `failed`: {reason, remedy}.
     Raises ConfigError."""
     from maescan.machine import usable
 
-    local, made = threading.local(), list[Worker]()
+    local, slices = threading.local(), list[Worker]()
 
-    def read(item: Item) -> Block:
+    def read(item: Item) -> CachedScan:
         if not hasattr(local, "worker"):
             local.worker = Worker(BlockReader, preset, max(1, usable() // workers.count), limits=workers.limits)
-            made.append(local.worker)
+            slices.append(local.worker)
         return _try(local.worker, item, preset)
 
-    waiting: deque[Future[Block]] = deque()
+    waiting: deque[Future[CachedScan]] = deque()
     pool = ThreadPoolExecutor(workers.count)
     try:
         for item in items:
@@ -95,17 +95,17 @@ def read_all(items: list[Item], preset: Preset, workers: Workers) -> Iterator[Bl
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-        for worker in made:
+        for worker in slices:
             worker.close()
 
 
-def _try(worker: Worker, item: Item, preset: Preset) -> Block:
+def _try(worker: Worker, item: Item, preset: Preset) -> CachedScan:
     try:
-        return cast(Block, worker.call("read", item, path=item.files[0]))
+        return cast(CachedScan, worker.call("read", item, path=item.files[0]))
     except ConfigError:
         raise
     except MaescanError as error:
         size = preset.model.image_size
         record = {"patient": item.name, "count": 0, "slice": [], "label": [], "area": [], "sha256": ""}
         failed = {"failed": {"reason": error.reason, "remedy": error.remedy or ""}}
-        return Block(np.zeros((0, size, size), np.float16), None, record | failed)
+        return CachedScan(np.zeros((0, size, size), np.float16), None, record | failed)

@@ -29,7 +29,7 @@ FILES: dict[str, tuple[str, np.dtype[Any]]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class CachedScan:
     """One scan, ready to be written. images [S, h, w] float16; masks [S, h, ceil(w / 8)] uint8, a bit a pixel, or
     None; record: JSON types, its line of the journal."""
 
@@ -82,7 +82,7 @@ class Store:
             found.append(record)
         return found
 
-    def add(self, block: Block) -> None:
+    def add(self, block: CachedScan) -> None:
         """Appends a scan. A scan without masks has empty ones, so that rows are alike in both files."""
         masks = block.masks
         if masks is None:

@@ -16,6 +16,8 @@ from maescan.evaluate.insertions import LESIONS, Insertion
 from maescan.evaluate.markdown import stress_text
 from maescan.evaluate.stress import SLICES, Answer, Healthy, Progress, Scorer, Stressed, stress_slices, summarise
 from maescan.files import claim, whole_file, write_csv, write_json, write_text
+from maescan.method.engine import Engine
+from maescan.options import EngineOptions, StressOptions
 
 MEASURES = {"mse": "mean squared error", "mae": "mean absolute error", "ssim": "SSIM"}
 COLUMNS, TILE = 4, 128
@@ -25,47 +27,44 @@ def stress(
     data: SliceSet | Path | str,
     bundle: Bundle | Path | str,
     out: Path,
-    *,
-    device: str = "cpu",
-    precision: str | None = None,
-    modality: str | None = None,
-    most: int = SLICES,
-    seed: int = 0,
+    engine: EngineOptions | None = None,
+    options: StressOptions | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Puts one lesion of every kind into each of `most` healthy slices and writes stress.json, stress.csv, stress.md
-    and stress.png into `out`; returns stress.json's values. Run twice, the files are the same bytes.
+    """Puts one lesion of every kind into each of `options.slices` healthy slices and writes stress.json, stress.csv,
+    stress.md and stress.png into `out`; returns stress.json's values. Run twice, the files are the same bytes.
 
     `data`: a SliceSet or a path for `datasets.load`; `bundle`: a Bundle or its path. Raises DataError where no slice
     is known to be healthy or a score is not finite; BundleError, EngineError.
     """
     from maescan import datasets, engines
 
+    engine, options = engine or EngineOptions(), options or StressOptions()
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
-    slices = datasets.load(Path(data), bundle.preset, modality=modality) if isinstance(data, str | Path) else data
+    if isinstance(data, str | Path):
+        data = datasets.load(Path(data), bundle.preset, modality=options.modality)
     claim(out, "an evaluation")
-    healthy = Healthy(slices, bundle.preset, most=most, seed=seed)
-    engine = engines.load(bundle, device=device, precision=precision)
+    healthy = Healthy(data, bundle.preset, most=options.slices, seed=options.seed)
+    running = engines.load(bundle, **engine.to_json())
     try:
-        score = engine_scorer(engine, bundle.preset)
-        made = stress_slices(healthy, score, progress=progress)
-        found = summarise(made, seed=seed) | {
-            "model": {"name": bundle.preset.name, "bundle": bundle.hash, "engine": engine.name}
-        }
-        picture(out / "stress.png", healthy, made, score)
+        score = engine_scorer(running, bundle.preset)
+        stressed = stress_slices(healthy, score, progress=progress)
+        model = {"name": bundle.preset.name, "bundle": bundle.hash, "engine": running.name}
+        summary = summarise(stressed, seed=options.seed) | {"model": model}
+        picture(out / "stress.png", healthy, stressed, score)
     finally:
-        engine.close()
-    write_json(out / "stress.json", found)
-    write_csv(out / "stress.csv", *_rows(made))
+        running.close()
+    write_json(out / "stress.json", summary)
+    write_csv(out / "stress.csv", *_rows(stressed))
     write_text(
         out / "stress.md",
-        f"# Stress test of {bundle.preset.name}\n\n{stress_text(found)}\n![stress.png](stress.png)\n",
+        f"# Stress test of {bundle.preset.name}\n\n{stress_text(summary)}\n![stress.png](stress.png)\n",
     )
-    return found
+    return summary
 
 
 def stress_set(
-    slices: SliceSet, engine: Any, preset: Preset, *, most: int = SLICES, seed: int = 0
+    slices: SliceSet, engine: Engine, preset: Preset, *, most: int = SLICES, seed: int = 0
 ) -> dict[str, Any] | None:
     """`stress.summarise` of a set's healthy slices; None where no scan of it has room for a lesion."""
     try:
@@ -75,47 +74,47 @@ def stress_set(
     return summarise(stress_slices(healthy, engine_scorer(engine, preset)), seed=seed)
 
 
-def engine_scorer(engine: Any, preset: Preset) -> Scorer:
+def engine_scorer(engine: Engine, preset: Preset) -> Scorer:
     """The path of `maescan score`, with every measure that it has beside its own, which comes first."""
     from maescan.method import measures
     from maescan.method.score import score_slices
 
     def score(images: NDArray[np.float32], numbers: NDArray[np.int64]) -> Answer:
-        made = score_slices(images, numbers.astype(np.uint64), engine, preset, maps=True)
-        assert made.reconstruction is not None
-        own = {"score": made.score}
+        scored = score_slices(images, numbers.astype(np.uint64), engine, preset, maps=True)
+        assert scored.reconstruction is not None
+        own = {"score": scored.score}
         if preset.input == "image":
             return own, None
-        ssim = measures.anomaly("ssim", images, made.reconstruction.reshape(images.shape))
-        every = {"mse": made.mse, "mae": made.mae, "ssim": ssim}
+        ssim = measures.anomaly("ssim", images, scored.reconstruction.reshape(images.shape))
+        every = {"mse": scored.mse, "mae": scored.mae, "ssim": ssim}
         others = {MEASURES[name]: values for name, values in every.items() if name != preset.measure}
-        return own | others, made.difference
+        return own | others, scored.difference
 
     return score
 
 
-def _rows(made: Stressed) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+def _rows(stressed: Stressed) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     """A row for every slice and kind."""
-    scores_of = (f"{measure} {when}" for measure in made.before for when in ("before", "after"))
+    scores_of = (f"{measure} {when}" for measure in stressed.before for when in ("before", "after"))
     columns = ("scan", "slice", "put_in", "size", "change", "map", *scores_of)
     rows = []
-    for kind, after in made.after.items():
-        blank = np.full(len(made.patient), np.nan)
-        own = [values.get(kind, blank) for values in (made.size, made.change, made.found)]
-        for i, (scan, number) in enumerate(zip(made.patient, made.slice, strict=True)):
+    for kind, after in stressed.after.items():
+        blank = np.full(len(stressed.patient), np.nan)
+        own = [values.get(kind, blank) for values in (stressed.size, stressed.change, stressed.found)]
+        for i, (scan, number) in enumerate(zip(stressed.patient, stressed.slice, strict=True)):
             cells = ["" if np.isnan(values[i]) else float(values[i]) for values in own]
-            scores = [float(s[i]) for m in made.before for s in (made.before[m], after[m])]
+            scores = [float(s[i]) for m in stressed.before for s in (stressed.before[m], after[m])]
             rows.append((str(scan), int(number), kind, *cells, *scores))
     return tuple(name.replace(" ", "_") for name in columns), rows
 
 
-def picture(path: Path, healthy: Healthy, made: Stressed, score: Scorer) -> None:
+def picture(path: Path, healthy: Healthy, stressed: Stressed, score: Scorer) -> None:
     """A row for each kind of lesion, `COLUMNS` slices spread evenly: the slice with what was put in outlined, its
     heat map without it and with it, alike in scale; the number is the change of the score."""
     from PIL import Image, ImageDraw
 
     numbers = np.unique(np.linspace(0, len(healthy) - 1, COLUMNS + 2).astype(int)[1:-1])
-    first, rows, words = next(iter(made.before)), [], []
+    first, rows, words = next(iter(stressed.before)), [], []
     before = _heat(healthy.images[numbers], healthy.slice[numbers], score)
     for kind in LESIONS:
         put = [healthy.insertion(kind, int(number)) for number in numbers]
@@ -125,7 +124,7 @@ def picture(path: Path, healthy: Healthy, made: Stressed, score: Scorer) -> None
             tile for i, one in enumerate(put) for tile in (_outlined(one), *(_hot(maps[i] / top) for maps in heat))
         ]
         rows.append(np.concatenate(tiles, axis=1))
-        changes = made.after[kind][first][numbers] - made.before[first][numbers]
+        changes = stressed.after[kind][first][numbers] - stressed.before[first][numbers]
         words.append([f"{kind} {change:+.2g}" for change in changes])
     drawn = Image.fromarray(np.concatenate(rows))
     pen, size = ImageDraw.Draw(drawn), TILE

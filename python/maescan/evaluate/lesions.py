@@ -34,14 +34,14 @@ def lesion_contrast(images: NDArray[np.floating], masks: ArrayLike) -> Floats:
         return np.where(spread > 0, (inside - mean) / spread, np.nan)
 
 
-def by_bin(values: ArrayLike, found: ArrayLike, edges: Sequence[float], unit: str = "") -> list[dict[str, object]]:
+def by_bin(values: ArrayLike, detected: ArrayLike, edges: Sequence[float], unit: str = "") -> list[dict[str, object]]:
     """Share `found` [N] in each part of `values` [N] that `edges` cut (each from its lower edge to under its upper):
     [{"bin", "slices", "sensitivity"}], sensitivity None for an empty part. nan values are left out."""
-    value, hit = np.asarray(values, np.float64), np.asarray(found, bool)
-    part = np.where(np.isnan(value), -1, np.searchsorted(edges, value, side="right"))
+    value, hit = np.asarray(values, np.float64), np.asarray(detected, bool)
+    bins = np.where(np.isnan(value), -1, np.searchsorted(edges, value, side="right"))
     rows: list[dict[str, object]] = []
     for number in range(len(edges) + 1):
-        here = part == number
+        here = bins == number
         share = float(hit[here].mean()) if here.any() else None
         rows.append({"bin": _name(edges, number, unit), "slices": int(here.sum()), "sensitivity": share})
     return rows

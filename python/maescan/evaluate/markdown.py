@@ -23,23 +23,23 @@ def interval_text(interval: Sequence[float] | None) -> str | None:
     return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else None
 
 
-def report(found: Mapping[str, Any], *, pictures: Sequence[str] = ()) -> str:
+def report(metrics: Mapping[str, Any], *, pictures: Sequence[str] = ()) -> str:
     """The text of report.md from what `summary.summarise` found."""
-    parts = [f"# Evaluation of {found['model']['name']}\n", _about(found), _ranking(found), _detail(found)]
+    parts = [f"# Evaluation of {metrics['model']['name']}\n", _about(metrics), _ranking(metrics), _detail(metrics)]
     for title, section in (("Localisation", _pixels), ("Which lesions are found", _lesions)):
-        if found["pixels" if section is _pixels else "lesions"]:
-            parts.append(f"## {title}\n\n{section(found)}")
-    if stressed := found.get("stress"):
+        if metrics["pixels" if section is _pixels else "lesions"]:
+            parts.append(f"## {title}\n\n{section(metrics)}")
+    if stressed := metrics.get("stress"):
         parts.append(f"## Lesions put into healthy slices\n\n{stress_text(stressed)}")
-    if found["missing"]:
-        rows = [f"- {name}: {reason}" for name, reason in sorted(found["missing"].items())]
+    if metrics["missing"]:
+        rows = [f"- {name}: {reason}" for name, reason in sorted(metrics["missing"].items())]
         parts.append("## Not answered\n\n" + "\n".join(rows) + "\n")
     parts += [f"![{name}]({name})\n" for name in pictures]
     return "\n".join(parts)
 
 
-def _about(found: Mapping[str, Any]) -> str:
-    data = found["data"]
+def _about(metrics: Mapping[str, Any]) -> str:
+    data = metrics["data"]
     return (
         f"{data['slices']} slices of {data['scans']} scans: {data['normal']} normal, {data['abnormal']} abnormal "
         f"(in {data['abnormal_scans']} scans). Intervals: 95 %, whole patients resampled. The baselines need no "
@@ -48,9 +48,9 @@ def _about(found: Mapping[str, Any]) -> str:
     )
 
 
-def _ranking(found: Mapping[str, Any]) -> str:
-    rows = [_ranked(f"**{found['model']['score']}**", found["slice"], "")]
-    rows += [_ranked(name, values, f" ({values['direction']})") for name, values in found["baselines"].items()]
+def _ranking(metrics: Mapping[str, Any]) -> str:
+    rows = [_ranked(f"**{metrics['model']['score']}**", metrics["slice"], "")]
+    rows += [_ranked(name, values, f" ({values['direction']})") for name, values in metrics["baselines"].items()]
     columns = ("slices ranked by", "AUROC", "interval", "area-matched", "within area strata", "average precision")
     return "## Slices\n\n" + table(columns, rows)
 
@@ -68,8 +68,8 @@ def _ranked(name: str, values: Mapping[str, Any], direction: str) -> list[Any]:
     ]
 
 
-def _detail(found: Mapping[str, Any]) -> str:
-    slice_, gap, scan = found["slice"], found["over_best_baseline"], found["scan"]
+def _detail(metrics: Mapping[str, Any]) -> str:
+    slice_, gap, scan = metrics["slice"], metrics["over_best_baseline"], metrics["scan"]
     rows = [
         [f"AUROC over the best baseline ({gap['baseline']})", f"{gap['gap']:+.3f}", interval_text(gap["interval"])],
         *(
@@ -89,25 +89,25 @@ def _detail(found: Mapping[str, Any]) -> str:
     return text
 
 
-def _pixels(found: Mapping[str, Any]) -> str:
+def _pixels(metrics: Mapping[str, Any]) -> str:
     names = {"heat": "heat map, in the brain", "heat_everywhere": "heat map, air included"}
     names["brightness"] = "brightness alone, in the brain"
-    rows = [[names[key], value["auroc"], value["best_dice"]] for key, value in found["pixels"].items()]
+    rows = [[names[key], value["auroc"], value["best_dice"]] for key, value in metrics["pixels"].items()]
     note = "\nBest Dice: one threshold for all slices, chosen in hindsight.\n"
     return table(("pixels ranked by", "AUROC", "best Dice"), rows) + note
 
 
-def _lesions(found: Mapping[str, Any]) -> str:
+def _lesions(metrics: Mapping[str, Any]) -> str:
     text = "Sensitivity at 95 % specificity.\n"
     for key, title in (("size", "lesion, share of the brain's slice"), ("contrast", "lesion against other brain")):
-        rows = [list(row.values()) for row in found["lesions"][key]]
+        rows = [list(row.values()) for row in metrics["lesions"][key]]
         text += "\n" + table((title, "slices", "sensitivity"), rows)
     return text
 
 
-def stress_text(found: Mapping[str, Any]) -> str:
+def stress_text(metrics: Mapping[str, Any]) -> str:
     """Tables of what `stress.summarise` found."""
-    measures = found["measures"]
+    measures = metrics["measures"]
     own = measures[next(iter(measures))]
     rows = []
     for kind, row in own["kinds"].items():
@@ -116,15 +116,15 @@ def stress_text(found: Mapping[str, Any]) -> str:
             for part in (row["rises"], row["passes"])
             for cell in (part["share"], interval_text(part["interval"]))
         ]
-        rows.append([kind + (" (artefact)" if row["artefact"] else ""), *cells, found["found"].get(kind)])
+        rows.append([kind + (" (artefact)" if row["artefact"] else ""), *cells, metrics["found"].get(kind)])
     rows.append(["**mean of the lesions**", own["mean"]["rises"], None, own["mean"]["passes"], None, None])
     others = [[kind, *(m["kinds"][kind]["rises"]["share"] for m in measures.values())] for kind in own["kinds"]]
-    coins = found["not_better_than_a_coin"]
+    coins = metrics["not_better_than_a_coin"]
     parts = [
-        f"One lesion put into each of {found['slices']} healthy slices of {found['patients']} scans. rises: slices "
-        "that score higher with it than without; a coin has 0.500. passes: slices over the threshold that 95 % of "
-        f"them stay under without a lesion ({own['healthy_passes']:.3f} pass it then). map: chance that a pixel of "
-        "the lesion is hotter than one of other tissue. Intervals: 95 %, whole scans resampled.\n",
+        f"One lesion put into each of {metrics['slices']} healthy slices of {metrics['patients']} scans. rises: "
+        "slices that score higher with it than without; a coin has 0.500. passes: slices over the threshold that "
+        f"95 % of them stay under without a lesion ({own['healthy_passes']:.3f} pass it then). map: chance that a "
+        "pixel of the lesion is hotter than one of other tissue. Intervals: 95 %, whole scans resampled.\n",
         table(("put in", "rises", "interval", "passes", "interval", "map"), rows),
         f"No better than a coin: {', '.join(coins)}.\n"
         if coins
@@ -133,5 +133,5 @@ def stress_text(found: Mapping[str, Any]) -> str:
         table(("put in", *measures), others),
     ]
     for key, title in (("by_size", "lesion, share of the tissue"), ("by_change", "lesion against what was there")):
-        parts.append(table((title, "lesions", "rises"), [list(row.values()) for row in found[key]]))
+        parts.append(table((title, "lesions", "rises"), [list(row.values()) for row in metrics[key]]))
     return "\n".join(parts)

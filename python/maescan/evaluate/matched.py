@@ -97,11 +97,11 @@ def auroc_in_area_strata(labels: ArrayLike, scores: ArrayLike, area: ArrayLike, 
     and as `auroc` does."""
     abnormal, score = checked(labels, scores)
     size = np.asarray(area, np.float64)
-    part = np.searchsorted(np.quantile(size, np.arange(1, strata) / strata), size, side="right")
+    stratum = np.searchsorted(np.quantile(size, np.arange(1, strata) / strata), size, side="right")
     below = pairs = 0.0
-    for number in np.unique(part):
-        normal = np.sort(score[(part == number) & ~abnormal])
-        mine = score[(part == number) & abnormal]
+    for number in np.unique(stratum):
+        normal = np.sort(score[(stratum == number) & ~abnormal])
+        mine = score[(stratum == number) & abnormal]
         below += (np.searchsorted(normal, mine, "left") + np.searchsorted(normal, mine, "right")).sum() / 2
         pairs += len(normal) * len(mine)
     if not pairs:

@@ -19,31 +19,22 @@ from maescan.evaluate.markdown import report
 from maescan.evaluate.scored import Scored, ids_of, score_set
 from maescan.evaluate.summary import summarise
 from maescan.files import claim, write_csv, write_json, write_text
-
-STRESSED = 64
-"""Healthy slices that an evaluation puts lesions into; `maescan stress` takes more."""
+from maescan.method.engine import Engine
+from maescan.options import EngineOptions, EvaluateOptions
 
 
 def evaluate(
     data: SliceSet | Path | str,
     bundle: Bundle | Path | str,
     out: Path,
-    *,
-    device: str = "cpu",
-    precision: str | None = None,
-    threads: int | None = None,
-    modality: str | None = None,
-    split: str | None = None,
-    batch: int = 32,
-    resamples: int = 1000,
-    seed: int = 0,
-    draw: bool = True,
+    engine: EngineOptions | None = None,
+    options: EvaluateOptions | None = None,
 ) -> dict[str, Any]:
     """Scores a labelled set with a bundle and writes metrics.json, slices.csv, report.md, roc.png, slices.png and
     speed.json into `out`; returns the metrics. Run twice, all but speed.json are the same bytes.
 
     `data`: a SliceSet or a path for `datasets.load`; `bundle`: a Bundle or its path. A set that is split is judged on
-    its "test" part, unless `split` names another. Slices of unknown label are left out and counted.
+    its "test" part, unless `options.split` names another. Slices of unknown label are left out and counted.
 
     Raises DataError when labels are missing or of one class only, or a score is not finite; BundleError, EngineError.
     """
@@ -51,17 +42,18 @@ def evaluate(
 
     from maescan import datasets, engines
 
+    engine, options = engine or EngineOptions(), options or EvaluateOptions()
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
-    slices = datasets.load(Path(data), bundle.preset, modality=modality) if isinstance(data, str | Path) else data
-    slices, unknown = known_slices(slices, split)
-    engine = engines.load(bundle, device=device, precision=precision, threads=threads)
+    if isinstance(data, str | Path):
+        data = datasets.load(Path(data), bundle.preset, modality=options.modality)
+    slices, unknown = known_slices(data, options.split)
+    running = engines.load(bundle, **engine.to_json())
     try:
-        model = {"bundle": bundle.hash, "engine": engine.name, "unknown_slices": unknown}
-        rule = bundle.manifest.get("aggregation")
-        options: dict[str, Any] = {"batch": batch, "resamples": resamples, "seed": seed, "draw": draw}
-        return judge(slices, engine, bundle.preset, out, model, rule, stressed=STRESSED, **options)
+        model = {"bundle": bundle.hash, "engine": running.name, "unknown_slices": unknown}
+        model["aggregation"] = bundle.manifest.get("aggregation")
+        return evaluate_slices(slices, running, bundle.preset, out, model, options)
     finally:
-        engine.close()
+        running.close()
 
 
 def known_slices(slices: SliceSet, split: str | None) -> tuple[SliceSet, int]:
@@ -79,40 +71,30 @@ def known_slices(slices: SliceSet, split: str | None) -> tuple[SliceSet, int]:
     return slices.select(known), int((~known).sum())
 
 
-def judge(
-    slices: SliceSet,
-    engine: Any,
-    preset: Preset,
-    out: Path,
-    model: Mapping[str, Any],
-    rule: Mapping[str, Any] | None = None,
-    *,
-    batch: int = 32,
-    resamples: int = 1000,
-    seed: int = 0,
-    draw: bool = True,
-    stressed: int = 0,
+def evaluate_slices(
+    slices: SliceSet, engine: Engine, preset: Preset, out: Path, model: Mapping[str, Any], options: EvaluateOptions
 ) -> dict[str, Any]:
-    """What `evaluate` does once data and engine are at hand. `stressed`: how many healthy slices get a lesion of
-    every kind put in."""
+    """What `evaluate` does once data and engine are at hand. `model`: what the report says of it, and its
+    "aggregation" of slice scores to a scan's, if any."""
     claim(out, "an evaluation")
-    scored = score_set(slices, engine, preset, batch=batch)
+    scored = score_set(slices, engine, preset, batch=options.batch)
     classifier = preset.network is not None
     name = f"MAE and {preset.network}" if classifier else f"MAE, {preset.measure} (no classifier)"
-    found = summarise(slices, scored, rule=rule, probability=classifier, resamples=resamples, seed=seed)
-    found["model"] = {"name": preset.name, "score": name, **model}
-    if stressed:
+    rule, seed = model.get("aggregation"), options.seed
+    metrics = summarise(slices, scored, rule=rule, probability=classifier, resamples=options.resamples, seed=seed)
+    metrics["model"] = {"name": preset.name, "score": name} | {k: v for k, v in model.items() if k != "aggregation"}
+    if options.stressed:
         from maescan.evaluate.acceptance import stress_set
 
-        found["stress"] = stress_set(slices, engine, preset, most=stressed, seed=seed)
-    made = _draw(slices, scored, engine, preset, out, found) if draw else []
-    _write(out, slices, scored, found, made)
-    return found
+        metrics["stress"] = stress_set(slices, engine, preset, most=options.stressed, seed=seed)
+    drawn = _draw(slices, scored, engine, preset, out, metrics) if options.draw else []
+    _write(out, slices, scored, metrics, drawn)
+    return metrics
 
 
-def _write(out: Path, slices: SliceSet, scored: Scored, found: Mapping[str, Any], made: list[str]) -> None:
-    write_json(out / "metrics.json", found)
-    write_text(out / "report.md", report(found, pictures=made))
+def _write(out: Path, slices: SliceSet, scored: Scored, metrics: Mapping[str, Any], drawn: list[str]) -> None:
+    write_json(out / "metrics.json", metrics)
+    write_text(out / "report.md", report(metrics, pictures=drawn))
     columns = (slices.patient, slices.slice, slices.label, scored.score, slices.area)
     rows = [
         (str(patient), int(number), int(label), float(score), float(area))
@@ -124,11 +106,11 @@ def _write(out: Path, slices: SliceSet, scored: Scored, found: Mapping[str, Any]
 
 
 def _draw(
-    slices: SliceSet, scored: Scored, engine: Any, preset: Preset, out: Path, found: Mapping[str, Any]
+    slices: SliceSet, scored: Scored, engine: Engine, preset: Preset, out: Path, metrics: Mapping[str, Any]
 ) -> list[str]:
-    scores = {found["model"]["score"]: scored.score}
+    scores = {metrics["model"]["score"]: scored.score}
     for name, score in trivial_scores(slices).items():
-        scores[name] = score if found["baselines"][name]["direction"] == "higher" else -score
+        scores[name] = score if metrics["baselines"][name]["direction"] == "higher" else -score
     pictures.roc_picture(out / "roc.png", slices.label, scores)
     heat = {
         row: _heat(slices, numbers, engine, preset)
@@ -138,9 +120,9 @@ def _draw(
     return ["roc.png", "slices.png"]
 
 
-def _heat(slices: SliceSet, numbers: NDArray[np.intp], engine: Any, preset: Preset) -> NDArray[np.float32]:
+def _heat(slices: SliceSet, numbers: NDArray[np.intp], engine: Engine, preset: Preset) -> NDArray[np.float32]:
     from maescan.method.score import score_slices
 
     images = np.ascontiguousarray(slices.images[numbers], np.float32)
-    made = score_slices(images, ids_of(slices.slice[numbers]), engine, preset, maps=True)
-    return np.asarray(made.difference, np.float32).reshape(images.shape)
+    drawn = score_slices(images, ids_of(slices.slice[numbers]), engine, preset, maps=True)
+    return np.asarray(drawn.difference, np.float32).reshape(images.shape)

@@ -14,6 +14,7 @@ from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.lesions import lesion_contrast, lesion_share
 from maescan.evaluate.pixels import PixelCounts, foreground
+from maescan.method.engine import Engine
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +46,7 @@ class Scored:
     seconds: float
 
 
-def score_set(slices: SliceSet, engine: Any, preset: Preset, *, batch: int = 32) -> Scored:
+def score_set(slices: SliceSet, engine: Engine, preset: Preset, *, batch: int = 32) -> Scored:
     """Scores every slice of a SliceSet. Raises DataError for a score that is not finite."""
     from maescan.method.score import score_slices
 
@@ -56,12 +57,12 @@ def score_set(slices: SliceSet, engine: Any, preset: Preset, *, batch: int = 32)
         part = np.s_[start : start + batch]
         images = np.ascontiguousarray(slices.images[part], np.float32)
         begun = time.perf_counter()
-        made = score_slices(images, ids_of(slices.slice[part]), engine, preset, maps=mask is not None)
+        scores = score_slices(images, ids_of(slices.slice[part]), engine, preset, maps=mask is not None)
         seconds += time.perf_counter() - begun
-        score[part] = made.score
+        score[part] = scores.score
         if pixels is not None and mask is not None:
             lesion = np.asarray(mask[part], bool)
-            pixels.add(images, np.asarray(made.difference).reshape(images.shape), lesion)
+            pixels.add(images, np.asarray(scores.difference).reshape(images.shape), lesion)
             size[part], contrast[part] = lesion_share(images, lesion), lesion_contrast(images, lesion)
     _refuse_nan(score, slices)
     return Scored(score, pixels, size if pixels else None, contrast if pixels else None, seconds)

@@ -98,17 +98,17 @@ def stress_slices(
     (measure -> scores [B], heat maps [B, H, W] or None). Raises DataError for a score that is not finite."""
     n, steps = len(healthy), len(kinds) + 1
     before = _scored(healthy.images, healthy.slice, score, batch)[0]
-    made = Stressed(healthy.patient, healthy.slice, before, {}, {}, {}, {})
+    stressed = Stressed(healthy.patient, healthy.slice, before, {}, {}, {}, {})
     for step, kind in enumerate(kinds, start=1):
         if progress:
             progress(step * n, steps * n)
         put = [healthy.insertion(kind, number) for number in range(n)]
         after, heat = _scored(np.stack([one.image for one in put]), healthy.slice, score, batch)
-        made.after[kind] = after
+        stressed.after[kind] = after
         if kind in LESIONS:
             places = [_place(healthy, number, one, heat) for number, one in enumerate(put)]
-            made.size[kind], made.change[kind], made.found[kind] = np.array(places, np.float64).T
-    return made
+            stressed.size[kind], stressed.change[kind], stressed.found[kind] = np.array(places, np.float64).T
+    return stressed
 
 
 def _scored(
@@ -134,19 +134,19 @@ def _place(healthy: Healthy, number: int, put: Insertion, heat: Images | None) -
     return mask.sum() / tissue.sum(), change, found
 
 
-def summarise(made: Stressed, *, resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+def summarise(stressed: Stressed, *, resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
     """JSON types: for every kind and measure the share of slices whose score rises (no change counts half), the share
     that passes the threshold that 95 % of the healthy slices stay under, and intervals over patients."""
-    shares = Shares(made.patient, resamples, seed)
-    measures = {name: _measure(made, name, shares) for name in made.before}
+    shares = Shares(stressed.patient, resamples, seed)
+    measures = {name: _measure(stressed, name, shares) for name in stressed.before}
     return {
-        "slices": len(made.patient),
-        "patients": len(np.unique(made.patient)),
+        "slices": len(stressed.patient),
+        "patients": len(np.unique(stressed.patient)),
         "measures": measures,
         "not_better_than_a_coin": next(iter(measures.values()))["not_better_than_a_coin"],
-        "found": {kind: _mean(values) for kind, values in made.found.items()},
-        "by_size": _bins(made, made.size, SIZES, "%"),
-        "by_change": _bins(made, made.change, CHANGES, "sd"),
+        "found": {kind: _mean(values) for kind, values in stressed.found.items()},
+        "by_size": _bins(stressed, stressed.size, SIZES, "%"),
+        "by_change": _bins(stressed, stressed.change, CHANGES, "sd"),
     }
 
 
@@ -166,11 +166,11 @@ class Shares:
         return {"share": float(values.mean()), "interval": list(between) if between else None}
 
 
-def _measure(made: Stressed, measure: str, shares: Shares) -> dict[str, Any]:
-    before = made.before[measure]
+def _measure(stressed: Stressed, measure: str, shares: Shares) -> dict[str, Any]:
+    before = stressed.before[measure]
     limit = float(np.quantile(before, SPECIFICITY, method="higher"))
     rows: dict[str, dict[str, Any]] = {}
-    for kind, scores in made.after.items():
+    for kind, scores in stressed.after.items():
         after = scores[measure]
         rise, over = (after > before) + 0.5 * (after == before), (after > limit).astype(np.float64)
         rows[kind] = {"rises": shares(rise), "passes": shares(over), "artefact": kind in ARTEFACTS}
@@ -185,13 +185,15 @@ def _measure(made: Stressed, measure: str, shares: Shares) -> dict[str, Any]:
     }
 
 
-def _bins(made: Stressed, values: Mapping[str, Floats], edges: tuple[float, ...], unit: str) -> list[dict[str, Any]]:
+def _bins(
+    stressed: Stressed, values: Mapping[str, Floats], edges: tuple[float, ...], unit: str
+) -> list[dict[str, Any]]:
     """Rising scores of all lesions by size or change, under the name that a table of sensitivity has."""
-    first = next(iter(made.before))
-    kinds = [kind for kind in made.after if kind in values]
+    first = next(iter(stressed.before))
+    kinds = [kind for kind in stressed.after if kind in values]
     if not kinds:
         return []
-    rises = [made.after[kind][first] > made.before[first] for kind in kinds]
+    rises = [stressed.after[kind][first] > stressed.before[first] for kind in kinds]
     rows = by_bin(np.concatenate([values[kind] for kind in kinds]), np.concatenate(rises), edges, unit)
     return [{"bin": row["bin"], "slices": row["slices"], "rises": row["sensitivity"]} for row in rows]
 

@@ -38,7 +38,7 @@ def summarise(
     label = np.asarray(slices.label)
     metrics.auroc(label, scored.score)  # refuses
     missing: Missing = {}
-    view = _View(slices, label, resamples, seed, missing)
+    view = RankingMetrics(slices, label, resamples, seed, missing)
     baselines = {name: view.ranked(score, name) for name, score in metrics.trivial_scores(slices).items()}
     ranked = view.ranked(scored.score, "score", turn=False)
     calibration = metrics.calibration_error(label, scored.score) if probability else None
@@ -56,7 +56,7 @@ def summarise(
     return {**found, "missing": missing}
 
 
-class _View:
+class RankingMetrics:
     """The ranking metrics that the score and every baseline get alike."""
 
     def __init__(self, slices: SliceSet, label: NDArray[Any], resamples: int, seed: int, missing: Missing):

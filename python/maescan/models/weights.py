@@ -94,15 +94,15 @@ def _bare(name: str) -> str:
     return name
 
 
-def _faults(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+def _faults(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
     shapes = [
-        f"{name} is {tuple(given[name].shape)}, not {tuple(wanted[name].shape)}"
+        f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
         for name in wanted
-        if name in given and given[name].shape != wanted[name].shape
+        if name in state and state[name].shape != wanted[name].shape
     ]
     named = {
-        "missing weights": [name for name in wanted if name not in given],
-        "unknown weights": [name for name in given if name not in wanted],
+        "missing weights": [name for name in wanted if name not in state],
+        "unknown weights": [name for name in state if name not in wanted],
         "weights of another shape": shapes,
     }
     return [f"{fault}: {_few(names)}" for fault, names in named.items() if names]

@@ -33,13 +33,16 @@ def choose_measure(run: Run, preset: Preset, validation: SliceSet) -> Json:
     by how much it loses. Without healthy validation slices nothing is chosen.
     """
     engine = TorchEngine(run.out, preset, str(run.fabric.device))
-    found = stress_set(validation, engine, preset, most=STRESSED, seed=run.seed) if len(validation.images) else None
-    kept: Json = {"measure": preset.measure, "stress": found, "validation": None}
+    stressed = (
+        stress_set(validation, engine, preset, most=STRESSED, seed=run.seed) if len(validation.images) else None
+    )
+    kept: Json = {"measure": preset.measure, "stress": stressed, "validation": None}
     warnings = near_chance(run, preset)
-    if found is None:
+    if stressed is None:
         return kept | {"warnings": [*warnings, "no healthy validation slices: measures were not compared"]}
     values = {
-        _field(name, preset): row["mean"]["rises"] + row["mean"]["passes"] for name, row in found["measures"].items()
+        _field(name, preset): row["mean"]["rises"] + row["mean"]["passes"]
+        for name, row in stressed["measures"].items()
     }
     best = max(values, key=lambda name: values[name])
     own = preset.name.endswith("+")
@@ -50,7 +53,7 @@ def choose_measure(run: Run, preset: Preset, validation: SliceSet) -> Json:
     if own:
         kept["measure"] = best
         write_json(run.out / "preset.json", preset.replace(measure=best).to_dict())
-    coins = coin_kinds(found, kept["measure"], preset)
+    coins = coin_kinds(stressed, kept["measure"], preset)
     warnings += [coins] if coins else []
     return kept | {"validation": _ranked(validation, engine, preset), "warnings": warnings}
 
@@ -61,9 +64,9 @@ def tell(warnings: list[str]) -> None:
         print(f"maescan: {warning}", file=sys.stderr)
 
 
-def coin_kinds(found: Json, measure: str, preset: Preset) -> str | None:
+def coin_kinds(stressed: Json, measure: str, preset: Preset) -> str | None:
     """One line that names the kinds of lesion on which a measure is no better than a coin."""
-    rows = next(row for name, row in found["measures"].items() if _field(name, preset) == measure)
+    rows = next(row for name, row in stressed["measures"].items() if _field(name, preset) == measure)
     kinds = rows["not_better_than_a_coin"]
     return f"{COIN} on lesions of these kinds: {', '.join(kinds)}" if kinds else None
 

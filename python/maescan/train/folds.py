@@ -13,7 +13,7 @@ from maescan.files import write_json
 from maescan.models import Judge, MaskedAutoencoder
 from maescan.models.weights import load_weights, save_weights
 from maescan.train.judging import VALIDATED, HeldOut, JudgePhase, Residuals, features_of, token_groups
-from maescan.train.loop import Fit, Run
+from maescan.train.loop import Run, Trainer
 from maescan.train.phases import MaePhase
 from maescan.train.setup import build
 from maescan.train.state import Position, place
@@ -38,7 +38,7 @@ def fit_judge(
     held_out = _held_out(mae, validation, preset, run.seed) if run.first else None
     if run.first:
         write_json(run.out / "residuals.json", _quantiles(mae, residuals, training, validation, preset))
-    at = Fit(run, JudgePhase(judge, training.images, residuals, held_out, run.seed), seconds).fit()
+    at = Trainer(run, JudgePhase(judge, training.images, residuals, held_out, run.seed), seconds).fit()
     if run.first and at.best_epoch < 0:
         save_weights(run.out / "judge.safetensors", judge)
     return at
@@ -73,7 +73,7 @@ class FoldPhase:
         if place(reached.phase) > self.number and self.file.exists():
             load_weights(self.file, self.mae)
             return max(seconds, reached.seconds)
-        at = Fit(run, self.phase, seconds).fit()
+        at = Trainer(run, self.phase, seconds).fit()
         if run.first:
             save_weights(self.file, self.mae)
         run.fabric.barrier()

@@ -88,8 +88,8 @@ def features_of(
     keep_ids, restore_ids = make_masks(preset.masks, slice_ids, token_ids.shape[1], seed=seed)
     visible = kernels.patchify_visible(images, keep_ids, token_ids, patch=patch)
     rows = token_ids.repeat(preset.masks.passes, axis=0)
-    given = [torch.from_numpy(array).to(device) for array in (visible, rows, keep_ids, restore_ids)]
-    predictions = mae(*given).float().cpu().contiguous().numpy()
+    tensors = [torch.from_numpy(array).to(device) for array in (visible, rows, keep_ids, restore_ids)]
+    predictions = mae(*tensors).float().cpu().contiguous().numpy()
     return judge_features(images, predictions, restore_ids, token_ids, keep=keep_ids.shape[1], patch=patch)
 
 
@@ -197,13 +197,13 @@ class HeldOut:
                 images = np.stack([healthy.insertion(kind, number).image for number in range(len(healthy))])
             for which, ids in token_groups(images, preset):
                 features = features_of(mae, images[which], healthy.slice[which], ids, preset)
-                given = torch.from_numpy(features).to(device), torch.from_numpy(ids).to(device)
-                self.parts.append((kind is not None, *given))
+                tensors = torch.from_numpy(features).to(device), torch.from_numpy(ids).to(device)
+                self.parts.append((kind is not None, *tensors))
 
     @torch.no_grad()
     def auroc(self, model: Judge) -> float:
         """How well a judge tells slices with a lesion from those without."""
-        scores = [slice_score(model(*given).float().cpu().numpy()) for _, *given in self.parts]
+        scores = [slice_score(model(*tensors).float().cpu().numpy()) for _, *tensors in self.parts]
         labels = [np.full(len(score), altered) for (altered, *_), score in zip(self.parts, scores, strict=True)]
         return auroc(np.concatenate(labels), np.concatenate(scores))
 

@@ -66,7 +66,7 @@ class Run:
         return self.fabric.is_global_zero
 
 
-class Fit:
+class Trainer:
     """Trains one phase to its last epoch, from the run's checkpoint where that is of this phase."""
 
     def __init__(self, run: Run, phase: Phase, seconds: float = 0.0) -> None:

@@ -128,11 +128,11 @@ def _inputs(
     made = [np.empty((0, *images.shape[1:]), np.float32)]
     mask_seed = draws.seed_of(seed, 0, draws.VALIDATION_MASKS + altered)
     for start in range(0, len(images), CHUNK):
-        part = images[start : start + CHUNK].astype(np.float32)
-        ids = np.arange(start, start + len(part))
+        batch = images[start : start + CHUNK].astype(np.float32)
+        ids = np.arange(start, start + len(batch))
         with fabric.autocast():
-            reconstructions = steps.reconstructions(model, part, ids, preset, seed=mask_seed)
+            reconstructions = steps.reconstructions(model, batch, ids, preset, seed=mask_seed)
         if altered:
-            reconstructions = pseudo_abnormal(reconstructions, preset, part, ids, seed=mask_seed)
-        made.append(steps.classifier_input(preset.input, part, reconstructions))
+            reconstructions = pseudo_abnormal(reconstructions, preset, batch, ids, seed=mask_seed)
+        made.append(steps.classifier_input(preset.input, batch, reconstructions))
     return np.concatenate(made)

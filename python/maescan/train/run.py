@@ -23,7 +23,7 @@ from maescan.models.weights import load_weights, save_weights
 from maescan.options import TrainOptions
 from maescan.train.choice import choose_measure, tell
 from maescan.train.folds import fit_judge
-from maescan.train.loop import Fit, Progress, Run
+from maescan.train.loop import Progress, Run, Trainer
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase
 from maescan.train.setup import build, make_fabric, split, with_tokens
@@ -112,9 +112,9 @@ def _both(run: Run, preset: Preset, training: SliceSet, validation: SliceSet, we
         at = fit_judge(run, preset, mae, training, validation, at.seconds)
     run.fabric.barrier()
     if run.first:
-        found = choose_measure(run, preset, validation)
-        _report(run, at, training, validation, found | {"phase": "done"})
-        tell(found["warnings"])
+        chosen_measure = choose_measure(run, preset, validation)
+        _report(run, at, training, validation, chosen_measure | {"phase": "done"})
+        tell(chosen_measure["warnings"])
         for left in (run.out / "pairs.npy", *run.out.glob("fold*.safetensors")):
             left.unlink(missing_ok=True)
         save_checkpoint(run.out / "checkpoint.pt", run.key, replace(at, phase="done"))
@@ -127,7 +127,7 @@ def _mae(
     """The MAE in eval mode: given, trained before, or trained now."""
     mae, own = build(MaskedAutoencoder, run.seed, preset.model), run.out / "mae.safetensors"
     if at.phase == "mae" and weights is None:
-        at = Fit(run, MaePhase(mae, training.images, preset, run.seed)).fit()
+        at = Trainer(run, MaePhase(mae, training.images, preset, run.seed)).fit()
     else:
         load_weights(own if weights is None else weights, mae)
     if run.first:
@@ -143,14 +143,14 @@ def _classifier(
         classifier.start_from(mae.state_dict())
     pairs = Pairs(run.fabric, run.out / "pairs.npy", mae, training.images, preset, run.seed)
     judged = validation_inputs(run.fabric, mae, validation, preset, run.seed)
-    at = Fit(run, ClassifierPhase(classifier, training.images, pairs, judged, preset, run.seed), seconds).fit()
+    at = Trainer(run, ClassifierPhase(classifier, training.images, pairs, judged, preset, run.seed), seconds).fit()
     if run.first and at.best_epoch < 0:
         save_weights(run.out / "classifier.safetensors", classifier)
     return at
 
 
-def _report(run: Run, at: Position, training: SliceSet, validation: SliceSet, found: Json | None = None) -> None:
-    """run.json: what was trained on what, how far, and what was `found` at the end."""
+def _report(run: Run, at: Position, training: SliceSet, validation: SliceSet, choice: Json | None = None) -> None:
+    """run.json: what was trained on what, how far, and what was the `choice` at the end."""
     if not run.first:
         return
     import timm
@@ -170,7 +170,7 @@ def _report(run: Run, at: Position, training: SliceSet, validation: SliceSet, fo
         "best": {"epoch": at.best_epoch, "val_auroc": at.best_auroc} if at.best_epoch >= 0 else None,
         "seconds": round(at.seconds, 1),
     }
-    write_json(run.out / "run.json", values | (found or {}))
+    write_json(run.out / "run.json", values | (choice or {}))
 
 
 def _patients(slices: SliceSet) -> list[str]:

@@ -12,9 +12,9 @@ import numpy as np
 
 from maescan.config import ClassifierTraining, MaskConfig, Preset, PseudoConfig
 from maescan.datasets.sliceset import SliceSet
-from maescan.evaluate.run import judge
+from maescan.evaluate.run import evaluate_slices
 from maescan.files import claim, write_json, write_text
-from maescan.options import TrainOptions
+from maescan.options import EvaluateOptions, TrainOptions
 from maescan.train.ablations.experiments import experiment
 from maescan.train.ablations.folds import Fold, make_folds
 from maescan.train.ablations.tables import numbers, text
@@ -52,18 +52,18 @@ def ablate(
     chosen = experiment(name, preset)
     claim(Path(out), "ablations")
     slices = datasets.load(Path(data), preset, modality=modality) if isinstance(data, str | Path) else data
-    bench = _Bench(Path(out), make_folds(slices, folds), device, batch)
-    bench.progress, bench.say = progress, say
-    found: list[list[list[dict[str, Any]]]] = [
-        [[bench.judged(row.preset, seed, fold) for fold in bench.folds] for seed in seeds] for row in chosen.rows
+    runner = AblationRunner(Path(out), make_folds(slices, folds), device, batch)
+    runner.progress, runner.say = progress, say
+    metrics: list[list[list[dict[str, Any]]]] = [
+        [[runner.judged(row.preset, seed, fold) for fold in runner.folds] for seed in seeds] for row in chosen.rows
     ]
-    result = {"experiment": name, "preset": preset.name, **numbers(chosen, found, list(seeds), bench.folds)}
-    write_json(bench.out / f"{name}.json", result)
-    write_text(bench.out / f"{name}.md", text(result))
+    result = {"experiment": name, "preset": preset.name, **numbers(chosen, metrics, list(seeds), runner.folds)}
+    write_json(runner.out / f"{name}.json", result)
+    write_text(runner.out / f"{name}.md", text(result))
     return result
 
 
-class _Bench:
+class AblationRunner:
     """Runs and results in one folder, each named by a hash of all that decides it."""
 
     def __init__(self, out: Path, folds: list[Fold], device: str, batch: int):
@@ -80,11 +80,12 @@ class _Bench:
 
             engine = TorchEngine(self.trained(preset, seed, fold), preset, self._device())
             model = {"seed": seed, "fold": fold.name}
-            judged = judge(fold.test, engine, preset, folder, model, batch=self.batch, draw=False)
+            options = EvaluateOptions(batch=self.batch, stressed=0, draw=False)
+            metrics = evaluate_slices(fold.test, engine, preset, folder, model, options)
             if self.say:
-                self.say(f"{folder.name}: AUROC {judged['slice']['auroc']:.3f}")
-        found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-        return found
+                self.say(f"{folder.name}: AUROC {metrics['slice']['auroc']:.3f}")
+        kept: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+        return kept
 
     def trained(self, preset: Preset, seed: int, fold: Fold) -> Path:
         """The run folder of a preset: its MAE is trained in a folder of its own, that others share."""

@@ -13,14 +13,14 @@ from maescan.train.ablations.folds import Fold
 
 
 def numbers(
-    chosen: Experiment, found: list[list[list[dict[str, Any]]]], seeds: list[int], folds: list[Fold]
+    experiment: Experiment, metrics: list[list[list[dict[str, Any]]]], seeds: list[int], folds: list[Fold]
 ) -> dict[str, Any]:
     """Rows and baselines from the metrics `found` of each row, seed and fold."""
     rows = [
         {"name": row.name, "paper": row.paper, **_row([[_pick(f) for f in seed] for seed in by_seed])}
-        for row, by_seed in zip(chosen.rows, found, strict=True)
+        for row, by_seed in zip(experiment.rows, metrics, strict=True)
     ]
-    first = found[0][0]
+    first = metrics[0][0]
     baselines = [
         {"name": name, "paper": None, **_row([[_pick({"slice": f["baselines"][name]}) for f in first]])}
         for name in BASELINES
@@ -30,9 +30,9 @@ def numbers(
         for fold, metrics in zip(folds, first, strict=True)
     ]
     return {
-        "place": chosen.place,
-        "what": chosen.what,
-        "paper": chosen.data,
+        "place": experiment.place,
+        "what": experiment.what,
+        "paper": experiment.data,
         "seeds": seeds,
         "rows": rows,
         "baselines": baselines,
