@@ -7,11 +7,11 @@ import sys
 
 import typer
 
-from maescan.cli import data, demo, machine, scoring, training
+from maescan.cli import data, demo, machine, network, scoring, training
 from maescan.errors import MaescanError, lacking
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for room in (scoring, training, data, machine, demo):
+for room in (scoring, network, training, data, machine, demo):
     app.add_typer(room.commands)
 
 

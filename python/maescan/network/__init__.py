@@ -1,0 +1,1 @@
+"""What is sent and received over a network: DICOM images in, DICOM results out."""

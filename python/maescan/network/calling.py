@@ -1,0 +1,91 @@
+"""Calling others: an association, and what it takes to say why there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from maescan.errors import MaescanError, require
+from maescan.network.peers import Destination, TlsFiles
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+
+CONNECT_S, ANSWER_S = 15.0, 120.0
+REASONS = {
+    "1.1.2": "it does not know the application context",
+    "1.1.3": "it does not know our title: enter it there",
+    "1.1.7": "it is not called so: check its AE title",
+    "2.3.1": "it is short of room or busy",
+    "2.3.2": "it has too many associations",
+}
+
+
+class CallError(MaescanError):
+    """A destination that cannot be reached, or takes no association."""
+
+
+@contextlib.contextmanager
+def associated(
+    to: Destination, aet: str, contexts: list[tuple[str, list[str]]], tls: TlsFiles | None = None
+) -> Iterator[Association]:
+    """An association with `to`, released at the end, aborted where an error ends it. contexts:
+    abstract syntaxes with their transfer syntaxes. Raises CallError."""
+    require("pynetdicom", "DICOM over a network")
+    from pynetdicom import AE, evt
+    from pynetdicom import _config as settings
+
+    settings.LOG_HANDLER_LEVEL = "none"
+    node = AE(aet)
+    node.connection_timeout = node.acse_timeout = CONNECT_S
+    node.dimse_timeout = node.network_timeout = ANSWER_S
+    node.maximum_pdu_size = 128 << 10
+    for abstract, syntaxes in contexts:
+        node.add_requested_context(abstract, syntaxes)
+    context = tls.calling() if to.tls and tls else None
+    opened: list[socket.socket] = []
+    remember = (evt.EVT_CONN_OPEN, lambda event: opened.append(event.assoc.dul.socket.socket))
+    assoc = node.associate(
+        to.host,
+        to.port,
+        ae_title=to.aet,
+        tls_args=(context, to.host) if context else None,
+        evt_handlers=[remember],
+    )
+    try:
+        if not assoc.is_established:
+            raise CallError(_why(assoc), path=str(to), remedy="check title, address, port and TLS of both sides")
+        yield assoc
+        if assoc.is_established:
+            assoc.release()
+    finally:
+        if assoc.is_established:
+            assoc.abort()
+        for connection in opened:  # left to the garbage collector otherwise
+            connection.close()
+
+
+def _why(assoc: Association) -> str:
+    if assoc.is_rejected:
+        answer = assoc.acceptor.primitive
+        told = [str(each) for each in (answer.result, answer.result_source, answer.diagnostic)] if answer else []
+        return f"rejects the association: {REASONS.get('.'.join(told), f'reason {told}')}"
+    if assoc.is_aborted:
+        return "does not answer, or breaks off"
+    return "cannot be reached"
+
+
+def echo(to: Destination, aet: str, tls: TlsFiles | None = None) -> float:
+    """Asks a node whether it is there (C-ECHO); seconds until it answered. Raises CallError."""
+    from maescan.network.quiet import quiet_libraries
+
+    quiet_libraries()
+    with associated(to, aet, [("1.2.840.10008.1.1", ["1.2.840.10008.1.2"])], tls) as assoc:
+        start = time.monotonic()
+        answer = assoc.send_c_echo()
+        if "Status" not in answer or answer.Status != 0:
+            raise CallError("does not answer an echo", path=str(to), remedy="check that it allows C-ECHO")
+    return time.monotonic() - start

@@ -1,0 +1,180 @@
+"""What the spool knows: every instance that was acknowledged, and how far each series has come.
+
+The files are what is promised; the journal is found again from them where it is lost. Times are wall clock seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from maescan.errors import DataError
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS instances (path TEXT PRIMARY KEY, uid TEXT NOT NULL, series TEXT NOT NULL,
+  sop_class TEXT NOT NULL, sha BLOB NOT NULL, size INTEGER NOT NULL, conflict TEXT,
+  removed INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS instances_uid ON instances (uid);
+CREATE INDEX IF NOT EXISTS instances_series ON instances (series);
+CREATE TABLE IF NOT EXISTS series (key TEXT PRIMARY KEY, last REAL NOT NULL, aborted INTEGER NOT NULL DEFAULT 0,
+  version INTEGER NOT NULL DEFAULT 0, given INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS sending (association TEXT, series TEXT, PRIMARY KEY (association, series));
+"""
+
+
+class Stored(NamedTuple):
+    """One instance. path: below the spool's folder; series: the folder that it lies in; sha: of its data set;
+    conflict: the path of the instance that came before under the same UID with other content."""
+
+    path: str
+    uid: str
+    series: str
+    sop_class: str
+    sha: bytes
+    size: int
+    conflict: str | None = None
+    removed: int = 0
+
+
+class Series(NamedTuple):
+    """A series that is to be scored. key: its folder below the spool's; aborted: its sender broke off."""
+
+    key: str
+    last: float
+    aborted: bool
+    version: int
+
+
+class Journal:
+    """One connection for all threads of a process; processes take turns. Raises DataError where it cannot be used."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / "journal.sqlite"
+        self._mutex = threading.RLock()
+        try:
+            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=60)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, VERSION):
+                raise DataError(f"is a journal of version {version}", path=self.path, remedy="use another --out")
+            self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        except sqlite3.Error as error:
+            remedy = "free space; a damaged journal may be deleted: it is made anew from the files beside it"
+            raise DataError(f"the journal is unusable: {error}", path=self.path, remedy=remedy) from error
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is changed inside is recorded as one, or not at all. Raises sqlite3.Error."""
+        with self._mutex:
+            if self._db.in_transaction:
+                yield
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _all(self, query: str, *values: object) -> list[sqlite3.Row]:
+        with self._mutex:
+            return self._db.execute(query, values).fetchall()
+
+    def of_uid(self, uid: str) -> list[Stored]:
+        """Instances of a UID, the first that came first."""
+        return [Stored(*row) for row in self._all("SELECT * FROM instances WHERE uid = ? ORDER BY rowid", uid)]
+
+    def of_series(self, key: str) -> list[Stored]:
+        """Instances of a series, removed ones too."""
+        return [Stored(*row) for row in self._all("SELECT * FROM instances WHERE series = ? ORDER BY path", key)]
+
+    def paths(self) -> set[str]:
+        """Of all instances."""
+        return {path for (path,) in self._all("SELECT path FROM instances")}
+
+    def add(self, stored: Stored, now: float) -> None:
+        """Records an instance; its series has news."""
+        with self.transaction():
+            self._db.execute("INSERT OR REPLACE INTO instances VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
+            self._db.execute("INSERT OR IGNORE INTO series (key, last) VALUES (?, ?)", (stored.series, now))
+            self._db.execute("UPDATE series SET version = version + 1, last = ? WHERE key = ?", (now, stored.series))
+
+    def sends(self, association: str, series: str, now: float) -> None:
+        """Notes that an association is sending a series."""
+        with self.transaction():
+            self._db.execute("INSERT OR IGNORE INTO sending VALUES (?, ?)", (association, series))
+            self._db.execute("UPDATE series SET last = ? WHERE key = ?", (now, series))
+
+    def ended(self, association: str, now: float, *, aborted: bool) -> None:
+        """Notes how an association came to its end."""
+        query = (
+            "UPDATE series SET aborted = ?, last = ? WHERE key IN (SELECT series FROM sending WHERE association = ?)"
+        )
+        with self.transaction():
+            self._db.execute(query, (int(aborted), now, association))
+            self._db.execute("DELETE FROM sending WHERE association = ?", (association,))
+
+    def restarted(self, now: float) -> None:
+        """Associations of a receiver that is no more have broken off; clocks may have changed."""
+        query = "UPDATE series SET aborted = 1 WHERE key IN (SELECT series FROM sending)"
+        with self.transaction():
+            self._db.execute(query)
+            self._db.execute("DELETE FROM sending")
+            self._db.execute("UPDATE series SET last = ? WHERE version > done", (now,))
+
+    def unfinished(self) -> None:
+        """Series that were given to a scorer that is no more are to be given again."""
+        with self.transaction():
+            self._db.execute("UPDATE series SET given = done")
+
+    def ready(self, now: float, settle: float, aborted_wait: float) -> list[Series]:
+        """Series that have come to rest, have news, and are not being scored."""
+        rows = self._all(
+            "SELECT key, last, aborted, version FROM series WHERE version > done AND given = done"
+            " AND key NOT IN (SELECT series FROM sending) AND last + CASE aborted WHEN 0 THEN ? ELSE ? END <= ?"
+            " ORDER BY last",
+            *(settle, aborted_wait, now),
+        )
+        return [Series(key, last, bool(aborted), version) for key, last, aborted, version in rows]
+
+    def waiting(self) -> list[str]:
+        """Keys of series that are not scored yet, or have news."""
+        return [key for (key,) in self._all("SELECT key FROM series WHERE version > done ORDER BY key")]
+
+    def give(self, series: Series) -> None:
+        """Notes that a series is being scored."""
+        with self.transaction():
+            self._db.execute("UPDATE series SET given = ? WHERE key = ?", (series.version, series.key))
+
+    def done(self, key: str) -> None:
+        """Notes that a series, as it was given, was scored or has failed."""
+        with self.transaction():
+            self._db.execute("UPDATE series SET done = given WHERE key = ?", (key,))
+
+    def kept_since(self, before: float) -> list[str]:
+        """Keys of series that are done, came to rest before a time, and have files."""
+        return [
+            key
+            for (key,) in self._all(
+                "SELECT key FROM series WHERE version = done AND last < ? AND key NOT IN (SELECT series FROM sending)"
+                " AND key IN (SELECT series FROM instances WHERE removed = 0) ORDER BY last",
+                before,
+            )
+        ]
+
+    def removed(self, key: str) -> None:
+        """Notes that the files of a series were removed."""
+        with self.transaction():
+            self._db.execute("UPDATE instances SET removed = 1 WHERE series = ?", (key,))
+
+    def close(self) -> None:
+        """Closes the connection."""
+        with self._mutex:
+            self._db.close()

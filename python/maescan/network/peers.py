@@ -1,0 +1,113 @@
+"""Who may send and who receives: application entity titles, addresses, certificates."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from maescan.errors import ConfigError
+
+if TYPE_CHECKING:
+    import ssl
+
+TITLE = re.compile(r"[ -\[\]-~]{1,16}")
+"""An application entity title: printable ASCII without a backslash (PS3.5, VR AE)."""
+
+
+def title(text: str) -> str:
+    """Raises ConfigError for what is no application entity title."""
+    if not TITLE.fullmatch(text) or not text.strip():
+        raise ConfigError(f"'{text}' is no AE title", remedy="use 1 to 16 printable characters without a backslash")
+    return text.strip()
+
+
+class Sender(NamedTuple):
+    """A title, and the addresses that it may call from."""
+
+    aet: str
+    network: IPv4Network | IPv6Network
+
+    @classmethod
+    def parse(cls, text: str) -> Sender:
+        """AET@ADDRESS or AET@NETWORK/BITS. Raises ConfigError."""
+        aet, _, address = text.rpartition("@")
+        try:
+            return cls(title(aet), ip_network(address, strict=False))
+        except ValueError as error:
+            remedy = "name a title and an IP address, for example SCANNER1@10.1.2.3"
+            raise ConfigError(f"--from {text} is not AET@ADDRESS", remedy=remedy) from error
+
+    def is_at(self, address: str) -> bool:
+        """Whether a call from `address` may be this one's."""
+        return host_address(address) in self.network
+
+
+def host_address(address: str) -> object:
+    """An address as `Sender.network` holds it: of IPv4 in IPv6's clothes, the IPv4."""
+    found = ip_address(address.partition("%")[0])
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+class Destination(NamedTuple):
+    """Where DICOM is sent to."""
+
+    aet: str
+    host: str
+    port: int
+    tls: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Destination:
+        """AET@HOST:PORT, with /tls behind it for TLS. Raises ConfigError."""
+        found = re.fullmatch(r"([^@]+)@(\[[0-9A-Fa-f:.]+\]|[^@:/\s]+):([0-9]{1,5})(/tls)?", text)
+        if not found or not 0 < int(found[3]) < 65536:
+            remedy = "name a title, a host and a port, for example PACS@10.1.2.4:104 or PACS@pacs:2762/tls"
+            raise ConfigError(f"{text} is not AET@HOST:PORT[/tls]", remedy=remedy)
+        return cls(title(found[1]), found[2].strip("[]"), int(found[3]), bool(found[4]))
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.aet}@{host}:{self.port}{'/tls' if self.tls else ''}"
+
+
+class TlsFiles(NamedTuple):
+    """PEM files: our key and certificate, and the authorities that sign those of others."""
+
+    key: Path
+    cert: Path
+    authorities: Path
+
+    def serving(self) -> ssl.SSLContext:
+        """For who calls us: it must show a certificate. Raises ConfigError."""
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return self._loaded(context)
+
+    def calling(self) -> ssl.SSLContext:
+        """For whom we call: its certificate must name the host or address that is called. Raises ConfigError."""
+        import ssl
+
+        return self._loaded(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+    def _loaded(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        import ssl
+
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        path = self.cert
+        try:
+            context.load_cert_chain(self.cert, self.key, password=self._no_password)
+            path = self.authorities
+            context.load_verify_locations(self.authorities)
+        except (OSError, ssl.SSLError) as error:
+            reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+            remedy = "give --tls KEY CERT CA, PEM files; the key without a password, readable for this user"
+            raise ConfigError(f"cannot be used for TLS: {reason or error}", path=path, remedy=remedy) from error
+        return context
+
+    def _no_password(self) -> str:
+        remedy = "write it without one: openssl pkey -in KEY -out NEWKEY"
+        raise ConfigError("the key is locked with a password", path=self.key, remedy=remedy)

@@ -1,0 +1,229 @@
+"""The receiver's process: takes images from the network into the spool, and does nothing else.
+
+Started by `maescan listen` with its options on standard input; it ends when that is closed. Tells what it does in
+lines of JSON on standard output, with hashes and counts, never with a name or an identifier.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maescan.errors import MaescanError
+from maescan.files import short_hash
+from maescan.network.options import ListenOptions
+from maescan.network.quiet import quiet_libraries
+from maescan.network.spool import SUCCESS, Spool
+
+if TYPE_CHECKING:
+    from pynetdicom.events import Event, EventHandlerType
+
+    from maescan.network.server import Server
+
+Tell = Callable[[str, dict[str, object]], None]
+ASSOCIATIONS, PER_PEER = 32, 16
+"""Associations at a time, in all and from one address."""
+PDU = 128 << 10
+ACSE_S, IDLE_S = 10.0, 600.0
+"""How long a connection may take to ask for an association, and an association may say nothing."""
+GRACE_S = 20.0
+"""How long associations may go on once the receiver is told to stop."""
+HOUSE_S = 60.0
+COMPRESSED = (
+    *("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"),
+    *("1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"),
+    *("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203", "1.2.840.10008.1.2.5"),
+    "1.2.840.10008.1.2.1.99",
+)
+PLAIN = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2")
+SYNTAXES = [*COMPRESSED, *PLAIN]
+"""In our order of choice, which decides: as sent, then explicit, big endian, and implicit last, which loses the kinds
+of private elements."""
+REJECTED = {
+    "called": (1, 1, 7),
+    "calling": (1, 1, 3),
+    "space": (2, 3, 1),
+    "busy": (2, 3, 2),
+}
+"""Result, source and reason of a rejection (PS3.8 table 9-21)."""
+
+
+class Receiver:
+    """A DICOM node that stores. tell: called with an event's name and facts."""
+
+    def __init__(self, spool: Spool, options: ListenOptions, tell: Tell):
+        self._spool, self._options, self._tell = spool, options, tell
+        self._counts: dict[object, dict[str, int]] = {}
+        self._peers: dict[object, str] = {}
+        self._mutex = threading.Lock()
+        self._run = short_hash(f"{os.getpid()} {time.time()}")
+        self.server: Server = self._serve()
+
+    def _serve(self) -> Server:
+        from pynetdicom import AE, AllStoragePresentationContexts, dimse_messages, evt
+        from pynetdicom import _config as settings
+        from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+        from maescan.network.server import Server
+
+        settings.STORE_RECV_CHUNKED_DATASET = True
+        settings.LOG_HANDLER_LEVEL = "none"
+        vars(dimse_messages)["NamedTemporaryFile"] = lambda **_: self._spool.incoming()
+        node = AE(self._options.aet)
+        node.maximum_pdu_size, node.maximum_associations = PDU, 10 * ASSOCIATIONS
+        node.acse_timeout, node.network_timeout, node.dimse_timeout = ACSE_S, IDLE_S, IDLE_S
+        for context in AllStoragePresentationContexts:
+            node.add_supported_context(str(context.abstract_syntax), SYNTAXES)
+        node.add_supported_context(Verification, list(PLAIN))
+        handlers: list[EventHandlerType] = [
+            (evt.EVT_REQUESTED, self._requested),
+            (evt.EVT_ACCEPTED, self._accepted),
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_C_ECHO, lambda _: SUCCESS),
+            (evt.EVT_RELEASED, lambda event: self._ended(event, "released")),
+            (evt.EVT_ABORTED, lambda event: self._ended(event, "aborted")),
+            (evt.EVT_CONN_CLOSE, self._closed),
+        ]
+        place, tls = (self._options.host, self._options.port), self._options.tls
+        made = node.make_server(place, evt_handlers=handlers, server_class=Server, tls=tls.serving() if tls else None)
+        assert isinstance(made, Server)
+        return made
+
+    def _requested(self, event: Event) -> None:
+        """Rejects who may not send, and everybody while there is no room."""
+        assoc = event.assoc
+        request, address = assoc.requestor.primitive, assoc.requestor.address
+        self.server.asked(assoc.dul.socket.socket if assoc.dul.socket else None)
+        assert request is not None
+        reason = self._refusal(request.calling_ae_title.strip(), request.called_ae_title.strip(), address)
+        if reason:
+            assoc.acse.send_reject(*REJECTED[reason])
+            self._tell("rejected", {"reason": reason, "peer": self._name(request.calling_ae_title, address)})
+            assoc.kill()
+
+    def _refusal(self, calling: str, called: str, address: str) -> str:
+        options = self._options
+        if called != options.aet:
+            return "called"
+        if options.senders and not any(each.aet == calling and each.is_at(address) for each in options.senders):
+            return "calling"
+        if self._spool.free() < options.min_free:
+            return "space"
+        with self._mutex:
+            peers = list(self._peers.values())
+        return "busy" if len(peers) >= ASSOCIATIONS or peers.count(address) >= PER_PEER else ""
+
+    def _name(self, title: str, address: str) -> str:
+        """Of a peer for the log: its title where it is one that was named to us."""
+        known = any(each.aet == title.strip() for each in self._options.senders)
+        return f"{title.strip() if known else short_hash(title)}@{address}"
+
+    def _accepted(self, event: Event) -> None:
+        requestor = event.assoc.requestor
+        with self._mutex:
+            self._counts[event.assoc] = {"stored": 0, "refused": 0}
+            self._peers[event.assoc] = requestor.address
+
+    def _key(self, assoc: object) -> str:
+        return f"{self._run}-{id(assoc):x}"
+
+    def _store(self, event: Event) -> int:
+        uid = str(getattr(event.request, "AffectedSOPInstanceUID", None) or "")
+        status = self._spool.keep(event.dataset_path, uid, self._key(event.assoc))
+        with self._mutex:
+            counts = self._counts.setdefault(event.assoc, {"stored": 0, "refused": 0})
+            counts["stored" if status == SUCCESS else "refused"] += 1
+        if status != SUCCESS:
+            self._tell("refused", {"instance": short_hash(uid, 16), "status": f"{status:04X}"})
+        return status
+
+    def _ended(self, event: Event, how: str) -> None:
+        """Notes the end of an association, once."""
+        with self._mutex:
+            counts, address = self._counts.pop(event.assoc, None), self._peers.pop(event.assoc, "")
+        if counts is not None:
+            self._spool.journal.ended(self._key(event.assoc), time.time(), aborted=how != "released")
+            peer = self._name(event.assoc.requestor.ae_title, address)
+            self._tell("association", {"peer": peer, "ended": how, **counts})
+
+    def _closed(self, event: Event) -> None:
+        """A connection is gone: without a release before, that is an abort."""
+        self.server.asked(event.assoc.dul.socket.socket if event.assoc.dul.socket else None)
+        self._ended(event, "released" if event.assoc.is_released else "aborted")
+
+    def run(self, stop: threading.Event) -> None:
+        """Serves until `stop` is set; associations may end by themselves for a while then."""
+        thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True)
+        thread.start()
+        self._tell("receiving", {"port": self.server.server_address[1]})
+        while not stop.wait(HOUSE_S):
+            removed = self._spool.remove_old(self._options.keep)
+            if removed:
+                self._tell("removed", {"series": removed})
+        self.server.shutdown()
+        deadline = time.monotonic() + GRACE_S
+        while self._counts and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for assoc in self.server.active_associations:
+            assoc.abort()
+
+
+def told() -> tuple[dict[str, dict[str, object]], threading.Event]:
+    """What the parent says on standard input, and an event that is set when it closes it, or at SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    values = json.loads(sys.stdin.readline())
+
+    def wait() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while os.read(sys.stdin.fileno(), 1024):
+                pass
+        stop.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return values, stop
+
+
+MUTEX = threading.Lock()
+
+
+def tell(name: str, facts: Mapping[str, object]) -> None:
+    """An event to the parent, in one write."""
+    with MUTEX, contextlib.suppress(OSError, ValueError):
+        sys.stdout.write(json.dumps({"event": name, **facts}) + "\n")
+        sys.stdout.flush()
+
+
+def main() -> int:
+    """Exit codes: 0, told to stop; 2, it cannot run, with the reason on standard output."""
+    os.umask(0o077)
+    quiet_libraries()
+    values, stop = told()
+    try:
+        options = ListenOptions.of(values["options"])
+        spool = Spool(Path(str(values["out"])), largest=options.max_instance)
+        try:
+            Receiver(spool, options, tell).run(stop)
+        except OSError as error:
+            reason = f"cannot listen on {options.host}, port {options.port}: {error.strerror or error}"
+            tell("fault", {"reason": reason, "remedy": "use another --port or --host"})
+            return 2
+        finally:
+            spool.close()
+    except MaescanError as error:
+        tell("fault", {"reason": str(error), "remedy": ""})
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from helpers.certificates import certificates
+from helpers.dicom_node import receiver
+from maescan.cli import app
+from maescan.errors import ConfigError
+from maescan.network.calling import CallError, echo
+from maescan.network.peers import Destination, TlsFiles
+
+
+def test_an_echo_and_why_there_is_none(tmp_path):
+    with receiver(tmp_path / "out") as (_, port):
+        assert echo(Destination("MAESCAN", "127.0.0.1", port), "US") > 0
+        said = CliRunner().invoke(app, ["echo", f"MAESCAN@127.0.0.1:{port}", "--aet", "US"])
+        assert said.exit_code == 0 and said.output.startswith(f"MAESCAN@127.0.0.1:{port} answers US in ")
+        with pytest.raises(CallError, match="not called so"):
+            echo(Destination("OTHER", "127.0.0.1", port), "US")
+    with pytest.raises(CallError, match=r"cannot be reached|does not answer"):
+        echo(Destination("MAESCAN", "127.0.0.1", port), "US")
+    said = CliRunner().invoke(app, ["echo", "MAESCAN@127.0.0.1:1/tls"])
+    assert isinstance(said.exception, ConfigError)
+
+
+def test_tls_takes_only_certificates_of_our_authority(tmp_path):
+    ours, theirs = certificates(tmp_path, "us"), certificates(tmp_path, "them", "otherca")
+    with receiver(tmp_path / "out", tls=[str(path) for path in ours]) as (_, port):
+        to = Destination("MAESCAN", "127.0.0.1", port, tls=True)
+        assert echo(to, "US", TlsFiles(*certificates(tmp_path, "scanner"))) > 0
+        for files in (theirs, (theirs[0], theirs[1], ours[2])):
+            with pytest.raises(CallError):
+                echo(to, "US", TlsFiles(*files))
+        with pytest.raises(CallError):
+            echo(to._replace(tls=False), "US")

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+
+import pytest
+from pydicom import dcmread
+
+from helpers.dicom_node import CT, association, receiver, send, spooled, tool
+from maescan.network.receiver import PLAIN, SYNTAXES
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One receiver for tests that need no other: (its folder, itself, its port)."""
+    folder = tmp_path_factory.mktemp("shared") / "out"
+    with receiver(folder) as (node, port):
+        yield folder, node, port
+
+
+def test_dcmtk_sends_and_all_is_stored(out, slices):
+    storescu = tool("storescu")
+    with receiver(out) as (node, port):
+        called = [storescu, "-R", "-aet", "SCANNER1", "-aec", "MAESCAN", "127.0.0.1", str(port)]
+        subprocess.run([*called, *map(str, slices)], check=True, timeout=60)
+        told = node.until("association")
+    assert (told["ended"], told["stored"], told["refused"]) == ("released", 6, 0)
+    assert {dcmread(path).SOPInstanceUID for path in spooled(out)} == {
+        dcmread(path).SOPInstanceUID for path in slices
+    }
+    for path in spooled(out):
+        assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700
+    assert (out / ".maescan" / "spool" / "journal.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_echo_is_answered(shared):
+    subprocess.run([tool("echoscu"), "-aec", "MAESCAN", "127.0.0.1", str(shared[2])], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("options", "aet", "called", "told"),
+    [
+        ({"from": ["SCANNER1@127.0.0.1"]}, "SCANNER2", "MAESCAN", (1, 1, 3)),
+        ({"from": ["SCANNER1@10.0.0.1"]}, "SCANNER1", "MAESCAN", (1, 1, 3)),
+        ({"min_free": "9999T"}, "SCANNER1", "MAESCAN", (2, 3, 1)),
+    ],
+)
+def test_rejections_say_why(out, options, aet, called, told):
+    with receiver(out, **options) as (node, port), association(port, aet, called) as found:
+        assert found.is_rejected
+        answer = found.acceptor.primitive
+        assert (answer.result, answer.result_source, answer.diagnostic) == told
+        node.until("rejected")
+
+
+def test_another_called_title_is_rejected(shared):
+    with association(shared[2], called="OTHER") as found:
+        answer = found.acceptor.primitive
+        assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, 7)
+
+
+def test_a_named_sender_is_taken(out, slices):
+    with receiver(out, **{"from": ["SCANNER2@10.0.0.1", "SCANNER1@127.0.0.0/8"]}) as (_, port):
+        assert send(port, slices[:1]) == [0]
+
+
+def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(out, slices):
+    full = "import os, errno; from maescan.network import spool; real = os.link; count = [0]\n"
+    full += "def link(*a):\n count[0] += 1\n if count[0] > 3: raise OSError(errno.ENOSPC, 'full')\n real(*a)\n"
+    full += "os.link = link"
+    with receiver(out, full) as (node, port):
+        assert send(port, slices) == [0, 0, 0, 0xA700, 0xA700, 0xA700]
+        assert node.until("association")["refused"] == 3
+    assert len(spooled(out)) == 3
+
+
+def test_a_disk_that_fills_while_an_image_comes(out, slices):
+    full = "import errno, io\nfrom maescan.network.spool import Incoming\nreal = io.FileIO.write\n"
+    full += "def write(self, data):\n if self.tell() + len(data) > 900: raise OSError(errno.ENOSPC, 'full')\n"
+    full += " return real(self, data)\n"
+    full += "class Disk(io.FileIO):\n write = write\nIncoming.__bases__ = (Disk,)"
+    with receiver(out, full) as (_, port):
+        assert send(port, slices[:2]) == [0xA700, 0xA700]
+    assert not spooled(out) and not list((out / ".maescan" / "spool" / "part").iterdir())
+
+
+def test_an_instance_over_the_limit_is_refused(out, slices):
+    with receiver(out, max_instance="1K") as (_, port):
+        assert send(port, slices[:1]) == [0xA700]
+
+
+def test_our_order_of_syntaxes_decides(shared):
+    assert tuple(SYNTAXES[-3:]) == PLAIN == ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2")
+    proposed = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70"]
+    for count in (1, 2, 3, 4):
+        with association(shared[2], contexts=[(CT, proposed[:count])]) as found:
+            assert found.accepted_contexts[0].transfer_syntax == [proposed[count - 1]]
+            assert found.acceptor.maximum_length == 128 << 10
+
+
+def test_a_class_that_is_no_image_is_not_taken(shared):
+    with association(shared[2], contexts=[("1.2.3.4", ["1.2.840.10008.1.2"])]) as found:
+        assert not found.accepted_contexts
+
+
+def test_silent_connections_keep_nobody_out(shared, slices):
+    silent = [socket.create_connection(("127.0.0.1", shared[2])) for _ in range(200)]
+    half = [socket.create_connection(("127.0.0.1", shared[2])) for _ in range(20)]
+    for each in half:
+        each.sendall(b"\1")
+    assert send(shared[2], slices) == [0] * 6
+    for each in silent + half:
+        each.close()
+
+
+def test_a_silent_connection_is_closed(out):
+    quick = "from maescan.network import server; server.SILENT_S = 0.2"
+    with receiver(out, quick) as (_, port), socket.create_connection(("127.0.0.1", port)) as silent:
+        silent.settimeout(10)
+        assert silent.recv(1) == b""
+
+
+def test_a_unit_that_would_fill_the_memory_ends_its_connection(shared, slices):
+    with socket.create_connection(("127.0.0.1", shared[2])) as bad:
+        bad.sendall(b"\1\0\xff\xff\xff\xff" + b"\0" * 1000)
+        bad.settimeout(15)
+        assert bad.recv(64)[:1] in (b"", b"\7")
+    assert send(shared[2], slices[:1]) == [0]
+
+
+def test_who_breaks_off_is_noted(shared, slices):
+    folder, node, port = shared
+    before = len(node.events)
+    assert send(port, slices[:2], ends="abort") == [0, 0]
+    while not (found := [event for event in node.events[before:] if event["event"] == "association"]):
+        time.sleep(0.01)
+    assert found[-1]["ended"] == "aborted"
+    assert {dcmread(path).SOPInstanceUID for path in slices[:2]} <= {
+        dcmread(path).SOPInstanceUID for path in spooled(folder)
+    }
+
+
+def test_logs_hold_no_identifiers(out, tmp_path):
+    from helpers.series import write_slices
+
+    secret = "PLANTED^NAME"
+    files = write_slices(tmp_path / "s", range(2), uid="1.2.77777", patient=secret)
+    bad = dcmread(files[1])
+    bad.PatientBirthDate, bad.SeriesDescription = "19770707", secret
+    bad.SOPClassUID = CT
+    bad.save_as(files[1])
+    with receiver(out) as (node, port), association(port, aet="PLANTEDAET", ends="abort") as found:
+        for path in files:
+            found.send_c_store(dcmread(path))
+        found.abort()
+        node.until("association")
+        node.process.stdin.close()
+        node.process.wait(60)
+        said = str(node.events) + node.process.stderr.read()
+    assert said and not [word for word in ("PLANTED", "77777", "1977", "1.2.") if word in said], said
+
+
+def test_killed_while_images_come_it_has_all_that_it_acknowledged(out, slices, tmp_path):
+    from helpers.series import write_slices
+
+    files = write_slices(tmp_path / "more", range(60), uid="1.2.10")
+    acknowledged: set[str] = set()
+    for moment in (0.02, 0.1, 0.25):
+        with receiver(out) as (node, port), association(port, ends="") as found:
+            begin = time.monotonic()
+            for path in files:
+                dataset = dcmread(path)
+                try:
+                    answer = found.send_c_store(dataset)
+                except RuntimeError:
+                    break
+                if "Status" not in answer:
+                    break
+                assert answer.Status == 0
+                acknowledged.add(str(dataset.SOPInstanceUID))
+                if time.monotonic() - begin > moment and node.process.poll() is None:
+                    node.process.kill()
+            node.kill()
+        stored = [str(dcmread(path).SOPInstanceUID) for path in spooled(out)]
+        assert len(stored) == len(set(stored)) and acknowledged <= set(stored)
+    with receiver(out) as (_, port):
+        assert set(send(port, files)) == {0}
+    assert len(spooled(out)) == len(files) and not [path for path in spooled(out) if "conflict" in path.name]
+    assert acknowledged
