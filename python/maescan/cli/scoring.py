@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maescan.cli.options import BundleOption, Json, Out, Quiet, say_caution, with_options
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, require
 from maescan.scoring.options import (
     AlertOptions,
     EngineOptions,
@@ -67,11 +67,8 @@ def score(
         _say_archive(summary)
         _say_calibration(summary.calibration, bundle)
         say_caution(bundle)
-    if summary.failures:
-        for row in summary.failures:
-            print(
-                f"{row['scan']}: {row['reason']}" + (f" ({row['remedy']})" if row["remedy"] else ""), file=sys.stderr
-            )
+    for row in (*summary.failures, *summary.refused):
+        print(f"{row['scan']}: {row['reason']}" + (f" ({row['remedy']})" if row["remedy"] else ""), file=sys.stderr)
     _leave(summary, alerts)
 
 
@@ -84,7 +81,7 @@ def _leave(summary: Summary, alerts: AlertOptions) -> None:
         raise typer.Exit(4)
     if population and population.changed_at:
         raise typer.Exit(5)
-    if summary.failures:
+    if summary.failures or summary.refused:
         raise typer.Exit(3)
 
 
@@ -93,6 +90,8 @@ def _check_format(options: ScoreOptions) -> None:
 
     if options.format is Format.parquet:
         need_parquet()
+    if options.dicom:
+        require("highdicom", "--dicom-out")
 
 
 def _show(json_events: bool, quiet: bool) -> Any:
@@ -129,7 +128,7 @@ def _say_calibration(state: dict[str, Any] | None, bundle: Path) -> None:
     engine=EngineOptions,
     read=ReadOptions,
     options=ScoreOptions,
-    leave_out=("maps", "force", "shard", "alert_rate", "pictures", "format"),
+    leave_out=("maps", "force", "shard", "alert_rate", "pictures", "format", "dicom", "max_map"),
 )
 def calibrate(
     bundle: Annotated[Path, typer.Argument(help="A bundle made by `maescan export`.")],
@@ -194,7 +193,7 @@ def watch(
     options = replace(options, read=read)
     _check_format(options)
     summary = watch_inbox(inbox, bundle, out, engine, options, timing, alerts=alerts, show=_show(json_events, quiet))
-    _leave(replace(summary, failures=[]), alerts)
+    _leave(replace(summary, failures=[], refused=[]), alerts)
 
 
 @commands.command()

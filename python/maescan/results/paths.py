@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from maescan.files import output_path
+from maescan.results.dicom import OBJECTS
 
 
 def map_path(out: Path, label: str, *, clash: bool = False) -> Path:
@@ -17,5 +19,14 @@ def picture_path(out: Path, label: str, *, clash: bool = False) -> Path:
     return output_path(out, "pictures", label, ".png", clash=clash)
 
 
-PLACES = {"map": map_path, "picture": picture_path}
+def dicom_path(out: Path, label: str, name: str, *, clash: bool = False) -> Path:
+    """A DICOM result of a scan: dicom/LABEL_sr.dcm and so on, by its name in `results.dicom.OBJECTS`."""
+    return output_path(out, "dicom", label, f"_{name}.dcm", clash=clash)
+
+
+PLACES = {
+    "map": map_path,
+    "picture": picture_path,
+    **{name: partial(dicom_path, name=name) for names in OBJECTS.values() for name in names},
+}
 """Of each kind of output of a scan."""

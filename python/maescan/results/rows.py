@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,25 @@ from maescan.errors import MaescanError, escaped
 from maescan.method.gate import Fit
 
 
+class DicomRecord(TypedDict):
+    """What came of a scan's DICOM results. key: of all that decides them but the scan, uid: with it; refused: kind,
+    reason, remedy and file of what could not be made; limit: bytes of a map then; report, supersedes: UIDs of series
+    and instance of the SR, and of the one that it takes the place of."""
+
+    key: str
+    uid: str
+    refused: list[list[str]]
+    limit: int
+    report: list[str] | None
+    supersedes: list[str] | None
+
+
 class ScanRow(NamedTuple):
     """A scored scan. scores, areas [S]: of its slices, or CT patches; places: of patches, RAS+ mm [S][3].
 
     fit: whether it is of the kind that the bundle judges, `method.gate.Fit`, and why it is not; print: of its values
-    (`method.prints`); trained: whether the bundle was trained with it; order: in which scans arrived."""
+    (`method.prints`); trained: whether the bundle was trained with it; dicom: of its DICOM results; order: in which
+    scans arrived."""
 
     label: str
     scores: NDArray[np.float32]
@@ -27,6 +41,7 @@ class ScanRow(NamedTuple):
     why: str = ""
     print: str = ""
     trained: bool = False
+    dicom: DicomRecord | None = None
     order: int = 0
 
     @property

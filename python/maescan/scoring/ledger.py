@@ -17,7 +17,7 @@ import numpy as np
 
 from maescan.errors import DataError
 from maescan.files import OUTPUT, short_hash
-from maescan.results.rows import Failure, ScanRow
+from maescan.results.rows import DicomRecord, Failure, ScanRow
 from maescan.scans.labels import longer_labels
 from maescan.scans.source import ScanSource
 from maescan.scoring.database import Database, connect
@@ -93,7 +93,7 @@ class Ledger:
     def add(self, known: Known, content: str, row: ScanRow) -> None:
         """Records a scored scan."""
         blobs = [np.asarray(values, dtype="<f4").tobytes() for values in (row.scores, row.areas)]
-        facts = ("warnings", "places", "fit", "why", "print", "trained")
+        facts = ("warnings", "places", "fit", "why", "print", "trained", "dicom")
         result = {name: getattr(row, name) for name in facts}
         self.db.do(
             "UPDATE scans SET job = ?, content = ?, scores = ?, areas = ?, result = ?, failure = NULL WHERE id = ?",
@@ -143,6 +143,12 @@ class Ledger:
         """The row of a label."""
         number, job = self.db.one("SELECT id, job FROM scans WHERE label = ?", label)
         return Known(number, label, job == self.job)
+
+    def dicom(self, known: Known) -> DicomRecord | None:
+        """What came of a scan's DICOM results; None where none were made, and of a scan that is not scored."""
+        found = self.db.one("SELECT result FROM scans WHERE id = ?", known.id)
+        record: DicomRecord | None = json.loads(found[0]).get("dicom") if found and found[0] else None
+        return record
 
     def shares_label(self, label: str) -> bool:
         """Whether another scan is called so, letter case and normal form aside."""

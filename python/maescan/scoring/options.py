@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from maescan.errors import ConfigError
 from maescan.options import EngineOptions, LungTiles, Options, ReadOptions, option
+from maescan.results.dicom import KINDS
 
 __all__ = [
     "AlertOptions",
@@ -46,6 +47,24 @@ class Shard(NamedTuple):
         return cls(int(number), int(count))
 
 
+def parse_kinds(text: str) -> tuple[str, ...]:
+    """Kinds of DICOM results, comma-separated. Raises ConfigError for one that there is not."""
+    given = {name.strip().lower() for name in text.split(",")} - {""}
+    if unknown := sorted(given - set(KINDS)):
+        raise ConfigError(f"--dicom-out has no '{unknown[0]}'", remedy=f"use some of {','.join(KINDS)}")
+    return tuple(kind for kind in KINDS if kind in given)
+
+
+def parse_bytes(text: str) -> int:
+    """A size: bytes, or with K, M, G behind. Raises ConfigError for anything else."""
+    number, unit = (text[:-1], text[-1:].upper()) if text[-1:].upper() in UNITS else (text, "")
+    if not number.isdecimal():
+        raise ConfigError(f"'{text}' is no size", remedy="for example --max-map 200M")
+    return int(number) * UNITS[unit]
+
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
 GLOBS: tuple[type, object] = (list[str], [])
 
 
@@ -68,6 +87,14 @@ class ScoreOptions(Options):
     alert_rate: float = option(0.05, "Share of healthy scans that may alert.", minimum=0.0, maximum=1.0)
     pictures: int = option(12, "Draw the worst slice of this many scans.", minimum=0)
     format: Format = option(Format.csv, "parquet: scores.parquet beside scores.csv.")
+    dicom: tuple[str, ...] = option(
+        (),
+        "DICOM results of DICOM series: some of sr,sc,seg,ko,pm, comma-separated.",
+        name="dicom-out",
+        text=(str, ""),
+        parse=parse_kinds,
+    )
+    max_map: int = option(200_000_000, "Largest map of --dicom-out pm.", text=(str, "200M"), parse=parse_bytes)
     queue_bytes: int = 256 << 20
 
     def __post_init__(self) -> None:
@@ -79,8 +106,13 @@ class ScoreOptions(Options):
     def from_json(cls, values: Mapping[str, Any]) -> ScoreOptions:
         """What `to_json` made."""
         read, shard = ReadOptions.from_json(values["read"]), Shard(*values["shard"])
-        globs = {name: tuple(values[name]) for name in ("include", "exclude")}
+        globs = {name: tuple(values[name]) for name in ("include", "exclude", "dicom")}
         return cls(**{**values, **globs, "read": read, "shard": shard, "format": Format(values["format"])})
+
+    @property
+    def mapped(self) -> bool:
+        """Whether heat maps are made, written or not."""
+        return self.maps or bool(self.dicom)
 
     def wants(self, name: str) -> bool:
         """Whether a scan of this name is scored, by `include` and `exclude`: globs of its name or the last part."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from maescan.errors import ConfigError, MaescanError, NoScanError
 from maescan.scans.source import ScanSource
 from maescan.scans.worker import WorkerLostError
+from maescan.scoring.dicom import outdated
 from maescan.scoring.job import Job
 from maescan.scoring.ledger import Known
 from maescan.scoring.readers import Reader, Reading
@@ -97,7 +98,7 @@ class ReaderPool:
             self._fail(source, job.ledger.know(source, ""), error)
             return
         known = job.ledger.know(source, content)
-        if job.done(source, known):
+        if not outdated(job, known) and job.done(source, known):
             return
         try:
             reading = reader.read(source)
@@ -126,6 +127,6 @@ class ReaderPool:
                 if job.broken is not None:
                     return
             self._bytes += images.nbytes
-        maps = np.zeros_like(images) if job.options.maps else None
+        maps = np.zeros_like(images) if job.options.mapped else None
         empty: Any = images[:0]
         self._ready.put(LoadedScan(source, known, reading._replace(images=empty), images, maps))

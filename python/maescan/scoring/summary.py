@@ -13,6 +13,7 @@ from maescan.errors import DataError, MaescanError, escaped
 from maescan.results import pictures, tables
 from maescan.results.report import write_report
 from maescan.scans.source import PassedOver
+from maescan.scoring.dicom import refusals
 from maescan.scoring.job import Job
 from maescan.scoring.options import Format
 from maescan.scoring.population import Population
@@ -36,7 +37,8 @@ class Summary:
     """What a run did. scored: {scan, score, slices, worst_slice, warnings} of its scans; skipped: how many of them
     had been scored before; stages: seconds. archive: scans in the tables; gone: labels of those that are no longer
     where they were; other_jobs: scans scored otherwise, which are in no table; passed_over: what could be read and is
-    no scan; population: whether all scans are like the calibration's."""
+    no scan; population: whether all scans are like the calibration's; refused: why scored scans have no DICOM
+    results."""
 
     scored: list[dict[str, Any]]
     failures: list[dict[str, str]]
@@ -50,6 +52,7 @@ class Summary:
     other_jobs: int = 0
     passed_over: int = 0
     population: Population | None = None
+    refused: Sequence[dict[str, str]] = ()
 
 
 def write_results(
@@ -58,10 +61,13 @@ def write_results(
     """Writes what the job's ledger holds into its folder; removes what other jobs left there."""
     seconds = time.perf_counter() - job.start if seconds is None else seconds
     gone, reference = job.ledger.gone(roots), job.reference
-    known = job.tables(job.ledger.rows(), job.ledger.failures())
+    rows = job.ledger.rows()
+    refused = refusals(rows, job.options.dicom)
+    known = job.tables(rows, sorted([*job.ledger.failures(), *refused]))
     scored = [dict(zip(tables.SCANS, row, strict=True)) for row in known.scans() if row[0] in job.seen]
     failures = [job.failed[label]._asdict() for label in sorted(job.failed)]
     summary = Summary(scored, failures, job.skipped, seconds, job.slices, job.stages())
+    summary.refused = [failure._asdict() for failure in refused if failure.scan in job.seen]
     summary.calibration = reference.state() if reference else None
     summary.population, summary.passed_over = Population.of(known, reference), len(job.passed_over)
     summary.archive, summary.gone, summary.other_jobs = len(known.rows), gone, job.ledger.of_other_jobs()

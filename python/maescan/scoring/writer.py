@@ -14,6 +14,7 @@ from maescan.errors import ScanError
 from maescan.method.preprocess import to_source
 from maescan.method.regions import Regions
 from maescan.results.rows import ScanRow
+from maescan.scoring.dicom_writer import DicomResults, kept
 from maescan.scoring.job import Job
 from maescan.scoring.pool import LoadedScan
 
@@ -23,6 +24,7 @@ class ScanWriter:
 
     def __init__(self, job: Job):
         self._job = job
+        self._dicom = DicomResults(job) if job.options.dicom else None
         self._finished: queue.Queue[LoadedScan | None] = queue.Queue(maxsize=4)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -48,6 +50,8 @@ class ScanWriter:
             except BaseException as error:  # the disk, not the scan: nothing more can be written
                 self._job.stop(error)
             self._job.times["write"].append(time.perf_counter() - start)
+        if self._dicom is not None:
+            self._dicom.close()
 
     def _write(self, scan: LoadedScan) -> None:
         job, prepared, known = self._job, scan.reading.prepared, scan.known
@@ -59,18 +63,24 @@ class ScanWriter:
             remedy = "check the bundle with `maescan verify`"
             job.fail(scan.source, known, "score", ScanError(f"{bad} slices have no finite score", remedy=remedy))
             return
+        volume = None
         if scan.maps is not None:
+            tiled = isinstance(prepared, Regions)
+            volume = prepared.score_map(scan.scores) if tiled else to_source(scan.maps, prepared)
+            scan.maps = None
+        if volume is not None and job.options.maps:
             try:
                 path = job.outputs.path("map", known)
             except ScanError as error:  # the user's own file lies there
                 job.fail(scan.source, known, "write", error)
                 return
-            tiled = isinstance(prepared, Regions)
-            volume = prepared.score_map(scan.scores) if tiled else to_source(scan.maps, prepared)
             files.write_nifti(path, volume, scan.reading.facts["affine"])
-            scan.maps = None
         places = prepared.places.tolist() if getattr(prepared, "places", None) is not None else ()
         facts = {name: scan.reading.facts[name] for name in ("warnings", "fit", "why", "print", "trained")}
         row = ScanRow(known.label, scan.scores, np.asarray(prepared.area), places=places, **facts, order=known.id)
+        if self._dicom is not None and volume is not None:
+            row = self._dicom.write(scan, row, volume)
+        else:
+            row = kept(job, scan, row)
         job.ledger.add(known, scan.reading.content, row)
         job.scored(scan.source, known, row)

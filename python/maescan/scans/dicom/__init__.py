@@ -14,7 +14,7 @@ from maescan.files import printable
 from maescan.scans.budget import check_memory
 from maescan.scans.dicom.image import TOLERANT, VOLUMES, DicomImage, Frame, is_localizer, read_frames
 from maescan.scans.dicom.pixels import decode
-from maescan.scans.dicom.stack import stack
+from maescan.scans.dicom.stack import Stack, stack
 from maescan.scans.dicom.volumes import SAME_PLANE, by_plane, same_places, same_values, split, volumes
 from maescan.scans.geometry import check_affine
 from maescan.scans.scan import Scan
@@ -33,20 +33,27 @@ def read_dicom(
     """The scan in the files of one series (see `find_series`). Raises ScanError."""
     if not importlib.util.find_spec("pydicom"):
         raise ScanError("needs pydicom to be read", path=path, remedy="pip install 'maescan[dicom]'")
-    frames = [frame for file in files for frame in read_frames(file)]
-    if is_localizer(frames[0].image.header) and "localizer" not in accept:
-        raise ScanError("is a localizer, not a scan", path=path, remedy="leave it out, or accept 'localizer'")
-    frames = _volume(frames, path, volume)
-    notes = _notes(frames)
-    _check_alike(frames, path)
-    ordered = stack(frames, path, accept)
-    first = frames[0].image
+    ordered = ordered_frames(files, path, volume=volume, accept=accept)
+    notes = _notes(ordered.frames)
+    first = ordered.frames[0].image
     voxels = check_shape((first.columns, first.rows, ordered.slices), path)
     check_memory(4 * voxels, f"{voxels} voxels", path)
     warnings = ordered.warnings + notes + check_affine(ordered.affine, path, accept)
     array, slope, inter, told = decode(ordered, path)
     warnings += told + (("all voxels are equal",) if check_finite(array, path) else ())
     return Scan(array.transpose(2, 1, 0), slope, inter, ordered.affine, name, path, "dicom", warnings, _meta(first))
+
+
+def ordered_frames(
+    files: Sequence[Path], path: Path, *, volume: int | None = None, accept: frozenset[str] = frozenset()
+) -> Stack:
+    """The frames that `read_dicom` makes a scan of, with their headers, without their pixels. Raises ScanError."""
+    frames = [frame for file in files for frame in read_frames(file)]
+    if is_localizer(frames[0].image.header) and "localizer" not in accept:
+        raise ScanError("is a localizer, not a scan", path=path, remedy="leave it out, or accept 'localizer'")
+    frames = _volume(frames, path, volume)
+    _check_alike(frames, path)
+    return stack(frames, path, accept)
 
 
 def _volume(frames: list[Frame], path: Path, volume: int | None) -> list[Frame]:

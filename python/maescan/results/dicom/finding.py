@@ -1,0 +1,61 @@
+"""What is told of a scored scan in its DICOM results, whatever kind they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.results.dicom import WORST
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One scan's result.
+
+    scores [N]: of slices, or CT patches; levels [N]: the axial slice of each, 0 the most inferior; volume [X, Y, Z]
+    float32: the map, on the scan's own grid; affine [4, 4]: voxel index to RAS+ mm; p_value, alert: None where the
+    scan is not judged; threshold: map values above it are rare in healthy scans, None where that is not known;
+    quantity: what the map's values are, "difference" from the reconstruction, or the "score" of CT patches."""
+
+    score: float
+    scores: NDArray[np.float32]
+    levels: NDArray[np.int64]
+    volume: NDArray[np.float32]
+    affine: NDArray[np.float64]
+    p_value: float | None = None
+    alert: bool | None = None
+    slice_p: tuple[float, ...] = ()
+    threshold: float | None = None
+    quantity: str = "difference"
+    fit: str = "ok"
+    notes: tuple[str, ...] = ()
+
+    def worst(self, count: int = WORST) -> list[int]:
+        """Indices of the highest scores, one a level, highest first."""
+        found: dict[int, int] = {}
+        for index in np.argsort(-self.scores, kind="stable"):
+            found.setdefault(int(self.levels[index]), int(index))
+        return list(found.values())[:count]
+
+
+@dataclass(frozen=True)
+class Maker:
+    """What made the result: the algorithm as DICOM names it. key: hash of all that decides what is said, so that
+    another result gets other UIDs; bundle: SHA-256 of its manifest; organ: where scans hold no BodyPartExamined."""
+
+    key: str
+    bundle: str
+    preset: str
+    engine: str
+    version: str
+    organ: str = ""
+    supersedes: tuple[str, str] | None = None
+
+    name: str = field(default="maescan", init=False)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """For people."""
+        return f"bundle {self.bundle}", f"preset {self.preset}", f"engine {self.engine}"

@@ -1,0 +1,127 @@
+"""The highest-scoring slices as colour pictures (Secondary Capture), which every viewer shows: the slice, and the
+same slice with the heat map in red."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.results.dicom.finding import Finding, Maker
+from maescan.results.dicom.finish import finished, identity
+from maescan.results.dicom.source import Series
+from maescan.scans.scan import Scan, axial_view
+
+SIDE = 640
+"""Height or width of a panel in pixels, whichever is more."""
+STRIP, NARROW = 24, 360
+"""Height of a line of text, and the least width of a panel, for its lines' sake."""
+CT_WINDOW = {"chest": (-1350.0, 150.0), "": (-160.0, 240.0)}
+CAPTURED = ("FrameOfReferenceUID", "PositionReferenceIndicator")
+"""What a plain picture has not."""
+
+
+def pictures(series: Series, finding: Finding, maker: Maker, scan: Scan) -> list[bytes]:
+    """An object a slice, highest first. scan: what was scored."""
+    return [_picture(series, finding, maker, scan, number) for number in range(1, len(finding.worst()) + 1)]
+
+
+def _picture(series: Series, finding: Finding, maker: Maker, scan: Scan, number: int) -> bytes:
+    import highdicom as hd
+
+    index, first = finding.worst()[number - 1], series.first
+    made = hd.sc.SCImage(
+        drawn(scan, finding, index, maker.organ),
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        study_instance_uid=first.StudyInstanceUID,
+        patient_id=first.PatientID,
+        patient_name=first.PatientName,
+        patient_birth_date=first.PatientBirthDate or None,
+        patient_sex=first.PatientSex or None,
+        accession_number=first.AccessionNumber,
+        study_id=first.StudyID,
+        study_date=first.StudyDate or None,
+        study_time=first.StudyTime or None,
+        referring_physician_name="",
+        patient_orientation=("L", "P"),
+        **identity(series, maker, "sc", number),
+    )
+    for tag in CAPTURED:
+        if tag in made:
+            delattr(made, tag)
+    made.ImageType = ["DERIVED", "SECONDARY"]
+    made.BurnedInAnnotation = "NO"
+    made.ImageComments = f"maescan: axial slice {finding.levels[index]}, score {finding.scores[index]:.6f}. RESEARCH"
+    return finished(made, series, maker, "sc")
+
+
+def drawn(scan: Scan, finding: Finding, index: int, organ: str = "") -> NDArray[np.uint8]:
+    """[rows, columns, 3]: the slice of a score, twice: as it is, and with the map in red, over and under lines of
+    text. The patient's right is on the left."""
+    from PIL import Image
+
+    view, axes = axial_view(scan)
+    level, top = int(finding.levels[index]), _full_red(finding)
+    grey = _grey(view, level, scan, organ)
+    heat = np.clip(axes.to_axial(finding.volume)[level] / top, 0, 1)
+    height, width = _size(view.shape[1:], [scan.spacing[axis] for axis in axes.order[1:]])
+    panels = []
+    for red in (np.zeros_like(heat), heat):
+        colours = np.stack([np.maximum(grey, red), grey * (1 - red), grey * (1 - red)], axis=-1)
+        picture = Image.fromarray((255 * colours + 0.5).astype(np.uint8))
+        panel = Image.new("RGB", (max(width, NARROW), height))
+        resized = picture.resize((width, height), Image.Resampling.BILINEAR)
+        panel.paste(resized, ((panel.width - width) // 2, 0))
+        panels.append(np.asarray(panel))
+    return _labelled(np.concatenate(panels, axis=1), _lines(finding, index, top))
+
+
+def _full_red(finding: Finding) -> float:
+    """The map's value that is drawn in full red: twice what is rare in healthy scans, or this scan's own highest."""
+    return max(2 * finding.threshold if finding.threshold is not None else float(finding.volume.max()), 1e-6)
+
+
+def _grey(view: NDArray[np.generic], level: int, scan: Scan, organ: str) -> NDArray[np.float64]:
+    """A slice [H, W] in 0..1: of a CT in the usual window, else from the scan's first to its last percentile."""
+    values = view[level].astype(np.float64) * scan.slope + scan.inter
+    if scan.meta.get("Modality") == "CT":
+        low, high = CT_WINDOW.get(organ, CT_WINDOW[""])
+    else:
+        step = max(1, view.size // 500_000)
+        some = view.reshape(-1)[::step] if view.flags.c_contiguous else view[:, ::3, ::3].reshape(-1)
+        low, high = (float(v) for v in np.percentile(some.astype(np.float64) * scan.slope + scan.inter, [1, 99.5]))
+    grey: NDArray[np.float64] = np.clip((values - low) / max(high - low, 1e-6), 0, 1)
+    return grey
+
+
+def _size(shape: tuple[int, ...], spacing: list[float]) -> tuple[int, int]:
+    """Height and width in pixels of slices [H, W] with spacing in mm, in true proportion."""
+    millimetres = [n * s for n, s in zip(shape, spacing, strict=True)]
+    height, width = (max(1, round(SIDE * mm / max(millimetres))) for mm in millimetres)
+    return height, width
+
+
+def _lines(finding: Finding, index: int, top: float) -> tuple[str, str]:
+    text = f"axial slice {finding.levels[index]}, score {finding.scores[index]:.4f}; scan score {finding.score:.4f}"
+    text += f", p {finding.p_value:.4f}" if finding.p_value is not None else ""
+    text += {True: ", ALERT", False: ", no alert", None: ""}[finding.alert]
+    anchor = "2 x the healthy threshold" if finding.threshold is not None else "highest of this scan"
+    what = "difference from the reconstruction" if finding.quantity == "difference" else "mean score of patches"
+    return f"maescan  RESEARCH ONLY  {text}", f"right: {what}, full red at {top:.3g} ({anchor})"
+
+
+def _labelled(pixels: NDArray[np.uint8], lines: tuple[str, str]) -> NDArray[np.uint8]:
+    """With a line of text above and one below, and the patient's sides on each panel."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = pixels.shape[:2]
+    picture = Image.new("RGB", (width, height + 2 * STRIP))
+    picture.paste(Image.fromarray(pixels), (0, STRIP))
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(14)
+    draw.text((6, 4), lines[0], "white", font)
+    draw.text((6, height + STRIP + 4), lines[1], "white", font)
+    for left in (0, width // 2):
+        for side, place in (("R", left + 6), ("L", left + width // 2 - 16)):
+            draw.text((place, STRIP + height // 2), side, "yellow", font)
+    return np.asarray(picture)

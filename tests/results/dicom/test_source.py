@@ -1,0 +1,131 @@
+"""What of an image's header results carry, and which series get none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from helpers.dicom_results import BALL, made_of, read, source_of, write_oriented
+from maescan.errors import ScanError
+from maescan.results.dicom.source import read_series
+from maescan.scans import read_scan
+
+PLANTED = {
+    **{"PatientAddress": "PLANTED 1", "OtherPatientIDs": "PLANTED2", "InstitutionName": "PLANTED 3"},
+    **{"ReferringPhysicianName": "PLANTED^4", "OperatorsName": "PLANTED^5", "PatientComments": "PLANTED 6"},
+    **{"StudyDescription": "PLANTED 7", "SeriesDescription": "PLANTED 8", "DeviceSerialNumber": "PLANTED9"},
+    **{"StationName": "PLANTED10", "PatientTelephoneNumbers": "PLANTED11", "EthnicGroup": "PLANTED12"},
+    **{"ImageComments": "PLANTED 13", "ProtocolName": "PLANTED 14", "PatientMotherBirthName": "PLANTED^15"},
+}
+NAMES = {
+    "ISO_IR 100": "Buc^Jérôme",
+    "ISO_IR 101": "Wałęsa",
+    "ISO_IR 144": "Люкceмбypг",
+    "ISO_IR 126": "Διονυσιος",
+    "GB18030": "Wang^XiaoDong=王^小东",
+    ("", "ISO 2022 IR 87"): "Yamada^Tarou=山田^太郎=やまだ^たろう",
+    ("", "ISO 2022 IR 149"): "Hong^Gildong=洪^吉洞=홍^길동",
+    "ISO_IR 192": "Ŝtejno^Ĝi=王",
+}
+
+
+@pytest.mark.parametrize("charset", NAMES, ids=str)
+def test_a_name_in_any_character_set_comes_out_equal_in_every_object(charset, tmp_path):
+    text = list(charset) if isinstance(charset, tuple) else charset
+    write_oriented(tmp_path, shape=(3, 36, 40), SpecificCharacterSet=text, PatientName=NAMES[charset])
+    made = made_of(tmp_path)
+    assert made.refused == {} and len(made.files) == 7
+    for name in made.files:
+        found = read(made, name)
+        assert str(found.PatientName) == NAMES[charset] and found.SpecificCharacterSet == "ISO_IR 192"
+
+
+def test_planted_identifiers_are_in_no_object_and_what_an_archive_needs_is_in_all(tmp_path):
+    write_oriented(tmp_path, shape=(3, 36, 40), **PLANTED)
+    made = made_of(tmp_path)
+    assert len(made.files) == 7
+    needed = {"PatientID": "A1", "AccessionNumber": "7", "StudyDate": "20200102", "PatientBirthDate": "19700101"}
+    for name, content in made.files.items():
+        assert b"PLANTED" not in content, name
+        found = read(made, name)
+        assert {tag: str(found[tag].value) for tag in needed} == needed
+        assert found.ContentQualification == "RESEARCH"
+
+
+def test_the_grid_is_that_of_the_reader(tmp_path):
+    write_oriented(tmp_path, plane=(0, 1, 0, 0, 0, -1), SpacingBetweenSlices=1.0)
+    source = source_of(tmp_path)
+    series = read_series(source.files, source.path)
+    assert np.allclose(series.affine(), read_scan(source).affine, atol=1e-4)
+    assert series.spacing == (2.0, 1.8, 3.0) and series.when == ("20200102", "101112")
+    assert series.image_at(0) is None  # axial slices are cut across sagittal images
+    assert np.linalg.norm(np.diag([-1, -1, 1]) @ BALL - series.positions(), axis=1).min() < 100
+
+
+def test_an_axial_slice_is_found_among_the_images_whichever_way_they_are_stacked(tmp_path):
+    for name, plane in (("up", (1, 0, 0, 0, 1, 0)), ("down", (1, 0, 0, 0, -1, 0))):
+        write_oriented(tmp_path / name, plane)
+        source = source_of(tmp_path / name)
+        found = read_series(source.files, source.path).image_at(0)
+        assert found
+        lowest = min(source.files, key=lambda file: float(_header(file).ImagePositionPatient[2]))
+        assert (found[0].SOPInstanceUID, found[1]) == (_header(lowest).SOPInstanceUID, None)
+
+
+def _header(file):
+    from pydicom import dcmread
+
+    return dcmread(file, stop_before_pixels=True)
+
+
+@pytest.mark.parametrize(
+    "tags, reason",
+    [
+        ({"FrameOfReferenceUID": None}, "has no FrameOfReferenceUID"),
+        ({"StudyInstanceUID": None}, "has no StudyInstanceUID"),
+    ],
+)
+def test_a_series_that_cannot_be_referred_to_gets_no_results(tags, reason, tmp_path):
+    write_oriented(tmp_path, shape=(3, 36, 40), **tags)
+    made = made_of(tmp_path)
+    assert made.files == {} and {error.reason for error in made.refused.values()} == {reason}
+
+
+@pytest.mark.parametrize("off, fine", [((0.8, 0, 0.25), True), ((1.0, 0, 0), False), ((0, 0, 0.4), False)])
+def test_an_image_off_the_grid_by_half_a_pixel_or_a_tenth_of_a_slice_refuses_all(off, fine, tmp_path):
+    from pydicom import dcmread
+
+    from helpers.inputs import given
+
+    path = write_oriented(tmp_path, shape=(8, 36, 40))[4]
+    dataset = dcmread(path)
+    moved = np.array([float(x) for x in dataset.ImagePositionPatient]) + off
+    dataset.ImagePositionPatient = [float(x) for x in moved]
+    dataset.save_as(path)
+    given(path)
+    source = source_of(tmp_path)
+    accept = frozenset({"irregular-spacing"})
+    if fine:
+        assert read_series(source.files, source.path, accept=accept).planes == 8
+        return
+    with pytest.raises(ScanError, match=r"004.dcm lies off the grid"):
+        read_series(source.files, source.path, accept=accept)
+
+
+def test_a_tilted_gantry_refuses_all(tmp_path):
+    from helpers.dicom_results import MR
+    from helpers.scan_files import write_series
+
+    tags = {"SOPClassUID": MR, "Modality": "MR", "FrameOfReferenceUID": "1.2", "StudyInstanceUID": "1.3"}
+    write_series(tmp_path, step=(0, 1.0, 2.5), **tags)
+    source = source_of(tmp_path)
+    with pytest.raises(ScanError, match="off the grid"):
+        read_series(source.files, source.path, accept=frozenset({"tilt", "shear"}))
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DA")
+def test_dates_that_are_none_are_left_out(tmp_path):
+    write_oriented(tmp_path, shape=(3, 36, 40), PatientBirthDate="unknown", StudyDate=None, StudyTime=None)
+    made = made_of(tmp_path, ["sr", "seg", "sc"])
+    assert made.refused == {} and read(made, "sr").PatientBirthDate == "" and read(made, "sr").StudyDate == ""
+    assert read(made, "sr").ContentDate == "19000101"
