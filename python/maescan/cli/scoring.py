@@ -197,6 +197,18 @@ def watch(
 
 
 @commands.command()
+def view(
+    folder: Annotated[Path, typer.Argument(help="The --out of `maescan score`.", metavar="OUT")],
+    scan: Annotated[str, typer.Argument(help="A scan's name, as scans.csv has it.")],
+    out: Annotated[Path | None, typer.Option(help="The page to write; default: OUT/views/SCAN.html.")] = None,
+) -> None:
+    """One scan with its heat map and slice scores as one HTML file that needs no network."""
+    from maescan.scoring.viewing import view as write
+
+    print(write(folder, scan, out))
+
+
+@commands.command()
 def merge(
     shards: Annotated[list[Path], typer.Argument(help="The --out folders of shards 1/N to N/N.")],
     bundle: BundleOption,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -24,9 +25,15 @@ def dicom_path(out: Path, label: str, name: str, *, clash: bool = False) -> Path
     return output_path(out, "dicom", label, f"_{name}.dcm", clash=clash)
 
 
-PLACES = {
+def view_path(out: Path, label: str, *, clash: bool = False) -> Path:
+    """The page of a scan: views/LABEL.html."""
+    return output_path(out, "views", label, ".html", clash=clash)
+
+
+PLACES: dict[str, Callable[..., Path]] = {
     "map": map_path,
     "picture": picture_path,
+    "view": view_path,
     **{name: partial(dicom_path, name=name) for names in OBJECTS.values() for name in names},
 }
 """Of each kind of output of a scan."""

@@ -82,5 +82,6 @@ class ScanWriter:
             row = self._dicom.write(scan, row, volume)
         else:
             row = kept(job, scan, row)
+        job.outputs.drop(job.outputs.place("view", known))  # it shows what was scored before
         job.ledger.add(known, scan.reading.content, row)
         job.scored(scan.source, known, row)

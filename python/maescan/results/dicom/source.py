@@ -104,8 +104,8 @@ def read_series(
     place = {id(image): number for number, image in enumerate(headers)}
     frames = [(place[id(frame.image)], frame.index) for frame in stack.frames]
     images = [cleaned(image.header) for image in headers]
-    for image in images:
-        image.SliceThickness = f"{spacing[2]:.9g}"  # of the grid, which is what results have
+    for kept in images:
+        kept.SliceThickness = f"{spacing[2]:.9g}"  # of the grid, which is what results have
     when = latest(image.header for image in headers)
     return Series(images, frames, stack.slots, stack.slices, when, spacing, origin, directions)
 

@@ -1,0 +1,165 @@
+"""`maescan view`: the page of one scored scan, from what an output folder knows of it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.errors import ConfigError, DataError, ScanError
+from maescan.files import OUTPUT
+from maescan.options import ReadOptions
+from maescan.results.view import Volume, grey_volume, heat_volume, write_view
+from maescan.scans.budget import Limits
+from maescan.scans.read import read_scan
+from maescan.scans.scan import axial_axes
+from maescan.scans.search import search_all
+from maescan.scans.source import ScanSource
+from maescan.scans.streams import content_hash
+from maescan.scans.worker import Worker
+from maescan.scoring.database import connect
+from maescan.scoring.ledger import Ledger, place_of
+from maescan.scoring.outputs import Outputs, outputs_of
+
+MARK = '<meta name="generator" content="maescan view">'
+"""In every page: only such a file is written over."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A scan as the ledger has it. scores [S]; place: where it lay; content: hash of its files then."""
+
+    label: str
+    identity: str
+    place: str
+    content: str
+    scores: NDArray[np.float32]
+
+
+class Viewer:
+    """What a worker does: it reads the scan."""
+
+    def read(self, source: ScanSource, options: ReadOptions, content: str) -> Volume:
+        """Raises ScanError, also where the scan is no longer what was scored."""
+        if content_hash(source.files) != content:
+            remedy = "score it again, then view it"
+            raise ScanError("has changed since it was scored", path=source.path, remedy=remedy)
+        return grey_volume(read_scan(source, volume=options.volume, accept=options.accept))
+
+
+def view(out: Path, scan: str, page: Path | None = None) -> Path:
+    """Writes the page of the scan that `out` calls so into `page`, by default into `out`, whose next report links to
+    it; returns where it is.
+
+    Raises DataError: no such output folder or scan, or one scored without maps; ScanError: the scan cannot be read,
+    or has changed; ConfigError for a page that is no page of maescan's."""
+    try:
+        run = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        job, options = str(run["job"]), ReadOptions.from_json(run["options"]["read"])
+        made = f"maescan {run['maescan']}, {run['engine']}, bundle {run['bundle']['hash'][:12]}. For research."
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        remedy = "name the --out of a finished `maescan score`"
+        raise DataError("holds no finished run", path=out, remedy=remedy) from error
+    if page is not None and os.path.lexists(page) and not _is_page(page):
+        raise ConfigError("is no page that maescan wrote", path=page, remedy="name another --out")
+    found = _scored(out, job, scan)
+    heat, affine, full = _map(out, job, found.label)
+    grey = _read(found, options)
+    patches = options.regions is not None
+    scores = axial_axes(affine).to_axial(heat).max(axis=(1, 2)) if patches else found.scores
+    if len(scores) != grey.voxels.shape[2]:
+        raise ScanError(
+            "has another number of slices than were scored", path=Path(found.place), remedy="score it again"
+        )
+    facts = {**_words(out, found.label), "made": made, "full": str(full), "scale": f"0 to {full:.3g}"}
+    with _target(out, job, found.label, page) as path:
+        write_view(path, found.label, grey, heat_volume(heat, affine, full), scores.tolist(), facts)
+    return path
+
+
+def _is_page(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        return MARK in stream.read(4096)
+
+
+@contextlib.contextmanager
+def _target(out: Path, job: str, label: str, page: Path | None) -> Iterator[Path]:
+    """Where the page goes; one in `out` is listed, while no run writes there."""
+    if page is not None:
+        yield page
+        return
+    ledger = Ledger(out, job)
+    try:
+        yield Outputs(ledger).path("view", ledger.known(label))
+    finally:
+        ledger.close()
+
+
+def _scored(out: Path, job: str, label: str) -> Scored:
+    db = connect(out / OUTPUT)
+    try:
+        query = "SELECT label, identity, place, content, scores FROM scans WHERE job = ? AND scores IS NOT NULL"
+        rows = {row[0]: row for row in db.execute(query, (job,))}
+    finally:
+        db.close()
+    if label not in rows:
+        near = get_close_matches(label, rows, 3, 0.3)
+        remedy = f"it has {', '.join(near)}" if near else "see its scans.csv for names"
+        raise DataError(f"has no scored scan '{label}'", path=out, remedy=remedy)
+    name, identity, place, content, scores = rows[label]
+    return Scored(name, identity, os.fsdecode(place), content, np.frombuffer(scores, "<f4"))
+
+
+def _map(out: Path, job: str, label: str) -> tuple[NDArray[np.float32], NDArray[np.float64], float]:
+    """The map [X, Y, Z], its affine, and the value that is drawn in full red."""
+    import nibabel
+
+    for kind, of, path in outputs_of(out, job):
+        if (kind, of) == ("map", label) and path.is_file():
+            image = nibabel.Nifti1Image.from_filename(path)
+            heat = np.asarray(image.dataobj, np.float32)
+            full = float(image.header["cal_max"]) or float(heat.max())
+            return heat, np.asarray(image.affine, np.float64), max(full, 1e-6)
+    raise DataError(f"has no heat map of '{label}'", path=out, remedy="score it again with --maps")
+
+
+def _read(found: Scored, options: ReadOptions) -> Volume:
+    place, limits = Path(found.place.split("\0", maxsplit=1)[0]), Limits.of(options)
+    if not os.path.lexists(place):
+        raise ScanError("is no longer where it was scored", path=place, remedy="put it back, or score it again")
+    sources = [
+        source
+        for source in search_all([place], limits).sources
+        if place_of(source) == found.place and source.identity in ("", found.identity)
+    ]
+    if not sources:
+        raise ScanError("no longer holds the scan that was scored", path=place, remedy="score it again")
+    worker = Worker(Viewer, limits=limits)
+    try:
+        return cast(Volume, worker.call("read", sources[0], options, found.content, path=place))
+    finally:
+        worker.close()
+
+
+def _words(out: Path, label: str) -> dict[str, str]:
+    """What scans.csv says of a scan."""
+    try:
+        with (out / "scans.csv").open(newline="", encoding="utf-8") as stream:
+            rows = {row["scan"]: row for row in csv.DictReader(stream)}
+    except (OSError, KeyError) as error:
+        raise DataError("has no scans.csv", path=out, remedy="score into it again") from error
+    row = rows.get(label) or rows.get(f"'{label}") or {}
+    parts = [f"score {row.get('score', '')}", f"p {row['p_value']}" if row.get("p_value") else "no p-value"]
+    parts += {"yes": ["ALERT"], "no": ["no alert"]}.get(row.get("alert", ""), [])
+    return {"verdict": ", ".join(parts), "notes": row.get("warnings", "")}

@@ -1,0 +1,74 @@
+"""`maescan view`: the page of a scored scan, of no other, over nobody's file."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from helpers.dicom_results import write_oriented
+from helpers.inputs import given
+from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
+from maescan.cli import app
+from maescan.errors import ConfigError, DataError, ScanError
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.pipeline import score_folder
+from maescan.scoring.viewing import view
+
+
+@pytest.fixture
+def scored(tmp_path):
+    write_scan(tmp_path / "in" / "a.nii.gz", 0)
+    write_oriented(tmp_path / "in" / "b")
+    options = ScoreOptions(maps=True, workers=1, pictures=0)
+    score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", options)
+    return tmp_path
+
+
+def facts_of(page):
+    return json.loads(re.search(r'id="facts">(.*?)</script>', page.read_text(encoding="utf-8"), re.S)[1])
+
+
+@pytest.mark.parametrize("scan", ["a.nii.gz", "b/3"])
+def test_the_page_has_the_scores_of_the_tables(scan, scored):
+    page = view(scored / "out", scan, scored / "page.html")
+    slices = [float(row["score"]) for row in rows(scored / "out" / "scores.csv") if row["scan"] == scan]
+    assert facts_of(page)["scores"] == slices and scan in page.read_text(encoding="utf-8")
+
+
+def test_without_a_place_of_its_own_the_page_is_an_output_and_goes_when_the_scan_is_scored_anew(scored):
+    told = CliRunner().invoke(app, ["view", str(scored / "out"), "b/3"])
+    page = scored / "out" / "views" / "b" / "3.html"
+    assert told.output.replace("\n", "") == str(page) and page.is_file()
+    options = ScoreOptions(maps=True, workers=1, pictures=0)
+    score_folder([scored / "in"], BUNDLE, Engine(), scored / "out", options)
+    assert page.is_file()
+    score_folder([scored / "in"], BUNDLE, Engine(), scored / "out", ScoreOptions(maps=True, force=True, pictures=0))
+    assert not page.exists()
+
+
+def test_what_cannot_be_viewed_is_told_with_what_to_do(scored):
+    with pytest.raises(DataError, match=r"has no scored scan 'a.nii' \(it has a.nii.gz"):
+        view(scored / "out", "a.nii", scored / "page.html")
+    with pytest.raises(DataError, match="holds no finished run"):
+        view(scored / "in", "a.nii.gz")
+    (scored / "mine.html").write_text("mine")
+    with pytest.raises(ConfigError, match="is no page that maescan wrote"):
+        view(scored / "out", "a.nii.gz", scored / "mine.html")
+    given((scored / "in" / "a.nii.gz").rename(scored / "in" / "c.nii.gz"))
+    given(scored / "in" / "a.nii.gz")
+    with pytest.raises(ScanError, match="is no longer where it was scored"):
+        view(scored / "out", "a.nii.gz", scored / "page.html")
+    write_scan(scored / "in" / "a.nii.gz", 5)
+    with pytest.raises(ScanError, match="has changed since it was scored"):
+        view(scored / "out", "a.nii.gz", scored / "page.html")
+    assert not (scored / "page.html").exists() and (scored / "mine.html").read_text() == "mine"
+
+
+def test_a_scan_scored_without_maps_has_no_page(tmp_path):
+    write_scan(tmp_path / "in" / "a.nii.gz", 0)
+    score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(workers=1, pictures=0))
+    with pytest.raises(DataError, match="score it again with --maps"):
+        view(tmp_path / "out", "a.nii.gz")
