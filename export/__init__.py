@@ -16,6 +16,7 @@ from maescan.engines.bundle import Bundle, put_engine, seal
 from maescan.engines.targets import TARGETS
 from maescan.errors import ConfigError, DataError
 from maescan.export.engine import build
+from maescan.scans.scratch import folder_beside
 
 GIVEN = "quantisation.safetensors"
 """Training slices in a run folder and a bundle, for the ranges of int8's activations."""
@@ -37,9 +38,8 @@ def export(run: Path, out: Path, *, to: Sequence[str] = ("openvino",), precision
     preset = _preset(run)
     if out.exists():
         raise DataError("exists already", path=out, remedy="choose another --out or remove it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".maescan-part-", dir=out.parent) as temporary:
-        made = Path(temporary) / "bundle"
+    with folder_beside(out) as temporary:
+        made = temporary / "bundle"
         (made / "golden").mkdir(parents=True)
         provenance = json.loads((run / "run.json").read_text())
         for name in ("mae.safetensors", f"{preset.network or 'classifier'}.safetensors"):
@@ -105,8 +105,8 @@ def _add(bundle: Bundle, out: Path, wanted: list[tuple[str, str]]) -> Path:
         return bundle.path
     if out.exists():
         raise DataError("exists already", path=out, remedy="choose another --out or remove it")
-    with tempfile.TemporaryDirectory(prefix=".maescan-part-", dir=out.parent) as temporary:
-        made = Path(temporary) / "bundle"
+    with folder_beside(out) as temporary:
+        made = temporary / "bundle"
         shutil.copytree(bundle.path, made)
         _engines(made, wanted)
         made.rename(out)
@@ -118,8 +118,8 @@ def _engines(path: Path, wanted: list[tuple[str, str]]) -> None:
     lacks an engine that was being replaced."""
     for target, precision in wanted:
         bundle = Bundle.load(path)
-        with tempfile.TemporaryDirectory(prefix=".maescan-part-", dir=path.parent) as temporary:
-            made = Path(temporary) / "engine"
+        with folder_beside(path) as temporary:
+            made = temporary / "engine"
             build(bundle, made, target, precision)
             put_engine(path, f"{target}-{precision}", made)
 

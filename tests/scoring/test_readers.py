@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -120,3 +121,13 @@ def test_files_without_an_end_are_not_read_to_it(tmp_path):
     large.write_bytes(os.urandom(3 * 2**20 + 7))
     single = hashlib.sha256(hashlib.sha256(large.read_bytes()).digest()).hexdigest()
     assert content_hash([large]) == single
+
+
+def test_what_is_known_to_be_wrong_is_said_and_not_touched(tmp_path):
+    """A link to nowhere is called what it is; what hung the search is not waited for again."""
+    fault = ScanError("looking into it took over 5 s", path=tmp_path / "a.nii.gz", remedy="check the disk")
+    source = replace(find_scans(write_scan(tmp_path / "a.nii.gz", 0))[0], fault=fault)
+    os.unlink(source.path)
+    given(source.path)
+    with pytest.raises(ScanError, match="looking into it took over 5 s"):
+        reader_of().content(source)

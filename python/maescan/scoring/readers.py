@@ -78,7 +78,9 @@ class ScanReader:
         self._hashed: tuple[ScanSource, str, dict[str, Identity]] | None = None
 
     def content(self, source: ScanSource) -> str:
-        """The hash of the files as they are now."""
+        """The hash of the files as they are now. Raises what is known to be wrong with them, and does not touch them."""
+        if source.fault is not None:
+            raise source.fault
         known: dict[str, Identity] = {}
         with unchanged(known):
             content = content_hash(source.files)

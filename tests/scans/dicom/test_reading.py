@@ -234,6 +234,16 @@ def test_stacks_of_an_enhanced_image_are_volumes(tmp_path):
     assert read_scan(path, volume=0).shape == (4, 5, 3)
 
 
+def test_groups_that_frames_share_are_read_once(tmp_path, monkeypatch):
+    from pydicom import values
+
+    path = enhanced(tmp_path / "a.dcm", echoes=range(20))
+    read, count = values.convert_SQ, []
+    monkeypatch.setitem(values.converters, "SQ", lambda *given: count.append(1) or read(*given))
+    assert np.array_equal(read_scan(path, volume=7).voxels, STORAGE + 7)
+    assert len(count) < 2 * (20 + 6) < 6 * 20
+
+
 def change(path, of):
     from pydicom import dcmread
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -176,14 +176,13 @@ def _as_stored(value: int, header: Dataset) -> int:
 def frames_of(image: DicomImage) -> Iterator[Frame]:
     """The frames of a classic image (one) or of an enhanced one. Raises ScanError where they are nowhere."""
     per_frame = image.header.get("PerFrameFunctionalGroupsSequence") or ()
-    shared = dict[str, Any]()
+    shared, known, read = dict[str, Any](), Known(), _Values(image)
     for group in image.header.get("SharedFunctionalGroupsSequence") or ():
-        shared.update(_values(group))
+        shared.update(_values(group, known))
     for index in range(image.frames):
-        found = {**shared, **_values(per_frame[index])} if index < len(per_frame) else shared
-        values = _Values(image, found)
+        values = read.of({**shared, **_values(per_frame[index], known)} if index < len(per_frame) else shared)
         position = values.numbers("ImagePositionPatient", 3)
-        plane = _directions(values.numbers("ImageOrientationPatient", 6), image.file)
+        plane = values.numbers("ImageOrientationPatient", 6, _directions)
         rows, columns = values.numbers("PixelSpacing", 2)
         thickness, slope, inter = (values.number(tag) for tag in SCALARS)
         tags = tuple(str(values.get(tag)) for tag in VOLUMES)
@@ -191,12 +190,25 @@ def frames_of(image: DicomImage) -> Iterator[Frame]:
         yield Frame(image, index, position, plane, spacing, thickness, slope or 1.0, inter, of, tags)
 
 
-def _values(frame: Dataset) -> dict[str, Any]:
-    """What the functional groups of a frame say."""
-    values = {}
-    for group, tags in _by_tag().items():
-        if group in frame and (items := frame[group].value):
-            values.update({name: items[0][tag].value for tag, name in tags.items() if tag in items[0]})
+Known = dict[tuple[int, bytes], dict[str, Any]]
+"""What groups say, by their bytes: a long run repeats them by the thousand, and pydicom takes its time over each."""
+
+
+def _values(frame: Dataset, known: Known) -> dict[str, Any]:
+    """What the functional groups of a frame say. known: filled."""
+    values, groups = dict[str, Any](), _by_tag()
+    for group in map(int, frame.keys()):
+        if group not in groups:
+            continue
+        raw = getattr(frame.get_item(group), "value", None)
+        key = (group, raw) if isinstance(raw, bytes) else None
+        found = known.get(key) if key else None
+        if found is None:
+            items = frame[group].value or [{}]
+            found = {name: items[0][tag].value for tag, name in groups[group].items() if tag in items[0]}
+            if key:
+                known[key] = found
+        values.update(found)
     return values
 
 
@@ -222,25 +234,39 @@ def _directions(plane: np.ndarray, file: Path) -> np.ndarray:
 
 
 class _Values:
-    """Values of one frame: its own, the ones shared by all frames, or the image's."""
+    """Values of one frame: its own, the ones shared by all frames, or the image's. What is the same in many frames is
+    looked up and checked once."""
 
-    def __init__(self, image: DicomImage, values: dict[str, Any]):
-        self.image, self.values = image, values
+    def __init__(self, image: DicomImage):
+        self.image, self.values = image, dict[str, Any]()
+        self._of_image, self._checked = dict[str, Any](), dict[tuple[object, ...], np.ndarray]()
+
+    def of(self, values: dict[str, Any]) -> _Values:
+        """These, with what a frame says of its own."""
+        self.values = values
+        return self
 
     def get(self, tag: str) -> Any:
         value = self.values.get(tag)
-        return self.image.header.get(tag) if value is None else value
+        if value is None and tag not in self._of_image:
+            self._of_image[tag] = self.image.header.get(tag)
+        return self._of_image[tag] if value is None else value
 
-    def numbers(self, tag: str, count: int) -> np.ndarray:
-        """Raises ScanError where there are not `count` finite numbers."""
+    def numbers(
+        self, tag: str, count: int, check: Callable[[np.ndarray, Path], np.ndarray] | None = None
+    ) -> np.ndarray:
+        """Raises ScanError where there are not `count` finite numbers, and as `check` does."""
         values = self.get(tag)
         if values is None or isinstance(values, str) or np.size(values) != count:
             remedy = "an image that is nowhere in the patient is no scan"
             raise ScanError(f"has no {tag}", path=self.image.file, remedy=remedy)
-        numbers = np.array([float(v) for v in values])
-        if not np.isfinite(numbers).all():
-            raise ScanError(f"has the {tag} {numbers}", path=self.image.file, remedy="the header is damaged")
-        return numbers
+        key = (tag, *values)
+        if key not in self._checked:
+            numbers = np.array([float(v) for v in values])
+            if not np.isfinite(numbers).all():
+                raise ScanError(f"has the {tag} {numbers}", path=self.image.file, remedy="the header is damaged")
+            self._checked[key] = check(numbers, self.image.file) if check else numbers
+        return self._checked[key]
 
     def number(self, tag: str) -> float:
         """0 where there is none. Raises ScanError where it is not finite."""
