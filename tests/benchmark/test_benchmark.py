@@ -12,7 +12,7 @@ from helpers.bundles import SMALL
 from maescan.benchmark import engines, folder, limits, machine, run, scaling, weights
 from maescan.config import PRESETS
 from maescan.engines.bundle import Bundle
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DataError
 from maescan.machine import usable
 
 
@@ -132,3 +132,10 @@ def test_bench_from_the_command_line_writes_its_report(bundle, tmp_path, monkeyp
 def test_bench_wants_a_bundle_or_random_weights(tmp_path, arguments):
     with pytest.raises(ConfigError, match="one of the two"):
         run.bench(tmp_path, **arguments)
+
+
+def test_bench_writes_over_nobodys_files(tmp_path):
+    (tmp_path / "bench.md").write_text("mine")
+    with pytest.raises(DataError, match="maescan did not write"):
+        run.bench(tmp_path, bundle=tmp_path)
+    assert (tmp_path / "bench.md").read_text() == "mine"

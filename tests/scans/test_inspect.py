@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.scan_files import write_nifti, write_series
-from maescan.errors import ScanError
+from maescan.errors import DataError, ScanError
 from maescan.options import ReadOptions
 from maescan.scans import read_scan
 from maescan.scans.inspect import inspect, show
@@ -52,6 +52,18 @@ def test_the_picture_has_a_line_of_slices_a_scan(folder):
     picture = image.imread(folder / "m.png")
     assert picture.shape == (3 * TILE, TILES * TILE) and picture[:TILE].max() == 255
     assert picture[TILE + 16 : 2 * TILE].max() == 0  # refused: its number alone
+
+
+def test_the_picture_never_takes_the_place_of_a_file_that_is_not_ours(folder):
+    scan = next(path for path in sorted(folder.rglob("*")) if path.is_file())
+    mine, before = folder / "mine.png", scan.read_bytes()
+    mine.write_bytes(b"\x89PNG\r\n\x1a\n of a holiday")
+    for path in (scan, mine, folder):
+        with pytest.raises(DataError, match=r"maescan did not write it|cannot write: Is a directory"):
+            show([folder], picture=path)
+    assert scan.read_bytes() == before and mine.read_bytes().endswith(b"holiday")
+    for _ in range(2):  # our own may be written over
+        show([folder], picture=folder / "m.png")
 
 
 def test_the_patients_right_is_on_the_left_and_slices_go_up(tmp_path):

@@ -68,3 +68,23 @@ def test_the_log_has_all_events_and_is_put_aside_when_large(tmp_path, monkeypatc
 def test_a_log_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(DataError, match="cannot write"), passed_on(print, AlertOptions(log=tmp_path / "no" / "log")):
         pass
+
+
+@pytest.mark.parametrize("name", ["log", "log.1"])
+def test_a_log_never_takes_the_place_of_a_file_that_is_none(tmp_path, name):
+    """Neither appended to nor put aside: it may be a scan."""
+    for content in (b"\x5c\x01\x00\x00" * 99, b"a line\n", b'{"time": 1}\n', b"[]\n"):
+        (tmp_path / name).write_bytes(content)
+        with (
+            pytest.raises(DataError, match=f"{name}: exists already, and is no log of maescan's"),
+            passed_on(print, AlertOptions(log=tmp_path / "log")),
+        ):
+            pass
+        assert (tmp_path / name).read_bytes() == content
+
+
+def test_a_log_goes_on(tmp_path):
+    for _ in range(2):
+        with passed_on(lambda name, facts: None, AlertOptions(log=tmp_path / "log")) as tell:
+            tell("found", {"scans": 1})
+    assert len((tmp_path / "log").read_text().splitlines()) == 2

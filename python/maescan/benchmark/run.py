@@ -15,6 +15,7 @@ from maescan.config import preset as named
 from maescan.engines.bundle import Bundle
 from maescan.engines.targets import best_for
 from maescan.errors import ConfigError, EngineError
+from maescan.files import claim
 from maescan.machine import require_gpu, usable
 
 SCHEMA = 1
@@ -53,10 +54,11 @@ def bench(
     """Measures a bundle's engines, or those of random weights, and writes OUT/bench.json, bench.md and pictures.
 
     Raises ConfigError for neither or both of bundle and random_weights, and for random weights without torch;
-    EngineError where the bundle has no engine for `device`.
+    EngineError where the bundle has no engine for `device`; DataError where `out` holds what maescan did not write.
     """
     if (bundle is None) != random_weights:
         raise ConfigError("give one of the two", remedy="--bundle B, or --preset P --random-weights")
+    claim(out, "a benchmark")
     size = size or (QUICK if quick else Size())
     with tempfile.TemporaryDirectory(prefix="maescan-bench-") as temporary:
         at = Path(temporary)

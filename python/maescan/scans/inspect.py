@@ -16,7 +16,7 @@ from maescan.files import printable
 from maescan.options import ReadOptions
 from maescan.scans.budget import Limits
 from maescan.scans.find import Found
-from maescan.scans.montage import Montage, tiles_of
+from maescan.scans.montage import Montage, check_picture, tiles_of
 from maescan.scans.read import read_scan
 from maescan.scans.scan import Scan, axial_view
 from maescan.scans.search import search_all
@@ -56,6 +56,8 @@ def inspect(
     though it is a medical image; with `picture`, a PNG of a few axial slices of each at the end. Raises ScanError
     where a path does not exist."""
     options = options or ReadOptions()
+    if picture:
+        check_picture(picture)
     montage = Montage() if picture else None
     limits = Limits.of(options)
     worker = Worker(Inspector, options, picture is not None, limits=limits)

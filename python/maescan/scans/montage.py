@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.errors import DataError
 from maescan.files import whole_file
 from maescan.scans import Scan, axial_view
 
@@ -17,6 +18,8 @@ TILE, TILES = 128, 7
 ROWS = ("75557", "26227", "71747", "71717", "55711", "74717", "74757", "71111", "75757", "75717", "65655")
 GLYPHS = dict(zip("0123456789R", ROWS, strict=True))
 """Five rows of three pixels each, as octal digits."""
+MARK = b"Software\0maescan"
+"""A text chunk: says whose picture it is."""
 
 
 class Montage:
@@ -35,9 +38,24 @@ class Montage:
         self.lines.append(line)
 
     def write(self, path: Path) -> None:
-        """Write the PNG, whole or not at all. Raises DataError where the folder cannot be written."""
+        """Write the PNG, whole or not at all. Raises DataError where the folder cannot be written, and as
+        `check_picture`."""
+        check_picture(path)
         with whole_file(path) as temporary:
             temporary.write_bytes(png(np.concatenate(self.lines or [np.zeros((TILE, TILE), np.uint8)])))
+
+
+def check_picture(path: Path) -> None:
+    """Raises DataError where `path` is there and no picture of ours, which may be written over."""
+    try:
+        with path.open("rb") as stream:
+            ours = MARK in stream.read(64)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DataError(f"cannot write: {error.strerror}", path=path, remedy="use another --picture") from error
+    if not ours:
+        raise DataError("exists already, and maescan did not write it", path=path, remedy="use another --picture")
 
 
 def png(grey: NDArray[np.uint8]) -> bytes:
@@ -45,7 +63,7 @@ def png(grey: NDArray[np.uint8]) -> bytes:
     height, width = grey.shape
     rows = np.concatenate([np.zeros((height, 1), np.uint8), grey], axis=1)  # filter 0 before each row
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b""))
+    chunks = ((b"IHDR", header), (b"tEXt", MARK), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
 
 

@@ -104,6 +104,8 @@ class _Log:
     """Events as lines of JSON in a file that is put aside when it is large."""
 
     def __init__(self, path: Path):
+        for file in (path, *(path.with_name(f"{path.name}.{number}") for number in range(1, LOGS + 1))):
+            _check_log(file)
         try:
             self._handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOGS, encoding="utf-8")
         except OSError as error:
@@ -123,3 +125,19 @@ class _Log:
 
     def close(self) -> None:
         self._handler.close()
+
+
+def _check_log(path: Path) -> None:
+    """Raises DataError for a file that is there and no log of events: it may be a scan."""
+    try:
+        if not path.is_file() or not path.stat().st_size:
+            return
+        with path.open("rb") as stream:
+            first = json.loads(stream.readline(LOG_BYTES))
+        ours = isinstance(first, dict) and {"time", "event"} <= first.keys()
+    except ValueError:
+        ours = False
+    except OSError as error:
+        raise DataError(f"cannot write: {error.strerror}", path=path, remedy="use another --log") from error
+    if not ours:
+        raise DataError("exists already, and is no log of maescan's", path=path, remedy="use another --log")

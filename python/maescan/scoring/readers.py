@@ -78,7 +78,7 @@ class ScanReader:
         self._hashed: tuple[ScanSource, str, dict[str, Identity]] | None = None
 
     def content(self, source: ScanSource) -> str:
-        """The hash of the files as they are now. Raises what is known to be wrong with them, and does not touch them."""
+        """The hash of the files as they are now; raises what is known to be wrong with them, without a touch."""
         if source.fault is not None:
             raise source.fault
         known: dict[str, Identity] = {}
