@@ -89,7 +89,7 @@ def test_a_scan_that_comes_is_told_of_once(inbox, arrivals):
     write_slices(inbox / "s", range(2))
     told, end = [], time.monotonic() + 1
     while time.monotonic() < end:
-        told += arrivals.poll().arriving
+        told += [source.name for source in arrivals.poll().arriving]
         time.sleep(0.02)
     assert told == ["s/3"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,17 @@ def test_a_series_that_grew_is_the_same_and_not_done(ledger, tmp_path):
     assert known.label == "st/3-T1" and not known.scored
     (tmp_path / "st" / "rest").mkdir()
     assert ledger.know(series(tmp_path, "x/3-T1"), "30 slices").label == "st/3-T1"
+
+
+def test_what_is_announced_is_what_it_is_called(ledger, tmp_path):
+    """Though two of a name come at once, and the one announced last is known first."""
+    first, second = (series(tmp_path / "in", "in/3", identity) for identity in ("A", "B"))
+    first, second = replace(first, series_uid="1.2.1"), replace(second, series_uid="1.2.2")
+    told = ledger.promise(first), ledger.promise(second)
+    assert told[0] == "in/3" and len(set(told)) == 2 == len({*told, ledger.promise(first)})
+    assert (add(ledger, second, "b"), add(ledger, first, "a")) == told[::-1]
+    assert (ledger.promise(first), ledger.promise(second)) == told
+    assert add(ledger, series(tmp_path / "in", "in/3", "C"), "c") not in told
 
 
 def test_two_series_of_one_folder_are_two_in_any_order(ledger, tmp_path):

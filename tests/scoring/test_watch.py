@@ -203,7 +203,9 @@ def test_a_second_patient_in_a_flat_inbox_changes_nothing_of_the_first(inbox, tm
     seen = []
     for patient in "ABC":
         write_slices(inbox, range(4), uid=f"1.2.{ord(patient)}", patient=patient)
+        told = watched.until("arriving")["scan"]
         seen.append(event_of(watched, "scored", "skipped", "failed"))
+        assert told == seen[-1][1]["scan"]
     assert [name for name, _ in seen] == ["scored"] * 3
     labels = [facts["scan"] for _, facts in seen]
     assert len(set(labels)) == 3

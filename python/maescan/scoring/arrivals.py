@@ -31,11 +31,11 @@ class Arrived(NamedTuple):
 
 
 class Poll(NamedTuple):
-    """What came since the last one. arriving: labels of scans that have begun to come, or to change; more: there are
-    files that were not looked into yet."""
+    """What came since the last one. arriving: scans that have begun to come, or to change; more: there are files that
+    were not looked into yet."""
 
     ready: list[Arrived]
-    arriving: list[str]
+    arriving: list[ScanSource]
     more: bool
 
 
@@ -70,7 +70,7 @@ class Arrivals:
             return Poll([], [], True)
         fresh = sorted(self._news - self._announced)
         self._announced |= self._news
-        arriving = [label for key in fresh if not self._is_known(key) for label in self._label(key)]
+        arriving = [source for key in fresh if not self._is_known(key) for source in self._first(key)]
         return Poll([arrived for key in sorted(self._news) for arrived in self._arrived(key)], arriving, False)
 
     def _look_into(self, path: Path) -> None:
@@ -154,11 +154,10 @@ class Arrivals:
         for source in in_files(paths, self._inbox.folder, self._faults):
             yield replace(source, notes=(*source.notes, note)) if note and source.format == "dicom" else source
 
-    def _label(self, key: str) -> list[str]:
+    def _first(self, key: str) -> list[ScanSource]:
+        """What the first file is on its own."""
         try:
-            return [
-                source.name for source in in_files(sorted(self._members[key])[:1], self._inbox.folder, self._faults)
-            ]
+            return list(in_files(sorted(self._members[key])[:1], self._inbox.folder, self._faults))
         except ScanError:
             return []
 

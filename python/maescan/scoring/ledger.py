@@ -41,6 +41,7 @@ class Ledger:
         folder that holds what maescan did not write."""
         self.out, self.job, self.db = out, job, Database(out)
         self._present: set[tuple[str, str]] = set()
+        self._promised: dict[tuple[str, str], str] = {}
 
     def expect(self, sources: Iterable[ScanSource]) -> None:
         """Says that all of these are there: what is alike among them are copies, not one scan that was moved."""
@@ -56,7 +57,7 @@ class Ledger:
         with self.db.transaction():
             row = self._row_of(source.identity, content, place_of(source))
             if row is None:
-                label = self._free(source)
+                label = self._promised.pop(_named(source), "") or self._free(source)
                 self.db.do(
                     "INSERT INTO scans (label, folded, identity, place) VALUES (?, ?, ?, ?)",
                     *(label, folded(label), identity, place),
@@ -68,6 +69,12 @@ class Ledger:
                     self.db.do("UPDATE scans SET place = x'' WHERE place = ? AND id <> ?", place, number)
                 self.db.do("UPDATE scans SET identity = ?, place = ? WHERE id = ?", identity, place, number)
             return Known(number, label, bool(content) and (job, before) == (self.job, content))
+
+    def promise(self, source: ScanSource) -> str:
+        """The label of a source that is not known yet: the one it has here, or will have."""
+        with self.db.transaction():
+            row = self._row_of(source.identity, "", place_of(source))
+            return row[1] if row else self._promised.setdefault(_named(source), self._free(source))
 
     def _row_of(self, identity: str, content: str, place: str) -> Any:
         columns = "SELECT id, label, job, content, place FROM scans"
@@ -85,8 +92,9 @@ class Ledger:
     def _free(self, source: ScanSource) -> str:
         """The source's label; where another scan has it, with as many folders in front as no other has, or a hash."""
         hashed = f"{source.name}~{short_hash(source.identity + place_of(source))}"
+        promised = self._promised.values()
         for label in [source.name, *longer_labels(source), hashed]:
-            if self.db.one("SELECT 1 FROM scans WHERE label = ?", label) is None:
+            if self.db.one("SELECT 1 FROM scans WHERE label = ?", label) is None and label not in promised:
                 return label
         return f"{hashed}-{self.db.one('SELECT MAX(id) FROM scans')[0]}"
 
@@ -206,6 +214,11 @@ def place_of(source: ScanSource) -> str:
     path = source.path.absolute()
     more = source.members or (() if source.identity or source.path in source.files else (source.files[0].name,))
     return "\0".join([str(path.parent.resolve() / path.name), *more])
+
+
+def _named(source: ScanSource) -> tuple[str, str]:
+    """Which source a label is promised to, though more of its files come."""
+    return source.series_uid or place_of(source), source.name
 
 
 def there(place: str) -> bool:

@@ -61,7 +61,7 @@ class _Watch:
     def __init__(self, inbox: Path, event: Event, timing: WatchOptions, limits: Limits, stop: threading.Event):
         self.inbox, self.event, self.timing, self.limits, self.stop = inbox, event, timing, limits, stop
         self.faults: dict[str, ScanError] = {}
-        self.arriving: set[str] = set()
+        self.arriving: dict[str, str] = {}
         self.arrived: dict[tuple[str, str], float] = {}
         self.latencies: deque[float] = deque(maxlen=KEPT)
         self.written = time.monotonic()
@@ -87,7 +87,7 @@ class _Watch:
                     worker.close()
                     worker = self._looking()
                     poll = Poll([], [], False)
-                yield from self._given(poll, job.options)
+                yield from self._given(poll, job)
                 if self.news and (not self.arrived or time.monotonic() - self.written > 30):
                     self._write(job)
                 if not poll.more:
@@ -101,14 +101,14 @@ class _Watch:
             Arrivals, self.inbox, self.timing.settle_s, self.timing.poll_s, dict(self.faults), limits=self.limits
         )
 
-    def _given(self, poll: Poll, options: ScoreOptions) -> Iterator[ScanSource]:
-        for label in filter(options.wants, poll.arriving):
-            self.arriving.add(label)
+    def _given(self, poll: Poll, job: Job) -> Iterator[ScanSource]:
+        for source in [source for source in poll.arriving if job.options.wants(source.name)]:
+            label = self.arriving[_coming(source)] = job.ledger.promise(source)
             self.event("arriving", {"scan": label})
         for source, arrived in poll.ready:
-            if not options.wants(source.name):
+            if not job.options.wants(source.name):
                 continue
-            self.arriving.discard(source.name)
+            self.arriving.pop(_coming(source), None)
             self.arrived[_which(source)] = arrived
             yield source
             if self.stop.is_set():
@@ -128,10 +128,19 @@ class _Watch:
         summary = write_results(job, roots=[self.inbox])
         p50, p95 = np.percentile(list(self.latencies), [50, 95]) if self.latencies else (None, None)
         latency = {"p50": p50, "p95": p95, "scans": len(self.latencies)}
-        facts = {"latency_s": latency, "failed": len(job.ledger.failures()), "arriving": sorted(self.arriving)}
+        facts = {
+            "latency_s": latency,
+            "failed": len(job.ledger.failures()),
+            "arriving": sorted(self.arriving.values()),
+        }
         files.write_json(job.outputs.path("watch.json"), facts)
         tell_population(summary, self.event, self.told)
         return summary
+
+
+def _coming(source: ScanSource) -> str:
+    """Which scan it is while more of its files come."""
+    return source.series_uid or place_of(source)
 
 
 def _which(source: ScanSource) -> tuple[str, str]:
