@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 from pathlib import Path
 
 import pytest
 
+from helpers.scan_files import write_series
+from maescan.errors import ScanError
+from maescan.scans import find_scans, read_scan
 from maescan.scans.hollow import hollow, pointer_at, slice_like
 
 ANNEX = b"/annex/objects/MD5E-s9999--0123456789abcdef.nii.gz\n"
@@ -42,6 +48,30 @@ def test_links_to_nowhere(tmp_path, target, reason, remedy):
     (tmp_path / "a").symlink_to(target)
     error = pointer_at(tmp_path / "a")
     assert error is not None and (error.reason, error.remedy) == (reason, remedy)
+
+
+def test_a_slice_on_a_bad_sector_is_no_slice_of_zeros(tmp_path, monkeypatch):
+    """The disk's own word stands in its row, and its series says that it lacks it."""
+    pytest.importorskip("pydicom")
+    bad = write_series(tmp_path / "s")[-1].rename(tmp_path / "s" / "I005")
+    others = [file.rename(file.with_name(f"I{file.stem}")) for file in (tmp_path / "s").glob("*.dcm")]
+
+    class Broken(io.BytesIO):
+        def read(self, *_):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    real = os.fdopen
+
+    def opened(handle, *arguments):
+        return Broken() if os.readlink(f"/proc/self/fd/{handle}") == str(bad) else real(handle, *arguments)
+
+    monkeypatch.setattr(os, "fdopen", opened)
+    series, lost = sorted(find_scans(tmp_path), key=lambda source: -len(source.files))
+    assert set(series.files) == set(others) and series.incomplete
+    assert series.notes == ("incomplete: 1 files beside it cannot be read: I005 cannot be read: Input/output error",)
+    assert lost.files == (bad,)
+    with pytest.raises(ScanError, match=r"I005: cannot be read: Input/output error"):
+        read_scan(lost)
 
 
 def test_a_file_that_is_gone_is_no_pointer(tmp_path):

@@ -49,7 +49,11 @@ def hollow(path: Path) -> str:
         return ""
     if not size:
         return "is empty"
-    start = _start(path, 4096)
+    try:
+        with open_plain(path) as stream:
+            start = stream.read(4096)
+    except (ScanError, OSError) as error:
+        return error.reason if isinstance(error, ScanError) else f"cannot be read: {error.strerror}"
     if not start.strip(b"\0"):
         return "holds only zeros" if size >= SHORTEST else "is cut short"
     return "is cut short" if size < SHORTEST and not start.isascii() else ""

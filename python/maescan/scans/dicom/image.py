@@ -176,7 +176,7 @@ def _as_stored(value: int, header: Dataset) -> int:
 def frames_of(image: DicomImage) -> Iterator[Frame]:
     """The frames of a classic image (one) or of an enhanced one. Raises ScanError where they are nowhere."""
     per_frame = image.header.get("PerFrameFunctionalGroupsSequence") or ()
-    shared, known, read = dict[str, Any](), Known(), _Values(image)
+    shared, known, read = Facts(), Known(), _Values(image)
     for group in image.header.get("SharedFunctionalGroupsSequence") or ():
         shared.update(_values(group, known))
     for index in range(image.frames):
@@ -190,13 +190,14 @@ def frames_of(image: DicomImage) -> Iterator[Frame]:
         yield Frame(image, index, position, plane, spacing, thickness, slope or 1.0, inter, of, tags)
 
 
-Known = dict[tuple[int, bytes], dict[str, Any]]
+Facts = dict[str, Any]
+Known = dict[tuple[int, bytes], Facts]
 """What groups say, by their bytes: a long run repeats them by the thousand, and pydicom takes its time over each."""
 
 
-def _values(frame: Dataset, known: Known) -> dict[str, Any]:
+def _values(frame: Dataset, known: Known) -> Facts:
     """What the functional groups of a frame say. known: filled."""
-    values, groups = dict[str, Any](), _by_tag()
+    values, groups = Facts(), _by_tag()
     for group in map(int, frame.keys()):
         if group not in groups:
             continue
@@ -238,10 +239,10 @@ class _Values:
     looked up and checked once."""
 
     def __init__(self, image: DicomImage):
-        self.image, self.values = image, dict[str, Any]()
-        self._of_image, self._checked = dict[str, Any](), dict[tuple[object, ...], np.ndarray]()
+        self.image, self.values = image, Facts()
+        self._of_image, self._checked = Facts(), dict[tuple[object, ...], np.ndarray]()
 
-    def of(self, values: dict[str, Any]) -> _Values:
+    def of(self, values: Facts) -> _Values:
         """These, with what a frame says of its own."""
         self.values = values
         return self
