@@ -112,7 +112,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
@@ -123,6 +123,15 @@ def whole_file(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with contextlib.suppress(OSError):  # what matters was said; the next run removes it
                 temporary.unlink()
+
+
+def umask() -> int:
+    """What this process takes off the permissions of new files; asked for without changing it for a moment."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.partition("\nUmask:")[2].split("\n", 1)[0], 8)
+    except (OSError, ValueError):
+        return 0o022
 
 
 @contextlib.contextmanager

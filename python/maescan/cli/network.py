@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from maescan.cli.options import BundleOption, Json, Out, Quiet, with_options
+from maescan.cli.scoring import check_format, leave, show
+from maescan.scoring.options import AlertOptions, EngineOptions, ReadOptions, ScoreOptions
 
 commands = typer.Typer()
 
@@ -32,3 +37,69 @@ def echo(
         raise ConfigError(f"{node} needs certificates", remedy="give --tls KEY CERT CA")
     seconds = ask(to, title(aet), TlsFiles(*tls) if tls else None)
     print(f"{to} answers {title(aet)} in {1000 * seconds:.0f} ms")
+
+
+@commands.command()
+@with_options(
+    engine=EngineOptions, read=ReadOptions, options=ScoreOptions, alerts=AlertOptions, leave_out=("shard", "force")
+)
+def listen(
+    bundle: BundleOption,
+    out: Out,
+    *,
+    engine: EngineOptions,
+    read: ReadOptions,
+    options: ScoreOptions,
+    alerts: AlertOptions,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with the options below; the command line wins.")
+    ] = None,
+    aet: Annotated[str | None, typer.Option(help="Our AE title; default MAESCAN.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")] = None,
+    port: Annotated[str | None, typer.Option(help="Port to listen on; default 11112.")] = None,
+    from_: Annotated[
+        list[str] | None, typer.Option("--from", help="AET@ADDRESS that may send; may be given again.")
+    ] = None,
+    forward: Annotated[
+        list[str] | None,
+        typer.Option(help="AET@HOST:PORT, with /tls behind it for TLS, that results go to; may be given again."),
+    ] = None,
+    settle: Annotated[str | None, typer.Option(help="Quiet time after which a series is scored; default 10.")] = None,
+    aborted_wait: Annotated[
+        str | None, typer.Option(help="The same after its sender broke off; default 900.")
+    ] = None,
+    keep: Annotated[str | None, typer.Option(help="How long scored images are kept; default 7d.")] = None,
+    min_free: Annotated[
+        str | None, typer.Option(help="Free space below which no sender is taken; default 5G.")
+    ] = None,
+    max_instance: Annotated[str | None, typer.Option(help="Largest image that is taken; default 2G.")] = None,
+    tls: Tls = None,
+    json_events: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Receive DICOM from scanners, score each series when it is there, send results on; until SIGTERM or Ctrl-C.
+    Nothing that was acknowledged is lost, whatever is killed. Exit codes as `watch`'s."""
+    from maescan.network.listen import listen as run
+    from maescan.network.options import ListenOptions, read_config
+
+    given: dict[str, object] = {
+        "aet": aet,
+        "host": host,
+        "port": port,
+        "from": from_,
+        "forward": forward,
+        "settle": settle,
+    }
+    given |= {
+        "aborted_wait": aborted_wait,
+        "keep": keep,
+        "min_free": min_free,
+        "max_instance": max_instance,
+        "tls": tls,
+    }
+    typed = {name: value for name, value in given.items() if value not in (None, [])}
+    how = ListenOptions.of({**(read_config(config) if config else {}), **typed})
+    options = replace(options, read=read)
+    check_format(options)
+    summary = run(bundle, out, how, (engine, options), alerts, show(json_events, quiet))
+    leave(replace(summary, failures=[], refused=[]), alerts)

@@ -48,7 +48,7 @@ def score(
     from maescan.scoring.run import score_paths
 
     options = replace(options, read=read)
-    _check_format(options)
+    check_format(options)
     if ray.address:
         from maescan.scoring.on_ray import score_on_ray
 
@@ -57,7 +57,7 @@ def score(
             raise ConfigError("--ray makes shards of its own, without events", remedy=remedy)
         summary = score_on_ray(paths, bundle, out, ray, engine, options)
     else:
-        summary = score_paths(paths, bundle, out, engine, options, alerts=alerts, show=_show(json_events, quiet))
+        summary = score_paths(paths, bundle, out, engine, options, alerts=alerts, show=show(json_events, quiet))
     if not (quiet or json_events):
         print(
             f"{len(summary.scored)} scans scored ({summary.skipped} of them before), {len(summary.failures)} failed,"
@@ -69,10 +69,10 @@ def score(
         say_caution(bundle)
     for row in (*summary.failures, *summary.refused):
         print(f"{row['scan']}: {row['reason']}" + (f" ({row['remedy']})" if row["remedy"] else ""), file=sys.stderr)
-    _leave(summary, alerts)
+    leave(summary, alerts)
 
 
-def _leave(summary: Summary, alerts: AlertOptions) -> None:
+def leave(summary: Summary, alerts: AlertOptions) -> None:
     """Warns of what makes alerts mean less; the exit code."""
     population = summary.population
     for text in population.warnings().values() if population else ():
@@ -85,7 +85,8 @@ def _leave(summary: Summary, alerts: AlertOptions) -> None:
         raise typer.Exit(3)
 
 
-def _check_format(options: ScoreOptions) -> None:
+def check_format(options: ScoreOptions) -> None:
+    """Raises ConfigError for results that a package is missing for."""
     from maescan.files import need_parquet
 
     if options.format is Format.parquet:
@@ -94,7 +95,8 @@ def _check_format(options: ScoreOptions) -> None:
         require("highdicom", "--dicom-out")
 
 
-def _show(json_events: bool, quiet: bool) -> Any:
+def show(json_events: bool, quiet: bool) -> Any:
+    """How events are shown."""
     return "json" if json_events else "quiet" if quiet else "progress"
 
 
@@ -191,9 +193,9 @@ def watch(
     from maescan.scoring.run import watch_inbox
 
     options = replace(options, read=read)
-    _check_format(options)
-    summary = watch_inbox(inbox, bundle, out, engine, options, timing, alerts=alerts, show=_show(json_events, quiet))
-    _leave(replace(summary, failures=[], refused=[]), alerts)
+    check_format(options)
+    summary = watch_inbox(inbox, bundle, out, engine, options, timing, alerts=alerts, show=show(json_events, quiet))
+    leave(replace(summary, failures=[], refused=[]), alerts)
 
 
 @commands.command()

@@ -7,19 +7,21 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from maescan import files
+from maescan.engines.bundle import Bundle
 from maescan.errors import ConfigError, DataError, ScanError
+from maescan.method.engine import Engine
 from maescan.results.rows import state_of
 from maescan.scans.budget import Limits
 from maescan.scans.source import ScanSource
 from maescan.scans.worker import Worker, WorkerLostError
-from maescan.scoring.arrivals import Arrivals, Poll
+from maescan.scoring.arrivals import Arrivals, Arrived, Poll
 from maescan.scoring.job import KEPT, Event, Job, one_at_a_time
 from maescan.scoring.ledger import place_of
 from maescan.scoring.options import ScoreOptions, WatchOptions
@@ -51,16 +53,88 @@ def watch_folder(
         raise ConfigError("the output lies inside the inbox", path=out, remedy="use an --out beside it")
     check_apart([inbox], out)
     options = options or ScoreOptions()
+    origin = Folder(inbox, timing, Limits.of(options.read), stop or threading.Event())
+    return watch_origin(origin, bundle, engine, out, options, event)
+
+
+def watch_origin(
+    origin: Origin,
+    bundle: Bundle,
+    engine: Engine,
+    out: Path,
+    options: ScoreOptions,
+    event: Event | None = None,
+) -> Summary:
+    """`watch_folder` for scans that come from anywhere."""
     tell = one_at_a_time(event or (lambda name, facts: None))
-    watch = _Watch(inbox, tell, timing, Limits.of(options.read), stop or threading.Event())
+    watch = _Watch(origin, tell)
     with opened_job(bundle, engine, out, options, watch.report) as job:
         return watch.go(job)
 
 
+class Origin(Protocol):
+    """Where scans come from. place: what is watched, for people; roots: where failures end when their files go;
+    poll_s: seconds between two looks; stop: ends it."""
+
+    place: str
+    roots: list[Path]
+    poll_s: float
+    stop: threading.Event
+
+    def poll(self) -> Poll:
+        """What has arrived since the last poll."""
+
+    def wanted(self, wants: Callable[[str], bool], ready: Sequence[Arrived]) -> list[Arrived]:
+        """Of what has arrived, what is to be scored: `wants` says so of a name."""
+
+    def reported(self, source: ScanSource) -> None:
+        """Told of each of these when it is scored, has failed, or was passed over."""
+
+    def close(self) -> None:
+        """Ends what looks for arrivals."""
+
+
+class Folder:
+    """An inbox. A file over which the process that looks is lost is left out from then on; what it gave is forgotten
+    then, but by the ledger."""
+
+    def __init__(self, inbox: Path, timing: WatchOptions, limits: Limits, stop: threading.Event):
+        self.stop = stop
+        self._inbox, self._timing, self._limits = inbox, timing, limits
+        self._faults: dict[str, ScanError] = {}
+        self.place, self.roots, self.poll_s = str(inbox), [inbox], timing.poll_s
+        self._worker = self._looking()
+
+    def _looking(self) -> Worker:
+        timing = self._timing
+        return Worker(Arrivals, self._inbox, timing.settle_s, timing.poll_s, dict(self._faults), limits=self._limits)
+
+    def poll(self) -> Poll:
+        """See `Origin`."""
+        try:
+            return cast(Poll, self._worker.call("poll", path=self._inbox, stop=self.stop))
+        except WorkerLostError as error:
+            self._faults[str(error.path)] = ScanError(error.reason, path=error.path, remedy=error.remedy)
+            self._faults.pop(str(self._inbox), None)
+            self._worker.close()
+            self._worker = self._looking()
+            return Poll([], [], False)
+
+    def wanted(self, wants: Callable[[str], bool], ready: Sequence[Arrived]) -> list[Arrived]:
+        """See `Origin`."""
+        return [arrived for arrived in ready if wants(arrived.source.name)]
+
+    def reported(self, source: ScanSource) -> None:
+        """See `Origin`: the ledger knows."""
+
+    def close(self) -> None:
+        """See `Origin`."""
+        self._worker.close()
+
+
 class _Watch:
-    def __init__(self, inbox: Path, event: Event, timing: WatchOptions, limits: Limits, stop: threading.Event):
-        self.inbox, self.event, self.timing, self.limits, self.stop = inbox, event, timing, limits, stop
-        self.faults: dict[str, ScanError] = {}
+    def __init__(self, origin: Origin, event: Event):
+        self.origin, self.event, self.stop = origin, event, origin.stop
         self.arriving: dict[str, str] = {}
         self.arrived: dict[tuple[str, str], float] = {}
         self.latencies: deque[float] = deque(maxlen=KEPT)
@@ -69,45 +143,29 @@ class _Watch:
 
     def go(self, job: Job) -> Summary:
         job.stopped = self.stop  # a read that hangs is not waited for either
-        self.event("watching", {"inbox": str(self.inbox)})
+        self.event("watching", {"inbox": self.origin.place})
         score_sources(self._sources(job), job, job.options.workers)
         draw_worst(job)
         return self._write(job)
 
     def _sources(self, job: Job) -> Iterator[ScanSource]:
         """Waits for arrivals; the readers draw from here in turn."""
-        worker = self._looking()
         try:
             while not (self.stop.is_set() or job.broken):
-                try:
-                    poll = cast(Poll, worker.call("poll", path=self.inbox, stop=self.stop))
-                except WorkerLostError as error:
-                    self.faults[str(error.path)] = ScanError(error.reason, path=error.path, remedy=error.remedy)
-                    self.faults.pop(str(self.inbox), None)
-                    worker.close()
-                    worker = self._looking()
-                    poll = Poll([], [], False)
+                poll = self.origin.poll()
                 yield from self._given(poll, job)
                 if self.news and (not self.arrived or time.monotonic() - self.written > 30):
                     self._write(job)
                 if not poll.more:
-                    self.stop.wait(self.timing.poll_s)
+                    self.stop.wait(self.origin.poll_s)
         finally:
-            worker.close()
-
-    def _looking(self) -> Worker:
-        """What looks for arrivals. It forgets what it gave when it dies; the ledger does not."""
-        return Worker(
-            Arrivals, self.inbox, self.timing.settle_s, self.timing.poll_s, dict(self.faults), limits=self.limits
-        )
+            self.origin.close()
 
     def _given(self, poll: Poll, job: Job) -> Iterator[ScanSource]:
         for source in [source for source in poll.arriving if job.options.wants(source.name)]:
             label = self.arriving[_coming(source)] = job.ledger.promise(source)
             self.event("arriving", {"scan": label})
-        for source, arrived in poll.ready:
-            if not job.options.wants(source.name):
-                continue
+        for source, arrived in self.origin.wanted(job.options.wants, poll.ready):
             self.arriving.pop(_coming(source), None)
             self.arrived[_which(source)] = arrived
             yield source
@@ -121,11 +179,12 @@ class _Watch:
         self.news = self.news or name != "skipped"
         more = {"latency_s": round(latency, 3), "state": state_of(facts.get("warnings", source.notes))}
         self.event(name, facts if name == "skipped" else {**facts, **more})
+        self.origin.reported(source)
 
     def _write(self, job: Job) -> Summary:
         """The tables of all that the ledger holds, and watch.json."""
         self.news, self.written = False, time.monotonic()
-        summary = write_results(job, roots=[self.inbox])
+        summary = write_results(job, roots=self.origin.roots)
         p50, p95 = np.percentile(list(self.latencies), [50, 95]) if self.latencies else (None, None)
         latency = {"p50": p50, "p95": p95, "scans": len(self.latencies)}
         facts = {

@@ -1,0 +1,111 @@
+"""`maescan listen`: a receiver beside the scanner, the pipeline that scores what it keeps, a forwarder of results.
+
+Three processes: what scores may be slow, what forwards may wait for days, neither keeps an image from being taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from maescan import files
+from maescan.errors import DataError, require
+from maescan.network.arrivals import SpoolOrigin
+from maescan.network.child import Child, Tell
+from maescan.network.options import ListenOptions
+from maescan.network.spool import folder_of
+from maescan.scans.budget import Limits
+from maescan.scoring.alerts import passed_on
+from maescan.scoring.options import AlertOptions, EngineOptions, ScoreOptions
+from maescan.scoring.run import Show, opened
+from maescan.scoring.summary import Summary
+from maescan.scoring.watch import stopped_by_signals, watch_origin
+
+COUNTS = ("score", "p_value", "alert", "fit", "slices", "latency_s", "state", "time", "stage")
+"""Facts of a scan's event that hold neither a name nor an identifier."""
+
+
+def listen(
+    bundle: Path,
+    out: Path,
+    options: ListenOptions,
+    scoring: tuple[EngineOptions, ScoreOptions],
+    alerts: AlertOptions = AlertOptions(),
+    show: Show = "progress",
+) -> Summary:
+    """Receives, scores and forwards until SIGTERM or SIGINT; whatever is killed goes on where it was when it is
+    started again. scoring: how, and with which engine.
+
+    Raises ConfigError where it cannot listen so, DataError where `out` cannot be used, and what `score_paths` does
+    of a bundle."""
+    require("pynetdicom", "listen")
+    os.umask(0o077)
+    engine, score = scoring
+    private(out)
+    printed = {"json": _json, "progress": _line}.get(show, lambda *_: None)
+    tell = _nameless(printed)
+    with (
+        opened(bundle, engine, score) as (loaded, started),
+        stopped_by_signals() as stop,
+        passed_on(tell, alerts) as event,
+        _processes(out, options, tell),
+    ):
+        origin = SpoolOrigin(out, options, Limits.of(score.read), stop)
+        return watch_origin(origin, loaded, started, out, score, event)
+
+
+def private(out: Path) -> None:
+    """Takes an output folder, for this user alone: it holds what patients must not find in others' hands. Raises
+    DataError."""
+    files.claim(out, "scores")
+    try:
+        folder_of(out).mkdir(mode=0o700, exist_ok=True)
+        for folder in (out, folder_of(out).parent, folder_of(out)):
+            folder.chmod(0o700)
+    except OSError as error:
+        remedy = "use an --out that is yours"
+        raise DataError(f"cannot be made private: {error.strerror}", path=out, remedy=remedy) from error
+
+
+@contextlib.contextmanager
+def _processes(out: Path, options: ListenOptions, tell: Tell) -> Iterator[None]:
+    """The receiver, at work, and ended at the end."""
+    values = {"out": str(out.absolute()), "options": options.to_json()}
+    with contextlib.ExitStack() as stack:
+        child = Child("maescan.network.receiver", values, "receiving", tell)
+        stack.callback(child.close)
+        child.wait_ready()
+        yield
+
+
+def _nameless(show: Tell) -> Tell:
+    """Events for a log: of a scan the folder of its label, which is made of hashes, and counts."""
+    mutex = threading.Lock()
+
+    def tell(name: str, facts: dict[str, object]) -> None:
+        if name == "watching":
+            return
+        if "scan" in facts:
+            scan = "/".join(str(facts["scan"]).split("/")[:2])
+            facts = {"scan": scan, **{key: facts[key] for key in COUNTS if key in facts}}
+        with mutex:
+            show(name, facts)
+
+    return tell
+
+
+def _json(name: str, facts: Mapping[str, object]) -> None:
+    sys.stdout.write(json.dumps({"event": name, **facts}, sort_keys=True) + "\n")
+    sys.stdout.flush()
+
+
+def _line(name: str, facts: Mapping[str, object]) -> None:
+    """An event for people."""
+    words = " ".join(f"{key}={value}" for key, value in facts.items() if value is not None and key != "time")
+    print(f"{datetime.now(UTC).isoformat(timespec='seconds')} {name} {words}".rstrip(), flush=True)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from maescan.errors import ConfigError
+from maescan.network import child as module
+from maescan.network.child import Child
+
+PROGRAM = """
+import json, sys
+values = json.loads(sys.stdin.readline())
+print(json.dumps({"event": values["first"], "reason": "no port"}), flush=True)
+sys.exit(2) if values["first"] == "fault" else sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(module, "FIRST_S", 0.05)
+    events, news = [], threading.Condition()
+
+    def tell(name, facts):
+        with news:
+            events.append((name, facts))
+            news.notify_all()
+
+    def made(first):
+        return Child("program", {"first": first}, "up", tell)
+
+    made.events, made.news = events, news
+    return made
+
+
+def test_it_is_started_anew_when_it_dies_and_ends_when_told(start):
+    child = start("up")
+    child.wait_ready()
+    child._process.kill()
+    with start.news:
+        assert start.news.wait_for(lambda: [name for name, _ in start.events] == ["up", "restarted", "up"], 30)
+    assert start.events[1][1]["exit"] == -9
+    child.close()
+    assert child._process.returncode == 0 and start.events[-1][0] == "up"
+
+
+def test_its_fault_is_told_at_once(start):
+    with pytest.raises(ConfigError, match="no port"):
+        start("fault").wait_ready()
+    assert [name for name, _ in start.events] == ["fault"]
