@@ -2,56 +2,90 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from msgspec import field
+from msgspec.structs import asdict
 
 from maescan.config import Preset
-from maescan.engines.bundle import Bundle, put_engine, seal
+from maescan.config.types import Json
+from maescan.engines.bundle import Bundle, put_engine, seal, share
+from maescan.engines.manifest import Card
 from maescan.engines.targets import TARGETS
 from maescan.errors import ConfigError, DataError
 from maescan.export.engine import build
+from maescan.export.golden import Golden, write_golden
+from maescan.files import sync, written_into
+from maescan.records import Record, check, read
 from maescan.scans.scratch import folder_beside
 
-GIVEN = "quantisation.safetensors"
-"""Training slices in a run folder and a bundle, for the ranges of int8's activations."""
+AGAIN = "give a finished run folder of `maescan train`"
 
 
-def export(run: Path, out: Path, *, to: Sequence[str] = ("openvino",), precision: Sequence[str] = ()) -> Path:
+def export(
+    run: Path,
+    out: Path,
+    *,
+    to: Sequence[str] = ("openvino",),
+    precision: Sequence[str] = (),
+    golden: Golden = "phantom",
+    card: Card = Card(),
+) -> Path:
     """A bundle at `out` from a run folder of `maescan train`; it appears whole or not at all. Where `run` is a bundle
-    itself, its own engines are added to.
+    itself, its own engines are added to; where `out` is the bundle that was made of this run, engines are added to
+    it, with the run's slices for int8's ranges, which no bundle holds.
 
     Every target is built in each precision that it knows of those asked for; with none asked for, in the closest to
-    the reference that it has. Raises ConfigError for a target or a
-    precision that none knows, DataError for an unfinished run or an existing `out`, BundleError for an engine that
-    drifts, EngineError for one that cannot be built here.
+    the reference that it has. `golden`: the slices that it proves itself with. `card`: what its model card says.
+
+    Raises ConfigError for a target or a precision that none knows, DataError for an unfinished run or an existing
+    `out`, BundleError for an engine that drifts, EngineError for one that cannot be built here.
     """
     wanted = _wanted(to, precision)
     run, out = Path(run), Path(out)
     if (run / "manifest.json").exists():
         return _add(Bundle.load(run), out, wanted)
     preset = _preset(run)
-    if out.exists():
-        raise DataError("exists already", path=out, remedy="choose another --out or remove it")
-    with folder_beside(out) as temporary:
-        made = temporary / "bundle"
+    if _made_of(run, out):
+        _engines(out, wanted, run)
+        return out
+    with _new(out) as made:
         (made / "golden").mkdir(parents=True)
-        provenance = json.loads((run / "run.json").read_text())
-        for name in ("mae.safetensors", f"{preset.network or 'classifier'}.safetensors"):
-            if (run / name).exists():
-                shutil.copyfile(run / name, made / name)
-        if (run / GIVEN).exists():
-            shutil.copyfile(run / GIVEN, made / "golden" / GIVEN)
-        _golden(run, made, preset)
-        seal(made, preset, provenance, calibration=None, intensity=provenance.get("intensity"))
-        _engines(made, wanted)
-        made.rename(out)
+        for name in _weights(run, preset):
+            shutil.copyfile(run / name, made / name)
+        write_golden(run, made, preset, golden)
+        report = _report(run)
+        seal(made, preset, _provenance(report), golden=golden, card=_said(card), intensity=report.get("intensity"))
+        _engines(made, wanted, run)
     return out
+
+
+@contextlib.contextmanager
+def _new(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that becomes it. Raises DataError where there is an `out`, before or meanwhile."""
+    taken = DataError("exists already", path=out, remedy="choose another --out or remove it")
+    if out.exists():
+        raise taken
+    with written_into(out.parent):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with folder_beside(out) as temporary:
+            made = temporary / "bundle"
+            yield made
+            share(made)
+            for path in made.rglob("*"):
+                sync(path)
+            try:
+                made.rename(out)
+            except OSError as error:
+                raise (taken if out.exists() else error) from error
+            sync(out.parent)
 
 
 def add_engine(bundle: Path, to: Sequence[str], precision: Sequence[str]) -> Path:
@@ -67,9 +101,11 @@ def import_checkpoint(
     *,
     data: Path | None = None,
     modality: str | None = None,
+    **options: Any,
 ) -> Path:
     """A bundle at `out` from public checkpoints of the two networks. `data`: scans like those that they were trained
-    on, a data set or a prepared cache; see `checkpoint.import_checkpoint`. Raises DataError where they do not fit."""
+    on, a data set or a prepared cache; see `checkpoint.import_checkpoint`. `options` are those of `export`. Raises
+    DataError where they do not fit."""
     from maescan import datasets
     from maescan.config import preset as named
     from maescan.export import checkpoint as checkpoints
@@ -79,7 +115,8 @@ def import_checkpoint(
     chosen = named(preset)
     slices = None if data is None else datasets.load(data, chosen, modality=modality)
     with tempfile.TemporaryDirectory(prefix="maescan-") as folder:
-        return export(checkpoints.import_checkpoint(mae, classifier, chosen, Path(folder), slices), out)
+        run = checkpoints.import_checkpoint(mae, classifier, chosen, Path(folder), slices)
+        return export(run, out, **options)
 
 
 def _wanted(to: Sequence[str], precision: Sequence[str]) -> list[tuple[str, str]]:
@@ -103,53 +140,72 @@ def _add(bundle: Bundle, out: Path, wanted: list[tuple[str, str]]) -> Path:
     if out.resolve() == bundle.path.resolve():
         _engines(bundle.path, wanted)
         return bundle.path
-    if out.exists():
-        raise DataError("exists already", path=out, remedy="choose another --out or remove it")
-    with folder_beside(out) as temporary:
-        made = temporary / "bundle"
+    with _new(out) as made:
         shutil.copytree(bundle.path, made)
         _engines(made, wanted)
-        made.rename(out)
     return out
 
 
-def _engines(path: Path, wanted: list[tuple[str, str]]) -> None:
-    """Builds engines beside a sealed bundle and puts each in. Killed at any moment, the bundle is sound: at worst it
-    lacks an engine that was being replaced."""
+def _engines(path: Path, wanted: list[tuple[str, str]], run: Path | None = None) -> None:
+    """Builds engines beside a sealed bundle and puts each in."""
     for target, precision in wanted:
-        bundle = Bundle.load(path)
-        with folder_beside(path) as temporary:
+        bundle = replace(Bundle.load(path, signed=False), run=run)
+        with written_into(path), folder_beside(path) as temporary:
             made = temporary / "engine"
             build(bundle, made, target, precision)
             put_engine(path, f"{target}-{precision}", made)
 
 
+def _weights(run: Path, preset: Preset) -> list[str]:
+    names = ("mae.safetensors", f"{preset.network or 'classifier'}.safetensors")
+    return [name for name in names if (run / name).exists()]
+
+
+def _made_of(run: Path, out: Path) -> bool:
+    """Whether `out` is a bundle of this run's weights."""
+    if not (out / "manifest.json").is_file():
+        return False
+    files = Bundle.load(out, signed=False).manifest["files"]
+    ours = {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in _weights(run, _preset(run))}
+    return ours.items() <= files.items()
+
+
+class Report(Record, frozen=True):
+    """What of a run's run.json an export reads."""
+
+    warnings: list[str] = field(default_factory=list)
+    intensity: dict[str, tuple[float, float]] | None = None
+    patients: dict[str, list[str]] = field(default_factory=dict)
+
+
+def _report(run: Path) -> Json:
+    """run.json. Raises DataError for one that `maescan train` did not write."""
+    values = read(dict[str, object], run / "run.json", remedy=AGAIN)
+    check(Report, values, path=run / "run.json", remedy=AGAIN)
+    return values
+
+
+def _provenance(report: Json) -> Json:
+    """What of a run's report goes into a bundle: patients are counted, not named."""
+    counts = {name: len(patients) for name, patients in report.get("patients", {}).items()}
+    return {**report, **({"patients": counts} if counts else {})}
+
+
+def _said(card: Card) -> Json | None:
+    return None if card == Card() else asdict(card)
+
+
 def _preset(run: Path) -> Preset:
     for name in ("preset.json", "run.json", "golden.safetensors"):
         if not (run / name).is_file():
-            raise DataError(f"lacks {name}", path=run, remedy="give a finished run folder of `maescan train`")
-    preset = Preset.from_dict(json.loads((run / "preset.json").read_text()))
+            raise DataError(f"lacks {name}", path=run, remedy=AGAIN)
+    try:
+        preset = Preset.from_dict(read(dict[str, object], run / "preset.json", remedy=AGAIN))
+    except ConfigError as error:
+        raise DataError(error.reason, path=run / "preset.json", remedy=AGAIN) from error
     needed = ["mae"] if preset.input != "image" else []
     for name in [*needed, *([preset.network] if preset.network else [])]:
         if not (run / f"{name}.safetensors").is_file():
             reason = f"its {name} is not trained yet"
             raise DataError(reason, path=run, remedy="run `maescan train` again to finish it")
     return preset
-
-
-def _golden(run: Path, made: Path, preset: Preset) -> None:
-    from safetensors.numpy import load_file, save_file
-
-    from maescan.engines.eager import TorchEngine
-    from maescan.method.score import score_slices
-
-    given = load_file(run / "golden.safetensors")
-    scored = score_slices(given["images"], given["slice_ids"], TorchEngine(run, preset), preset, maps=True)
-    assert scored.difference is not None and scored.reconstruction is not None
-    answers: dict[str, Any] = {
-        "score": scored.score,
-        "difference": scored.difference,
-        "reconstruction": scored.reconstruction,
-    }
-    arrays = {name: np.ascontiguousarray(value) for name, value in {**given, **answers}.items()}
-    save_file(arrays, made / "golden" / "golden.safetensors")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from maescan.engines.bundle import Bundle
+from maescan.engines.bundle import Bundle, load_arrays
 from maescan.errors import DataError
 from maescan.machine import cpu_features
+
+SLICES = "quantisation.safetensors"
+"""Training slices in a run folder, for the ranges of int8's activations."""
 
 MOST = 64
 """Slices that the ranges are taken from."""
@@ -31,17 +34,20 @@ EXACT = {"avx512_vnni", "avx_vnni", "amx_int8"}
 def given(bundle: Bundle, engine: Any) -> dict[str, list[dict[str, Any]]]:
     """The inputs of `mae` and `classifier` on the bundle's training slices, one slice each, as scoring feeds them.
 
-    Raises DataError where the bundle has no training slices.
+    They lie in the run folder: a bundle holds no slices of patients. Raises DataError where there are none.
     """
-    from safetensors.numpy import load_file
-
     from maescan.method.score import score_slices
 
-    file = bundle.path / "golden" / "quantisation.safetensors"
-    if not file.exists():
-        remedy = "export from a run folder of `maescan train`; imported weights come without slices"
-        raise DataError("has no training slices to quantise with", path=bundle.path, remedy=remedy)
-    slices, recorder = load_file(file), Recorder(engine)
+    file = None if bundle.run is None else bundle.run / SLICES
+    if file is None or not file.is_file():
+        remedy = (
+            f"maescan export RUN --out {bundle.path} with the run folder that it was made of; imported weights have"
+        )
+        remedy += " slices with `maescan import-checkpoint --data SCANS --precision int8`"
+        raise DataError(
+            "there are no training slices to quantise with", path=bundle.run or bundle.path, remedy=remedy
+        )
+    slices, recorder = load_arrays(file), Recorder(engine)
     for image, number in zip(slices["images"][:MOST], slices["slice_ids"][:MOST], strict=True):
         score_slices(image[None], number[None], recorder, bundle.preset)
     return recorder.seen

@@ -49,6 +49,7 @@ class ConfigError(MaescanError):
 
 
 EXTRAS = {
+    "sign": "cryptography",
     "evaluate": "matplotlib scipy h5py",
     "train": "torch torchvision timm lightning_fabric tensorboard onnx onnxscript nncf sklearn",
     "dicom": "pydicom pylibjpeg",

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import tempfile
@@ -134,6 +135,15 @@ def umask() -> int:
         return 0o022
 
 
+def sync(path: Path) -> None:
+    """What was written into a file, or renamed into a folder, stays when the power fails. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 @contextlib.contextmanager
 def written_into(folder: Path) -> Iterator[None]:
     """What the system refuses inside becomes a DataError that names the file, or `folder`."""
@@ -161,8 +171,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """`values` as indented JSON with a final newline."""
-    write_text(path, json.dumps(values, indent=2, sort_keys=True) + "\n")
+    """`values` as indented JSON with a final newline; null for numbers that are not finite, which JSON lacks."""
+    write_text(path, json.dumps(finite(values), indent=2, sort_keys=True) + "\n")
+
+
+def finite(values: object) -> object:
+    """Values in JSON types, with null for numbers that are not finite."""
+    if isinstance(values, dict):
+        return {name: finite(value) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -34,6 +34,20 @@ def a_run(folder, preset=SMALL, slices=16):
     return run
 
 
+def engine_file(path, name, file):
+    """A file of an engine of a bundle, wherever its version lies."""
+    return next((path / "engines" / name).glob(f"*/{file}"))
+
+
+def rewrite(path, **fields):
+    """A manifest with other fields, which fits itself."""
+    from maescan.engines.manifest import body_hash
+
+    file = path / "manifest.json"
+    values = {**json.loads(file.read_text()), **fields}
+    file.write_text(json.dumps({**values, "body": body_hash(values)}))
+
+
 def reseal(path):
     """Makes a manifest fit whatever the files are now."""
     from maescan.config import Preset

@@ -46,9 +46,11 @@ def inputs(tmp_path_factory):
             [folder / "scans"], BUNDLE, Engine(), folder / f"shard{number}", replace(options, shard=Shard(number, 2))
         )
     (folder / "engine").mkdir()
-    (folder / "engine" / "engine.json").write_text(json.dumps({"target": "fake", "precision": "fp32"}))
+    (folder / "engine" / "engine.json").write_text(
+        json.dumps({"target": "fake", "precision": "fp32", "versions": {}, "seconds": 0.0})
+    )
     (folder / "bundle" / "golden").mkdir(parents=True)
-    for name in ("golden/golden.safetensors", "mae.safetensors"):
+    for name in ("golden/golden.safetensors", "golden/scan.nii.gz", "mae.safetensors"):
         (folder / "bundle" / name).write_bytes(b"weights")
     seal(folder / "bundle", BUNDLE.preset, {})
     return folder

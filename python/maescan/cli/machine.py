@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -21,12 +22,40 @@ def verify(
     trust: Annotated[
         bool, typer.Option("--trust", help="Also run TorchScript engines, which can run any code.")
     ] = False,
+    key: Annotated[
+        str | None, typer.Option(help="Public keys of minisign (file, folder or the key); one must have signed it.")
+    ] = None,
+    limit_seconds: Annotated[float, typer.Option(min=1.0, help="Time that an engine may take.")] = 600.0,
+    limit_memory: Annotated[
+        float | None, typer.Option(min=0.1, help="GB of memory that an engine may take; default: a quarter of all.")
+    ] = None,
 ) -> None:
-    """Check every hash of a bundle, then run its golden slices through every engine that can run here."""
+    """Check every hash of a bundle and its signature, prepare its golden scan, run its golden slices through every
+    engine that can run here, each in a process of its own, and say what personal data the bundle holds."""
     from maescan.engines import verify as verification
+    from maescan.scans.budget import Limits
 
-    if not verification.show(bundle, device=device, trust=trust):
+    limits = Limits(seconds=limit_seconds, memory=None if limit_memory is None else int(limit_memory * 1e9))
+    if not verification.show(bundle, device=device, trust=trust, key=key, limits=limits):
         raise typer.Exit(2)
+
+
+@commands.command()
+def sign(
+    bundle: Annotated[Path, typer.Argument(help="The bundle.")],
+    key: Annotated[Path, typer.Option(help="A secret key that `minisign -G` made.")],
+) -> None:
+    """Sign a bundle, so that machines with MAESCAN_TRUSTED_KEYS take it. A key's password is asked for, or taken from
+    MAESCAN_KEY_PASSWORD."""
+    from maescan.engines.bundle import Bundle
+    from maescan.engines.signing import needs_password
+    from maescan.engines.signing import sign as make
+
+    Bundle.load(bundle, signed=False)
+    password = os.environ.get("MAESCAN_KEY_PASSWORD")
+    if password is None and needs_password(key):
+        password = typer.prompt("password", hide_input=True, err=True)
+    print(f"signed: {make(bundle, key, password)}")
 
 
 @commands.command()

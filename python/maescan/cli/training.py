@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import sys
 from functools import partial
 from pathlib import Path
@@ -51,27 +52,73 @@ def train(
     print(f"trained; next: maescan export {run} --out BUNDLE")
 
 
+To = Annotated[
+    str, typer.Option(help="Of openvino, torchscript, onnx, tensorrt-rtx, tensorrt, torch-tensorrt, by commas.")
+]
+Precisions = Annotated[
+    str, typer.Option(help="fp32, bf16, fp16, int8, fp8 or nvfp4, by commas. Default: the most exact of each target.")
+]
+TrainingData = Annotated[str, typer.Option(help="For the model card: what it was trained on, in your words.")]
+Licence = Annotated[str, typer.Option(help="For the model card: under which licence the weights are.")]
+Use = Annotated[str, typer.Option("--intended-use", help="For the model card: what it is for, and what not.")]
+
+
+class Golden(enum.StrEnum):
+    """Where a bundle's golden slices are from."""
+
+    phantom = "phantom"
+    real = "real"
+
+
 @commands.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder of `maescan train`, or a bundle to add engines to.")],
     out: Annotated[Path | None, typer.Option(help="The bundle to write; not needed to add to one.")] = None,
-    to: Annotated[
-        str,
-        typer.Option(help="Of openvino, torchscript, onnx, tensorrt-rtx, tensorrt, torch-tensorrt, by commas."),
-    ] = "openvino",
-    precision: Annotated[
-        str,
-        typer.Option(help="fp32, bf16, fp16, int8, fp8 or nvfp4, by commas. Default: the most exact of each target."),
-    ] = "",
+    to: To = "openvino",
+    precision: Precisions = "",
+    golden: Annotated[
+        Golden,
+        typer.Option(help="What it proves itself with: a phantom's slices, or real ones held back from training."),
+    ] = Golden.phantom,
+    training_data: TrainingData = "",
+    licence: Licence = "",
+    intended_use: Use = "",
 ) -> None:
-    """Compile a trained run into a bundle: weights, engines and golden answers that prove them."""
+    """Compile a trained run into a bundle: weights, engines and golden answers that prove them. With a run and the
+    bundle that was made of it, engines are added."""
     import maescan.export as exporting
+    from maescan.engines.manifest import Card
 
     bundle = exporting.export(
-        run, out or run, to=tuple(to.split(",")), precision=tuple(precision.split(",")) if precision else ()
+        run,
+        out or run,
+        **_listed(to, precision),
+        golden=golden.value,
+        card=Card(training_data=training_data, licence=licence, intended_use=intended_use),
     )
     print(f"bundle: {bundle}")
     say_caution(bundle)
+
+
+def _listed(to: str, precision: str) -> dict[str, tuple[str, ...]]:
+    return {"to": tuple(to.split(",")), "precision": tuple(precision.split(",")) if precision else ()}
+
+
+@commands.command()
+def card(
+    bundle: Annotated[Path, typer.Argument(help="The bundle.")],
+    training_data: TrainingData = "",
+    licence: Licence = "",
+    intended_use: Use = "",
+    evaluation: Annotated[
+        Path | None, typer.Option(help="The --out of `maescan evaluate`: its figures go into the card.")
+    ] = None,
+) -> None:
+    """Fill in a bundle's model card, its README.md; what is not given stays as it is."""
+    from maescan.engines.describe import fill_card
+
+    fill_card(bundle, evaluation, training_data=training_data, licence=licence, intended_use=intended_use)
+    print((bundle / "README.md").read_text(encoding="utf-8"))
 
 
 @commands.command()
@@ -164,11 +211,15 @@ def import_checkpoint(
         Path | None, typer.Option(help="Scans like those of training, to know others by: a data set or a cache.")
     ] = None,
     modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
+    to: To = "openvino",
+    precision: Precisions = "",
 ) -> None:
     """Turn the authors' released weights into a bundle: --preset brats-official, luna16-official or a .json file."""
     import maescan.export as exporting
 
-    bundle = exporting.import_checkpoint(mae, classifier, preset, out, data=data, modality=modality)
+    bundle = exporting.import_checkpoint(
+        mae, classifier, preset, out, data=data, modality=modality, **_listed(to, precision)
+    )
     print(f"bundle: {bundle}")
     if data is None:
         print("without --data no scan will be flagged as unlike those of training")

@@ -13,6 +13,9 @@ from maescan.engines.targets import PRECISIONS, TARGETS, best_for, kind_of, runs
 from maescan.errors import EngineError, MaescanError
 from maescan.machine import Gpu, require_gpu
 
+FROM_RUN = ("int8", "fp8")
+"""Precisions whose ranges are those of training slices."""
+
 __all__ = ["export_command", "kind_of", "load", "open_engine", "prove"]
 
 
@@ -32,7 +35,7 @@ def load(
     """
     gpu = require_gpu(device) if kind_of(device) == "cuda" else None
     chosen = _choose(bundle, gpu, target, precision)
-    engine = open_engine(bundle, bundle.path / "engines" / chosen, bundle.engines()[chosen], device, threads, trust)
+    engine = open_engine(bundle, bundle.engine_folder(chosen), bundle.engines()[chosen], device, threads, trust)
     try:
         check(bundle, chosen, engine)
     except BaseException:
@@ -81,8 +84,9 @@ def prove(
 
 
 def export_command(path: Path, values: dict[str, Any]) -> str:
-    """The command that makes an engine anew."""
-    return f"maescan export {path} --to {values['target']} --precision {values['precision']}"
+    """The command that makes an engine anew; ranges of 8 bits and less are those of slices that only the run has."""
+    what = f"--to {values['target']} --precision {values['precision']}"
+    return f"maescan export {f'RUN --out {path}' if values['precision'] in FROM_RUN else path} {what}"
 
 
 def _choose(bundle: Bundle, gpu: Gpu | None, target: str | None, precision: str | None) -> str:

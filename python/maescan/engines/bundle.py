@@ -1,10 +1,19 @@
-"""A bundle: what travels to the workstation, and proves itself there. A folder of JSON, safetensors and engines."""
+"""A bundle: what travels to the workstation, and proves itself there. A folder of JSON, safetensors and engines.
+
+A bundle never changes in place. An engine is a folder of its own, engines/NAME/VERSION, whose VERSION is a hash of
+what it holds; what of them is in force is what manifest.json lists, and one rename of it changes that. Who reads sees
+the bundle as it was before or after, wherever whoever writes is stopped.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,45 +23,36 @@ from typing import Any
 import numpy as np
 
 from maescan.config import Preset
-from maescan.errors import BundleError, ConfigError
+from maescan.engines.manifest import ANEW, SCHEMA_VERSION, Manifest, body_hash, check_manifest, parse, read_engine
+from maescan.engines.signing import SIGNATURE, check_trusted
+from maescan.errors import BundleError, ConfigError, MaescanError
+from maescan.files import PARTIAL, finite, sync, write_json, written_into
 
-SCHEMA_VERSION = 1
-REQUIRED: dict[str, Any] = {"schema_version": int, "preset": dict, "provenance": dict, "files": dict}
-OPTIONAL: dict[str, Any] = {"calibration": dict, "intensity": dict, "aggregation": dict | str}
-ENGINE: dict[str, Any] = {
-    "target": str,
-    "precision": str,
-    "versions": dict,
-    "device": str | None,
-    "tolerance": dict,
-    "drift": dict | None,
-    "seconds": float | int,
-}
-NEEDED = ("mae.safetensors", "golden/golden.safetensors")
-ANEW = "export it anew"
-
-
+NEEDED = ("golden/golden.safetensors", "golden/scan.nii.gz", "mae.safetensors")
 COIN = "no better than a coin"
+CHANGES = ("calibration", "intensity", "aggregation", "card")
+"""Fields of a manifest that a finished bundle may get, or get anew."""
 
 
 def caution(path: Path) -> str | None:
     """What a bundle's training found its score to be no better than a coin on, in one line; None where there is no
     such kind of lesion, or nobody looked. Reads the manifest alone."""
     try:
-        provenance = json.loads((Path(path) / "manifest.json").read_bytes())["provenance"]
-        lines = [line for line in provenance["warnings"] if str(line).startswith(COIN)]
-    except (OSError, ValueError, KeyError, TypeError):
+        manifest = parse((Path(path) / "manifest.json").read_bytes(), Path(path) / "manifest.json")
+    except (OSError, MaescanError):
         return None
-    return str(lines[0]) if lines else None
+    return next((line for line in manifest["provenance"].get("warnings", ()) if line.startswith(COIN)), None)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle. manifest: the JSON of manifest.json; hash: SHA-256 of manifest.json."""
+    """A loaded bundle. manifest: the JSON of manifest.json, checked; hash: SHA-256 of manifest.json; run: the run
+    folder that it is being exported from, which keeps what a bundle does not (slices of patients)."""
 
     path: Path
     manifest: dict[str, Any]
     hash: str
+    run: Path | None = None
 
     @cached_property
     def preset(self) -> Preset:
@@ -60,41 +60,48 @@ class Bundle:
         try:
             return Preset.from_dict(self.manifest["preset"])
         except ConfigError as error:
-            raise BundleError(error.reason, path=self.path / "manifest.json", remedy="export it anew") from error
+            raise BundleError(error.reason, path=self.path / "manifest.json", remedy=ANEW) from error
+
+    @cached_property
+    def known(self) -> Manifest:
+        """The manifest as a type. Raises BundleError."""
+        return check_manifest(self.manifest, self.path / "manifest.json")
 
     @staticmethod
-    def load(path: Path) -> Bundle:
-        """Reads and checks a bundle. Raises BundleError naming the file missing, changed or of another version."""
+    def load(path: Path, *, signed: bool = True) -> Bundle:
+        """Reads and checks a bundle: its manifest, then the hash of every file that it lists. Raises BundleError
+        naming the file missing, changed or of another version, and for one that MAESCAN_TRUSTED_KEYS does not trust
+        (unless not `signed`: by whoever is making or signing it)."""
         path = Path(path)
         file = path / "manifest.json"
         try:
             raw = file.read_bytes()
-            manifest = json.loads(raw)
-        except (OSError, ValueError) as error:
-            raise BundleError(
-                f"cannot be read: {error}", path=file, remedy="give a folder made by `maescan export`"
-            ) from error
-        _check_version(manifest, file)
-        _check_fields(manifest, file, REQUIRED, OPTIONAL)
-        _check_files(path, manifest["files"])
+        except OSError as error:
+            remedy = "give a folder made by `maescan export`"
+            raise BundleError(f"cannot be read: {error.strerror}", path=file, remedy=remedy) from error
+        if signed:
+            check_trusted(path, raw)
+        manifest = parse(raw, file)
         loaded = Bundle(path, manifest, hashlib.sha256(raw).hexdigest())
-        needed = NEEDED[loaded.preset.input == "image" :]
-        _check_fields(manifest["files"], file, dict.fromkeys(needed, str), None)
+        lacking = sorted(set(NEEDED[: 2 if loaded.preset.input == "image" else 3]) - set(manifest["files"]))
+        if lacking:
+            raise BundleError(f"lacks {', '.join(lacking)}", path=file, remedy=ANEW)
+        _check_files(path, manifest["files"])
+        loaded.engines()
         return loaded
 
     def engines(self) -> dict[str, dict[str, Any]]:
-        """engine.json of every engine that the manifest lists, by folder name: `openvino-bf16`, ..."""
-        return {
-            name.split("/")[1]: self._engine(self.path / name) for name in self.manifest["files"] if _is_engine(name)
-        }
+        """engine.json of every engine that the manifest lists, by name: `openvino-bf16`, ... Raises BundleError."""
+        return {name: read_engine(folder / "engine.json") for name, folder in self._folders().items()}
 
-    def _engine(self, file: Path) -> dict[str, Any]:
-        try:
-            values: dict[str, Any] = json.loads(file.read_bytes())
-        except ValueError as error:
-            raise BundleError(f"is no JSON: {error}", path=file, remedy=ANEW) from error
-        _check_fields(values, file, ENGINE, {})
-        return values
+    def engine_folder(self, name: str) -> Path:
+        """Where the files of an engine of that name lie."""
+        return self._folders()[name]
+
+    def _folders(self) -> dict[str, Path]:
+        listed = (name.split("/") for name in self.manifest["files"])
+        parts = (part for part in listed if len(part) == 4 and (part[0], part[3]) == ("engines", "engine.json"))
+        return {part[1]: self.path.joinpath(*part[:3]) for part in parts}
 
     def fingerprint(self, engine: str) -> str:
         """SHA-256 over what decides an engine's golden scores: its files, the golden slices, the preset."""
@@ -103,96 +110,130 @@ class Bundle:
         return hashlib.sha256(json.dumps([files, self.manifest["preset"]], sort_keys=True).encode()).hexdigest()
 
     def golden(self) -> dict[str, np.ndarray]:
-        """images [G, H, W], slice_ids [G]; the fp32 answers: reconstruction, difference [G, H, W] and score [G]."""
-        from safetensors.numpy import load_file
+        """images [G, H, W], slice_ids [G]; the fp32 answers: reconstruction, difference [G, H, W] and score [G]; and
+        prepared [S, H, W], the slices that preprocessing made of golden/scan.nii.gz. Raises BundleError."""
+        return load_arrays(self.path / "golden" / "golden.safetensors")
 
-        return load_file(self.path / "golden" / "golden.safetensors")
+
+def load_arrays(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file. Raises BundleError."""
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(file)
+    except Exception as error:  # the library has a class of its own, and others for what it does not expect
+        raise BundleError(f"cannot be read: {str(error)[:200]}", path=file, remedy=ANEW) from error
 
 
 def update(path: Path, **fields: Any) -> Bundle:
-    """Sets optional fields of a sound bundle's manifest. Raises ConfigError for a field that no manifest has."""
-    unknown = sorted(set(fields) - set(OPTIONAL))
+    """Sets fields of a sound bundle's manifest, which stand in CHANGES. Raises ConfigError for any other. A signature
+    of what was before goes."""
+    unknown = sorted(set(fields) - set(CHANGES))
     if unknown:
-        raise ConfigError(f"a manifest has no {', '.join(unknown)}", path=path)
-    manifest = Bundle.load(path).manifest
-    _write(path, {**manifest, **fields})
-    return Bundle.load(path)
+        raise ConfigError(f"a manifest has no {', '.join(unknown)} to change", path=path)
+    with changing(path):
+        manifest = Bundle.load(path).manifest
+        _write(path, {**manifest, **fields})
+        _clear(path, manifest["files"])
+    return Bundle.load(path, signed=False)
 
 
-def seal(path: Path, preset: Preset, provenance: dict[str, Any], **others: Any) -> None:
-    """Writes manifest.json over every file in `path`; the last step of an export."""
-    hashes = {f.relative_to(path).as_posix(): _sha256(f) for f in _files(path) if f.name != "manifest.json"}
-    manifest = {"schema_version": SCHEMA_VERSION, "preset": preset.to_dict(), "provenance": provenance}
-    _write(path, {**manifest, "files": hashes, **others})
+def seal(path: Path, preset: Preset, provenance: Mapping[str, Any], **others: Any) -> None:
+    """Writes manifest.json over every file in `path`; the last step of an export. others: `golden` and CHANGES."""
+    from maescan.engines.card import CARD
+
+    beside = ("manifest.json", SIGNATURE, CARD)
+    hashes = {f.relative_to(path).as_posix(): _sha256(f) for f in _files(path) if f.name not in beside}
+    manifest = {"schema_version": SCHEMA_VERSION, "preset": preset.to_dict(), "provenance": finite(dict(provenance))}
+    _write(path, {**manifest, "files": hashes, "golden": "phantom", **others})
 
 
 def put_engine(path: Path, name: str, made: Path) -> None:
     """Moves the folder `made` into a sound bundle as its engine `name`, in place of another of that name.
 
-    The manifest lists the old one, then neither, then the new one: whenever it stops, what is listed is there."""
-    manifest, folder = Bundle.load(path).manifest, path / "engines" / name
-    others = {file: hash_ for file, hash_ in manifest["files"].items() if not file.startswith(f"engines/{name}/")}
-    if others != manifest["files"]:
-        _write(path, {**manifest, "files": others})
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.parent.mkdir(exist_ok=True)
-    hashes = {f"engines/{name}/{file.relative_to(made).as_posix()}": _sha256(file) for file in _files(made)}
-    made.rename(folder)
-    _write(path, {**manifest, "files": dict(sorted({**others, **hashes}.items()))})
+    It lies there before the manifest lists it, and the one before it stays until the next change, for whoever has
+    read the old manifest. Raises DataError where the disk refuses."""
+    with changing(path):
+        manifest = Bundle.load(path, signed=False).manifest
+        hashes = {file.relative_to(made).as_posix(): _sha256(file) for file in _files(made)}
+        version = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
+        folder = path / "engines" / name / version
+        others = {file: hash_ for file, hash_ in manifest["files"].items() if not file.startswith(f"engines/{name}/")}
+        ours = {f"engines/{name}/{version}/{file}": hash_ for file, hash_ in hashes.items()}
+        if not set(ours) <= set(manifest["files"]):
+            share(made)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            share(folder.parent)
+            if folder.exists():  # left by a kill
+                shutil.rmtree(folder)
+            made.rename(folder)
+            sync(folder.parent)
+        changed = {**manifest, "files": dict(sorted({**others, **ours}.items()))}
+        _write(path, changed)
+        _clear(path, {**manifest["files"], **changed["files"]})
+
+
+@contextlib.contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """One at a time may change a bundle; others wait. Raises DataError where the disk refuses."""
+    with written_into(path):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def share(folder: Path) -> None:
+    """A bundle holds nothing of a patient: everyone may read it, whatever the umask."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _clear(path: Path, listed: Mapping[str, str]) -> None:
+    """Removes engines that are listed no more, and what killed ones were writing."""
+    kept = {Path(file).parts[:3] for file in listed if file.startswith("engines/")}
+    for folder in path.glob("engines/*/*"):
+        if folder.relative_to(path).parts not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+    for part in path.glob(f"{PARTIAL}*"):
+        part.unlink(missing_ok=True)
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
-def _write(path: Path, manifest: dict[str, Any]) -> None:
-    from maescan.files import write_json
+def _write(path: Path, manifest: Mapping[str, Any]) -> None:
+    """The manifest by one rename; what hangs on it (the model card, a signature) follows."""
+    from maescan.engines.card import write_card
 
-    write_json(path / "manifest.json", manifest)
-
-
-def _is_engine(name: str) -> bool:
-    parts = name.split("/")
-    return len(parts) == 3 and parts[0] == "engines" and parts[2] == "engine.json"
-
-
-def _check_version(manifest: Any, file: Path) -> None:
-    if not isinstance(manifest, dict):
-        raise BundleError("is no manifest", path=file, remedy=ANEW)
-    version = manifest.get("schema_version")
-    if version != SCHEMA_VERSION:
-        remedy = f"this maescan reads version {SCHEMA_VERSION}: {ANEW}, or use the maescan that wrote it"
-        raise BundleError(f"is of schema version {version}", path=file, remedy=remedy)
+    values = {**manifest, "body": body_hash(manifest)}
+    known = check_manifest(values, path / "manifest.json")
+    write_json(path / "manifest.json", values)
+    (path / "manifest.json").chmod(0o644)
+    sync(path)
+    (path / SIGNATURE).unlink(missing_ok=True)
+    write_card(path, known)
 
 
-def _check_fields(values: Any, file: Path, required: dict[str, Any], optional: dict[str, Any] | None) -> None:
-    """`optional` None: any other field may be there."""
-    if not isinstance(values, dict):
-        raise BundleError("is no JSON object", path=file, remedy=ANEW)
-    missing = sorted(set(required) - set(values))
-    unknown = sorted(set(values) - set(required) - set(optional)) if optional is not None else []
-    if missing or unknown:
-        faults = [
-            f"{word} {', '.join(names)}" for word, names in (("lacks", missing), ("has unknown", unknown)) if names
-        ]
-        raise BundleError(" and ".join(faults), path=file, remedy=ANEW)
-    kinds = {**{name: kind | None for name, kind in (optional or {}).items()}, **required}
-    for name, kind in kinds.items():
-        if name in values and not isinstance(values[name], kind):
-            raise BundleError(f"its '{name}' is a {type(values[name]).__name__}", path=file, remedy=ANEW)
-
-
-def _check_files(path: Path, files: dict[str, Any]) -> None:
-    """Every file is as it was exported; hashing leaves the interpreter, so several run at once."""
-    outside = [name for name in files if Path(name).is_absolute() or ".." in Path(name).parts]
-    if outside:
-        raise BundleError(f"lists files outside the bundle: {outside[0]}", path=path / "manifest.json", remedy=ANEW)
+def _check_files(path: Path, files: Mapping[str, str]) -> None:
+    """Every file is as it was exported, lies in the bundle itself, and engines have no others; hashing leaves the
+    interpreter, so several run at once."""
+    base = path.resolve()
+    for name in files:
+        if Path(name).is_absolute() or ".." in Path(name).parts or (path / name).resolve() != base / name:
+            raise BundleError(f"lists a file outside of it: {name}", path=path / "manifest.json", remedy=ANEW)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda name: _sha256(path / name), files))
     for name, hash_ in zip(files, found, strict=True):
         if hash_ != files[name]:
             raise BundleError("is not the file that was exported", path=path / name, remedy="copy or export it anew")
+    for folder in {(path / name).parent for name in files if name.startswith("engines/")}:
+        for file in folder.iterdir():
+            if file.relative_to(path).as_posix() not in files:
+                raise BundleError("is not of the bundle", path=file, remedy="remove it")
 
 
 def _sha256(file: Path) -> str:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maescan import __version__
+from maescan.config import Preset
 from maescan.engines.bundle import Bundle
-from maescan.errors import BundleError, DataError
+from maescan.engines.manifest import ANEW
+from maescan.errors import BundleError, DataError, MaescanError
 
 TOLERANCE = {
     "fp32": {"score": 1e-3, "difference": 1e-3},
@@ -25,6 +28,9 @@ TOLERANCE = {
 }
 """score: the largest change of a golden slice's score (of the largest score, where it is no probability);
 difference: the deviation of the difference maps, as a share of their own root mean square."""
+
+PREPARED = 1e-3
+"""How far slices made of the golden scan may be from the export's, as a share of their range."""
 
 
 def check(bundle: Bundle, name: str, engine: Any) -> dict[str, float]:
@@ -38,7 +44,7 @@ def check(bundle: Bundle, name: str, engine: Any) -> dict[str, float]:
         drift = golden_drift(bundle, engine)
         with contextlib.suppress(DataError):  # a cache that cannot be written costs time, nothing else
             _write(file, drift)
-    refuse(drift, bundle.engines()[name]["precision"], bundle.path / "engines" / name)
+    refuse(drift, bundle.engines()[name]["precision"], bundle.engine_folder(name))
     return drift
 
 
@@ -54,6 +60,40 @@ def golden_drift(bundle: Bundle, engine: Any) -> dict[str, float]:
         "score": float(np.abs(found.score - golden["score"]).max()) / unit,
         "difference": _rms(found.difference - golden["difference"]) / (_rms(golden["difference"]) or 1.0),
     }
+
+
+def golden_scan(bundle: Bundle) -> float:
+    """The largest difference between the slices that preprocessing makes of golden/scan.nii.gz here and those of the
+    export, as a share of their range: the path before the engine. Raises BundleError where it is over PREPARED."""
+    golden, folder = bundle.golden(), bundle.path / "golden"
+    try:
+        slices = prepare_golden(folder / "scan.nii.gz", bundle.preset)[golden["rows"]]
+        expected = golden["prepared"]
+        gap = float(np.abs(slices - expected).max() / (np.ptp(expected) or 1.0))
+    except (MaescanError, KeyError, IndexError, ValueError) as error:
+        raise BundleError(f"its golden scan cannot be prepared: {error}", path=folder, remedy=ANEW) from error
+    if not gap <= PREPARED:
+        reason = (
+            f"preprocessing makes other slices of the golden scan: by {gap:.2g} of their range, over {PREPARED:g}"
+        )
+        raise BundleError(reason, path=folder, remedy="use the maescan that exported it, or export it anew")
+    return gap
+
+
+def prepare_golden(file: Path, preset: Preset) -> NDArray[np.float32]:
+    """The slices [S, H, W] of a golden scan as the models see them; of CT that is scored by patches, those around
+    places in every slice."""
+    from maescan.method.patches import crop_patches
+    from maescan.method.preprocess import prepare
+    from maescan.scans import axial_view, find_scans, read_scan
+
+    scan = read_scan(find_scans([file])[0])
+    if preset.intensity.method != "hu" or preset.grid.field_mm is not None:
+        return prepare(scan, preset).images
+    view, _ = axial_view(scan)
+    rows, columns = (side // 2 for side in view.shape[1:])
+    centres = [(level, rows, columns + columns // 2 * (1 - 2 * (level % 2))) for level in range(len(view))]
+    return crop_patches(view, np.array(centres), scan, preset).images
 
 
 def refuse(drift: dict[str, float], precision: str, folder: Path) -> None:

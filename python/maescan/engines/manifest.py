@@ -1,0 +1,138 @@
+"""What a bundle's JSON files hold: the types of manifest.json and engine.json, and the hash over the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from maescan.config import Preset
+from maescan.config.types import Json
+from maescan.errors import BundleError, ConfigError
+from maescan.records import Record, StrictRecord, check, decode, read
+
+SCHEMA_VERSION = 2
+ANEW = "export it anew"
+CHANGED = "copy it anew from where it was exported, or export it anew"
+
+Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Positive = Annotated[int, Meta(ge=1)]
+Scores = Annotated[list[float], Meta(min_length=1)]
+FigureName = Literal["mean", "std", "share", "contrast"]
+
+
+class Max(StrictRecord, frozen=True, tag="max", tag_field="method"):
+    """A scan's score is its highest slice's."""
+
+
+class Top(StrictRecord, frozen=True, tag="top", tag_field="method"):
+    """The mean of its `k` highest."""
+
+    k: Positive
+
+
+class Area(StrictRecord, frozen=True, tag="area", tag_field="method"):
+    """The share of slices over a threshold."""
+
+    threshold: float
+
+
+class Calibration(Record, frozen=True):
+    """Scores of healthy scans and of their slices; see scoring.conformal."""
+
+    scans: Scores
+    slices: Scores
+    scores_sha256: Hash
+
+
+class Prints(StrictRecord, frozen=True):
+    """Salted hashes of training's scans; see method.prints."""
+
+    salt: str
+    scans: list[str]
+
+
+class Provenance(Record, frozen=True):
+    """What of a run's report is read again; the rest is for people."""
+
+    warnings: list[str] = field(default_factory=list)
+    prints: Prints | None = None
+    patients: dict[str, int] = field(default_factory=dict)
+
+
+class Card(StrictRecord, frozen=True):
+    """What only people know of a bundle, in their words, and the figures of an evaluation."""
+
+    training_data: str = ""
+    licence: str = ""
+    intended_use: str = ""
+    evaluation: dict[str, float | str] = field(default_factory=dict)
+
+
+class Manifest(StrictRecord, frozen=True):
+    """manifest.json. body: the hash of all other fields."""
+
+    schema_version: Literal[2]
+    preset: dict[str, object]
+    provenance: Provenance
+    files: dict[str, Hash]
+    golden: Literal["phantom", "real"]
+    body: Hash
+    calibration: Calibration | None = None
+    intensity: dict[FigureName, tuple[float, float]] | None = None
+    aggregation: Max | Top | Area | None = None
+    card: Card | None = None
+
+
+class EngineInfo(Record, frozen=True):
+    """engine.json."""
+
+    target: str
+    precision: str
+    versions: dict[str, str]
+    seconds: float
+    device: str | None = None
+    drift: dict[str, float] | None = None
+
+
+def parse(raw: bytes, file: Path) -> Json:
+    """A manifest in JSON types, checked. Raises BundleError: no manifest, of another version, changed since it was
+    written, or not what a manifest holds."""
+    values = decode(
+        dict[str, object], raw, path=file, remedy="give a folder made by `maescan export`", error=BundleError
+    )
+    version = values.get("schema_version")
+    if version != SCHEMA_VERSION or isinstance(version, bool | float):
+        remedy = f"this maescan reads version {SCHEMA_VERSION}: {ANEW}, or use the maescan that wrote it"
+        raise BundleError(f"is of schema version {str(version)[:20]}", path=file, remedy=remedy)
+    if values.get("body") != body_hash(values):
+        raise BundleError("was changed since it was written", path=file, remedy=CHANGED)
+    check_manifest(values, file)
+    return values
+
+
+def check_manifest(values: Mapping[str, object], file: Path) -> Manifest:
+    """Raises BundleError naming the field that a manifest does not have, or not so."""
+    known = check(Manifest, dict(values), path=file, remedy=ANEW, error=BundleError)
+    try:
+        Preset.from_dict(dict(known.preset))
+    except ConfigError as error:
+        raise BundleError(error.reason, path=file, remedy=ANEW) from error
+    return known
+
+
+def body_hash(values: Mapping[str, object]) -> str:
+    """SHA-256 over all fields of a manifest but `body`, in sorted JSON without spaces."""
+    body = {name: value for name, value in values.items() if name != "body"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def read_engine(file: Path) -> Json:
+    """engine.json in JSON types, checked. Raises BundleError."""
+    values = read(dict[str, object], file, remedy=ANEW, error=BundleError)
+    check(EngineInfo, values, path=file, remedy=ANEW, error=BundleError)
+    return values

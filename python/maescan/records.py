@@ -1,0 +1,85 @@
+"""What is read from files has a type: decoded and checked in one place, and one line says what is wrong.
+
+By msgspec, which costs no start-up time; `config.fields` checks presets, whose ranges depend on each other.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from maescan.errors import DataError, MaescanError
+
+Kind = TypeVar("Kind")
+WORDS = 200
+"""Characters of what a decoder says that are repeated: it may quote what is in the file."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what JSON is decoded into; fields that a class does not name are passed over."""
+
+
+class StrictRecord(Record, frozen=True, forbid_unknown_fields=True):
+    """One whose unknown fields are errors."""
+
+
+def read(kind: type[Kind], path: Path, *, remedy: str, error: type[MaescanError] = DataError) -> Kind:
+    """The JSON file as a `kind`. Raises `error` naming the file: it cannot be read, is no JSON, or lacks or has what
+    a `kind` does not."""
+    try:
+        content = path.read_bytes()
+    except OSError as fault:
+        raise error(f"cannot be read: {fault.strerror or fault}", path=path, remedy=remedy) from fault
+    return decode(kind, content, path=path, remedy=remedy, error=error)
+
+
+def decode(
+    kind: type[Kind], content: bytes | str, *, path: Path, remedy: str, error: type[MaescanError] = DataError
+) -> Kind:
+    """JSON text as a `kind`; raises as `read`."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as fault:
+        raise error(_reason(fault), path=path, remedy=remedy) from None
+
+
+def check(
+    kind: type[Kind], values: object, *, path: Path, remedy: str, error: type[MaescanError] = DataError
+) -> Kind:
+    """What JSON or torch decoded to, as a `kind`; raises as `read`."""
+    try:
+        return msgspec.convert(values, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as fault:
+        raise error(_reason(fault), path=path, remedy=remedy) from None
+
+
+def read_rows(kind: type[Kind], path: Path, *, remedy: str, columns: Iterable[str] = ()) -> list[Kind]:
+    """The rows of a CSV file with a header, each as a `kind`; cells become numbers where a field is one. A file that
+    lacks one of `columns` is refused. Raises DataError naming file and line."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+        if lacking := [name for name in columns if name not in (reader.fieldnames or ())]:
+            raise DataError(f"lacks the column {', '.join(lacking)}", path=path, remedy=remedy)
+        rows = []
+        for row in reader:
+            if None in row or None in row.values():
+                raise DataError(f"line {reader.line_num} has another number of cells", path=path, remedy=remedy)
+            rows.append(msgspec.convert(row, type=kind, strict=False))
+        return rows
+    except OSError as fault:
+        raise DataError(f"cannot be read: {fault.strerror or fault}", path=path, remedy=remedy) from fault
+    except (msgspec.MsgspecError, csv.Error, UnicodeError) as fault:
+        where = f"line {reader.line_num}: " if "reader" in locals() else ""
+        raise DataError(f"{where}{_reason(fault)}", path=path, remedy=remedy) from None
+
+
+def _reason(fault: Exception) -> str:
+    if isinstance(fault, RecursionError):
+        return "is nested too deeply"
+    return f"is not as maescan writes it: {str(fault)[:WORDS]}"

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+
+import pytest
+
+from helpers.bundles import SMALL, a_run
+from maescan import cli
+from maescan.engines.bundle import Bundle
+from maescan.engines.card import personal_data, render
+from maescan.engines.describe import fill_card
+from maescan.errors import DataError
+from maescan.export import export
+from maescan.files import write_json
+
+
+@pytest.fixture
+def bundle(exported_bundle, tmp_path):
+    return shutil.copytree(exported_bundle, tmp_path / "bundle")
+
+
+def test_a_card_says_what_was_said_and_no_more(bundle, tmp_path, monkeypatch, capsys):
+    assert "not stated" in (bundle / "README.md").read_text()
+    (tmp_path / "report").mkdir()
+    ranked = {"auroc": 0.912345, "interval": [0.9, 0.95]}
+    metrics = {"slice": ranked, "baselines": {"area": {"auroc": 0.6}}, "model": {"engine": "openvino-fp32"}}
+    (tmp_path / "report" / "metrics.json").write_text(json.dumps(metrics))
+    given = ["--training-data", "48 volunteers\nof one site", "--licence", "CC-BY-4.0", "--evaluation", "report"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["maescan", "card", str(bundle), *given])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code in (0, None)
+    text = (bundle / "README.md").read_text()
+    assert text == capsys.readouterr().out[:-1] and text == render(Bundle.load(bundle).known)
+    for part in (
+        "48 volunteers of one site",
+        'license_name: "CC-BY-4.0"',
+        "0.9123",
+        "0.900 to 0.950",
+        "(area) | 0.6",
+    ):
+        assert part in text
+    fill_card(bundle, None, intended_use="research")
+    assert "48 volunteers" in (bundle / "README.md").read_text()
+
+
+def test_a_folder_without_an_evaluation_is_refused(bundle, tmp_path):
+    (tmp_path / "metrics.json").write_text('{"slice": 3}')
+    with pytest.raises(DataError, match=r"metrics\.json.*at `\$\.slice`"):
+        fill_card(bundle, tmp_path)
+
+
+def test_a_bundle_names_nobody(tmp_path, monkeypatch):
+    """Patients' names, their slices and their pictures stay in the run folder."""
+    run = a_run(tmp_path, SMALL)
+    report = json.loads((run / "run.json").read_text())
+    report |= {"patients": {"train": ["DOE^JANE", "ROE^RICHARD"], "val": ["MOE"]}, "odd": float("nan")}
+    write_json(run / "run.json", report)
+    path = export(run, tmp_path / "bundle")
+    held = b"".join(file.read_bytes() for file in path.rglob("*") if file.is_file())
+    assert not any(name in held for name in (b"DOE", b"ROE", b"MOE", str(tmp_path).encode()))
+    assert not list(path.rglob("quantisation*"))
+    loaded = Bundle.load(path)
+    assert loaded.manifest["provenance"]["patients"] == {"train": 2, "val": 1}
+    assert "2 patients for train, 1 patients for val" in render(loaded.known)
+    assert "no person's" in personal_data(loaded.known)[0]
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in path.rglob("*") if file.is_file()}
+    assert modes == {0o644}
+
+
+def test_real_golden_slices_are_said_to_be(tmp_path):
+    path = export(a_run(tmp_path, SMALL), tmp_path / "bundle", golden="real")
+    assert "pictures of people" in personal_data(Bundle.load(path).known)[0]

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from helpers.bundles import reseal
+from maescan.engines import verify
+from maescan.engines.bundle import Bundle
+from maescan.engines.golden import golden_scan
+from maescan.errors import BundleError
+
+
+@pytest.fixture
+def bundle(exported_bundle, tmp_path):
+    return shutil.copytree(exported_bundle, tmp_path / "bundle")
+
+
+def test_preprocessing_is_proved_on_a_scan(bundle, capsys):
+    assert golden_scan(Bundle.load(bundle)) == 0
+    values = Bundle.load(bundle).manifest
+    changed = {**values["preset"], "grid": {**values["preset"]["grid"], "field_mm": 230.0}}
+    from maescan.config import Preset
+    from maescan.engines.bundle import seal
+
+    seal(bundle, Preset.from_dict(changed), values["provenance"])
+    with pytest.raises(BundleError, match="preprocessing makes other slices"):
+        golden_scan(Bundle.load(bundle))
+    assert not verify.show(bundle, device="cuda")
+    assert "golden scan          refused: preprocessing makes other slices" in capsys.readouterr().out
+
+
+def test_a_golden_scan_that_is_none_is_refused(bundle):
+    (bundle / "golden" / "scan.nii.gz").write_bytes(b"no scan")
+    reseal(bundle)
+    with pytest.raises(BundleError, match="golden scan cannot be prepared"):
+        golden_scan(Bundle.load(bundle))
+
+
+def test_it_says_what_personal_data_there_is_and_whether_the_card_is_the_manifests(bundle, capsys):
+    verify.show(bundle, device="cuda")
+    told = capsys.readouterr().out
+    assert "an artificial phantom's, no person's" in told and "README.md" not in told
+    (bundle / "README.md").write_text("trained on a million scans")
+    verify.show(bundle, device="cuda")
+    assert "README.md            is not what the manifest says: `maescan card" in capsys.readouterr().out

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maescan.errors import BundleError, DataError
+from maescan.records import Record, StrictRecord, check, decode, read, read_rows
+
+
+class Row(Record, frozen=True):
+    scan: str
+    slice: int
+
+
+class Strict(StrictRecord, frozen=True):
+    count: int
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'{"count": "1"}', b'{"count": NaN}', b'{"count": 1, "more": 2}', b"\xff", b"[" * 100_000],
+)
+def test_what_is_not_as_it_should_be_is_one_line(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(BundleError) as error:
+        read(Strict, tmp_path / "a.json", remedy="make it anew", error=BundleError)
+    assert "\n" not in str(error.value) and "a.json" in str(error.value) and "make it anew" in str(error.value)
+
+
+def test_nesting_without_end_is_refused():
+    with pytest.raises(DataError, match=r"nested too deeply|not as maescan writes it"):
+        decode(dict[str, object], b'{"a":' * 200_000, path=Path("a.json"), remedy="")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"none\.json: cannot be read: No such file"):
+        read(Strict, tmp_path / "none.json", remedy="make it")
+
+
+def test_values_are_checked_like_text():
+    assert check(Strict, {"count": 3}, path=Path("x"), remedy="") == Strict(count=3)
+    with pytest.raises(DataError, match="count"):
+        check(Strict, {"count": None}, path=Path("x"), remedy="")
+
+
+def test_rows_become_numbers_and_a_wrong_cell_names_its_line(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("scan,slice,more\nx,3,\n")
+    assert read_rows(Row, file, remedy="", columns=("scan",)) == [Row(scan="x", slice=3)]
+    file.write_text("scan,slice\nx,3\ny,four\n")
+    with pytest.raises(DataError, match="line 3"):
+        read_rows(Row, file, remedy="mend it")
+    file.write_text("scan,slice\nx\n")
+    with pytest.raises(DataError, match="line 2 has another number of cells"):
+        read_rows(Row, file, remedy="mend it")
+    file.write_text("slice\n1\n")
+    with pytest.raises(DataError, match="lacks the column scan"):
+        read_rows(Row, file, remedy="mend it", columns=("scan",))
+    file.write_bytes(b"scan,slice\n\xff,1\n")
+    with pytest.raises(DataError, match=r"a\.csv"):
+        read_rows(Row, file, remedy="mend it")
