@@ -12,7 +12,7 @@ from maescan.export import export
 def test_fp8_is_the_classifiers_and_the_mae_takes_and_gives_16_bits(tmp_path):
     run = a_run(tmp_path, SMALL, 4)
     made = Bundle.load(export(run, tmp_path / "bundle", to=("tensorrt-rtx",), precision=("fp8",)))
-    folder = made.path / "engines" / "tensorrt-rtx-fp8"
+    folder = made.engine_folder("tensorrt-rtx-fp8")
     assert made.engines()["tensorrt-rtx-fp8"]["drift"] is None
     kinds = {}
     for name in ("mae", "classifier"):
