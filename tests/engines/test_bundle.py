@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -125,6 +126,45 @@ def test_verify_names_a_changed_file(bundle, capsys, monkeypatch):
     (bundle / "mae.safetensors").write_bytes(b"")
     code, _, error = run_cli(capsys, monkeypatch, "verify", bundle)
     assert code == 2 and "mae.safetensors: is not the file" in error and error.count("\n") == 1
+
+
+def test_changes_beside_each_other_lose_nothing(bundle, tmp_path):
+    """calibrate beside export: each reads the manifest under the lock that it writes it under."""
+    source = shutil.copytree(Bundle.load(bundle).engine_folder("openvino-fp32"), tmp_path / "source")
+    calibration = {"scans": [0.5], "slices": [0.5], "scores_sha256": "0" * 64}
+    gate = threading.Barrier(6)
+
+    def engine(name):
+        made = shutil.copytree(source, tmp_path / name)
+        gate.wait()
+        put_engine(bundle, name, made)
+
+    def field(**values):
+        gate.wait()
+        update(bundle, **values)
+
+    names = ("openvino-bf16", "openvino-int8", "onnx-fp32")
+    threads = [threading.Thread(target=engine, args=(name,)) for name in names]
+    fields = ({"calibration": calibration}, {"aggregation": {"method": "max"}}, {"intensity": {"mean": [0.0, 1.0]}})
+    threads += [threading.Thread(target=field, kwargs=values) for values in fields]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    loaded = Bundle.load(bundle)
+    assert set(loaded.engines()) == {"openvino-fp32", *names}
+    assert loaded.manifest["calibration"] == calibration and loaded.manifest["aggregation"] == {"method": "max"}
+    assert loaded.manifest["intensity"] == {"mean": [0.0, 1.0]}
+
+
+def test_who_has_read_the_manifest_finds_its_engine_after_it_was_replaced(bundle, tmp_path):
+    read = Bundle.load(bundle)
+    made = shutil.copytree(read.engine_folder("openvino-fp32"), tmp_path / "made")
+    (made / "notes.txt").write_text("new")
+    put_engine(bundle, "openvino-fp32", made)
+    assert (read.engine_folder("openvino-fp32") / "mae.bin").exists()
+    update(bundle, aggregation={"method": "max"})
+    assert not read.engine_folder("openvino-fp32").exists(), "what nothing lists any more goes with the next change"
 
 
 class StoppedError(Exception):

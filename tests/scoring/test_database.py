@@ -6,8 +6,12 @@ import time
 
 import pytest
 
+from helpers.scoring_stub import BUNDLE, Engine, files_of, write_scan
 from maescan.errors import DataError
 from maescan.scoring.database import Database
+from maescan.scoring.ledger import rows_of
+from maescan.scoring.options import ScoreOptions
+from maescan.scoring.pipeline import score_folder
 
 
 def count(database):
@@ -15,7 +19,7 @@ def count(database):
 
 
 def add(database, name="x"):
-    database.do("INSERT INTO outputs VALUES (?, 'map', NULL, 'job')", name)
+    database.do("INSERT INTO outputs (path, kind, scan, job) VALUES (?, 'map', NULL, 'job')", name)
 
 
 def test_closed_under_its_readers_it_refuses_them(tmp_path):
@@ -79,6 +83,80 @@ def test_what_is_no_ledger_or_a_ledger_of_another_version_is_said(tmp_path):
     db.close()
     with pytest.raises(DataError, match="a ledger of version 99"):
         Database(tmp_path / "a")
+
+
+def damaged_ledgers():
+    def zeroed_scores(file):
+        db = sqlite3.connect(file)
+        for name in ("scans_insert", "scans_update"):
+            db.execute(f"DROP TRIGGER {name}")
+        db.execute("UPDATE scans SET scores = zeroblob(length(scores))")
+        db.commit()
+        db.close()
+
+    def zeroed_page(file):
+        content = bytearray(file.read_bytes())
+        content[4096:8192] = bytes(4096)
+        file.write_bytes(content)
+
+    def cut(file):
+        file.write_bytes(file.read_bytes()[:5000])
+
+    def foreign(file):
+        file.write_bytes(b"no database, but long enough to be looked at" * 100)
+
+    def older(file):
+        db = sqlite3.connect(file)
+        db.execute("PRAGMA user_version = 2")
+        db.close()
+
+    def lacking(file):
+        db = sqlite3.connect(file)
+        db.execute("DROP TABLE outputs")
+        db.close()
+
+    return [zeroed_scores, zeroed_page, cut, foreign, older, lacking]
+
+
+@pytest.mark.parametrize("harm", damaged_ledgers(), ids=lambda harm: harm.__name__)
+def test_a_damaged_or_older_ledger_is_set_aside_and_all_is_scored_again(tmp_path, harm):
+    folder, out = tmp_path / "scans", tmp_path / "out"
+    for number in range(2):
+        write_scan(folder / f"scan{number}.nii.gz", number)
+    options = ScoreOptions(maps=True, pictures=1, workers=1)
+    score_folder([folder], BUNDLE, Engine(), out, options)
+    before = files_of(out)
+    (out / "mine.txt").write_text("a note of the user's")
+    harm(out / ".maescan" / "ledger.sqlite")
+    summary = score_folder([folder], BUNDLE, Engine(), out, options)
+    assert summary.skipped == 0 and len(summary.scored) == 2
+    assert len(summary.notes) == 1 and "set-aside-1" in summary.notes[0]
+    assert (out / "mine.txt").exists()
+    after = files_of(out)
+    del after["mine.txt"]
+    assert {name: content for name, content in after.items() if name != "report.html"} == {
+        name: content for name, content in before.items() if name != "report.html"
+    }
+    aside = out / ".maescan" / "set-aside-1"
+    assert (aside / "ledger.sqlite").exists() and (aside / "scans.csv").read_bytes() == before["scans.csv"]
+    assert len(list(aside.rglob("*_anomaly.nii.gz"))) == 2
+    assert not score_folder([folder], BUNDLE, Engine(), out, options).notes
+
+
+def test_the_ledger_of_another_folder_is_never_moved(tmp_path):
+    score_folder([write_scan(tmp_path / "a.nii.gz", 0)], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(workers=1))
+    file = tmp_path / "out" / ".maescan" / "ledger.sqlite"
     file.write_bytes(b"no database, but long enough to be looked at" * 100)
-    with pytest.raises(DataError, match="the ledger is unusable"):
-        Database(tmp_path / "a")
+    with pytest.raises(DataError, match="the ledger is damaged"):
+        rows_of(tmp_path / "out")
+    assert file.exists()
+
+
+def test_other_programs_cannot_change_a_row_unseen(tmp_path):
+    database = Database(tmp_path)
+    add(database)
+    database.close()
+    db = sqlite3.connect(tmp_path / ".maescan" / "ledger.sqlite")
+    with pytest.raises(sqlite3.OperationalError, match="checksum"):
+        db.execute("UPDATE outputs SET path = '../../thesis.txt'")
+    db.close()

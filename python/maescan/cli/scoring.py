@@ -75,7 +75,7 @@ def score(
 def leave(summary: Summary, alerts: AlertOptions) -> None:
     """Warns of what makes alerts mean less; the exit code."""
     population = summary.population
-    for text in population.warnings().values() if population else ():
+    for text in [*summary.notes, *(population.warnings().values() if population else ())]:
         print(f"warning: {text}", file=sys.stderr)
     if alerts.fail_on_alert and any(row["alert"] == "yes" for row in summary.scored):
         raise typer.Exit(4)

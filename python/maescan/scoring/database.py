@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -12,17 +13,34 @@ from typing import Any
 
 from maescan.errors import DataError
 from maescan.files import OUTPUT, claim
+from maescan.scoring.integrity import fault_of, register, set_aside, triggers
 
-VERSION = 2
+VERSION = 3
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS scans (id INTEGER PRIMARY KEY, label TEXT UNIQUE NOT NULL, folded TEXT NOT NULL,
   identity TEXT NOT NULL, place BLOB NOT NULL, content TEXT, job TEXT, scores BLOB, areas BLOB, result TEXT,
-  failure TEXT);
+  failure TEXT, checksum TEXT);
 CREATE INDEX IF NOT EXISTS scans_identity ON scans (identity);
 CREATE INDEX IF NOT EXISTS scans_place ON scans (place);
 CREATE INDEX IF NOT EXISTS scans_folded ON scans (folded);
-CREATE TABLE IF NOT EXISTS outputs (path TEXT PRIMARY KEY, kind TEXT NOT NULL, scan INTEGER, job TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS outputs (path TEXT PRIMARY KEY, kind TEXT NOT NULL, scan INTEGER, job TEXT NOT NULL,
+  checksum TEXT);
 """
+
+
+DAMAGED = (
+    "SQLITE_NOTADB",
+    "SQLITE_CORRUPT",
+    "SQLITE_CORRUPT_INDEX",
+    "SQLITE_CORRUPT_VTAB",
+    "SQLITE_FORMAT",
+    "SQLITE_ERROR",
+)
+"""What SQLite calls a file that is none of its own, is damaged, or lacks a table."""
+
+
+class DamagedError(DataError):
+    """A ledger that is not as maescan wrote it, or of an older maescan."""
 
 
 class Database:
@@ -31,7 +49,7 @@ class Database:
     def __init__(self, out: Path):
         """Raises DataError, also for a folder that holds what maescan did not write."""
         self.folder = out / OUTPUT
-        self._mutex = threading.RLock()
+        self._mutex, self.notes = threading.RLock(), list[str]()
         claim(out, "scores")
         try:
             self._lock = (self.folder / "lock").open("w")
@@ -40,7 +58,7 @@ class Database:
             raise DataError(f"cannot write: {error.strerror}", path=out, remedy=remedy) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._db = connect(self.folder)
+            self._db = self._connect(out)
         except OSError as error:
             self._lock.close()
             remedy = "wait for it or use another --out"
@@ -48,6 +66,17 @@ class Database:
         except DataError:
             self._lock.close()
             raise
+
+    def _connect(self, out: Path) -> sqlite3.Connection:
+        """The ledger; one that is damaged or older is set aside, which `notes` say, and a new one is begun."""
+        try:
+            return connect(self.folder)
+        except DamagedError as error:
+            aside = set_aside(out)
+            self.notes.append(
+                f"{error.reason}: it and what was written with it lie in {aside}; scans are scored again"
+            )
+            return connect(self.folder)
 
     def all(self, query: str, *values: object) -> list[Any]:
         """The rows of a query."""
@@ -91,19 +120,35 @@ class Database:
 
 
 def connect(folder: Path) -> sqlite3.Connection:
-    """The database of an output folder, made where there is none. Raises DataError."""
+    """The database of an output folder, made where there is none. Raises DataError: of another version, damaged, with
+    rows that are not as they were written."""
     path = folder / "ledger.sqlite"
     try:
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA journal_mode=WAL")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, VERSION) or (version == 0 and db.execute("SELECT 1 FROM sqlite_master").fetchone()):
-            db.close()
-            raise DataError(f"is a ledger of version {version}", path=path, remedy="use another --out")
+        db = _connected(path)
+        if db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            newer, fault = version > VERSION, fault_of(db, VERSION) if version <= VERSION else ""
+            if newer or fault:
+                db.close()
+                reason = f"is a ledger of version {version}" if newer else f"the ledger {fault}"
+                raise (DataError if newer else DamagedError)(reason, path=path, remedy="use another --out")
         # as one: a kill between the tables and the version would leave a ledger that every later run refuses
-        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-    except sqlite3.Error as error:
-        damaged = error.sqlite_errorname in ("SQLITE_NOTADB", "SQLITE_CORRUPT")
-        remedy = "use another --out" if damaged else "free space or use another --out"
+        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {triggers()} PRAGMA user_version = {VERSION}; COMMIT;")
+    except sqlite3.DatabaseError as error:
+        damaged = getattr(error, "sqlite_errorname", "") in DAMAGED
+        if damaged:
+            raise DamagedError(f"the ledger is damaged: {error}", path=path, remedy="use another --out") from error
+        remedy = "free space or use another --out"
         raise DataError(f"the ledger is unusable: {error}", path=path, remedy=remedy) from error
+    return db
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """Nobody but who may read OUT may read it: SQLite's files have the mode of the first of them."""
+    with contextlib.suppress(OSError):  # SQLite says it better
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666 & path.parent.parent.stat().st_mode))
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    register(db)
+    db.execute("PRAGMA trusted_schema = ON")
+    db.execute("PRAGMA journal_mode=WAL")
     return db

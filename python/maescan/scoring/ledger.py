@@ -17,6 +17,7 @@ import numpy as np
 
 from maescan.errors import DataError
 from maescan.files import OUTPUT, short_hash
+from maescan.records import decode
 from maescan.results.rows import DicomRecord, Failure, ScanRow
 from maescan.scans.labels import longer_labels
 from maescan.scans.source import ScanSource
@@ -129,7 +130,7 @@ class Ledger:
     def failures(self) -> list[Failure]:
         """Scans that could not be scored, ordered by label."""
         found = self.db.all("SELECT failure FROM scans WHERE failure IS NOT NULL ORDER BY label")
-        return [Failure(**json.loads(failure)) for (failure,) in found]
+        return [Failure(**_facts(failure)) for (failure,) in found]
 
     def of_other_jobs(self) -> int:
         """How many scans were scored with another bundle, engine or options, and are in no table of this job."""
@@ -193,7 +194,16 @@ class Ledger:
 
 def _scan_row(number: int, label: str, scores: bytes, areas: bytes, result: str) -> ScanRow:
     arrays = np.frombuffer(scores, "<f4"), np.frombuffer(areas, "<f4")
-    return ScanRow(label, *arrays, **json.loads(result), order=number)
+    try:
+        return ScanRow(label, *arrays, **_facts(result), order=number)
+    except TypeError as error:
+        raise DataError(
+            f"the ledger's row of '{label}' is not as maescan writes it", remedy="use another --out"
+        ) from error
+
+
+def _facts(text: str) -> dict[str, Any]:
+    return decode(dict[str, Any], text, path=Path(OUTPUT) / "ledger.sqlite", remedy="use another --out")
 
 
 def rows_of(out: Path) -> list[ScanRow]:

@@ -28,7 +28,7 @@ class Outputs:
             if listed is None and os.path.lexists(path):
                 raise ScanError("was not written by maescan", path=path, remedy="move it out of the output folder")
             row = (self._name(path), kind, known.id if known else None, self.ledger.job)
-            self.db.do("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?)", *row)
+            self.db.do("INSERT OR REPLACE INTO outputs (path, kind, scan, job) VALUES (?, ?, ?, ?)", *row)
         return path
 
     def place(self, kind: str, known: Known) -> Path:

@@ -38,7 +38,7 @@ class Summary:
     had been scored before; stages: seconds. archive: scans in the tables; gone: labels of those that are no longer
     where they were; other_jobs: scans scored otherwise, which are in no table; passed_over: what could be read and is
     no scan; population: whether all scans are like the calibration's; refused: why scored scans have no DICOM
-    results."""
+    results; notes: what was found wrong with the folder."""
 
     scored: list[dict[str, Any]]
     failures: list[dict[str, str]]
@@ -53,6 +53,7 @@ class Summary:
     passed_over: int = 0
     population: Population | None = None
     refused: Sequence[dict[str, str]] = ()
+    notes: Sequence[str] = ()
 
 
 def write_results(
@@ -71,6 +72,7 @@ def write_results(
     summary.calibration = reference.state() if reference else None
     summary.population, summary.passed_over = Population.of(known, reference), len(job.passed_over)
     summary.archive, summary.gone, summary.other_jobs = len(known.rows), gone, job.ledger.of_other_jobs()
+    summary.notes = job.ledger.db.notes
     job.outputs.tidy()
     _keep_pictures(job, known)
     _write(job, known, run_record(job, summary, listing))
@@ -103,6 +105,7 @@ def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str,
             "passed_over": (len(listing.passed_over) if listing else 0) + len(job.passed_over),
         },
         "archive": {"scans": summary.archive, "gone": list(summary.gone), "other_jobs": summary.other_jobs},
+        "notes": list(summary.notes),
         "seconds": summary.seconds,
         "slices_per_second": summary.slices / summary.seconds if summary.seconds else 0.0,
         "stages": summary.stages,
