@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maescan.config.types import Json
 from maescan.errors import DataError
 from maescan.files import OUTPUT, short_hash
 from maescan.records import decode
@@ -202,8 +203,8 @@ def _scan_row(number: int, label: str, scores: bytes, areas: bytes, result: str)
         ) from error
 
 
-def _facts(text: str) -> dict[str, Any]:
-    return decode(dict[str, Any], text, path=Path(OUTPUT) / "ledger.sqlite", remedy="use another --out")
+def _facts(text: str) -> Json:
+    return decode(dict, text, path=Path(OUTPUT) / "ledger.sqlite", remedy="use another --out")
 
 
 def rows_of(out: Path) -> list[ScanRow]:
