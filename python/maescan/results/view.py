@@ -74,7 +74,7 @@ def _volume(voxels: NDArray[np.generic], affine: NDArray[np.float64], low: float
         if sign < 0:
             slices[place] = slice(None, None, -(slices[place].step or 1))
     first = np.zeros(3)
-    for place, axis in enumerate(axes):
+    for axis in axes:
         first[axis] = voxels.shape[axis] - 1 if order[axis][1] < 0 else 0
     turned[:3, 3] = affine[:3, :3] @ first + affine[:3, 3]
     turned[:3, :2] *= step
