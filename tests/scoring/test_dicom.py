@@ -11,8 +11,9 @@ from helpers.inputs import given
 from helpers.scoring_stub import Engine, files_of, rows, write_scan
 from helpers.stubs import stub_bundle
 from maescan.errors import ConfigError
+from maescan.scoring.dicom import results_of
 from maescan.scoring.options import ScoreOptions, parse_bytes, parse_kinds
-from maescan.scoring.pipeline import score_folder
+from maescan.scoring.pipeline import opened_job, score_folder
 from maescan.scoring.summary import Summary
 
 ALL = ("sr", "sc", "seg", "ko", "pm")
@@ -99,6 +100,16 @@ def test_what_cannot_have_results_is_scored_and_named(tmp_path):
     )
     assert [row["scan"] for row in summary.refused] == ["a.nii.gz", "b/3"] and not summary.failures
     assert len(list((tmp_path / "out" / "dicom").rglob("*.dcm"))) == 2
+
+
+def test_what_is_to_be_sent_of_a_scan_is_known_by_its_label(tmp_path):
+    write_oriented(tmp_path / "in", shape=(6, 36, 40))
+    score(tmp_path / "in", tmp_path / "out", dicom=("sr", "sc"))
+    bundle, options = stub_bundle(calibration=CALIBRATION), ScoreOptions(dicom=("sr", "sc"))
+    with opened_job(bundle, Engine(), tmp_path / "out", options, lambda *_: None) as job:
+        assert [path.name for path in results_of(job, "in/3")] == ["3_sr.dcm", "3_sc1.dcm", "3_sc2.dcm", "3_sc3.dcm"]
+        (tmp_path / "out" / "dicom" / "in" / "3_sc2.dcm").unlink()
+        assert len(results_of(job, "in/3")) == 3
 
 
 def test_scores_do_not_depend_on_them(tmp_path):
