@@ -216,6 +216,9 @@ class EvaluateOptions(Options):
     resamples: int = option(1000, "Draws of patients for the intervals.", minimum=0)
     seed: int = option(0, "Seed of all that is drawn at random.")
     stressed: int = option(64, "Healthy slices that get a lesion of every kind put in.", minimum=0)
+    groups: Path | None = option(
+        None, "Table of the scans with sex, age, scanner ... (CSV, TSV); default: DATA/participants.tsv."
+    )
     draw: bool = option(True, "Also draw roc.png and slices.png.", name="pictures")
 
 

@@ -8,7 +8,15 @@ from typer.testing import CliRunner
 
 from maescan.cli import app
 from maescan.options import CandidateTable, EngineOptions, LungTiles, ReadOptions
-from maescan.scoring.options import AlertOptions, Format, RayOptions, ScoreOptions, Shard, WatchOptions
+from maescan.scoring.options import (
+    AlertOptions,
+    CalibrateOptions,
+    Format,
+    RayOptions,
+    ScoreOptions,
+    Shard,
+    WatchOptions,
+)
 from maescan.scoring.summary import Summary
 
 SUMMARY = Summary([], [], 0, 1.0, 0, {})
@@ -77,5 +85,44 @@ def test_calibrate_takes_regions_and_may_leave_scans_out(called):
     typed = "calibrate b healthy --tile --device cuda --skip-failed --workers 3"
     args, kwargs = called("maescan.scoring.calibrate.calibrate", answer, *typed.split())
     options = replace(ScoreOptions(workers=3, pictures=0), read=ReadOptions(regions=LungTiles()))
-    assert args[2:] == (EngineOptions(device="cuda"), options)
-    assert kwargs == {"rule": None, "skip_failed": True}
+    assert args[2:] == (EngineOptions(device="cuda"), options, CalibrateOptions(skip_failed=True)) and kwargs == {}
+
+
+def flags_of(command):
+    """The options of a command, as they are typed."""
+    from typer.main import get_command
+
+    return {flag for item in get_command(app).commands[command].params for flag in item.opts if flag.startswith("--")}
+
+
+def test_watch_and_calibrate_take_every_option_of_score_that_means_anything_there():
+    """A scan in an inbox is in no shard and never scored twice; Ray has no inbox. A calibration writes no maps."""
+    score, watch, calibrate = (flags_of(command) for command in ("score", "watch", "calibrate"))
+    assert score - watch == {"--shard", "--force", "--ray", "--ray-actors"}
+    assert watch - score == {"--settle", "--poll"}
+    writing = {"--maps", "--pictures", "--format", "--alert-rate", "--shard", "--force", "--ray", "--ray-actors"}
+    telling = {"--bundle", "--on-alert", "--fail-on-alert", "--log", "--json", "--quiet"}
+    assert score - calibrate == writing | telling
+    assert calibrate - score == {"--aggregation", "--skip-failed"}
+
+
+CT = ("luna16", "scores patches of a CT")
+MR = ("tiny", "scores whole slices")
+
+
+@pytest.mark.parametrize(("of", "said", "typed"), [(*CT, ()), (*MR, ("--tile",))])
+def test_what_score_refuses_watch_and_calibrate_refuse(monkeypatch, tmp_path, capsys, of, said, typed):
+    from helpers.scoring_stub import write_scan
+    from helpers.stubs import StubEngine, stub_bundle
+    from maescan.cli import main
+
+    write_scan(tmp_path / "in" / "a.nii.gz", 0)
+    monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: stub_bundle(of))
+    monkeypatch.setattr("maescan.engines.load", lambda *_, **__: StubEngine())
+    for command in ("score", "watch", "calibrate"):
+        where = ["b", tmp_path / "in"] if command == "calibrate" else [tmp_path / "in", "--bundle", "b"]
+        line = ["maescan", command, *where, "--out", tmp_path / command, *typed]
+        monkeypatch.setattr("sys.argv", [str(word) for word in line])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2 and said in capsys.readouterr().err, command

@@ -55,7 +55,10 @@ def test_metrics_hold_every_baseline_and_the_report_shows_them(tmp_path):
     data = slices()
     found = judged(tmp_path, data, draw=False)
     assert found == json.loads((tmp_path / "metrics.json").read_text(), parse_float=float)
-    assert found["missing"] == {"scan_auroc": "one class only: there are abnormal slices alone"}
+    assert found["missing"] == {
+        "scan_auroc": "one class only: there are abnormal slices alone",
+        "healthy_threshold": "there is no validation part, and the bundle is not calibrated",
+    }
     text = (tmp_path / "report.md").read_text()
     for name in ("brain area", "slice position", "mean intensity", "bright pixels"):
         assert f"| {name} (" in text
@@ -152,3 +155,23 @@ def test_table_shows_three_decimals_and_dashes():
     from maescan.evaluate.markdown import table
 
     assert table(("a", "b"), [[0.12345, None]]) == "| a | b |\n| --- | --- |\n| 0.123 | - |\n"
+
+
+def test_a_report_with_all_that_can_be_said(tmp_path):
+    """Validation part, masks, a table of the scans: through the report."""
+    from maescan.evaluate.healthy import HealthyScores
+
+    scores = score_set(slices(seed=1), StubEngine(), TINY).score
+    groups = {"sex": {f"p{i}": "MF"[i % 2] for i in range(6)}}
+    beside = {"healthy": HealthyScores("validation", scores), "groups": groups}
+    options = EvaluateOptions(resamples=10, draw=False, stressed=0)
+    found = evaluate_slices(slices(), StubEngine(), TINY, tmp_path, beside, options)
+    at = found["healthy_threshold"]
+    assert at["slices"] == 48 and 0.5 < at["specificity"] <= 1 and at["sensitivity"] is not None
+    assert found["slice"]["within_patients"]["patients"] == 6 and found["dice"]["source"] == "the set's own"
+    assert 0 < found["dice"]["dice"] <= found["pixels"]["heat"]["best_dice"]
+    assert found["froc"]["lesions"] == 16 and [row["value"] for row in found["groups"]["sex"]] == ["F", "M"]
+    text = (tmp_path / "report.md").read_text()
+    for words in ("within patients", "48 healthy slices (validation)", "## Lesions and false alerts", "| sex |"):
+        assert words in text, words
+    assert "healthy" not in found["model"] and "groups" not in found["model"]

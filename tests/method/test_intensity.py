@@ -8,7 +8,7 @@ import pytest
 
 from maescan.config import preset
 from maescan.datasets.phantom import make_phantom
-from maescan.method.intensity import FIGURES, expected_ranges, figures, training_ranges, unlike
+from maescan.method.intensity import FIGURES, SPREAD, expected_ranges, figures, training_ranges, unlike
 from maescan.method.preprocess import prepare
 from maescan.scans import Scan, read_scan
 
@@ -39,7 +39,8 @@ def test_contrast_and_share_do_not_depend_on_where_air_lies():
 
 
 def test_a_blank_scan_has_figures():
-    assert figures(np.full((2, 8, 8), -3.0)) == {"mean": -3.0, "std": 0.0, "share": 0.0, "contrast": 0.0}
+    found = figures(np.full((2, 8, 8), -3.0))
+    assert found.pop("mean") == -3.0 and set(found.values()) == {0.0} and set(found) > {"std", "noise", "p50"}
 
 
 def test_ranges_hold_every_scan_they_were_made_of_and_little_else():
@@ -61,13 +62,34 @@ def phantom_figures(kind: str, index: int, ill: bool = False, noisy_air: bool = 
     made = make_phantom(kind, index, 5, ill=ill, shape=(48, 48, 16), noisy_air=noisy_air)
     scan = Scan(made.voxels, 1.0, 0.0, made.affine, "phantom", Path("phantom"), "nifti")
     fit = prepare(scan, WIDE).fit
-    return {name: fit[name] for name in FIGURES}
+    return {name: fit[name] for name in (*FIGURES, *SPREAD)}
 
 
 def test_lesions_are_not_flagged_and_another_organ_is():
     expected = expected_ranges([phantom_figures("brain", index) for index in range(8)])
     assert not any(unlike(phantom_figures("brain", index, ill=True), expected) for index in range(8, 14))
     assert all(unlike(phantom_figures("lung", index), expected) for index in range(3))
+
+
+def test_noise_and_detail_are_measured():
+    rng = np.random.default_rng(0)
+    smooth = np.tile(1 + np.sin(np.linspace(0, 6, 64)), (4, 64, 1)).astype(np.float32)
+    noisy = [figures(smooth + level * rng.normal(0, smooth.std(), smooth.shape)) for level in (0.05, 0.1, 0.2)]
+    assert [each["noise"] for each in noisy] == pytest.approx([0.05, 0.1, 0.2], rel=0.1)
+    assert figures(smooth)["detail"] == pytest.approx(0.5, abs=0.01)
+    assert 0.51 < noisy[0]["detail"] < noisy[1]["detail"] < noisy[2]["detail"]
+
+
+def test_a_ct_that_was_exported_with_8_bits_is_unlike():
+    """Its figures may lie within training's; how its values are spread, or how little noise there is, does not."""
+    expected = expected_ranges([phantom_figures("brain", index) for index in range(12)])
+    chest = make_phantom("lung", 0, 5, ill=False, shape=(48, 48, 16))
+    for low, high in ((-160, 240), (-1024, 400), (-1024, 3071), (0, 80)):
+        voxels = (
+            (np.clip((chest.voxels.astype(np.float32) - low) / (high - low), 0, 1) * 255).round().astype(np.uint8)
+        )
+        scan = Scan(voxels, 1.0, 0.0, chest.affine, "ct", Path("ct"), "nifti")
+        assert unlike(prepare(scan, WIDE).fit, expected), (low, high)
 
 
 @pytest.mark.skipif(not DATA, reason="MAESCAN_DATA is not set")

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from helpers.inputs import given
 from helpers.scan_files import write_series
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from helpers.stubs import stub_bundle
@@ -20,7 +21,7 @@ from maescan.method.prints import salted, slice_prints
 from maescan.scans import find_scans, read_scan
 from maescan.scoring import calibrate
 from maescan.scoring.ledger import rows_of
-from maescan.scoring.options import ScoreOptions
+from maescan.scoring.options import CalibrateOptions, ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
 
@@ -68,7 +69,7 @@ def test_the_reference_travels_in_the_bundle(exported_bundle, tmp_path):
     bundle = shutil.copytree(exported_bundle, tmp_path / "bundle")
     for index in range(3):
         write_scan(tmp_path / "healthy" / f"scan{index}.nii.gz", index)
-    calibrate.calibrate(bundle, [tmp_path / "healthy"], rule="max")
+    calibrate.calibrate(bundle, [tmp_path / "healthy"], how=CalibrateOptions(aggregation="max"))
     manifest = Bundle.load(bundle).manifest
     assert len(manifest["calibration"]["scans"]) == 3 and len(manifest["calibration"]["slices"]) == 18
     assert manifest["aggregation"] == {"method": "max"}
@@ -79,7 +80,7 @@ def test_columns_of_the_tables(tmp_path):
     write_scan(tmp_path / "scans" / "scan.nii.gz", 0)
     score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "out")
     with open(tmp_path / "out" / "scores.csv", newline="") as stream:
-        assert next(csv.reader(stream)) == ["scan", "slice", "score", "p_value", "area"]
+        assert next(csv.reader(stream)) == ["scan", "slice", "score", "p_value", "area", "p_scan"]
 
 
 @pytest.fixture
@@ -100,9 +101,11 @@ def calibrated(tmp_path, monkeypatch):
     monkeypatch.setattr("maescan.engines.bundle.update", lambda path, **fields: kept.update(fields))
     monkeypatch.setattr("maescan.scoring.run.score_paths", score_paths)
 
-    def run(scale=1.0, **options):
+    def run(scale=1.0, only="", **options):
         Scaled.scale = scale
-        return calibrate.calibrate(tmp_path, [tmp_path / "healthy"], **options)
+        return calibrate.calibrate(
+            tmp_path / "bundle", [tmp_path / "healthy" / only], how=CalibrateOptions(**options)
+        )
 
     run.bundle, run.kept, run.engine = bundle, kept, Scaled
     return run
@@ -154,4 +157,60 @@ def test_scans_of_another_kind_are_no_calibration(tmp_path, calibrated):
     values = np.random.default_rng(0).integers(-1000, 300, (6, 24, 24), dtype=np.int16)
     write_series(tmp_path / "healthy" / "ct", values, Modality="CT", PixelSpacing=[10, 10])
     with pytest.raises(DataError, match="its modality is CT, the bundle judges MR"):
+        calibrated()
+
+
+def test_what_was_scored_is_kept_when_a_scan_is_refused(tmp_path, calibrated):
+    """A junk file among 24 scans costs one line."""
+    for index in range(24):
+        write_scan(tmp_path / "healthy" / f"scan{index}.nii.gz", index, slices=2)
+    (tmp_path / "healthy" / "junk.nii.gz").write_bytes(b"no gzip")
+    with pytest.raises(DataError, match=r"junk\.nii\.gz cannot be scored"):
+        calibrated()
+    assert calibrated.kept == {}
+    reference, left_out = calibrated(skip_failed=True)
+    run = json.loads((tmp_path / "bundle-calibration" / "run.json").read_text())
+    assert (run["scans"]["already_done"], len(reference["scans"]), len(left_out)) == (24, 24, 1)
+
+
+def test_a_stopped_calibration_goes_on(tmp_path, calibrated, monkeypatch):
+    for index in range(6):
+        write_scan(tmp_path / "healthy" / f"scan{index}.nii.gz", index, slices=2)
+    whole, _ = calibrated(out=tmp_path / "whole")
+
+    def killed(job, source, known, row, done=[]):  # noqa: B006
+        done.append(known.label)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("maescan.scoring.job.Job.scored", killed)
+        calibrated()
+    reference, _ = calibrated()
+    run = json.loads((tmp_path / "bundle-calibration" / "run.json").read_text())
+    assert reference == whole and 2 <= run["scans"]["already_done"] < 6
+
+
+def test_only_the_scans_of_this_call_are_the_reference(tmp_path, calibrated):
+    for index in range(4):
+        write_scan(tmp_path / "healthy" / f"scan{index}.nii.gz", index)
+    calibrated()
+    assert len(calibrated(only="scan3.nii.gz")[0]["scans"]) == 1
+
+
+def test_the_reference_tells_where_slices_lie_and_what_scans_are_like(tmp_path, calibrated):
+    for index in range(3):
+        write_scan(tmp_path / "healthy" / f"scan{index}.nii.gz", index)
+    reference, _ = calibrated(aggregation="max")
+    assert len(reference["positions"]) == 18 and set(reference["positions"]) == {0.0, 0.2, 0.4, 0.6, 0.8, 1.0}
+    assert reference["worst"] == reference["scans"] and len(reference["figures"]["noise"]) == 3
+    assert reference["figures"]["voxel size"] == pytest.approx([500 ** (1 / 3)] * 3, abs=1e-3)
+
+
+def test_label_maps_alone_are_no_calibration(tmp_path, calibrated):
+    labels = np.zeros((24, 24, 6), np.uint8)
+    labels[4:12, 4:12] = 1
+    (tmp_path / "healthy").mkdir()
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), given(tmp_path / "healthy" / "labels.nii.gz"))
+    with pytest.raises(DataError, match="no scan that can be scored"):
         calibrated()

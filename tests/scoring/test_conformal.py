@@ -77,3 +77,53 @@ def test_surplus_is_the_share_of_draws_with_so_many_alerts():
     for alerts in (1, 3, 6, 12):
         assert surplus(19, 30, alerts, 0.1) == pytest.approx(np.mean(np.array(counts) >= alerts), abs=0.03)
     assert surplus(19, 30, 0, 0.1) == 1.0 and surplus(24, 33, 32, 0.05) < 1e-9 and surplus(5, 9, 9, 0.05) == 1.0
+
+
+def calibration(scans=24, slices=30, seed=0):
+    """Healthy scans whose slices score higher the higher they lie."""
+    rng = np.random.default_rng(seed)
+    at = np.tile(np.linspace(0, 1, slices), scans)
+    scores = at + rng.random(len(at))
+    worst = scores.reshape(scans, slices).max(axis=1)
+    return {"scans": sorted(worst), "slices": scores.tolist(), "positions": at.tolist(), "worst": sorted(worst)}
+
+
+def test_slices_are_compared_with_those_of_like_position_where_there_are_many_scans():
+    of = Reference.of({"calibration": calibration()}, 0.05)
+    scores, at = np.array([0.95, 0.95, 1.95]), np.array([0.05, 0.95, 0.95])
+    low, same, high = of.slice_p(scores, at)
+    assert low < 0.2 < 0.8 < same and high < 0.15
+    assert of.slice_p(scores)[0] == of.slice_p(scores)[1] > low
+    few = Reference.of({"calibration": calibration(scans=19)}, 0.05)
+    assert few.slice_p(scores, at) == few.slice_p(scores)
+    assert of.slice_p(scores[:1], np.array([9.0])) == of.slice_p(scores[:1])  # none is like it
+
+
+def test_p_values_of_like_position_keep_their_rate():
+    of, other = (Reference.of({"calibration": calibration(60, seed=seed)}, 0.05) for seed in (1, 2))
+    p = np.array(of.slice_p(np.array(other.slices), np.array(other.positions)))
+    at = np.array(other.positions)
+    for low in (0.0, 0.4, 0.8):
+        part = p[(at >= low) & (at <= low + 0.2)]
+        assert 0.02 < (part <= 0.1).mean() < 0.2
+    crude = np.array(of.slice_p(np.array(other.slices)))
+    assert (crude[at > 0.8] <= 0.1).mean() > 0.3  # what the comparison is for
+
+
+def test_a_scan_of_many_slices_has_many_chances_and_its_own_p_value():
+    of = Reference.of({"calibration": calibration(99)}, 0.05)
+    rng, slices, scans = np.random.default_rng(5), 0, 0
+    for _ in range(200):
+        scores = np.linspace(0, 1, 30) + rng.random(30)
+        slices += min(of.slice_p(scores)) <= 0.05
+        scans += min(of.any_slice_p(scores)) <= 0.05
+    assert slices > 150 and scans <= 25
+    assert Reference((0.1,), (0.1,), 0.05).any_slice_p(np.array([1.0])) is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"positions": [0.1]}, {"worst": [None]}, {"figures": [1]}, {"figures": {"a": ["b"]}}]
+)
+def test_more_of_a_calibration_that_is_none_is_refused(wrong):
+    with pytest.raises(BundleError, match="positions or figures"):
+        Reference.of({"calibration": {"scans": [0.1], "slices": [0.1, 0.2], **wrong}}, 0.05)

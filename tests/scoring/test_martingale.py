@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maescan.scoring.martingale import ALARM, drift
+from maescan.scoring import martingale
+from maescan.scoring.martingale import ALARM
+
+
+def drift(reference, arrived):
+    """By the score alone."""
+    return martingale.drift({"score": reference}, ((name, {"score": value}) for name, value in arrived))
 
 
 def stream(rng, count, shift=0.0):
@@ -41,3 +47,34 @@ def test_ties_are_broken_by_the_scan_alone_and_bring_no_alarm():
 def test_long_changes_overflow_nothing():
     found = drift([0.0] * 30, [(str(i), 1.0 + i) for i in range(3000)])
     assert found.changed and np.isfinite(found.capital)
+
+
+def figures(rng, count, shift=0.0, names="abcdefgh"):
+    """Eight figures that hang together, the first of which shifts."""
+    common = rng.normal(size=count)
+    values = {name: 0.6 * common + 0.8 * rng.normal(shift * (name == "a"), 1, count) for name in names}
+    return [(str(rng.integers(1 << 60)), {k: float(v[i]) for k, v in values.items()}) for i in range(count)]
+
+
+def reference_of(scans):
+    return {name: [values[name] for _, values in scans] for name in scans[0][1]}
+
+
+def test_no_alarm_of_many_figures_while_scans_are_exchangeable():
+    """At most one stream in a hundred: two of 20 would be odd."""
+    rng = np.random.default_rng(3)
+    found = [martingale.drift(reference_of(figures(rng, 24)), figures(rng, 300)).changed for _ in range(20)]
+    assert sum(found) <= 1
+
+
+def test_the_figure_that_changed_is_named():
+    rng = np.random.default_rng(4)
+    found = martingale.drift(reference_of(figures(rng, 48)), figures(rng, 40) + figures(rng, 60, 3.0))
+    assert found.changed and found.figure == "a" and 40 <= found.alarm_at < 100
+
+
+def test_a_figure_that_scans_lack_is_not_bet_on():
+    rng = np.random.default_rng(5)
+    scans = [(name, {"b": values["b"]}) for name, values in figures(rng, 50)]
+    found = martingale.drift(reference_of(figures(rng, 24)), scans)
+    assert not found.changed and 0 < found.capital < 100

@@ -13,6 +13,7 @@ from maescan.cli.options import BundleOption, Json, Out, Quiet, say_caution, wit
 from maescan.errors import ConfigError, require
 from maescan.scoring.options import (
     AlertOptions,
+    CalibrateOptions,
     EngineOptions,
     Format,
     RayOptions,
@@ -130,6 +131,7 @@ def _say_calibration(state: dict[str, Any] | None, bundle: Path) -> None:
     engine=EngineOptions,
     read=ReadOptions,
     options=ScoreOptions,
+    how=CalibrateOptions,
     leave_out=("maps", "force", "shard", "alert_rate", "pictures", "format", "dicom", "max_map"),
 )
 def calibrate(
@@ -139,27 +141,21 @@ def calibrate(
     engine: EngineOptions,
     read: ReadOptions,
     options: ScoreOptions,
-    aggregation: Annotated[
-        str | None, typer.Option(help="A scan's score: max, top (mean of the 3 highest slices) or area.")
-    ] = None,
-    skip_failed: Annotated[
-        bool, typer.Option("--skip-failed", help="Calibrate without the scans that cannot be scored.")
-    ] = False,
+    how: CalibrateOptions,
 ) -> None:
     """Score held-back healthy scans and keep the reference in the bundle: then scans get p-values and alerts."""
-    from maescan.scoring.calibrate import RULES
     from maescan.scoring.calibrate import calibrate as make
+    from maescan.scoring.calibrate import folder_of
     from maescan.scoring.conformal import needed
 
-    if aggregation not in (None, *RULES):
-        raise ConfigError(f"unknown aggregation '{aggregation}'", remedy=f"use one of {', '.join(RULES)}")
     options = replace(options, read=read, pictures=0)
-    reference, failures = make(bundle, healthy, engine, options, rule=aggregation, skip_failed=skip_failed)
+    reference, failures = make(bundle, healthy, engine, options, how)
     for row in failures:
         print(f"left out: {row['scan']}: {row['reason']}", file=sys.stderr)
     count = len(reference["scans"])
     rate = 1 / (count + 1)
     print(f"{count} healthy scans, {len(reference['slices'])} slices; alerts are possible at rates from {rate:.3f}")
+    print(f"what it rests on: {(how.out or folder_of(bundle)) / 'report.html'}")
     default = ScoreOptions().alert_rate
     if rate > default:
         print(f"the default rate of {default} takes {needed(default)} healthy scans", file=sys.stderr)

@@ -139,6 +139,19 @@ def evaluate(
 
 
 @commands.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A folder that `maescan evaluate` wrote.")],
+    second: Annotated[Path, typer.Argument(help="Another, of the same data.")],
+    seed: Annotated[int, typer.Option(help="Seed of the patients that are drawn.")] = 0,
+) -> None:
+    """Two evaluations of the same slices: AUROC pooled, within patients and area-matched, and their differences."""
+    from maescan.evaluate.compare import compare as compare_two
+    from maescan.evaluate.compare import text_of
+
+    print(text_of(compare_two(first, second, seed=seed)), end="")
+
+
+@commands.command()
 @with_options(engine=EngineOptions, options=StressOptions)
 def stress(
     data: Annotated[

@@ -22,7 +22,7 @@ from maescan.errors import ConfigError, DataError
 from maescan.files import remove_halves, write_csv, write_json
 
 VERSION = 1  # of the files and of what preprocessing makes of a scan
-COLUMNS = ("patient", "slice", "label", "area", "split", "source")
+COLUMNS = ("patient", "slice", "label", "area", "split", "source", "key")
 Progress = Callable[[int, int], None]
 
 
@@ -109,6 +109,7 @@ def load_cache(path: Path, preset: Preset, **options: str | None) -> SliceSet:
         area=columns["area"].astype(np.float32),
         mask=Rows(masks, width=images.shape[2]) if facts["masks"] else None,
         split=columns["split"] if (columns["split"] != "").any() else None,
+        key=columns["key"].astype(np.uint64) if (columns.get("key", np.array("")) != "").any() else None,
     )
 
 
@@ -172,8 +173,10 @@ def _index(used: list[tuple[Item, dict[str, Any]]]) -> Iterator[tuple[Any, ...]]
     for item, record in used:
         parts = item.parts(record["slice"])
         parts = [""] * record["count"] if parts is None else parts.tolist()
-        for number, label, area, part in zip(record["slice"], record["label"], record["area"], parts, strict=True):
-            yield record["patient"], number, label, float(area), part, record["sha256"][:16]
+        keys = record.get("key", [""] * record["count"])
+        rows = zip(record["slice"], record["label"], record["area"], parts, keys, strict=True)
+        for number, label, area, part, key in rows:
+            yield record["patient"], number, label, float(area), part, record["sha256"][:16], key
 
 
 def check_new(split_dir: Path | None, path: Path) -> None:

@@ -82,5 +82,5 @@ def read_patches(
     if len(lost):
         reason = f"row {rows[lost[0]]} of the candidates lies outside of it"
         raise DataError(reason, path=file, remedy="check that they belong together")
-    patches = crop_patches(view, centres, scan, preset)
-    return SliceSet(patches.images, np.repeat(series, len(rows)), rows, label, patches.area)
+    patches = crop_patches(view, axes, centres, scan, preset)
+    return SliceSet(patches.images, np.repeat(series, len(rows)), rows, label, patches.area, key=patches.keys)

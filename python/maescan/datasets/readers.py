@@ -36,7 +36,7 @@ def read_scan_slices(item: Item, preset: Preset) -> CachedScan:
         reason = f"reading failed: {type(error).__name__}: {words(error)}"
         raise DataError(reason, path=item.files[0], remedy="check the file with `maescan inspect`") from error
     masks = None if slices.mask is None else np.packbits(np.asarray(slices.mask), axis=-1)
-    record = {
+    record: dict[str, object] = {
         "patient": str(slices.patient[0]) if len(slices) else item.name,
         "count": len(slices),
         "sha256": content,
@@ -45,6 +45,8 @@ def read_scan_slices(item: Item, preset: Preset) -> CachedScan:
         "label": np.asarray(slices.label).tolist(),
         "area": [round(float(area), 6) for area in slices.area],
     }
+    if slices.key is not None:
+        record["key"] = slices.key.tolist()
     return CachedScan(np.asarray(slices.images, np.float16), masks, record)
 
 

@@ -23,7 +23,8 @@ def by_patient(names: Iterable[str], seed: int) -> list[str]:
 class SliceSet:
     """images [N, h, w] float32 or float16; patient [N] str; slice [N] index inside its scan; label [N]: 0 normal,
     1 abnormal, -1 unknown; area [N]: share of the slice that is foreground; mask [N, h, w] bool or None; split [N] of
-    train, val, test, "" (none of them), or None. Images and masks of a prepared cache are `Rows`, read when used."""
+    train, val, test, "" (none of them), or None; key [N]: of their masks, None: `slice`. Images and masks of a
+    prepared cache are `Rows`, read when used."""
 
     images: NDArray[Any] | Rows
     patient: NDArray[np.str_]
@@ -32,6 +33,7 @@ class SliceSet:
     area: NDArray[np.float32]
     mask: NDArray[np.bool_] | Rows | None = None
     split: NDArray[np.str_] | None = None
+    key: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -50,6 +52,11 @@ class SliceSet:
             return None if any(value is None for value in values) else np.concatenate(values)
 
         return SliceSet(*(whole(field.name) for field in fields(SliceSet)))
+
+    @property
+    def keys(self) -> NDArray[np.uint64]:
+        """What keys the slices' masks [N], as when scoring."""
+        return np.asarray(self.slice if self.key is None else self.key).astype(np.uint64)
 
     def healthy(self) -> SliceSet:
         """Normal slices. Raises DataError where there are none."""

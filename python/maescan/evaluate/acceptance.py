@@ -14,6 +14,7 @@ from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
 from maescan.evaluate.insertions import LESIONS, Insertion
 from maescan.evaluate.markdown import stress_text
+from maescan.evaluate.scans import trained_scans, trained_text
 from maescan.evaluate.stress import SLICES, Answer, Healthy, Progress, Scorer, Stressed, stress_slices, summarise
 from maescan.files import claim, whole_file, write_csv, write_json, write_text
 from maescan.method.engine import Engine
@@ -50,16 +51,15 @@ def stress(
         score = engine_scorer(running, bundle.preset)
         stressed = stress_slices(healthy, score, progress=progress)
         model = {"name": bundle.preset.name, "bundle": bundle.hash, "engine": running.name}
-        summary = summarise(stressed, seed=options.seed) | {"model": model}
+        known = trained_scans(data, bundle.manifest)
+        summary = summarise(stressed, seed=options.seed) | {"model": {**model, "trained_scans": known}}
         picture(out / "stress.png", healthy, stressed, score)
     finally:
         running.close()
     write_json(out / "stress.json", summary)
     write_csv(out / "stress.csv", *_rows(stressed))
-    write_text(
-        out / "stress.md",
-        f"# Stress test of {bundle.preset.name}\n\n{stress_text(summary)}\n![stress.png](stress.png)\n",
-    )
+    text = trained_text(summary) + stress_text(summary)
+    write_text(out / "stress.md", f"# Stress test of {bundle.preset.name}\n\n{text}\n![stress.png](stress.png)\n")
     return summary
 
 
@@ -79,8 +79,8 @@ def engine_scorer(engine: Engine, preset: Preset) -> Scorer:
     from maescan.method import measures
     from maescan.method.score import score_slices
 
-    def score(images: NDArray[np.float32], numbers: NDArray[np.int64]) -> Answer:
-        scored = score_slices(images, numbers.astype(np.uint64), engine, preset, maps=True)
+    def score(images: NDArray[np.float32], keys: NDArray[np.uint64]) -> Answer:
+        scored = score_slices(images, keys, engine, preset, maps=True)
         assert scored.reconstruction is not None
         own = {"score": scored.score}
         if preset.input == "image":
@@ -115,10 +115,10 @@ def picture(path: Path, healthy: Healthy, stressed: Stressed, score: Scorer) -> 
 
     numbers = np.unique(np.linspace(0, len(healthy) - 1, COLUMNS + 2).astype(int)[1:-1])
     first, rows, words = next(iter(stressed.before)), [], []
-    before = _heat(healthy.images[numbers], healthy.slice[numbers], score)
+    before = _heat(healthy.images[numbers], healthy.keys[numbers], score)
     for kind in LESIONS:
         put = [healthy.insertion(kind, int(number)) for number in numbers]
-        heat = before, _heat(np.stack([one.image for one in put]), healthy.slice[numbers], score)
+        heat = before, _heat(np.stack([one.image for one in put]), healthy.keys[numbers], score)
         top = max(float(maps.max()) for maps in heat) or 1.0
         tiles = [
             tile for i, one in enumerate(put) for tile in (_outlined(one), *(_hot(maps[i] / top) for maps in heat))
@@ -135,8 +135,8 @@ def picture(path: Path, healthy: Healthy, stressed: Stressed, score: Scorer) -> 
         drawn.save(temporary, format="png")
 
 
-def _heat(images: NDArray[np.float32], numbers: NDArray[np.int64], score: Scorer) -> NDArray[np.float32]:
-    maps = score(images, numbers)[1]
+def _heat(images: NDArray[np.float32], keys: NDArray[np.uint64], score: Scorer) -> NDArray[np.float32]:
+    maps = score(images, keys)[1]
     return np.zeros_like(images) if maps is None else maps.reshape(images.shape)
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from maescan.evaluate.scans import trained_text
+
+Json = Mapping[str, Any]
+
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table; floats with three decimals, None as a dash."""
@@ -23,12 +27,15 @@ def interval_text(interval: Sequence[float] | None) -> str | None:
     return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else None
 
 
-def report(metrics: Mapping[str, Any], *, pictures: Sequence[str] = ()) -> str:
+def report(metrics: Json, *, pictures: Sequence[str] = ()) -> str:
     """The text of report.md from what `summary.summarise` found."""
     parts = [f"# Evaluation of {metrics['model']['name']}\n", _about(metrics), _ranking(metrics), _detail(metrics)]
     for title, section in (("Localisation", _pixels), ("Which lesions are found", _lesions)):
         if metrics["pixels" if section is _pixels else "lesions"]:
             parts.append(f"## {title}\n\n{section(metrics)}")
+    for title, beside in (("Lesions and false alerts", _froc), ("Groups", _groups)):
+        if metrics.get("froc" if beside is _froc else "groups"):
+            parts.append(f"## {title}\n\n{beside(metrics)}")
     if stressed := metrics.get("stress"):
         parts.append(f"## Lesions put into healthy slices\n\n{stress_text(stressed)}")
     if metrics["missing"]:
@@ -38,9 +45,9 @@ def report(metrics: Mapping[str, Any], *, pictures: Sequence[str] = ()) -> str:
     return "\n".join(parts)
 
 
-def _about(metrics: Mapping[str, Any]) -> str:
+def _about(metrics: Json) -> str:
     data = metrics["data"]
-    return (
+    return trained_text(metrics) + (
         f"{data['slices']} slices of {data['scans']} scans: {data['normal']} normal, {data['abnormal']} abnormal "
         f"(in {data['abnormal_scans']} scans). Intervals: 95 %, whole patients resampled. The baselines need no "
         "model; a score that does not beat them, or whose matched AUROC is near 0.5, has only found where brains are "
@@ -48,27 +55,29 @@ def _about(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def _ranking(metrics: Mapping[str, Any]) -> str:
+def _ranking(metrics: Json) -> str:
     rows = [_ranked(f"**{metrics['model']['score']}**", metrics["slice"], "")]
     rows += [_ranked(name, values, f" ({values['direction']})") for name, values in metrics["baselines"].items()]
-    columns = ("slices ranked by", "AUROC", "interval", "area-matched", "within area strata", "average precision")
+    columns = ("slices ranked by", "AUROC", "interval", "within patients", "area-matched", "within area strata")
+    columns += ("average precision",)
     return "## Slices\n\n" + table(columns, rows)
 
 
-def _ranked(name: str, values: Mapping[str, Any], direction: str) -> list[Any]:
+def _ranked(name: str, values: Json, direction: str) -> list[Any]:
     matched = values["area_matched"]["auroc"] if values["area_matched"] else None
-    interval = interval_text(values["interval"])
+    within = values["within_patients"]["auroc"] if values["within_patients"] else None
     return [
         name + direction,
         values["auroc"],
-        interval,
+        interval_text(values["interval"]),
+        within,
         matched,
         values["area_strata"],
         values["average_precision"],
     ]
 
 
-def _detail(metrics: Mapping[str, Any]) -> str:
+def _detail(metrics: Json) -> str:
     slice_, gap, scan = metrics["slice"], metrics["over_best_baseline"], metrics["scan"]
     rows = [
         [f"AUROC over the best baseline ({gap['baseline']})", f"{gap['gap']:+.3f}", interval_text(gap["interval"])],
@@ -76,10 +85,13 @@ def _detail(metrics: Mapping[str, Any]) -> str:
             [f"sensitivity at {name} specificity", values["sensitivity"], None]
             for name, values in slice_["at_specificity"].items()
         ),
+        *_at_healthy(metrics.get("healthy_threshold")),
         ["scan-level AUROC", scan["auroc"], None],
         ["expected calibration error", slice_["calibration_error"], None],
     ]
     text = table(("what", "value", "interval"), rows)
+    if within := slice_["within_patients"]:
+        text += f"\nWithin patients: the mean AUROC of the {within['patients']} patients with slices of both kinds.\n"
     if matched := slice_["area_matched"]:
         text += (
             f"\nArea-matched: {matched['matched']} of {matched['abnormal']} abnormal slices have normal partners "
@@ -89,15 +101,54 @@ def _detail(metrics: Mapping[str, Any]) -> str:
     return text
 
 
-def _pixels(metrics: Mapping[str, Any]) -> str:
+def _at_healthy(at: Json | None) -> list[list[Any]]:
+    """Rows of a threshold that was set before any lesion was seen."""
+    if not at:
+        return []
+    words = f"at the threshold that 95 % of {at['slices']} healthy slices ({at['source']}) stay under"
+    return [
+        [f"specificity {words}", at["specificity"], None],
+        ["sensitivity at that threshold", at["sensitivity"], None],
+    ]
+
+
+def _froc(metrics: Json) -> str:
+    found = metrics["froc"]
+    of = "scans without a lesion" if found["healthy_scans"] else "the normal slices of all scans"
+    rows = [[row["false_alerts"], row["sensitivity"], *row["by_size"]] for row in found["rows"]]
+    rows.append(["lesions", str(found["lesions"]), *map(str, found["count_by_size"])])
+    return (
+        f"Share of the {found['lesions']} lesions (voxels that hang together, over slices too) with a pixel as hot as"
+        f" the threshold, by size in voxels of the model's grid. False alerts: peaks as hot in {of}, a scan"
+        f" ({found['scans']} of them).\n\n" + table(("false alerts a scan", "all", *found["sizes"]), rows)
+    )
+
+
+def _groups(metrics: Json) -> str:
+    columns = ("scans", "slices", "auroc", "specificity", "sensitivity")
+    parts = [
+        table(
+            (name, "scans", "slices", "AUROC", *columns[3:]), [[r["value"], *(r[c] for c in columns)] for r in rows]
+        )
+        for name, rows in metrics["groups"].items()
+    ]
+    return "Specificity and sensitivity: at the healthy slices' threshold.\n\n" + "\n".join(parts)
+
+
+def _pixels(metrics: Json) -> str:
     names = {"heat": "heat map, in the brain", "heat_everywhere": "heat map, air included"}
     names["brightness"] = "brightness alone, in the brain"
     rows = [[names[key], value["auroc"], value["best_dice"]] for key, value in metrics["pixels"].items()]
     note = "\nBest Dice: one threshold for all slices, chosen in hindsight.\n"
+    if beside := metrics.get("dice"):
+        note += (
+            f"At the threshold that 99 % of the pixels of healthy slices ({beside['source']}) stay under, the heat"
+            f" map's Dice is {beside['dice']:.3f}.\n"
+        )
     return table(("pixels ranked by", "AUROC", "best Dice"), rows) + note
 
 
-def _lesions(metrics: Mapping[str, Any]) -> str:
+def _lesions(metrics: Json) -> str:
     text = "Sensitivity at 95 % specificity.\n"
     for key, title in (("size", "lesion, share of the brain's slice"), ("contrast", "lesion against other brain")):
         rows = [list(row.values()) for row in metrics["lesions"][key]]
@@ -105,7 +156,7 @@ def _lesions(metrics: Mapping[str, Any]) -> str:
     return text
 
 
-def stress_text(metrics: Mapping[str, Any]) -> str:
+def stress_text(metrics: Json) -> str:
     """Tables of what `stress.summarise` found."""
     measures = metrics["measures"]
     own = measures[next(iter(measures))]

@@ -15,6 +15,7 @@ from maescan.evaluate.ranking import (
     sensitivity_at,
 )
 from maescan.evaluate.scans import scan_auroc
+from maescan.evaluate.within import auroc_within
 
 __all__ = [
     "Matched",
@@ -23,6 +24,7 @@ __all__ = [
     "area_matched_auroc",
     "auroc",
     "auroc_in_area_strata",
+    "auroc_within",
     "average_precision",
     "bootstrap",
     "by_bin",

@@ -51,6 +51,13 @@ class PixelCounts:
         best = len(dice) - 1 - int(np.argmax(dice[::-1]))  # the highest of equal thresholds
         return float(dice[best]), _lower_edge(best)
 
+    def dice_at(self, threshold: float) -> float:
+        """Dice of what lies at or over a threshold, to the bin. Raises DataError without lesion pixels."""
+        self._both()
+        bin_ = int(_bins(np.array([threshold], np.float32))[0])
+        marked = self.lesion[bin_:].sum() + self.normal[bin_:].sum()
+        return float(2 * self.lesion[bin_:].sum() / (marked + self.lesion.sum()))
+
     def quantile(self, share: float) -> float:
         """The value that a share `share` of the pixels lies under, to the bin. Raises DataError without pixels."""
         total = np.cumsum(self.lesion + self.normal)

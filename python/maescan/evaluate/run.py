@@ -15,12 +15,23 @@ from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
 from maescan.evaluate import pictures
 from maescan.evaluate.baselines import trivial_scores
+from maescan.evaluate.detection import froc
+from maescan.evaluate.groups import by_group, read_groups
+from maescan.evaluate.healthy import (
+    HealthyScores,
+    at_healthy_threshold,
+    dice_at_healthy_threshold,
+    healthy_scores,
+)
 from maescan.evaluate.markdown import report
-from maescan.evaluate.scored import Scored, ids_of, score_set
+from maescan.evaluate.scans import trained_scans
+from maescan.evaluate.scored import Scored, score_set
 from maescan.evaluate.summary import summarise
 from maescan.files import claim, write_csv, write_json, write_text
 from maescan.method.engine import Engine
 from maescan.options import EngineOptions, EvaluateOptions
+
+Json = Mapping[str, Any]
 
 
 def evaluate(
@@ -44,13 +55,18 @@ def evaluate(
 
     engine, options = engine or EngineOptions(), options or EvaluateOptions()
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
+    table = options.groups
     if isinstance(data, str | Path):
+        table = table or next((file for file in [Path(data) / "participants.tsv"] if file.is_file()), None)
         data = datasets.load(Path(data), bundle.preset, modality=options.modality)
     slices, unknown = known_slices(data, options.split)
     running = engines.load(bundle, **engine.to_json())
     try:
         model = {"bundle": bundle.hash, "engine": running.name, "unknown_slices": unknown}
+        model["trained_scans"] = trained_scans(slices, bundle.manifest)
         model["aggregation"] = bundle.manifest.get("aggregation")
+        model["healthy"] = healthy_scores(data, slices, bundle.manifest, running, bundle.preset)
+        model["groups"] = read_groups(table) if table else {}
         return evaluate_slices(slices, running, bundle.preset, out, model, options)
     finally:
         running.close()
@@ -72,17 +88,18 @@ def known_slices(slices: SliceSet, split: str | None) -> tuple[SliceSet, int]:
 
 
 def evaluate_slices(
-    slices: SliceSet, engine: Engine, preset: Preset, out: Path, model: Mapping[str, Any], options: EvaluateOptions
+    slices: SliceSet, engine: Engine, preset: Preset, out: Path, model: Json, options: EvaluateOptions
 ) -> dict[str, Any]:
-    """What `evaluate` does once data and engine are at hand. `model`: what the report says of it, and its
-    "aggregation" of slice scores to a scan's, if any."""
+    """What `evaluate` does once data and engine are at hand. `model`: what the report says of it, and if there are
+    any its "aggregation" of slice scores to a scan's, "healthy" scores (`HealthyScores`) and "groups" of scans."""
     claim(out, "an evaluation")
     scored = score_set(slices, engine, preset, batch=options.batch)
     classifier = preset.network is not None
     name = f"MAE and {preset.network}" if classifier else f"MAE, {preset.measure} (no classifier)"
     rule, seed = model.get("aggregation"), options.seed
     metrics = summarise(slices, scored, rule=rule, probability=classifier, resamples=options.resamples, seed=seed)
-    metrics["model"] = {"name": preset.name, "score": name} | {k: v for k, v in model.items() if k != "aggregation"}
+    metrics["model"] = {"name": preset.name, "score": name} | {k: v for k, v in model.items() if k not in BESIDE}
+    metrics |= found_beside(slices, scored, model, metrics["missing"])
     if options.stressed:
         from maescan.evaluate.acceptance import stress_set
 
@@ -92,7 +109,29 @@ def evaluate_slices(
     return metrics
 
 
-def _write(out: Path, slices: SliceSet, scored: Scored, metrics: Mapping[str, Any], drawn: list[str]) -> None:
+BESIDE = ("aggregation", "healthy", "groups")
+
+
+def found_beside(slices: SliceSet, scored: Scored, model: Json, missing: dict[str, str]) -> dict[str, object]:
+    """What rests on healthy slices beside those judged, on lesions as wholes, and on a table of the scans."""
+    healthy: HealthyScores | None = model.get("healthy")
+    label, patient, pixels = np.asarray(slices.label), np.asarray(slices.patient), scored.pixels
+    at = at_healthy_threshold(label, scored.score, healthy) if healthy else None
+    if at is None:
+        missing["healthy_threshold"] = "there is no validation part, and the bundle is not calibrated"
+    dice = None
+    if pixels is not None and pixels.heat.lesion.any() and pixels.healthy.normal.any():
+        beside = healthy.heat if healthy else None
+        source = "the set's own" if beside is None else "validation"
+        dice = dice_at_healthy_threshold(pixels.heat, beside or pixels.healthy, source)
+    lesions = froc(scored.detections, label, patient, slices.slice) if scored.detections else None
+    if lesions is None:
+        missing["froc"] = "the data set has no lesion masks, or no slice without a lesion"
+    groups = by_group(model.get("groups", {}), label, scored.score, patient, at.threshold if at else None)
+    return {"healthy_threshold": at._asdict() if at else None, "dice": dice, "froc": lesions, "groups": groups}
+
+
+def _write(out: Path, slices: SliceSet, scored: Scored, metrics: Json, drawn: list[str]) -> None:
     write_json(out / "metrics.json", metrics)
     write_text(out / "report.md", report(metrics, pictures=drawn))
     columns = (slices.patient, slices.slice, slices.label, scored.score, slices.area)
@@ -105,9 +144,7 @@ def _write(out: Path, slices: SliceSet, scored: Scored, metrics: Mapping[str, An
     write_json(out / "speed.json", speed)
 
 
-def _draw(
-    slices: SliceSet, scored: Scored, engine: Engine, preset: Preset, out: Path, metrics: Mapping[str, Any]
-) -> list[str]:
+def _draw(slices: SliceSet, scored: Scored, engine: Engine, preset: Preset, out: Path, metrics: Json) -> list[str]:
     scores = {metrics["model"]["score"]: scored.score}
     for name, score in trivial_scores(slices).items():
         scores[name] = score if metrics["baselines"][name]["direction"] == "higher" else -score
@@ -124,5 +161,5 @@ def _heat(slices: SliceSet, numbers: NDArray[np.intp], engine: Engine, preset: P
     from maescan.method.score import score_slices
 
     images = np.ascontiguousarray(slices.images[numbers], np.float32)
-    drawn = score_slices(images, ids_of(slices.slice[numbers]), engine, preset, maps=True)
+    drawn = score_slices(images, slices.keys[numbers], engine, preset, maps=True)
     return np.asarray(drawn.difference, np.float32).reshape(images.shape)

@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.ranking import auroc
 from maescan.method.aggregate import scan_score
+from maescan.method.prints import seen, slice_prints
+
+Json = Mapping[str, Any]
 
 
 def scan_labels(labels: ArrayLike, patients: ArrayLike) -> NDArray[np.int64]:
@@ -18,14 +22,27 @@ def scan_labels(labels: ArrayLike, patients: ArrayLike) -> NDArray[np.int64]:
     return np.array([int((label[patient == name] == 1).any()) for name in np.unique(patient)])
 
 
-def scan_scores(scores: ArrayLike, patients: ArrayLike, rule: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
+def scan_scores(scores: ArrayLike, patients: ArrayLike, rule: Json | None = None) -> NDArray[np.float64]:
     """Aggregated scores a scan, in the sorted order of names; `rule` as in `method.aggregate.scan_score`."""
     score, patient = np.asarray(scores), np.asarray(patients)
     return np.array([scan_score(score[patient == name], rule) for name in np.unique(patient)])
 
 
-def scan_auroc(
-    labels: ArrayLike, scores: ArrayLike, patients: ArrayLike, rule: Mapping[str, Any] | None = None
-) -> float:
+def scan_auroc(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike, rule: Json | None = None) -> float:
     """AUROC of scan scores. Raises DataError when all scans are of one class, as in BraTS."""
     return auroc(scan_labels(labels, patients), scan_scores(scores, patients, rule))
+
+
+def trained_scans(slices: SliceSet, manifest: Json) -> int:
+    """How many of the scans a bundle was trained with, told by their values; 0 also for a bundle that does not
+    tell. manifest: the bundle's."""
+    prints, patients = manifest.get("provenance", {}).get("prints"), np.asarray(slices.patient)
+    rows = (np.flatnonzero(patients == name) for name in np.unique(patients)) if prints else ()
+    return sum(seen(slice_prints(np.asarray(slices.images[row])), prints) for row in rows)
+
+
+def trained_text(found: Json) -> str:
+    """What a report says of scans that trained the bundle; "" for none."""
+    count = found["model"].get("trained_scans", 0)
+    said = f"**The bundle was trained with {count} of these scans: on others it does worse than these figures say.**"
+    return f"{said}\n\n" if count else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
+from maescan.evaluate.detection import Detections
 from maescan.evaluate.lesions import lesion_contrast, lesion_share
 from maescan.evaluate.pixels import PixelCounts, foreground
 from maescan.method.engine import Engine
@@ -21,56 +23,61 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class Pixels:
-    """Pixels of all slices with masks, by heat map and by brightness (the baseline), in the brain and everywhere."""
+    """Pixels of all slices with masks, by heat map and by brightness (the baseline), in the brain and everywhere;
+    healthy: of the heat maps of slices without a lesion, in the brain."""
 
     heat: PixelCounts = field(default_factory=PixelCounts)
     heat_everywhere: PixelCounts = field(default_factory=PixelCounts)
     brightness: PixelCounts = field(default_factory=PixelCounts)
+    healthy: PixelCounts = field(default_factory=PixelCounts)
 
     def add(self, images: NDArray[Any], heat: NDArray[Any], mask: NDArray[np.bool_]) -> None:
         brain = foreground(images) | mask
         self.heat.add(heat, mask, within=brain)
         self.heat_everywhere.add(heat, mask)
         self.brightness.add(images, mask, within=brain)
+        none = ~mask.any(axis=(1, 2))
+        self.healthy.add(heat[none], within=brain[none])
 
 
 @dataclass(frozen=True)
 class Scored:
     """Scores [N], higher is more abnormal; where the set has masks also `pixels`, and lesion size (share of the
-    foreground) and contrast [N] (nan without a lesion). `seconds`: in the engine and kernels alone."""
+    foreground) and contrast [N] (nan without a lesion), and lesions and peaks of the maps, where scipy is there.
+    `seconds`: in the engine and kernels alone."""
 
     score: Floats
     pixels: Pixels | None
     size: Floats | None
     contrast: Floats | None
     seconds: float
+    detections: Detections | None = None
 
 
 def score_set(slices: SliceSet, engine: Engine, preset: Preset, *, batch: int = 32) -> Scored:
     """Scores every slice of a SliceSet. Raises DataError for a score that is not finite."""
     from maescan.method.score import score_slices
 
-    n, mask = len(slices.images), slices.mask
+    n, mask, keys = len(slices.images), slices.mask, slices.keys
     score, size, contrast = np.empty(n), np.zeros(n), np.full(n, np.nan)
     pixels, seconds = Pixels() if mask is not None else None, 0.0
+    detections = Detections(preset.model.patch_size // 2) if mask is not None and find_spec("scipy") else None
     for start in range(0, n, batch):
         part = np.s_[start : start + batch]
         images = np.ascontiguousarray(slices.images[part], np.float32)
         begun = time.perf_counter()
-        scores = score_slices(images, ids_of(slices.slice[part]), engine, preset, maps=mask is not None)
+        scores = score_slices(images, keys[part], engine, preset, maps=mask is not None)
         seconds += time.perf_counter() - begun
         score[part] = scores.score
         if pixels is not None and mask is not None:
             lesion = np.asarray(mask[part], bool)
-            pixels.add(images, np.asarray(scores.difference).reshape(images.shape), lesion)
+            heat = np.asarray(scores.difference).reshape(images.shape)
+            pixels.add(images, heat, lesion)
+            if detections is not None:
+                detections.add(start, images, heat, lesion)
             size[part], contrast[part] = lesion_share(images, lesion), lesion_contrast(images, lesion)
     _refuse_nan(score, slices)
-    return Scored(score, pixels, size if pixels else None, contrast if pixels else None, seconds)
-
-
-def ids_of(numbers: Any) -> NDArray[np.uint64]:
-    """What keys the masks of slices: their numbers inside their scans, as when scoring."""
-    return np.asarray(numbers).astype(np.uint64)
+    return Scored(score, pixels, size if pixels else None, contrast if pixels else None, seconds, detections)
 
 
 def _refuse_nan(score: Floats, slices: SliceSet) -> None:

@@ -21,7 +21,7 @@ from maescan.method.tokens import tissue_of
 Floats = NDArray[np.float64]
 Images = NDArray[np.float32]
 Answer = tuple[Mapping[str, NDArray[Any]], NDArray[np.float32] | None]
-Scorer = Callable[[Images, NDArray[np.int64]], Answer]
+Scorer = Callable[[Images, NDArray[np.uint64]], Answer]
 Progress = Callable[[int, int], None]
 
 SPECIFICITY = 0.95
@@ -58,6 +58,7 @@ class Healthy:
         room = room[np.lexsort((np.asarray(slices.slice)[room], np.asarray(slices.patient)[room]))]
         self.which = room[np.unique(np.linspace(0, len(room) - 1, most).astype(int))]
         self.patient, self.slice = np.asarray(slices.patient)[self.which], np.asarray(slices.slice)[self.which]
+        self.keys = slices.keys[self.which]
         self.images = np.ascontiguousarray(slices.images[self.which], np.float32)
         self.tissue = tissue_of(self.images, preset)
         self.seed = seed
@@ -94,16 +95,16 @@ def stress_slices(
     batch: int = 32,
     progress: Progress | None = None,
 ) -> Stressed:
-    """Scores healthy slices before and after, with the same masks. `score`: slices [B, H, W] and their numbers [B] ->
-    (measure -> scores [B], heat maps [B, H, W] or None). Raises DataError for a score that is not finite."""
+    """Scores healthy slices before and after, with the same masks. `score`: slices [B, H, W], keys [B] of their
+    masks -> (measure -> scores [B], heat maps [B, H, W] or None). Raises DataError for a score that is not finite."""
     n, steps = len(healthy), len(kinds) + 1
-    before = _scored(healthy.images, healthy.slice, score, batch)[0]
+    before = _scored(healthy.images, healthy.keys, score, batch)[0]
     stressed = Stressed(healthy.patient, healthy.slice, before, {}, {}, {}, {})
     for step, kind in enumerate(kinds, start=1):
         if progress:
             progress(step * n, steps * n)
         put = [healthy.insertion(kind, number) for number in range(n)]
-        after, heat = _scored(np.stack([one.image for one in put]), healthy.slice, score, batch)
+        after, heat = _scored(np.stack([one.image for one in put]), healthy.keys, score, batch)
         stressed.after[kind] = after
         if kind in LESIONS:
             places = [_place(healthy, number, one, heat) for number, one in enumerate(put)]
@@ -112,9 +113,9 @@ def stress_slices(
 
 
 def _scored(
-    images: Images, numbers: NDArray[np.int64], score: Scorer, batch: int
+    images: Images, keys: NDArray[np.uint64], score: Scorer, batch: int
 ) -> tuple[dict[str, Floats], Images | None]:
-    parts = [score(images[at : at + batch], numbers[at : at + batch]) for at in range(0, len(images), batch)]
+    parts = [score(images[at : at + batch], keys[at : at + batch]) for at in range(0, len(images), batch)]
     scores = {name: np.concatenate([part[0][name] for part in parts]).astype(np.float64) for name in parts[0][0]}
     for name, values in scores.items():
         if not np.isfinite(values).all():

@@ -83,6 +83,7 @@ class RankingMetrics:
             "area_strata": _try(
                 self.missing, "area_strata", lambda: metrics.auroc_in_area_strata(self.label, score, self.area)
             ),
+            "within_patients": self._within(score),
         }
 
     def over_best(self, auroc: float, baselines: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -92,6 +93,11 @@ class RankingMetrics:
         between = metrics.interval(gaps)
         gap = auroc - baselines[best]["auroc"]
         return {"baseline": best, "gap": gap, "interval": list(between) if between else None}
+
+    def _within(self, score: NDArray[np.float64]) -> dict[str, float] | None:
+        return _try(
+            self.missing, "within_patients", lambda: asdict(metrics.auroc_within(self.label, score, self.patient))
+        )
 
     def _matched(self, score: NDArray[np.float64]) -> dict[str, Any] | None:
         def matched() -> dict[str, Any]:
@@ -145,7 +151,8 @@ def _pixels(pixels: Pixels | None, missing: Missing) -> dict[str, Any] | None:
         missing["pixels"] = missing["lesions"] = "the data set has no lesion masks"
         return None
     rows: dict[str, Any] = {}
-    for name, counts in vars(pixels).items():
+    for name in ("heat", "heat_everywhere", "brightness"):
+        counts = getattr(pixels, name)
         auroc, dice = _try(missing, "pixels", counts.auroc), _try(missing, "pixels", counts.best_dice)
         if auroc is None or dice is None:
             return None

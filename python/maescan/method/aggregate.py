@@ -30,6 +30,15 @@ def scan_score(scores: np.ndarray, rule: Mapping[str, Any] | None = None) -> flo
     raise ConfigError(f"unknown aggregation '{method}'", remedy="use max, top or area")
 
 
+def positions(areas: np.ndarray) -> np.ndarray:
+    """Where slices [S] of a scan, from the feet up, lie: 0 the lowest with foreground (area over 0), 1 the highest;
+    slices beyond lie under 0 or over 1. 0.5 where one slice has some, or none."""
+    filled = np.flatnonzero(np.asarray(areas) > 0)
+    if len(filled) < 2:
+        return np.full(len(areas), 0.5)
+    return (np.arange(len(areas)) - filled[0]) / float(filled[-1] - filled[0])
+
+
 def p_values(scores: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Conformal p-values [N]: (1 + number of reference scores >= score) / (1 + number of reference scores).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,7 +20,13 @@ Array = NDArray[Any]
 Range = tuple[float, float]
 
 STANDARDISED = "standardised"  # in a Scan's meta: its voxels have mean 0 and deviation 1, of all slices of the volume
-FIGURES = ("mean", "std", "share", "contrast")
+FIGURES = ("mean", "std", "share", "contrast", "noise", "detail")
+PERCENTILES = (2, 10, 25, 50, 75, 90, 98)
+SPREAD = tuple(f"p{percent}" for percent in PERCENTILES)
+SAMPLED = 250_000  # pixels that a scan's figures are of, or about as many
+GAUSSIAN = 0.6745  # the median of what is normal, in deviations
+NO_NOISE = 1e-3  # in deviations: less is none
+NEAR_ENOUGH = 0.2  # of the median: histograms that near are alike, however alike training's were
 HU_LOW, HU_HIGH = -10.24, 30.71  # what 12 bits of a CT hold, over 100
 UNCLIPPED = 1e6  # over 100: no CT holds such a value
 HU_AIR = -5.0  # up to here, a hundredth of HU, a pixel is air
@@ -109,41 +116,92 @@ def moments(view: Array) -> Range:
 
 def figures(images: Array) -> dict[str, float]:
     """What slices [S, h, w] of a scan look like to the models: mean and standard deviation of the foreground, its
-    share of all pixels, and its contrast: (p90 - p10) / (p90 + p10) of its values over air."""
-    values = np.asarray(sample(images, 250_000), np.float32)
+    share of all pixels, its contrast: (p90 - p10) / (p90 + p10) of its values over air; its noise: what neighbours in
+    a row are off the line between theirs, in standard deviations; its detail: how much of the change over two pixels
+    happens over one; and PERCENTILES of its values over air."""
+    values = np.asarray(sample(images, SAMPLED), np.float32)
     floor = values.min()
     values = values.ravel() - floor
-    tissue = values[values > AIR * np.percentile(values, 99)]
+    least = AIR * np.percentile(values, 99)
+    tissue = values[values > least]
     if not tissue.size:
-        return dict.fromkeys(FIGURES, 0.0) | {"mean": float(floor)}
+        return dict.fromkeys((*FIGURES, *SPREAD), 0.0) | {"mean": float(floor)}
+    spread = np.percentile(tissue, PERCENTILES)
     low, high = np.percentile(tissue, [10, 90])
+    deviation = tissue.std(dtype=np.float64)
     made = (
         tissue.mean(dtype=np.float64) + floor,
-        tissue.std(dtype=np.float64),
+        deviation,
         tissue.size / values.size,
         (high - low) / (high + low),
+        *_texture(images, floor, least, deviation),
+        *spread,
     )
-    return {name: round(float(value), 6) for name, value in zip(FIGURES, made, strict=True)}
+    return {name: round(float(value), 6) for name, value in zip((*FIGURES, *SPREAD), made, strict=True)}
+
+
+def _texture(images: Array, floor: float, least: float, deviation: float) -> tuple[float, float]:
+    """(noise, detail) of tissue along the rows of whole slices, evenly apart."""
+    step = max(1, math.ceil(images.size / SAMPLED))
+    over = np.asarray(images[step // 2 :: step] if step < len(images) else images[len(images) // 2 :][:1], np.float32)
+    over = over - floor
+    left, middle, right = over[..., :-2], over[..., 1:-1], over[..., 2:]
+    inside = (left > least) & (middle > least) & (right > least)
+    if not inside.any() or not deviation:
+        return 0.0, 0.0
+    off = np.median(np.abs(left - 2 * middle + right)[inside]) / (GAUSSIAN * math.sqrt(6) * deviation)
+    near, far = (np.abs(part - left)[inside].mean(dtype=np.float64) for part in (middle, right))
+    return float(off), float(near / far) if far else 0.0
 
 
 def expected_ranges(scans: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
     """The range of each figure over training's scans: from the 0.5 to the 99.5 percentile, widened by half of that
-    and by a quarter of the middle value, since few scans show little of what is usual."""
-    ranges = {}
-    for name in FIGURES:
-        low, middle, high = np.percentile([scan[name] for scan in scans], [0.5, 50, 99.5])
-        margin = 0.5 * (high - low) + 0.25 * abs(middle)
-        ranges[name] = [round(float(low - margin), 6), round(float(high + margin), 6)]
+    and by a quarter of the middle value, since few scans show little of what is usual. "histogram": their mean
+    percentiles over the median, which a lesion moves less than their scale, and how far from these on average a
+    scan's own may lie."""
+    ranges = {name: _range([scan[name] for scan in scans]) for name in FIGURES}
+    ranges["noise"] = _noise_range([scan["noise"] for scan in scans])
+    spread = np.array([_shape(scan) for scan in scans])
+    middle = spread.mean(axis=0)
+    limit = _range(np.abs(spread - middle).mean(axis=1).tolist())[1]
+    ranges["histogram"] = [round(float(value), 6) for value in (*middle, max(limit, NEAR_ENOUGH))]
     return ranges
+
+
+def _shape(found: Mapping[str, float]) -> Array:
+    return np.array([found[name] for name in SPREAD]) / max(found["p50"], 1e-6)
+
+
+def _noise_range(values: Sequence[float]) -> list[float]:
+    """As `_range`, of the logarithm: there is no noise under 0, and a third of the least is much less."""
+    low, high = np.log(np.maximum(np.percentile(values, [0.5, 99.5]), NO_NOISE))
+    margin = 0.5 * (high - low) + math.log(1.25)
+    least, most = float(np.exp(low - margin)), float(np.exp(high + margin))
+    return [round(least, 6) if least > NO_NOISE else 0.0, round(most, 6)]
+
+
+def _range(values: Sequence[float]) -> list[float]:
+    low, middle, high = np.percentile(values, [0.5, 50, 99.5])
+    margin = 0.5 * (high - low) + 0.25 * abs(middle)
+    return [round(float(low - margin), 6), round(float(high + margin), 6)]
 
 
 def unlike(found: Mapping[str, float], expected: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
     """A warning for each figure that lies outside its expected range."""
     return tuple(
         f"its {WORDS[name]} is {found[name]:.3g}, outside training's {low:.3g} to {high:.3g}"
-        for name, (low, high) in expected.items()
+        for name, (low, high) in ((name, expected[name]) for name in FIGURES if name in expected)
         if name in found and not low <= found[name] <= high
-    )
+    ) + _other_histogram(found, expected.get("histogram", ()))
+
+
+def _other_histogram(found: Mapping[str, float], expected: Sequence[float]) -> tuple[str, ...]:
+    if not expected or SPREAD[0] not in found:
+        return ()
+    *middle, limit = expected
+    off = np.abs(_shape(found) - middle).mean()
+    words = f"its values are spread otherwise than training's: {off:.3g} from their histogram, {limit:.3g} at most"
+    return (words,) if off > limit else ()
 
 
 WORDS = {
@@ -151,7 +209,17 @@ WORDS = {
     "std": "foreground deviation",
     "share": "share of foreground",
     "contrast": "foreground contrast",
+    "noise": "noise",
+    "detail": "share of fine detail",
 }
+
+
+def scan_figures(scan: Scan, fit: Mapping[str, float]) -> dict[str, float]:
+    """By what the scans of one scanner and protocol are alike: the figures of the values that the models see, how
+    much of the file's unit is one of theirs, and the size of a voxel in mm. fit: of `preprocess.Prepared`."""
+    found = {WORDS[name]: float(fit[name]) for name in FIGURES}
+    size = float(np.prod(scan.spacing)) ** (1 / 3)
+    return {**found, "intensity scale": round(scan.slope / fit["scale"], 9), "voxel size": round(size, 4)}
 
 
 def training_ranges(images: SliceStore, patients: Array, trained: Array) -> dict[str, list[float]]:

@@ -36,6 +36,11 @@ class Prepared:
     steps: tuple[float, float]
     transposed: bool = False
 
+    @property
+    def keys(self) -> NDArray[np.uint64]:
+        """Of the slices' masks [S]: their numbers."""
+        return np.arange(len(self.area), dtype=np.uint64)
+
 
 def prepare(scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float]] | None = None) -> Prepared:
     """The slices of a scan as the models see them. expected: training's range of each figure (a bundle's

@@ -4,6 +4,7 @@ candidates of a table or tiling the lungs. Each patch is scored as a slice is.""
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.errors import ConfigError, ScanError, require
 from maescan.method.candidates import Candidates, read_candidates
+from maescan.method.intensity import unlike
 from maescan.method.lungs import lungs, tiles
 from maescan.method.patches import crop_patches, outside, to_view
 from maescan.options import CandidateTable, LungTiles
@@ -24,7 +26,8 @@ from maescan.scans.budget import check_slices
 @dataclass(frozen=True)
 class Regions:
     """What `preprocess.Prepared` is for slices. images [N, H, W]; area [N]; corners [N, 3]: slice, row, column of
-    each patch in the axial view (may lie beside it); places: RAS+ mm [N, 3] of the candidates."""
+    each patch in the axial view (may lie beside it); keys [N]: of their masks; places [N, 3]: of their middles, or of
+    the candidates that they are around, RAS+ mm; fit: of `patches.Patches`."""
 
     images: NDArray[np.float32]
     area: NDArray[np.float32]
@@ -33,7 +36,14 @@ class Regions:
     side: int
     shape: tuple[int, ...]
     axes: Any
-    places: NDArray[np.float64] | None = None
+    keys: NDArray[np.uint64]
+    places: NDArray[np.float64]
+    fit: dict[str, float]
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The axial slice of each patch."""
+        return tuple(self.corners[:, 0].tolist())
 
     def score_map(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """scores [N] -> volume on the scan's own grid: the mean score of a voxel's patches, 0 where there is none."""
@@ -59,8 +69,20 @@ def check(preset: Preset, asked: CandidateTable | LungTiles | None) -> None:
         require("scipy", "--tile")
 
 
-def cut(scan: Scan, source: Any, preset: Preset, option: CandidateTable | LungTiles) -> Regions:
-    """The patches of one CT. Raises ScanError: no candidate, one outside of it, no lungs."""
+FEW = 8
+"""Patches that say too little of a scan's values to tell whether they are like training's."""
+
+
+def cut(
+    scan: Scan,
+    source: Any,
+    preset: Preset,
+    option: CandidateTable | LungTiles,
+    *,
+    expected: Mapping[str, Sequence[float]] | None = None,
+) -> Regions:
+    """The patches of one CT. expected: as `preprocess.prepare` takes it. Raises ScanError: no candidate, one outside
+    of it, no lungs."""
     view, axes = axial_view(scan)
     side = preset.model.image_size
     places, half = None, np.array([0, side // 2, side // 2])
@@ -75,8 +97,10 @@ def cut(scan: Scan, source: Any, preset: Preset, option: CandidateTable | LungTi
         order = list(axes.order)
         corners = tiles(lungs(view, scan, [scan.spacing[axis] for axis in order]), side)
     check_slices(len(corners), side, scan.voxels.nbytes, scan.path)
-    patches = crop_patches(view, corners + half, scan, preset)
-    return Regions(patches.images, patches.area, (), corners, side, view.shape, axes, places)
+    made = crop_patches(view, axes, corners + half, scan, preset)
+    warnings = unlike(made.fit, expected or {}) if len(made.images) >= FEW else ()
+    places = made.places if places is None else places
+    return Regions(made.images, made.area, warnings, corners, side, view.shape, axes, made.keys, places, made.fit)
 
 
 @functools.cache

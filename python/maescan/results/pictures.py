@@ -31,9 +31,9 @@ def picture_key(job: str, row: ScanRow) -> str:
     return hashlib.sha256(job.encode() + row.label.encode() + row.scores.tobytes()).hexdigest()[:16]
 
 
-def draw(path: Path, image: NDArray[np.float32], number: int, engine: Any, preset: Preset, key: str) -> None:
-    """Draws slice `number` of a scan, image [H, W], into `path`."""
-    found = steps.score_slices(image[None], np.array([number]), engine, preset, maps=True)
+def draw(path: Path, image: NDArray[np.float32], mask_key: int, engine: Any, preset: Preset, key: str) -> None:
+    """Draws a slice of a scan, image [H, W], with the masks of its key, into `path`."""
+    found = steps.score_slices(image[None], np.array([mask_key]), engine, preset, maps=True)
     assert found.reconstruction is not None and found.difference is not None
     parts = (image, found.reconstruction[0], found.difference[0])
     _save(path, panels(*(upright(part, preset) for part in parts)), key)

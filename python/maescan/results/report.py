@@ -17,6 +17,10 @@ from maescan import files as outputs
 from maescan.results.tables import FAILURES, SCANS, Tables
 
 BINS = 24
+CHANCES = (
+    "In scores.csv a slice's <code>p_value</code> counts that slice alone, and a scan with 155 slices has 155 chances"
+    " of a small one; its <code>p_scan</code> is the share of healthy scans that have any slice as high."
+)
 NUMBERS = {"score", "p_value", "slices", "worst_slice"}
 HEADINGS = {"p_value": "p", "worst_slice": "worst slice"}
 
@@ -69,7 +73,7 @@ def _calibration(run: dict[str, Any]) -> str:
     rate = f"{100 * state['alert_rate']:g} %"
     if not state["can_alert"]:
         return f"{state['scans']} healthy reference scans are too few to alert at a rate of {rate}."
-    return f"Of healthy scans like the {state['scans']} of the reference at most {rate} alert."
+    return f"Of healthy scans like the {state['scans']} of the reference at most {rate} alert. {CHANCES}"
 
 
 def _table(name: str, columns: Sequence[str], rows: list[dict[str, str]], links: dict[str, str]) -> str:

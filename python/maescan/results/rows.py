@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import MaescanError, escaped
+from maescan.method import aggregate
 from maescan.method.gate import Fit
 
 
@@ -26,11 +27,12 @@ class DicomRecord(TypedDict):
 
 
 class ScanRow(NamedTuple):
-    """A scored scan. scores, areas [S]: of its slices, or CT patches; places: of patches, RAS+ mm [S][3].
+    """A scored scan. scores, areas [S]: of its slices, or CT patches; places: of patches, RAS+ mm [S][3];
+    levels: the axial slice of each [S].
 
     fit: whether it is of the kind that the bundle judges, `method.gate.Fit`, and why it is not; print: of its values
-    (`method.prints`); trained: whether the bundle was trained with it; dicom: of its DICOM results; order: in which
-    scans arrived."""
+    (`method.prints`); trained: whether the bundle was trained with it; dicom: of its DICOM results; figures: what its
+    values and voxels are like (`method.intensity.scan_figures`); order: in which scans arrived."""
 
     label: str
     scores: NDArray[np.float32]
@@ -42,7 +44,25 @@ class ScanRow(NamedTuple):
     print: str = ""
     trained: bool = False
     dicom: DicomRecord | None = None
+    levels: Sequence[int] = ()
+    figures: Mapping[str, float] = {}
     order: int = 0
+
+    @property
+    def positions(self) -> NDArray[np.float64] | None:
+        """Where slices [S] lie between the lowest and the highest with foreground; None of CT patches."""
+        return None if self.levels or self.places else aggregate.positions(self.areas)
+
+    @property
+    def slices(self) -> int:
+        """How many slices were looked at."""
+        return len(set(self.levels)) if self.levels else len(self.scores)
+
+    @property
+    def worst_slice(self) -> int:
+        """The axial slice that scores highest, or holds the patch that does."""
+        worst = int(np.argmax(self.scores))
+        return int(self.levels[worst]) if self.levels else worst
 
     @property
     def notes(self) -> list[str]:

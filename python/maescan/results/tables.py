@@ -17,8 +17,8 @@ from maescan.method.gate import Fit
 from maescan.results.rows import Failure, ScanRow, state_of
 
 SCANS = ("scan", "score", "p_value", "alert", "fit", "slices", "worst_slice", "warnings", "state")
-SLICES = ("scan", "slice", "score", "p_value", "area")
-REGIONS = ("scan", "region", "x", "y", "z", "score")
+SLICES = ("scan", "slice", "score", "p_value", "area", "p_scan")
+REGIONS = ("scan", "region", "slice", "x", "y", "z", "score", "p_value")
 FAILURES = ("scan", "stage", "reason", "remedy", "file")
 FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 """How a cell begins that a spreadsheet would compute."""
@@ -29,8 +29,11 @@ Row = tuple[object, ...]
 class Judge(Protocol):
     """What tells p-values and alerts."""
 
-    def slice_p(self, scores: NDArray[np.float32]) -> list[float]:
-        """p-values of slice scores [S]."""
+    def slice_p(self, scores: NDArray[np.float32], positions: NDArray[np.float64] | None) -> list[float]:
+        """p-values of slice scores [S] at positions [S]."""
+
+    def any_slice_p(self, scores: NDArray[np.float32]) -> list[float] | None:
+        """Of slice scores [S] the share of healthy scans that have any slice as high; None: not known."""
 
     def scan(self, score: float) -> tuple[float, str]:
         """(p-value, "yes" or "no": alert) of a scan's score."""
@@ -62,7 +65,7 @@ class Tables:
             score = self.scan_score(row)
             judge = self.judge_of(row)
             p_value, alert = judge.scan(score) if judge else ("", "")
-            slices, said = (len(row.scores), int(np.argmax(row.scores))), "; ".join(row.notes)
+            slices, said = (row.slices, row.worst_slice), "; ".join(row.notes)
             found.append((row.label, score, p_value, alert, str(row.fit), *slices, said, state_of(row.warnings)))
         return found
 
@@ -70,19 +73,26 @@ class Tables:
         """A row a slice, or CT patch: SLICES."""
         found: list[Row] = []
         for row in self.rows:
-            judge = self.judge_of(row)
-            p_values = judge.slice_p(row.scores) if judge else [""] * len(row.scores)
-            values = zip(row.scores.tolist(), p_values, row.areas.tolist(), strict=True)
-            found += [(row.label, i, score, p, area) for i, (score, p, area) in enumerate(values)]
+            values = zip(row.scores.tolist(), self._p_values(row), row.areas.tolist(), self._p_scan(row), strict=True)
+            found += [(row.label, i, *facts) for i, facts in enumerate(values)]
         return found
 
     def regions(self) -> list[Row]:
         """A row a CT patch with a place (RAS+ mm): REGIONS."""
-        return [
-            (row.label, i, *place, float(score))
-            for row in self.rows
-            for i, (place, score) in enumerate(zip(row.places, row.scores, strict=False))
-        ]
+        found: list[Row] = []
+        for row in (row for row in self.rows if row.places):
+            levels = row.levels or [""] * len(row.places)
+            values = zip(levels, row.places, row.scores.tolist(), self._p_values(row), strict=True)
+            found += [(row.label, i, at, *mm, score, p) for i, (at, mm, score, p) in enumerate(values)]
+        return found
+
+    def _p_values(self, row: ScanRow) -> Sequence[object]:
+        judge = self.judge_of(row)
+        return judge.slice_p(row.scores, row.positions) if judge else [""] * len(row.scores)
+
+    def _p_scan(self, row: ScanRow) -> Sequence[object]:
+        judge = self.judge_of(row)
+        return (judge.any_slice_p(row.scores) if judge else None) or [""] * len(row.scores)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maescan.errors import DataError
+from maescan.errors import ConfigError, DataError
 from maescan.method import aggregate
 from maescan.method.gate import Fit
 from maescan.results.rows import Failure, ScanRow
 from maescan.scoring.ledger import rows_of
-from maescan.scoring.options import EngineOptions, ScoreOptions
+from maescan.scoring.options import CalibrateOptions, EngineOptions, ScoreOptions
 
 RULES: dict[str, dict[str, Any]] = {
     "max": {"method": "max"},
@@ -30,31 +28,34 @@ def calibrate(
     healthy: Sequence[Path],
     engine: EngineOptions = EngineOptions(),
     options: ScoreOptions = ScoreOptions(pictures=0),
-    *,
-    rule: str | None = None,
-    skip_failed: bool = False,
+    how: CalibrateOptions = CalibrateOptions(),
 ) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """Scores held-back healthy scans and writes their reference into the bundle; returns it, and what was left out.
 
-    `rule`: how slice scores become a scan's (max, top, area); default: what the bundle says. Raises DataError when a
-    scan cannot be scored, is of another kind than the bundle's, is there twice or trained the bundle, unless
-    `skip_failed` leaves it out; and as `run.score_paths` does.
+    Raises DataError when a scan cannot be scored, is of another kind than the bundle's, is there twice or trained the
+    bundle, unless `how.skip_failed` leaves it out, ConfigError for a rule of aggregation that there is not, and as
+    `run.score_paths` does.
     """
     from maescan.engines.bundle import Bundle, update
     from maescan.scoring.run import score_paths
 
+    if how.aggregation not in (None, *RULES):
+        raise ConfigError(f"unknown aggregation '{how.aggregation}'", remedy=f"use one of {', '.join(RULES)}")
     loaded = Bundle.load(bundle)
-    chosen = RULES[rule] if rule else loaded.manifest.get("aggregation") or aggregate.DEFAULT
-    with tempfile.TemporaryDirectory(prefix="maescan-calibrate-") as folder:
-        summary = score_paths(list(healthy), bundle, Path(folder), engine, options)
-        if summary.failures and not (skip_failed and summary.scored):
-            first = summary.failures[0]
-            remedy = "repair it, leave it out, or let --skip-failed do so"
-            raise DataError(f"{first['scan']} cannot be scored: {first['reason']}", path=healthy[0], remedy=remedy)
-        rows = rows_of(Path(folder))
+    chosen = RULES[how.aggregation] if how.aggregation else loaded.manifest.get("aggregation") or aggregate.DEFAULT
+    out = how.out or folder_of(bundle)
+    summary = score_paths(list(healthy), bundle, out, engine, options)
+    if summary.failures and not (how.skip_failed and summary.scored):
+        first = summary.failures[0]
+        remedy = "repair it, leave it out, or let --skip-failed do so; what was scored is kept"
+        raise DataError(f"{first['scan']} cannot be scored: {first['reason']}", path=healthy[0], remedy=remedy)
+    ours = {row["scan"] for row in summary.scored}
+    rows = [row for row in rows_of(out) if row.label in ours]
+    if not rows:
+        raise DataError("holds no scan that can be scored", path=healthy[0], remedy="give healthy scans")
     unfit = {} if "modality" in options.read.accept else {row.label: row.why for row in rows if row.fit == Fit.other}
     unfit |= no_reference(rows)
-    if unfit and not (skip_failed and len(unfit) < len(rows)):
+    if unfit and not (how.skip_failed and len(unfit) < len(rows)):
         label, reason = next(iter(unfit.items()))
         remedy = "leave it out, or let --skip-failed do so"
         raise DataError(f"{label} is no healthy scan to compare with: {reason}", path=healthy[0], remedy=remedy)
@@ -62,6 +63,12 @@ def calibrate(
     update(bundle, calibration=reference, aggregation=chosen)
     left_out = [Failure(label, "calibrate", reason, "", "")._asdict() for label, reason in unfit.items()]
     return reference, [*summary.failures, *left_out]
+
+
+def folder_of(bundle: Path) -> Path:
+    """Where a bundle's healthy scans are scored, unless another folder is named."""
+    place = bundle.resolve()
+    return place.with_name(f"{place.name}-calibration")
 
 
 def no_reference(rows: Sequence[ScanRow]) -> dict[str, str]:
@@ -77,10 +84,21 @@ def no_reference(rows: Sequence[ScanRow]) -> dict[str, str]:
 
 
 def reference_of(rows: Sequence[ScanRow], rule: Mapping[str, object]) -> dict[str, object]:
-    """A manifest's "calibration": ascending scores of the scans and of all their slices, to the last bit."""
+    """A manifest's "calibration": ascending scores of the scans and of all their slices, to the last bit; where in
+    their scans these slices lie; the highest slice of each scan; and what the scans are like (`Reference`)."""
     slices = {row.label: row.scores.astype(np.float64).tolist() for row in rows}
+    places = [row.positions for row in rows]
+    pairs = sorted(
+        (score, round(float(at), 4))
+        for row, place in zip(rows, places, strict=True)
+        for score, at in zip(slices[row.label], place if place is not None else row.scores * 0, strict=True)
+    )
+    names = sorted(set(rows[0].figures).intersection(*(row.figures for row in rows)))
     return {
         "scans": sorted(aggregate.scan_score(row.scores, rule) for row in rows),
-        "slices": sorted(chain.from_iterable(slices.values())),
+        "slices": [score for score, _ in pairs],
+        "positions": [at for _, at in pairs] if all(place is not None for place in places) else [],
+        "worst": sorted(max(scores) for scores in slices.values()),
+        "figures": {name: sorted(row.figures[name] for row in rows) for name in names},
         "scores_sha256": hashlib.sha256(repr(sorted(slices.items())).encode()).hexdigest(),
     }

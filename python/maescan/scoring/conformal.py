@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,25 @@ import numpy as np
 from maescan.errors import BundleError
 from maescan.method import aggregate
 
+MANY = 20
+"""Healthy scans, or slices of a place, from which on slices are compared with those of like position alone."""
+LIKE = 0.1
+"""Positions that are no further apart, of the way from the lowest to the highest slice with foreground, are alike."""
+
 
 @dataclass(frozen=True)
 class Reference:
     """scans, slices: ascending scores of healthy ones, to the last bit: rounded ones would lie under their own. rate:
-    the share of healthy scans that may alert."""
+    the share of healthy scans that may alert. positions: of `slices`; worst: ascending highest slice scores of the
+    scans; figures: what the scans are like, by name, a value a scan. Bundles calibrated by an older maescan lack the
+    last three."""
 
     scans: tuple[float, ...]
     slices: tuple[float, ...]
     rate: float
+    positions: tuple[float, ...] = ()
+    worst: tuple[float, ...] = ()
+    figures: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any], rate: float) -> Reference | None:
@@ -35,12 +45,34 @@ class Reference:
         kinds = [found.get("scans"), found.get("slices")]
         if not all(isinstance(scores, list) and scores and all(map(_is_score, scores)) for scores in kinds):
             raise BundleError("its calibration is not lists of scores", remedy="calibrate it anew")
-        scans, slices = (tuple(sorted(map(float, scores))) for scores in kinds)
-        return cls(scans, slices, rate)
+        scans, slices = (tuple(map(float, scores)) for scores in kinds)
+        positions, worst, figures = (found.get(name) or () for name in ("positions", "worst", "figures"))
+        if not (_numbers(positions, len(slices)) and _numbers(worst, len(scans)) and _figures(figures)):
+            raise BundleError("its calibration's positions or figures are none", remedy="calibrate it anew")
+        order = sorted(range(len(slices)), key=slices.__getitem__)
+        places = tuple(float(positions[i]) for i in order) if positions else ()
+        more = {name: tuple(values) for name, values in dict(figures).items()}
+        return cls(tuple(sorted(scans)), tuple(sorted(slices)), rate, places, tuple(sorted(worst)), more)
 
-    def slice_p(self, scores: np.ndarray) -> list[float]:
-        """p-values of slice scores [S]."""
-        return [round(float(p), 6) for p in aggregate.p_values(scores, np.array(self.slices))]
+    def slice_p(self, scores: np.ndarray, positions: np.ndarray | None = None) -> list[float]:
+        """p-values of slice scores [S]: among all healthy slices, or among those of like position [S] where there are
+        MANY healthy scans or more."""
+        reference = np.array(self.slices)
+        if positions is None or not self.positions or len(self.scans) < MANY:
+            return [round(float(p), 6) for p in aggregate.p_values(scores, reference)]
+        order = np.argsort(self.positions, kind="stable")
+        places, sorted_by_place = np.array(self.positions)[order], reference[order]
+        ends = zip(np.searchsorted(places, positions - LIKE), np.searchsorted(places, positions + LIKE), strict=True)
+        near = [sorted_by_place[first:last] if last - first >= MANY else reference for first, last in ends]
+        pairs = zip(np.asarray(scores), near, strict=True)
+        return [round(float(aggregate.p_values(np.array([score]), like)[0]), 6) for score, like in pairs]
+
+    def any_slice_p(self, scores: np.ndarray) -> list[float] | None:
+        """Of slice scores [S] the share of healthy scans, this one counted, that have any slice as high: a scan's
+        least is its own p-value, however many slices it has. None where the calibration does not tell."""
+        if not self.worst:
+            return None
+        return [round(float(p), 6) for p in aggregate.p_values(scores, np.array(self.worst))]
 
     def scan(self, score: float) -> tuple[float, str]:
         """(p-value, "yes" or "no": alert) of a scan's score."""
@@ -83,6 +115,18 @@ def surplus(reference: int, judged: int, alerts: int, rate: float) -> float:
 
 def _log_comb(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+def _numbers(values: object, count: int | None = None) -> bool:
+    """Whether values are numbers, as many as that, or there are none."""
+    if values == ():
+        return True
+    right = isinstance(values, list) and count in (None, len(values))
+    return right and all(map(_is_score, values))  # type: ignore[arg-type]
+
+
+def _figures(values: object) -> bool:
+    return values == () or (isinstance(values, dict) and all(map(_numbers, values.values())))
 
 
 def _is_score(value: object) -> bool:

@@ -100,7 +100,7 @@ def _finding(job: Job, scan: LoadedScan, row: ScanRow, volume: NDArray[np.float3
         affine=scan.reading.facts["affine"],
         p_value=p_value,
         alert=None if judge is None else alert == "yes",
-        slice_p=tuple(judge.slice_p(row.scores)) if judge else (),
+        slice_p=tuple(judge.slice_p(row.scores, row.positions)) if judge else (),
         threshold=None if patches else healthy.get("p99"),
         quantity="score" if patches else "difference",
         fit=str(row.fit),

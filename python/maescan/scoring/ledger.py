@@ -103,7 +103,7 @@ class Ledger:
     def add(self, known: Known, content: str, row: ScanRow) -> None:
         """Records a scored scan."""
         blobs = [np.asarray(values, dtype="<f4").tobytes() for values in (row.scores, row.areas)]
-        facts = ("warnings", "places", "fit", "why", "print", "trained", "dicom")
+        facts = ("warnings", "places", "levels", "fit", "why", "print", "trained", "figures", "dicom")
         result = {name: getattr(row, name) for name in facts}
         self.db.do(
             "UPDATE scans SET job = ?, content = ?, scores = ?, areas = ?, result = ?, failure = NULL WHERE id = ?",

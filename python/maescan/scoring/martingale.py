@@ -1,17 +1,22 @@
-"""Calibration that knows when it ends: a test martingale over the scans of an archive in order of arrival.
+"""Calibration that knows when it ends: test martingales over the scans of an archive in order of arrival.
 
-Each arriving scan gets a smoothed conformal p-value among the calibration's scans and all that came before it. As
-long as scans are exchangeable with the calibration's, these are independent and uniform (Vovk et al., 2005), and a
-gambler who bets against that turns a stake of 1 into 100 with a probability of at most 1 in 100, whenever one looks
-(Ville). The bets are Vovk's Simple Jumper: on high, on low and on no particular p-values, changing sides at times.
+Each arriving scan gets a smoothed conformal p-value among the calibration's scans and all that came before it, once
+by its score and once by each figure of what it is like (mean, noise, voxel size ...), which a change of scanner moves
+long before it moves scores. As long as scans are exchangeable with the calibration's, the p-values of one figure are
+independent and uniform (Vovk et al., 2005), and a gambler who bets against that turns a stake of 1 into C with a
+probability of at most 1 in C, whenever one looks (Ville). There is a gambler for each of K figures with 1/K of the
+stake; the richest one is looked at, and K times 1 in 100 K is 1 in 100: their sum would not do, for the ranks of two
+figures together are not independent of what came before.
+
+A gambler mixes bets on high, on low and on no particular p-values, of several strengths, and changes sides at times
+(Vovk's Simple Jumper).
 """
 
 from __future__ import annotations
 
 import bisect
 import hashlib
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 ALARM = 100.0
@@ -23,15 +28,18 @@ JUMP = 0.01
 BETS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Slopes of the bets 1 + slope * (p - 0.5): a p-value's density under each; none goes under 0."""
 
+MOST = 1e300
+
 
 @dataclass(frozen=True)
 class Drift:
-    """Of scans [N] in order: capital after the last, the highest it ever was, and the scan (from 0) at which it first
-    passed ALARM, or None."""
+    """Of scans [N] in order: capital after the last, the highest it ever was, the scan (from 0) at which it first
+    passed ALARM, or None, and by which figure."""
 
     capital: float
     highest: float
     alarm_at: int | None
+    figure: str = ""
 
     @property
     def changed(self) -> bool:
@@ -39,31 +47,49 @@ class Drift:
         return self.alarm_at is not None
 
 
-def drift(reference: Sequence[float], arrived: Iterable[tuple[str, float]]) -> Drift:
-    """The gambler's capital over scans as they arrived. reference: the calibration's scan scores; arrived: (identity
-    of the scan, score). Ties are broken by a hash of the identity, so the same archive has the same capital."""
-    stakes = [1.0 / len(BETS)] * len(BETS)
-    seen = sorted(reference)
+class Gambler:
+    """Bets on one figure. reference: the calibration's values."""
+
+    def __init__(self, name: str, reference: Sequence[float]):
+        self._name, self._seen = name, sorted(reference)
+        self._stakes = [1.0 / len(BETS)] * len(BETS)
+        self.capital = 1.0
+
+    def see(self, identity: str, value: float) -> None:
+        """The next scan. Ties are broken by a hash of its identity, so the same archive has the same capital."""
+        p = _smoothed(self._seen, value, _uniform(f"{self._name} {identity}" if self._name else identity))
+        bisect.insort(self._seen, value)
+        mixed = JUMP * sum(self._stakes) / len(BETS)
+        self._stakes = [
+            ((1 - JUMP) * stake + mixed) * (1 + slope * (p - 0.5))
+            for stake, slope in zip(self._stakes, BETS, strict=True)
+        ]
+        self.capital = min(sum(self._stakes), MOST)
+        if self.capital >= MOST:
+            self._stakes = [stake / self.capital for stake in self._stakes]
+
+
+def drift(references: Mapping[str, Sequence[float]], arrived: Iterable[tuple[str, Mapping[str, float]]]) -> Drift:
+    """The richest gambler's capital over scans as they arrived. references: by figure, the calibration's values;
+    arrived: (identity of the scan, its values by figure); one that it lacks is not bet on."""
+    gamblers = {name: Gambler(name, reference) for name, reference in references.items()}
     capital = highest = 1.0
-    alarm_at = None
-    for position, (identity, score) in enumerate(arrived):
-        p = _smoothed(seen, score, _uniform(identity))
-        bisect.insort(seen, score)
-        total = sum(stakes)
-        stakes = [(1 - JUMP) * stake + JUMP * total / len(BETS) for stake in stakes]
-        stakes = [stake * (1 + slope * (p - 0.5)) for stake, slope in zip(stakes, BETS, strict=True)]
-        capital = min(sum(stakes), 1e300)
-        if capital >= 1e300 or not math.isfinite(sum(stakes)):
-            stakes = [stake / capital for stake in stakes]
+    alarm_at, figure = None, ""
+    for position, (identity, values) in enumerate(arrived):
+        for name, gambler in gamblers.items():
+            if name in values:
+                gambler.see(identity, values[name])
+        richest = max(gamblers, key=lambda name: gamblers[name].capital)
+        capital = gamblers[richest].capital / len(gamblers)
         highest = max(highest, capital)
         if alarm_at is None and capital >= ALARM:
-            alarm_at = position
-    return Drift(capital, highest, alarm_at)
+            alarm_at, figure = position, richest
+    return Drift(capital, highest, alarm_at, figure)
 
 
-def _smoothed(seen: Sequence[float], score: float, theta: float) -> float:
-    """Among the ascending scores `seen` and itself: the share that is higher, and `theta` of what is equal."""
-    low, high = bisect.bisect_left(seen, score), bisect.bisect_right(seen, score)
+def _smoothed(seen: Sequence[float], value: float, theta: float) -> float:
+    """Among the ascending values `seen` and itself: the share that is higher, and `theta` of what is equal."""
+    low, high = bisect.bisect_left(seen, value), bisect.bisect_right(seen, value)
     return (len(seen) - high + theta * (high - low + 1)) / (len(seen) + 1)
 
 

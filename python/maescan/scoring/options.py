@@ -15,6 +15,7 @@ from maescan.results.dicom import KINDS
 
 __all__ = [
     "AlertOptions",
+    "CalibrateOptions",
     "EngineOptions",
     "Format",
     "RayOptions",
@@ -127,6 +128,20 @@ class ScoreOptions(Options):
 def _matches(name: str, globs: tuple[str, ...]) -> bool:
     last = name.rpartition("/")[2]
     return any(fnmatchcase(name, glob) or fnmatchcase(last, glob) for glob in globs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(Options):
+    """What a bundle's reference is made of, and where its scans are scored: an output folder as of `score`. Stopped
+    or refused, the same call goes on there."""
+
+    aggregation: str | None = option(
+        None, "A scan's score: max, top (mean of the 3 highest slices) or area; default: the bundle's."
+    )
+    skip_failed: bool = option(False, "Calibrate without the scans that cannot be scored.")
+    out: Path | None = option(
+        None, "Folder of what is scored, to go on after a stop; default: BUNDLE-calibration beside it."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

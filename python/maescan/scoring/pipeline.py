@@ -145,7 +145,7 @@ def _score_together(batch: list[Slice], job: Job) -> None:
         return
     start = time.perf_counter()
     images = np.stack([scan.images[index] for scan, index in batch])
-    ids = np.array([index for _, index in batch], dtype=np.uint64)
+    ids = np.array([scan.reading.prepared.keys[index] for scan, index in batch], dtype=np.uint64)
     result = steps.score_slices(images, ids, job.engine, job.bundle.preset, maps=job.options.mapped)
     job.times["engine"].append(time.perf_counter() - start)
     for row, (scan, index) in enumerate(batch):

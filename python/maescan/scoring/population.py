@@ -11,11 +11,14 @@ from maescan.scoring.martingale import drift
 RARE = 1e-4
 """How improbable so many alerts must be among scans like the reference."""
 
+SCORE = "score"
+
 
 @dataclass(frozen=True)
 class Population:
     """judged, alerts: scans; chance: of so many alerts or more among scans like the reference; capital, highest: of
-    the martingale over scans in order of arrival, now and ever; changed_at: the scan at which it passed 100."""
+    the martingale over scans in order of arrival, now and ever; changed_at: the scan at which it passed 100; figure:
+    what of the scans had changed then."""
 
     judged: int
     alerts: int
@@ -23,6 +26,7 @@ class Population:
     capital: float
     highest: float
     changed_at: str
+    figure: str = ""
 
     @classmethod
     def of(cls, known: Tables, reference: Reference | None) -> Population | None:
@@ -34,9 +38,10 @@ class Population:
         alerts = sum(reference.scan(score)[1] == "yes" for score in scores)
         chance = surplus(len(reference.scans), len(rows), alerts, reference.rate)
         names = [row.print or row.label for row in rows]
-        moved = drift(reference.scans, zip(names, scores, strict=True))
+        values = ({SCORE: score, **row.figures} for row, score in zip(rows, scores, strict=True))
+        moved = drift({SCORE: reference.scans, **reference.figures}, zip(names, values, strict=True))
         changed_at = "" if moved.alarm_at is None else rows[moved.alarm_at].label
-        return cls(len(rows), alerts, chance, moved.capital, moved.highest, changed_at)
+        return cls(len(rows), alerts, chance, moved.capital, moved.highest, changed_at, moved.figure)
 
     def warnings(self) -> dict[str, str]:
         """What report and terminal say of it: "unusual", so many alerts, and "changed"; none where all is well."""
@@ -48,8 +53,8 @@ class Population:
             )
         if self.changed_at:
             said["changed"] = (
-                "The scans have changed: another scanner, protocol or kind of patient than in calibration. The alert"
-                " rate no longer holds: calibrate anew on scans as they are now."
+                f"The scans have changed, by their {self.figure}: another scanner, protocol or kind of patient than"
+                " in calibration. The alert rate no longer holds: calibrate anew on scans as they are now."
             )
         return said
 

@@ -42,6 +42,7 @@ def read_and_prepare(
     """Reads one scan: (prepared without images, images [S, H, W] float32, {affine, warnings, seconds, and what
     `ScanRow` tells of fit and values}). Raises NoScanError for a label map."""
     from maescan.method import gate, prints
+    from maescan.method.intensity import scan_figures
     from maescan.method.preprocess import prepare
 
     start = time.perf_counter()
@@ -52,7 +53,7 @@ def read_and_prepare(
     if options.regions:
         from maescan.method.regions import cut
 
-        prepared = cut(scan, source, preset, options.regions)
+        prepared = cut(scan, source, preset, options.regions, expected=expected)
     else:
         prepared = prepare(scan, preset, expected=expected)
     images = np.ascontiguousarray(prepared.images, dtype=np.float32)
@@ -65,6 +66,7 @@ def read_and_prepare(
         "why": other,
         "print": prints.scan_print(own),
         "trained": prints.seen(own, training),
+        "figures": scan_figures(scan, prepared.fit),
         "seconds": {"read": middle - start, "preprocess": end - middle},
     }
     return dataclasses.replace(prepared, images=images[:0]), images, facts

@@ -148,12 +148,13 @@ def draw_worst(job: Job) -> None:
             continue
         reader = reader or Reader(job.bundle.preset, job.options.read, job.bundle.manifest)
         try:
-            image = reader.read(job.sources[row.label]).images[number]
+            reading = reader.read(job.sources[row.label])
+            image, mask_key = reading.images[number], int(reading.prepared.keys[number])
             path = job.outputs.path("picture", scan)
         except MaescanError:
             continue
         try:
-            pictures.draw(path, image, number, job.engine, job.bundle.preset, key)
+            pictures.draw(path, image, mask_key, job.engine, job.bundle.preset, key)
         except DataError:  # the disk
             raise
         except Exception:  # the engine, which was told on the scan's row if it did so before

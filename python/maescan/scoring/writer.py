@@ -75,9 +75,10 @@ class ScanWriter:
                 job.fail(scan.source, known, "write", error)
                 return
             files.write_nifti(path, volume, scan.reading.facts["affine"])
-        places = prepared.places.tolist() if getattr(prepared, "places", None) is not None else ()
-        facts = {name: scan.reading.facts[name] for name in ("warnings", "fit", "why", "print", "trained")}
-        row = ScanRow(known.label, scan.scores, np.asarray(prepared.area), places=places, **facts, order=known.id)
+        facts = {name: scan.reading.facts[name] for name in ("warnings", "fit", "why", "print", "trained", "figures")}
+        row = ScanRow(known.label, scan.scores, np.asarray(prepared.area), **facts, order=known.id)
+        if isinstance(prepared, Regions):
+            row = row._replace(places=np.round(prepared.places, 3).tolist(), levels=prepared.levels)
         if self._dicom is not None and volume is not None:
             row = self._dicom.write(scan, row, volume)
         else:

@@ -90,7 +90,7 @@ def _ranked(validation: SliceSet, engine: TorchEngine, preset: Preset) -> Json |
     """AUROC of every measure and of the trivial baselines on labelled validation slices; None with one class."""
     known = validation.select(np.asarray(validation.label) >= 0)
     score = engine_scorer(engine, preset)
-    numbers = np.asarray(known.slice)
+    numbers = known.keys
     parts = [
         score(np.ascontiguousarray(known.images[at : at + BATCH], np.float32), numbers[at : at + BATCH])[0]
         for at in range(0, len(numbers), BATCH)

@@ -1,0 +1,179 @@
+"""`maescan compare`: two evaluations of the same slices, patient by patient."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maescan.errors import DataError
+from maescan.evaluate.markdown import interval_text, table
+from maescan.evaluate.matched import area_matched_auroc, position_in_brain
+from maescan.evaluate.ranking import auroc, bootstrap, interval
+from maescan.evaluate.within import auroc_by_patient, auroc_within
+
+Labels, Scores = NDArray[np.int64], NDArray[np.float64]
+FEW = 10
+"""Patients under which an interval says less than each one's sign."""
+
+
+class Pair(TypedDict):
+    """A metric of both evaluations; interval: of the difference, 95 %. None where it cannot be had."""
+
+    first: float | None
+    second: float | None
+    difference: float | None
+    interval: list[float] | None
+
+
+class OfPatient(NamedTuple):
+    """AUROC within one patient, by both."""
+
+    patient: str
+    first: float
+    second: float
+
+    @property
+    def difference(self) -> float:
+        """Of the second over the first."""
+        return self.second - self.first
+
+
+class Comparison(TypedDict):
+    """What `compare` found. left_out: slices that one alone judged; each: patients with slices of both classes."""
+
+    first: str
+    second: str
+    slices: int
+    left_out: int
+    patients: int
+    auroc: Pair
+    within_patients: Pair
+    area_matched: Pair
+    each: list[OfPatient]
+
+
+class Evaluation(NamedTuple):
+    """slices.csv of an evaluation: label, score, area [N] by (scan, slice)."""
+
+    name: str
+    rows: dict[tuple[str, int], tuple[int, float, float]]
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """An output folder of `maescan evaluate`. Raises DataError for anything else."""
+    try:
+        model = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["model"]
+        with (folder / "slices.csv").open(newline="", encoding="utf-8") as stream:
+            rows = {
+                (row["scan"], int(row["slice"])): (int(row["label"]), float(row["score"]), float(row["area"]))
+                for row in csv.DictReader(stream)
+            }
+        return Evaluation(f"{model['name']} ({model['score']})", rows)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        remedy = "give two folders that `maescan evaluate` wrote"
+        raise DataError("holds no evaluation", path=folder, remedy=remedy) from error
+
+
+def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) -> Comparison:
+    """How the second evaluation differs from the first on the slices that both judged: AUROC pooled, within patients
+    and area-matched, each with the interval of the difference, whole patients resampled together; and each patient's.
+    Raises DataError for folders without an evaluation, no slice in common, or labels that differ."""
+    one, two = read_evaluation(first), read_evaluation(second)
+    keys = sorted(set(one.rows) & set(two.rows))
+    if not keys:
+        raise DataError("judges none of the slices that the other does", path=second, remedy="evaluate the same data")
+    differ = [key for key in keys if one.rows[key][0] != two.rows[key][0]]
+    if differ:
+        reason = f"calls slice {differ[0][1]} of {differ[0][0]} otherwise than the other does"
+        raise DataError(reason, path=second, remedy="evaluate both on the same labels")
+    label = np.array([one.rows[key][0] for key in keys])
+    scores = [np.array([each.rows[key][1] for key in keys]) for each in (one, two)]
+    patient, number = np.array([key[0] for key in keys]), np.array([key[1] for key in keys])
+    area = np.array([one.rows[key][2] for key in keys])
+    position = position_in_brain(patient, number, area)
+    samples = [bootstrap(label, score, patient, resamples=resamples, seed=seed) for score in scores]
+    each = _by_patient(label, scores, patient)
+
+    def within(label: Labels, score: Scores) -> float:
+        return auroc_within(label, score, patient).auroc
+
+    def matched(label: Labels, score: Scores) -> float:
+        return area_matched_auroc(label, score, position, area).auroc
+
+    return {
+        "first": one.name,
+        "second": two.name,
+        "slices": len(keys),
+        "left_out": len(one.rows) + len(two.rows) - 2 * len(keys),
+        "patients": len(np.unique(patient)),
+        "auroc": _pair(auroc, label, scores, _ends(samples[1] - samples[0])),
+        "within_patients": _pair(within, label, scores, _resampled(each, resamples, seed)),
+        "area_matched": _pair(matched, label, scores, None),
+        "each": each,
+    }
+
+
+def _pair(
+    of: Callable[[Labels, Scores], float], label: Labels, scores: list[Scores], between: list[float] | None
+) -> Pair:
+    try:
+        before, after = (of(label, score) for score in scores)
+    except DataError:
+        return {"first": None, "second": None, "difference": None, "interval": None}
+    return {"first": before, "second": after, "difference": after - before, "interval": between}
+
+
+def _by_patient(label: Labels, scores: list[Scores], patient: NDArray[np.str_]) -> list[OfPatient]:
+    before, after = (auroc_by_patient(label, score, patient) for score in scores)
+    return [OfPatient(name, before[name], after[name]) for name in before]
+
+
+def _resampled(each: list[OfPatient], resamples: int, seed: int) -> list[float] | None:
+    gaps = np.array([row.difference for row in each])
+    if len(gaps) < 2 or not resamples:
+        return None
+    drawn = np.random.default_rng(seed).integers(len(gaps), size=(resamples, len(gaps)))
+    return _ends(gaps[drawn].mean(axis=1))
+
+
+def _ends(samples: NDArray[np.float64]) -> list[float] | None:
+    between = interval(samples) if len(samples) else None
+    return list(between) if between else None
+
+
+def text_of(found: Comparison) -> str:
+    """What `compare` found, for people: each patient's sign in place of intervals where there are under FEW."""
+    few = len(found["each"]) < FEW
+    parts = {"all slices": found["auroc"], "within patients": found["within_patients"]}
+    parts["area-matched"] = found["area_matched"]
+    rows = []
+    for words, part in parts.items():
+        between = None if few else interval_text(part["interval"])
+        rows.append([f"AUROC, {words}", part["first"], part["second"], _signed(part["difference"]), between])
+    text = (
+        f"first: {found['first']}\nsecond: {found['second']}\n\n{found['slices']} slices of {found['patients']} scans"
+        f" that both judged; {found['left_out']} judged by one alone are left out.\n\n"
+        + table(("", "first", "second", "difference", "interval"), rows)
+    )
+    better = sum(row.difference > 0 for row in found["each"])
+    worse = sum(row.difference < 0 for row in found["each"])
+    text += f"\nWithin patients the second is better for {better}, worse for {worse} of {len(found['each'])}.\n"
+    if few:
+        text += f"\nFewer than {FEW} patients: an interval would say too little, so here is each of them.\n\n"
+        signs = [[row.patient, row.first, row.second, _sign(row.difference)] for row in found["each"]]
+        text += table(("patient", "first", "second", "sign"), signs)
+    return text
+
+
+def _signed(value: float | None) -> str | None:
+    return None if value is None else f"{value:+.3f}"
+
+
+def _sign(value: float) -> str:
+    return "+" if value > 0 else "-" if value < 0 else "="

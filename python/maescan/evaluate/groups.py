@@ -1,0 +1,106 @@
+"""Metrics by sex, age, scanner, or whatever a table says of the scans."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from maescan.errors import DataError
+from maescan.evaluate.ranking import auroc
+
+NAMES = ("participant_id", "patient", "scan", "subject", "id")
+"""What the column may be called that says which scan a row is of; else it is the first."""
+MANY = 5
+"""Numbers that take more values than that are cut into three parts."""
+UNKNOWN = {"", "n/a", "na", "nan", "none"}
+
+Groups = Mapping[str, Mapping[str, str]]
+"""Column -> scan as the table has it -> value."""
+
+
+def read_groups(table: Path) -> Groups:
+    """Columns of a table, CSV or TSV with a header. Raises DataError."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t" if table.suffix.lower() == ".tsv" else ","))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot be read: {error}", path=table, remedy="give a CSV or TSV with a header") from error
+    columns = [name for name in (rows[0] if rows else ()) if name]
+    name = next((column for column in columns if column.lower() in NAMES), columns[0] if columns else "")
+    if len(columns) < 2:
+        raise DataError("says nothing of any scan", path=table, remedy=f"its columns are {NAMES[0]} and others")
+    return {
+        column: {row[name]: row[column].strip() for row in rows if row[name] and row[column]}
+        for column in columns
+        if column != name
+    }
+
+
+def by_group(
+    groups: Groups, labels: ArrayLike, scores: ArrayLike, patients: ArrayLike, threshold: float | None
+) -> dict[str, list[dict[str, object]]]:
+    """A row a value of each column: scans, slices, AUROC, and specificity and sensitivity at a threshold, None where
+    there is nothing to tell them from."""
+    label, score, patient = np.asarray(labels), np.asarray(scores, np.float64), np.asarray(patients)
+    found = {}
+    for column, values in groups.items():
+        of_scan = _parts({str(name): _value(values, str(name)) for name in np.unique(patient)})
+        each = np.array([of_scan[str(name)] for name in patient])
+        if len(set(of_scan.values()) - {"unknown"}) > 0:
+            found[column] = [
+                {
+                    "value": value,
+                    **_row(label[each == value], score[each == value], patient[each == value], threshold),
+                }
+                for value in dict.fromkeys(sorted(of_scan.values(), key=_order))
+            ]
+    return found
+
+
+def _value(values: Mapping[str, str], scan: str) -> str:
+    """What a table says of a scan, whose name is its path: any part of it, or the beginning of its file's name."""
+    path = PurePosixPath(scan)
+    names = [scan, *path.parts, path.name.split(".")[0], path.name.split("_")[0]]
+    value = next((values[name] for name in names if name in values), "")
+    return "unknown" if value.lower() in UNKNOWN else value
+
+
+def _parts(of_scan: dict[str, str]) -> dict[str, str]:
+    """Numbers of many values in three parts of about as many scans each; anything else as it is."""
+    numbers = {}
+    for scan, value in of_scan.items():
+        try:
+            numbers[scan] = float(value)
+        except ValueError:
+            if value != "unknown":
+                return of_scan
+    if len(set(numbers.values())) <= MANY:
+        return of_scan
+    low, high = np.quantile(list(numbers.values()), [1 / 3, 2 / 3])
+    names = (f"under {low:g}", f"{low:g} to {high:g}", f"{high:g} and over")
+    return {
+        scan: names[int(numbers[scan] >= low) + int(numbers[scan] >= high)] if scan in numbers else value
+        for scan, value in of_scan.items()
+    }
+
+
+def _order(value: str) -> tuple[bool, bool, bool, str]:
+    return value == "unknown", value.endswith(" and over"), not value.startswith("under "), value
+
+
+def _row(
+    label: NDArray[np.generic], score: NDArray[np.float64], patient: NDArray[np.generic], threshold: float | None
+) -> dict[str, object]:
+    ill, both = label == 1, len(np.unique(label)) == 2
+    found = score >= threshold if threshold is not None else None
+    return {
+        "scans": len(np.unique(patient)),
+        "slices": len(label),
+        "auroc": auroc(label, score) if both else None,
+        "specificity": float((~found[~ill]).mean()) if found is not None and (~ill).any() else None,
+        "sensitivity": float(found[ill].mean()) if found is not None and ill.any() else None,
+    }

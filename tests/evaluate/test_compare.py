@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from maescan.cli import app
+from maescan.errors import DataError
+from maescan.evaluate.compare import compare, text_of
+from maescan.files import write_csv, write_json
+
+
+def evaluation(folder, gain=0.0, patients=12, slices=20, seed=0, name="tiny"):
+    rng = np.random.default_rng(seed)
+    label = np.tile(np.arange(slices) % 2, patients)
+    score = rng.normal(size=patients * slices) + gain * label
+    rows = [
+        (f"p{i // slices:02}", i % slices, int(label[i]), float(score[i]), 0.3 + 0.01 * (i % 5))
+        for i in range(patients * slices)
+    ]
+    folder.mkdir()
+    write_csv(folder / "slices.csv", ("scan", "slice", "label", "score", "area"), rows)
+    write_json(folder / "metrics.json", {"model": {"name": name, "score": "MAE"}})
+    return folder
+
+
+def test_a_better_one_is_better_beyond_its_interval(tmp_path):
+    found = compare(evaluation(tmp_path / "a", 0.2), evaluation(tmp_path / "b", 1.5))
+    for part in ("auroc", "within_patients"):
+        assert found[part]["difference"] > 0.1 and found[part]["interval"][0] > 0
+    assert found["area_matched"]["difference"] > 0.1 and len(found["each"]) == 12
+    text = text_of(found)
+    assert "better for 1" in text and "| sign |" not in text and "240 slices of 12 scans" in text
+
+
+def test_the_same_twice_differs_by_nothing(tmp_path):
+    found = compare(evaluation(tmp_path / "a"), evaluation(tmp_path / "b"))
+    assert found["auroc"]["difference"] == 0 and found["auroc"]["interval"] == [0.0, 0.0]
+    assert found["within_patients"]["interval"] == [0.0, 0.0]
+
+
+def test_under_ten_patients_each_ones_sign_stands_in_place_of_intervals(tmp_path):
+    a, b = evaluation(tmp_path / "a", 0.2, patients=4), evaluation(tmp_path / "b", 1.5, patients=4)
+    done = CliRunner().invoke(app, ["compare", str(a), str(b)], catch_exceptions=False)
+    assert done.exit_code == 0 and "| p03 |" in done.output and "Fewer than 10 patients" in done.output
+    assert "| AUROC, all slices |" in done.output and " to " not in done.output.split("Fewer")[0]
+
+
+def test_slices_of_one_alone_are_left_out_and_counted(tmp_path):
+    found = compare(evaluation(tmp_path / "a", patients=12), evaluation(tmp_path / "b", patients=11))
+    assert (found["patients"], found["left_out"]) == (11, 20)
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path):
+    a, b = evaluation(tmp_path / "a"), evaluation(tmp_path / "b")
+    with pytest.raises(DataError, match="holds no evaluation"):
+        compare(a, tmp_path)
+    text = (b / "slices.csv").read_text().replace("p00,0,0,", "p00,0,1,")
+    (b / "slices.csv").write_text(text)
+    with pytest.raises(DataError, match="calls slice 0 of p00 otherwise"):
+        compare(a, b)
+    (b / "slices.csv").write_text(text.replace("\np", "\nq"))
+    with pytest.raises(DataError, match="judges none of the slices"):
+        compare(a, b)
+    (b / "metrics.json").write_text(json.dumps([]))
+    with pytest.raises(DataError, match="holds no evaluation"):
+        compare(a, b)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maescan.errors import DataError
+from maescan.evaluate.groups import by_group, read_groups
+
+SCANS = [f"sub-{i:02}/anat/sub-{i:02}_T1w.nii.gz" for i in range(9)]
+
+
+def test_a_table_of_participants(tmp_path):
+    lines = ["participant_id\tsex\tage\tscanner", *(f"sub-{i:02}\t{'MF'[i % 2]}\t{20 + 5 * i}\t" for i in range(8))]
+    (tmp_path / "participants.tsv").write_text("\n".join(lines))
+    groups = read_groups(tmp_path / "participants.tsv")
+    patient, label = np.repeat(SCANS, 4), np.tile([0, 0, 1, 1], 9)
+    score = label + (patient > SCANS[4]) * 0.5
+    found = by_group(groups, label, score, patient, 0.75)
+    assert set(found) == {"sex", "age"}  # no scanner is told
+    assert [(row["value"], row["scans"]) for row in found["sex"]] == [("F", 4), ("M", 4), ("unknown", 1)]
+    assert [row["value"].split()[0] for row in found["age"]] == ["under", "31.6667", "43.3333", "unknown"]
+    assert sum(row["slices"] for row in found["age"]) == 36
+    assert found["sex"][0] | {"scans": 0} == {
+        "value": "F", "scans": 0, "slices": 16, "auroc": 1.0, "specificity": 1.0, "sensitivity": 1.0
+    }  # fmt: skip
+    assert by_group(groups, label, score, patient, None)["sex"][0]["specificity"] is None
+
+
+def test_a_group_of_one_class_has_no_auroc(tmp_path):
+    (tmp_path / "t.csv").write_text("scan,site\na.nii.gz,x\nb.nii.gz,y\n")
+    found = by_group(read_groups(tmp_path / "t.csv"), [0, 1], [0.1, 0.9], ["a.nii.gz", "b.nii.gz"], 0.5)["site"]
+    assert [(row["auroc"], row["specificity"], row["sensitivity"]) for row in found] == [
+        (None, 1.0, None), (None, None, 1.0)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", "scan\na\n", "\xff\xfe"])
+def test_what_is_no_table_is_refused(tmp_path, text):
+    (tmp_path / "t.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError):
+        read_groups(tmp_path / "t.csv")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_groups(tmp_path / "none.csv")

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import numpy as np
+
+from maescan.datasets import SliceSet
+from maescan.evaluate.scans import scan_auroc, scan_labels, trained_scans, trained_text
+from maescan.method.prints import training_prints
+
+
+def test_a_scan_is_abnormal_when_any_slice_is():
+    label, patient = [0, 1, 0, 0], ["b", "b", "a", "a"]
+    assert scan_labels(label, patient).tolist() == [0, 1]
+    assert scan_auroc(label, [0.1, 0.9, 0.2, 0.3], patient, {"method": "max"}) == 1.0
+
+
+def test_scans_that_trained_the_bundle_are_counted_and_said():
+    images = np.random.default_rng(0).random((12, 8, 8)).astype(np.float32)
+    patient, zeros = np.repeat(["a", "b", "c"], 4), np.zeros(12)
+    data = SliceSet(images, patient, np.arange(12) % 4, zeros.astype(np.int8), zeros.astype(np.float32))
+    known = data.select(patient != "b")
+    manifest = {"provenance": {"prints": {"salt": "s", "scans": training_prints(known.images, known.patient, "s")}}}
+    assert trained_scans(data, manifest) == 2 and trained_scans(data, {"provenance": {}}) == 0
+    assert "trained with 2 of these scans" in trained_text({"model": {"trained_scans": 2}})
+    assert trained_text({"model": {}}) == ""
