@@ -11,6 +11,7 @@ from maescan.network.calling import CallError, echo
 from maescan.network.peers import Destination, TlsFiles
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom: a refused socket
 def test_an_echo_and_why_there_is_none(tmp_path):
     with receiver(tmp_path / "out") as (_, port):
         assert echo(Destination("MAESCAN", "127.0.0.1", port), "US") > 0
@@ -24,6 +25,7 @@ def test_an_echo_and_why_there_is_none(tmp_path):
     assert isinstance(said.exception, ConfigError)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom: a refused socket
 def test_tls_takes_only_certificates_of_our_authority(tmp_path):
     ours, theirs = certificates(tmp_path, "us"), certificates(tmp_path, "them", "otherca")
     with receiver(tmp_path / "out", tls=[str(path) for path in ours]) as (_, port):

@@ -103,3 +103,24 @@ def listen(
     check_format(options)
     summary = run(bundle, out, how, (engine, options), alerts, show(json_events, quiet))
     leave(replace(summary, failures=[], refused=[]), alerts)
+
+
+@commands.command()
+def send(
+    out: Annotated[Path, typer.Argument(help="The --out folder of `maescan score`, `watch` or `listen`.")],
+    forward: Annotated[
+        list[str], typer.Option(help="AET@HOST:PORT, with /tls behind it for TLS; may be given again.")
+    ],
+    aet: Aet = "MAESCAN",
+    tls: Tls = None,
+) -> None:
+    """Send the DICOM results of an output folder that a destination does not have yet (C-STORE). Exit code 3: some
+    were refused or still wait; run it again to go on."""
+    from maescan.network.forwarder import send as run
+    from maescan.network.options import ListenOptions
+
+    counts = run(out, ListenOptions.of({"aet": aet, "forward": forward, "tls": tls}))
+    for to, count in counts.items():
+        print(f"{to}: " + ", ".join(f"{number} {what}" for what, number in count.items()))
+    if any(count["refused"] or count["waiting"] for count in counts.values()):
+        raise typer.Exit(3)

@@ -28,12 +28,17 @@ class CallError(MaescanError):
     """A destination that cannot be reached, or takes no association."""
 
 
+class ClassError(CallError):
+    """A destination that takes none of the classes that it was offered."""
+
+
 @contextlib.contextmanager
 def associated(
     to: Destination, aet: str, contexts: list[tuple[str, list[str]]], tls: TlsFiles | None = None
 ) -> Iterator[Association]:
     """An association with `to`, released at the end, aborted where an error ends it. contexts:
-    abstract syntaxes with their transfer syntaxes. Raises CallError."""
+    abstract syntaxes with their transfer syntaxes. Raises CallError; ClassError where
+    none of them is taken."""
     require("pynetdicom", "DICOM over a network")
     from pynetdicom import AE, evt
     from pynetdicom import _config as settings
@@ -56,6 +61,8 @@ def associated(
         evt_handlers=[remember],
     )
     try:
+        if not assoc.is_established and assoc.rejected_contexts and not assoc.accepted_contexts:
+            raise ClassError("takes none of these classes", path=str(to), remedy="allow them there")
         if not assoc.is_established:
             raise CallError(_why(assoc), path=str(to), remedy="check title, address, port and TLS of both sides")
         yield assoc
@@ -64,6 +71,8 @@ def associated(
     finally:
         if assoc.is_established:
             assoc.abort()
+        if assoc.dul.socket is not None and assoc.dul.socket.socket is not None:
+            opened.append(assoc.dul.socket.socket)
         for connection in opened:  # left to the garbage collector otherwise
             connection.close()
 

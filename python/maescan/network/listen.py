@@ -75,12 +75,16 @@ def private(out: Path) -> None:
 
 @contextlib.contextmanager
 def _processes(out: Path, options: ListenOptions, tell: Tell) -> Iterator[None]:
-    """The receiver, at work, and ended at the end."""
+    """Receiver and forwarder, at work, and ended at the end."""
     values = {"out": str(out.absolute()), "options": options.to_json()}
     with contextlib.ExitStack() as stack:
         child = Child("maescan.network.receiver", values, "receiving", tell)
         stack.callback(child.close)
         child.wait_ready()
+        if options.forward:
+            forwarder = Child("maescan.network.forwarder", values, "forwarding", tell)
+            stack.callback(forwarder.close)
+            forwarder.wait_ready()
         yield
 
 

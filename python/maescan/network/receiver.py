@@ -181,6 +181,8 @@ def told() -> tuple[dict[str, dict[str, object]], threading.Event]:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    # a traceback may quote what a sender wrote
+    threading.excepthook = lambda failed: tell("fault", {"reason": failed.exc_type.__name__})
     values = json.loads(sys.stdin.readline())
 
     def wait() -> None:
