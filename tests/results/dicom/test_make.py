@@ -55,15 +55,21 @@ def centre(path):
 
 
 @pytest.mark.parametrize("which", SERIES)
-def test_the_ball_is_at_its_place_for_readers_of_dcmqi(which, tmp_path):
+def test_the_ball_is_at_its_place_for_dcmqi_and_for_highdicom(which, tmp_path):
     write_oriented(tmp_path / "in", **SERIES[which])
+    import highdicom
+
     made = made_of(tmp_path / "in", ["seg", "pm"])
     assert made.refused == {}
     paths = written(made, tmp_path / "out")
     for program, name, file in (("paramap2itkimage", "pm", "pmap.nrrd"), ("segimage2itkimage", "seg", "1.nrrd")):
         command = [tool(program), "--inputDICOM", paths[name], "--outputDirectory", tmp_path / "out", "-t", "nrrd"]
         subprocess.run(list(map(str, command)), check=True, capture_output=True)
-        assert np.abs(centre(tmp_path / "out" / file) - BALL).max() < 1.0, program
+        assert np.abs(centre(tmp_path / "out" / file) - BALL).max() < 0.2, program
+    for kind, name in ((highdicom.pm.ParametricMap, "pm"), (highdicom.seg.Segmentation, "seg")):
+        volume = kind.from_dataset(read(made, name)).get_volume()
+        place = volume.affine @ [*np.argwhere(volume.array.squeeze() > 0).mean(axis=0), 1]
+        assert np.abs(place[:3] * [-1, -1, 1] - BALL).max() < 0.2, name
 
 
 @pytest.mark.parametrize("which", ["axial", "sagittal"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers.dicom_results import made_of, read, source_of, write_oriented
+from helpers.dicom_results import ball_map, made_of, read, source_of, write_oriented
 from maescan.scans import read_scan
 
 
@@ -16,24 +16,8 @@ def test_frames_ascend_along_the_normal_and_hold_the_map_to_the_bit(tmp_path):
     assert np.allclose(np.diff(depths), -3.0)  # the normal of this series points down
     assert [group.FrameContentSequence[0].DimensionIndexValues for group in groups] == list(range(1, 21))
     scan = read_scan(source_of(tmp_path))
-    from helpers.dicom_results import ball_map
-
     assert np.array_equal(found.pixel_array, ball_map(scan).transpose(2, 1, 0))
     assert found.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices == 3
-
-
-def test_the_library_that_wrote_it_reads_the_same_places(tmp_path):
-    import highdicom
-
-    write_oriented(tmp_path, plane=(1, 0, 0, 0, np.cos(0.4), np.sin(0.4)))
-    found = read(made_of(tmp_path, ["pm"]), "pm")
-    volume = highdicom.pm.ParametricMap.from_dataset(found).get_volume()
-    scan = read_scan(source_of(tmp_path))
-    to_lps = np.diag([-1.0, -1, 1, 1])
-    ours = to_lps @ scan.affine @ [5, 6, 7, 1]
-    theirs = volume.affine @ [7, 6, 5, 1] if volume.spatial_shape[0] == 20 else None
-    last = volume.affine @ [12, 6, 5, 1]
-    assert np.allclose(theirs, ours, atol=1e-3) or np.allclose(last, ours, atol=1e-3)
 
 
 def test_a_window_of_less_than_one_is_exact(tmp_path):
