@@ -64,6 +64,9 @@ def listen(
         list[str] | None,
         typer.Option(help="AET@HOST:PORT, with /tls behind it for TLS, that results go to; may be given again."),
     ] = None,
+    commit: Annotated[
+        list[str] | None, typer.Option(help="AET@HOST:PORT of a sender that is called back about commitment.")
+    ] = None,
     settle: Annotated[str | None, typer.Option(help="Quiet time after which a series is scored; default 10.")] = None,
     aborted_wait: Annotated[
         str | None, typer.Option(help="The same after its sender broke off; default 900.")
@@ -88,6 +91,7 @@ def listen(
         "port": port,
         "from": from_,
         "forward": forward,
+        "commit": commit,
         "settle": settle,
     }
     given |= {

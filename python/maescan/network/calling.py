@@ -34,13 +34,14 @@ class ClassError(CallError):
 
 @contextlib.contextmanager
 def associated(
-    to: Destination, aet: str, contexts: list[tuple[str, list[str]]], tls: TlsFiles | None = None
+    to: Destination, aet: str, contexts: list[tuple[str, list[str]]], tls: TlsFiles | None = None, *, serves: str = ""
 ) -> Iterator[Association]:
     """An association with `to`, released at the end, aborted where an error ends it. contexts:
-    abstract syntaxes with their transfer syntaxes. Raises CallError; ClassError where
+    abstract syntaxes with their transfer syntaxes. serves: the class of which we
+    are the provider. Raises CallError; ClassError where
     none of them is taken."""
     require("pynetdicom", "DICOM over a network")
-    from pynetdicom import AE, evt
+    from pynetdicom import AE, build_role, evt
     from pynetdicom import _config as settings
 
     settings.LOG_HANDLER_LEVEL = "none"
@@ -58,6 +59,7 @@ def associated(
         to.port,
         ae_title=to.aet,
         tls_args=(context, to.host) if context else None,
+        ext_neg=[build_role(serves, scp_role=True)] if serves else None,
         evt_handlers=[remember],
     )
     try:

@@ -25,6 +25,7 @@ PLACES = (
     "port",
     "from",
     "forward",
+    "commit",
     "tls",
 )
 """What a TOML file may set, as the command line names it."""
@@ -50,13 +51,15 @@ def parse_seconds(text: object) -> float:
 class ListenOptions:
     """How images are received and results sent on. settle: quiet seconds after which a released series is scored;
     aborted_wait: seconds for one whose sender broke off; keep: seconds that a scored series stays in the spool;
-    min_free: bytes below which no association is taken; max_instance: bytes of one object."""
+    min_free: bytes below which no association is taken; max_instance: bytes of one object; commit: senders
+    that are called back with what is stored, in place of an answer on their own association."""
 
     aet: str = "MAESCAN"
     host: str = "127.0.0.1"
     port: int = 11112
     senders: tuple[Sender, ...] = ()
     forward: tuple[Destination, ...] = ()
+    commit: tuple[Destination, ...] = ()
     settle: float = 10.0
     aborted_wait: float = 900.0
     keep: float = 7 * 86400.0
@@ -76,8 +79,8 @@ class ListenOptions:
         if not (loopback or self.senders or self.tls):
             remedy = "say who may send with --from AET@ADDRESS, or use --tls KEY CERT CA"
             raise ConfigError(f"--host {self.host} would take images from anybody", remedy=remedy)
-        if any(to.tls for to in self.forward) and not self.tls:
-            raise ConfigError("--forward .../tls needs certificates", remedy="give --tls KEY CERT CA")
+        if any(to.tls for to in (*self.forward, *self.commit)) and not self.tls:
+            raise ConfigError("a node with /tls needs certificates", remedy="give --tls KEY CERT CA")
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> ListenOptions:
@@ -86,6 +89,7 @@ class ListenOptions:
         known: dict[str, object] = {
             "senders": tuple(Sender.parse(str(text)) for text in _list("from", given.pop("from", ()))),
             "forward": tuple(Destination.parse(str(text)) for text in _list("forward", given.pop("forward", ()))),
+            "commit": tuple(Destination.parse(str(text)) for text in _list("commit", given.pop("commit", ()))),
         }
         known = {name: value for name, value in known.items() if value}
         for name, value in given.items():
@@ -107,6 +111,7 @@ class ListenOptions:
         del values["senders"]
         values["from"] = [f"{sender.aet}@{sender.network}" for sender in self.senders]
         values["forward"] = [str(to) for to in self.forward]
+        values["commit"] = [str(to) for to in self.commit]
         values["tls"] = [str(path) for path in self.tls] if self.tls else None
         return values
 

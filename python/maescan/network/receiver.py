@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from maescan.errors import MaescanError
 from maescan.files import short_hash
+from maescan.network.commitment import PUSH_MODEL, Commitment
 from maescan.network.options import ListenOptions
 from maescan.network.quiet import quiet_libraries
 from maescan.network.spool import SUCCESS, Spool
@@ -83,10 +84,12 @@ class Receiver:
         for context in AllStoragePresentationContexts:
             node.add_supported_context(str(context.abstract_syntax), SYNTAXES)
         node.add_supported_context(Verification, list(PLAIN))
+        node.add_supported_context(PUSH_MODEL, list(PLAIN))
         handlers: list[EventHandlerType] = [
             (evt.EVT_REQUESTED, self._requested),
             (evt.EVT_ACCEPTED, self._accepted),
             (evt.EVT_C_STORE, self._store),
+            (evt.EVT_N_ACTION, Commitment(self._spool, self._options).asked),
             (evt.EVT_C_ECHO, lambda _: SUCCESS),
             (evt.EVT_RELEASED, lambda event: self._ended(event, "released")),
             (evt.EVT_ABORTED, lambda event: self._ended(event, "aborted")),

@@ -169,13 +169,10 @@ class Spool:
             sync_folder(place.parent.parent.parent)
             self._synced.add(place.parent)
 
-    def holds(self, uid: str, sop_class: str) -> bool:
-        """Whether an instance of this UID and class is here, as it was acknowledged."""
-        return any(stored.sop_class == sop_class and self._is_there(stored) for stored in self.journal.of_uid(uid))
-
-    def knows(self, uid: str) -> bool:
-        """Whether an instance of this UID was ever acknowledged."""
-        return bool(self.journal.of_uid(uid))
+    def holds(self, uid: str, sop_class: str = "") -> bool:
+        """Whether an instance of this UID, and class where one is given, is here, as it was acknowledged."""
+        found = [stored for stored in self.journal.of_uid(uid) if self._is_there(stored)]
+        return any(sop_class in ("", stored.sop_class) for stored in found)
 
     def free(self) -> int:
         """Bytes that are free where the spool lies."""
