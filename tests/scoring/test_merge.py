@@ -6,7 +6,7 @@ import pytest
 
 from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, write_scan
 from helpers.stubs import stub_bundle
-from maescan.errors import DataError
+from maescan.errors import ConfigError, DataError
 from maescan.scoring.merge import merge
 from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pipeline import score_folder
@@ -69,3 +69,14 @@ def test_what_another_shard_holds_too_is_refused(folder, tmp_path):
     shard(folder, tmp_path / "2", 2, maps=False, pictures=0)
     with pytest.raises(DataError, match="which another shard holds"):
         merge(parts, BUNDLE, tmp_path / "merged")
+
+
+def test_shards_are_only_read(folder, tmp_path):
+    parts = [shard(folder, tmp_path / str(number), number) for number in (1, 2)]
+    before = [files_of(part) for part in parts]
+    (tmp_path / "link").symlink_to("2")
+    for out in (parts[0], parts[1] / "merged", tmp_path / "link"):
+        with pytest.raises(ConfigError, match="is a shard, or lies in one"):
+            merge(parts, BUNDLE, out)
+    merge(parts, BUNDLE, tmp_path / "merged")
+    assert [files_of(part) for part in parts] == before and not (parts[1] / "merged").exists()

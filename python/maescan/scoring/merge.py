@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from maescan import files
-from maescan.errors import DataError
+from maescan.errors import ConfigError, DataError
 from maescan.scoring.job import Job, job_key
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.options import ScoreOptions, Shard
@@ -23,8 +23,12 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
     """Puts the outputs of `--shard 1/N` .. `N/N` into `out`, as if one run had written them (run.json's times aside).
 
     Raises DataError for a shard that has not ended, that is missing or there twice, of another bundle, of other
-    options or of another listing (a scan came or went between two of them), and where two call different scans alike.
+    options or of another listing (a scan came or went between two of them), and where two call different scans alike;
+    ConfigError where `out` is a shard or lies in one: they are only read.
     """
+    for shard in shards:
+        if out.resolve().is_relative_to(shard.resolve()):
+            raise ConfigError("is a shard, or lies in one", path=out, remedy="use another --out")
     runs = [_run_of(shard) for shard in shards]
     options, engine = ScoreOptions.from_json(runs[0]["options"]), runs[0]["engine"]
     _check(shards, runs, job_key(bundle, engine, options))
