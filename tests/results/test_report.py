@@ -12,7 +12,7 @@ import pytest
 from helpers.scoring_stub import BUNDLE, Engine, write_scan
 from helpers.stubs import stub_bundle
 from maescan import files as outputs
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DataError
 from maescan.results.paths import picture_path
 from maescan.results.pictures import panels
 from maescan.scoring.options import Format, ScoreOptions
@@ -70,6 +70,22 @@ def test_pictures_follow_the_scores_and_the_number_asked_for(scored, tmp_path):
         best = sorted(summary.scored, key=lambda row: (-row["score"], row["scan"]))[:left]
         assert set((out / "pictures").rglob("*.png")) == {picture_path(out, row["scan"]) for row in best}
     assert "<figure id" not in (out / "report.html").read_text()
+
+
+def test_a_picture_that_is_gone_or_cannot_be_read(scored, tmp_path):
+    """Of a scan of an earlier run, which cannot be drawn anew."""
+    folder, bundle = scored
+    out = tmp_path / "out"
+    write_scan(tmp_path / "other" / "d.nii.gz", 9)
+    for scans in (folder / "scans", tmp_path / "other"):
+        score_folder([scans], bundle, Engine(), out, ScoreOptions(pictures=9))
+    gone = picture_path(out, "a.nii.gz")
+    gone.unlink()
+    score_folder([tmp_path / "other"], bundle, Engine(), out, ScoreOptions(pictures=9))
+    assert (out / "report.html").read_text().count("data:image/png;base64,") == 4
+    gone.mkdir()
+    with pytest.raises(DataError, match=r"a\.nii\.gz\.png: cannot be read: Is a directory"):
+        score_folder([tmp_path / "other"], bundle, Engine(), out, ScoreOptions(pictures=9))
 
 
 def test_panels():

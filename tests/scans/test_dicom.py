@@ -120,7 +120,9 @@ def test_a_single_slice_says_so(tmp_path):
     write_series(tmp_path, VALUES[:1])
     scan = read_scan(tmp_path)
     assert scan.shape == (4, 5, 1) and scan.spacing[2] == 3
-    assert scan.warnings == ("is a single slice: 3 mm of thickness are its header's word",)
+    alone, thickness = scan.warnings
+    assert alone == "incomplete: one image of a series alone"
+    assert thickness == "is a single slice: 3 mm of thickness are its header's word"
 
 
 @pytest.mark.parametrize(

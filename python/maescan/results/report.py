@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from maescan import files as outputs
+from maescan.errors import DataError
 from maescan.results.tables import FAILURES, SCANS, Tables
 
 BINS = 24
@@ -26,12 +27,14 @@ HEADINGS = {"p_value": "p", "worst_slice": "worst slice"}
 
 
 def write_report(path: Path, tables: Tables, run: dict[str, Any], pictures: Mapping[str, Path]) -> None:
-    """Writes the report of all scans into `path`. run: run.json's values; pictures: of scans, by label."""
+    """Writes the report of all scans into `path`. run: run.json's values; pictures: of scans, by label; those that
+    somebody took away are left out. Raises DataError where one cannot be read, or the report not be written."""
     scans = [dict(zip(SCANS, map(_text, row), strict=True)) for row in tables.scans()]
     failures = [failure._asdict() for failure in tables.failures]
     reference = run["calibration"]["scores"] if run["calibration"] else []
     scans.sort(key=lambda row: (row["alert"] != "yes", -float(row["score"]), row["scan"]))
-    drawn = [(row, pictures[row["scan"]]) for row in scans if row["scan"] in pictures]
+    images = {label: image for label, picture in pictures.items() if (image := _image(picture))}
+    drawn = [(row, images[row["scan"]]) for row in scans if row["scan"] in images]
     columns = [column for column in ("scan", "score", "p_value", "alert", "fit", "slices", "worst_slice", "warnings")
                if any(row[column] for row in scans)]  # fmt: skip
     page = Template(files("maescan.results").joinpath("page.html").read_text(encoding="utf-8"))
@@ -47,6 +50,17 @@ def write_report(path: Path, tables: Tables, run: dict[str, Any], pictures: Mapp
             made=escape(f"maescan {run['maescan']}, {run['engine']}, bundle {run['bundle']['hash'][:12]}"),
         ),
     )
+
+
+def _image(path: Path) -> bytes:
+    """What a picture's file holds; nothing where there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        remedy = "remove it, and the next run draws it again"
+        raise DataError(f"cannot be read: {error.strerror}", path=path, remedy=remedy) from error
 
 
 def _headline(scans: list[dict[str, str]], failures: list[dict[str, str]]) -> str:
@@ -106,14 +120,14 @@ def _failures(rows: list[dict[str, str]]) -> str:
     return f"<h2>Failures</h2>\n{table}" if rows else ""
 
 
-def _pictures(drawn: list[tuple[dict[str, str], Path]]) -> str:
+def _pictures(drawn: list[tuple[dict[str, str], bytes]]) -> str:
     what = "Slice, reconstruction, difference, difference in red over the slice; of the scans that score highest."
-    figures = "\n".join(_figure(i, row, path) for i, (row, path) in enumerate(drawn))
+    figures = "\n".join(_figure(i, row, image) for i, (row, image) in enumerate(drawn))
     return f'<h2>Worst slices</h2>\n<p class="soft">{what}</p>\n{figures}' if drawn else ""
 
 
-def _figure(number: int, row: dict[str, str], path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
+def _figure(number: int, row: dict[str, str], image: bytes) -> str:
+    data = base64.b64encode(image).decode()
     name, score = escape(row["scan"]), f"{float(row['score']):.4f}"
     text = f"{name}: slice {row['worst_slice']}, its reconstruction, their difference, and the difference in red"
     return (

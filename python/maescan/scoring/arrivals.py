@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from maescan.errors import ScanError
 from maescan.scans.budget import touching
-from maescan.scans.dicom.complete import TAGS, Instance, instance_of, missing
+from maescan.scans.dicom.complete import TAGS, Instance, instance_of
 from maescan.scans.dicom.file import is_dicom, read_header
 from maescan.scans.find import Faults, in_files
 from maescan.scans.quiet import quiet
@@ -48,7 +47,6 @@ class Arrivals:
         self._unread: dict[Path, None] = {}
         self._undecided: set[Path] = set()  # too short yet to say what they are
         self._key: dict[Path, str] = {}
-        self._instances: dict[Path, Instance] = {}
         self._members: dict[str, set[Path]] = defaultdict(set)
         self._headers: dict[Path, set[Path]] = defaultdict(set)
         self._given: dict[str, dict[Path, Stat]] = {}
@@ -89,8 +87,6 @@ class Arrivals:
         if key != self._key.get(path):
             self._forget(path)
         if key:
-            if instance:
-                self._instances[path] = instance
             if path.name.lower().endswith(DETACHED):
                 self._headers[path.parent].add(path)
             self._key[path] = key
@@ -111,7 +107,6 @@ class Arrivals:
     def _forget(self, path: Path) -> None:
         self._unread.pop(path, None)
         self._undecided.discard(path)
-        self._instances.pop(path, None)
         self._headers[path.parent].discard(path)
         key = self._key.pop(path, "")
         if not key:
@@ -134,7 +129,9 @@ class Arrivals:
         if not all(self._inbox.settled(path) for path in paths):
             return
         single = key == str(paths[0])
-        sources = [] if not single and self._is_known(key) else list(self._sources(paths))
+        sources = (
+            [] if not single and self._is_known(key) else list(in_files(paths, self._inbox.folder, self._faults))
+        )
         files = {file: self._stat(file) for source in sources for file in source.files} | {
             path: self._stat(path) for path in paths
         }
@@ -148,11 +145,6 @@ class Arrivals:
         for source in sources:
             times = [self._inbox.files[file].arrived for file in source.files if file in self._inbox.files]
             yield Arrived(source, max(times, default=0.0))
-
-    def _sources(self, paths: list[Path]) -> Iterator[ScanSource]:
-        note = missing([self._instances[path] for path in paths if path in self._instances])
-        for source in in_files(paths, self._inbox.folder, self._faults):
-            yield replace(source, notes=(*source.notes, note)) if note and source.format == "dicom" else source
 
     def _first(self, key: str) -> list[ScanSource]:
         """What the first file is on its own."""

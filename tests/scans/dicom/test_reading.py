@@ -234,6 +234,40 @@ def test_stacks_of_an_enhanced_image_are_volumes(tmp_path):
     assert read_scan(path, volume=0).shape == (4, 5, 3)
 
 
+def numbered(folder, numbers, total=None, **tags):
+    from pydicom import dcmread
+
+    for number, file in zip(numbers, write_series(folder, **tags), strict=False):
+        dataset = dcmread(file)
+        dataset.InstanceNumber, dataset.ImagesInAcquisition = number, total
+        save(dataset, file)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "total", "note"),
+    [
+        (range(1, 7), 6, ()),
+        (range(1, 7), 24, ("incomplete: 6 of 24 images are there",)),
+        (range(7, 13), None, ("incomplete: 6 of the images before number 12 are not there",)),
+    ],
+)
+def test_slices_that_never_came(tmp_path, numbers, total, note):
+    """Whether a folder is scored or an inbox watched."""
+    numbered(tmp_path / "a", numbers, total)
+    numbered(tmp_path / "whole", range(1, 7), 6)  # a copy that is whole, and another patient's, make nothing of it
+    numbered(tmp_path / "other", range(1, 7), 6, PatientID="other")
+    found = {source.path.name: source for source in find_scans(tmp_path)}
+    assert found["a"].notes == note and found["a"].incomplete is bool(note) and len(found["a"].files) == 6
+    assert found["whole"].notes == found["other"].notes == ()
+
+
+def test_images_made_of_a_series_take_its_numbers_too(tmp_path):
+    numbered(tmp_path, range(2, 8))
+    assert find_scans(tmp_path)[0].incomplete
+    write_series(tmp_path, first=20, SOPClassUID="1.2.840.10008.5.1.4.1.1.7", Modality="OT")
+    assert not find_scans(tmp_path)[0].incomplete
+
+
 def test_groups_that_frames_share_are_read_once(tmp_path, monkeypatch):
     from pydicom import values
 

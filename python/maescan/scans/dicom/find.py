@@ -13,6 +13,7 @@ from pathlib import Path
 from maescan.errors import ScanError
 from maescan.files import printable
 from maescan.scans.budget import touching
+from maescan.scans.dicom.complete import missing
 from maescan.scans.dicom.file import read_header
 from maescan.scans.dicom.group import TAGS, Image, Volume, beside, common_folder, group, image_of
 from maescan.scans.dicom.kinds import result_of
@@ -37,11 +38,12 @@ def find_series(
             yield ScanSource(file_label(folder, base) if folder != base else base.name, folder, "dicom", inside)
         return
     images: list[Image] = []
+    results: set[str] = set()
     spoilt = dict(damaged or {})
     for file in files:
         try:
             with touching(file), quiet():
-                found = _looked(file, base)
+                found = _looked(file, base, results)
         except ScanError as error:
             spoilt[file] = error.reason
         except Exception:  # damage, for which pydicom has no common type: it is told when the file is read
@@ -54,18 +56,39 @@ def find_series(
     volumes = list(group(images))
     for file in sorted(spoilt):
         yield ScanSource(file_label(file, base), file, "dicom", (file,), fault=pointer_at(file))
-    lacking = _lacking(volumes, spoilt)
+    lacking, absent = _lacking(volumes, spoilt), _absent(volumes, images, results)
     for number, source in enumerate(_sources(volumes, base)):
-        lost = lacking.get(number)
-        yield replace(source, notes=(_told(lost, spoilt), *source.notes), incomplete=True) if lost else source
+        note = _told(lacking[number], spoilt) if number in lacking else absent.get(number)
+        yield replace(source, notes=(note, *source.notes), incomplete=True) if note else source
 
 
-def _looked(file: Path, base: Path) -> Image | PassedOver:
-    """Raises whatever pydicom does for damage."""
+def _looked(file: Path, base: Path, results: set[str]) -> Image | PassedOver:
+    """results: the series that images were made of are added. Raises whatever pydicom does for damage."""
     header = read_header(file, TAGS)
     if kind := result_of(header):
+        results.add(str(header.get("SeriesInstanceUID") or ""))
         return PassedOver(file_label(file, base), file, "result", f"is no scan but a DICOM {kind}")
     return image_of(file, header)
+
+
+def _absent(volumes: list[Volume], images: list[Image], results: set[str]) -> dict[int, str]:
+    """For each volume what lacks of its series in its folders, by its own numbers; nothing is said of series some of
+    whose numbers are no images."""
+    found: dict[int, str] = {}
+    series = defaultdict[tuple[str, ...], list[Image]](list)
+    for image in images:
+        series[image.belongs].append(image)
+    known: dict[tuple[tuple[str, ...], frozenset[Path]], str] = {}
+    for number, volume in enumerate(volumes):
+        first, folders = volume.images[0], frozenset(image.file.parent for image in volume.images)
+        if not first.series or first.series in results:
+            continue
+        key = first.belongs, folders
+        if key not in known:
+            known[key] = missing([image.instance for image in series[key[0]] if image.file.parent in folders])
+        if known[key]:
+            found[number] = known[key]
+    return found
 
 
 def _lacking(volumes: list[Volume], spoilt: Mapping[Path, str]) -> dict[int, list[Path]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maescan.scans.dicom import complete
 from maescan.scans.dicom.volumes import by_plane, same_places, same_values, split, volumes
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ TAGS = [
     *("Rows", "Columns", "NumberOfFrames", "ImageOrientationPatient", "ImagePositionPatient", "SeriesDescription"),
     *PATIENT,
     *TOLD_APART,
+    *complete.TAGS,
 ]
 
 
@@ -45,6 +47,7 @@ class Image:
     plane: tuple[float, ...]
     depth: float | None
     tags: tuple[str, ...]
+    instance: complete.Instance
 
     @property
     def series(self) -> str:
@@ -83,6 +86,7 @@ def image_of(file: Path, header: Dataset) -> Image:
         plane=plane,
         depth=depth if np.isfinite(depth) else None,
         tags=tuple(text(tag) for tag in TOLD_APART),
+        instance=complete.instance_of(header),
     )
 
 
