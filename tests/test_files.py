@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import stat
+
 import nibabel
 import numpy as np
 import pytest
@@ -68,3 +71,22 @@ def test_a_claim_that_was_killed_does_not_block(tmp_path):
     outputs.claim(tmp_path, "scores")
     (tmp_path / "mine.txt").write_text("")
     outputs.claim(tmp_path, "scores")
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, None), (0o000, None), (0o022, 0o750), (0o077, 0o755)])
+def test_outputs_are_their_users_alone_unless_the_folder_was_opened(tmp_path, mask, mode):
+    """A new OUT is 0700 and its files 0600; one that was made with other permissions keeps them; umask counts."""
+    out = tmp_path / "out"
+    if mode is not None:
+        out.mkdir()
+        out.chmod(mode)
+    before = os.umask(mask)
+    try:
+        outputs.claim(out, "scores")
+        outputs.write_text(out / "maps" / "deep" / "a.txt", "x")
+    finally:
+        os.umask(before)
+    expected = 0o700 if mode is None else mode
+    assert stat.S_IMODE(out.stat().st_mode) == expected
+    assert stat.S_IMODE((out / "maps" / "deep").stat().st_mode) == expected & ~mask
+    assert stat.S_IMODE((out / "maps" / "deep" / "a.txt").stat().st_mode) == expected & ~mask & 0o666

@@ -78,12 +78,15 @@ JUNK = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found"})
 
 def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
     """Takes `folder` for what maescan writes (kind: "scores", "slices", ...): a new or empty one, or one that it took
-    for the same before. Raises DataError for any other: what lies there may be dear to somebody.
+    for the same before. Raises DataError for any other: what lies there may be dear to somebody. A new one is open to
+    its user alone, since it holds what is of patients; one that was there keeps its permissions, and what is written
+    into it has them.
 
     mark: the file that says so, below `folder`; with the default no search for scans enters it."""
     mark_file = folder / mark
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         found = {path.name for path in folder.iterdir()} - JUNK
         taken = mark_file.read_text(encoding="utf-8").strip() if mark_file.is_file() else ""
         if taken == kind:
@@ -98,6 +101,15 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
         raise DataError(f"cannot write: {error.strerror}", path=folder, remedy=remedy) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, open to whom the nearest one that is there is open to. Raises OSError."""
+    missing = [part for part in (folder, *folder.parents) if not part.exists()]
+    if missing:
+        mode = missing[-1].parent.stat().st_mode & 0o777
+        for part in reversed(missing):
+            part.mkdir(mode=mode, exist_ok=True)
+
+
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the same folder with the same suffixes; on success it becomes `path`.
@@ -106,14 +118,14 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix="".join(path.suffixes[-2:])[-24:], dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        os.chmod(temporary, 0o666 & ~umask())
+        os.chmod(temporary, 0o666 & ~umask() & path.parent.stat().st_mode)
         os.replace(temporary, path)
         temporary = None
     except OSError as error:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -148,7 +149,7 @@ def test_a_modality_or_split_files_of_a_cache_are_refused(made, tmp_path):
 def test_a_damaged_index_is_refused(own):
     text = (own[1] / "index.csv").read_text()
     (own[1] / "index.csv").write_text(text[: text.rindex("\n", 0, -2) + 1])
-    with pytest.raises(DataError, match="do not belong together"):
+    with pytest.raises(DataError, match=r"index\.csv: is not as it was prepared"):
         datasets.load(own[1], TINY)
 
 
@@ -169,8 +170,10 @@ def test_a_bad_scan_is_left_out_and_named_until_it_is_mended(own, made, tmp_path
 def test_what_failed_for_want_of_something_is_tried_again(own, monkeypatch):
     """A record that says failed, of a file that reads well now: a package was installed, memory is free."""
     lines = (own[1] / "scans.jsonl").read_text().splitlines()
-    lost = {**json.loads(lines[3]), "count": 0, "slice": [], "label": [], "area": [], "failed": {}}
-    (own[1] / "scans.jsonl").write_text("\n".join([*lines[:3], json.dumps(lost), ""]))
+    known = json.loads(lines[3].rpartition(" ")[0])
+    lost = json.dumps({**known, "count": 0, "slice": [], "label": [], "area": [], "failed": {}})
+    check = hashlib.sha256(lost.encode()).hexdigest()[:16]
+    (own[1] / "scans.jsonl").write_text("\n".join([*lines[:3], f"{lost} {check}", ""]))
     assert datasets.prepare(own[0], TINY, own[1]) == {"scans": 5, "slices": 40, "kept": 3, "failed": 0}
 
 
@@ -227,5 +230,5 @@ def test_the_split_is_kept_in_the_index(made, tmp_path):
 def test_the_index_names_what_each_slice_was_read_from(made):
     lines = (made[1] / "index.csv").read_text().splitlines()
     facts = json.loads((made[1] / "cache.json").read_text())
-    assert lines[0] == "patient,slice,label,area,split,source,key" and len(lines) == 41 and facts["kind"] == "folder"
-    assert len({line.rsplit(",", 1)[1] for line in lines[1:]}) == 5
+    assert lines[0] == "patient,slice,label,area,split,source,key,hash" and len(lines) == 41 and facts["kind"] == "folder"
+    assert len({line.split(",")[5] for line in lines[1:]}) == 5

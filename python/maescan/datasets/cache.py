@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from maescan.config import Preset
 from maescan.datasets.items import Item
 from maescan.datasets.readers import Workers, read_all
 from maescan.datasets.rows import Rows
 from maescan.datasets.sliceset import SliceSet
-from maescan.datasets.store import CachedScan, Store
+from maescan.datasets.store import CachedScan, Slices, Store, content_hash, load_array
 from maescan.errors import ConfigError, DataError
 from maescan.files import remove_halves, write_csv, write_json
+from maescan.records import Record, read, read_rows
 
-VERSION = 1  # of the files and of what preprocessing makes of a scan
-COLUMNS = ("patient", "slice", "label", "area", "split", "source", "key")
+VERSION = 2  # of the files and of what preprocessing makes of a scan
+COLUMNS = ("patient", "slice", "label", "area", "split", "source", "key", "hash")
 Progress = Callable[[int, int], None]
 
 
@@ -81,36 +83,86 @@ def prepare_cache(
         raise DataError(f"none of its {len(items)} scans can be used; {name}: {reason}", path=out, remedy=remedy)
     write_csv(out / "index.csv", COLUMNS, _index(used))
     facts = {"scans": len(used), "slices": store.count}
-    write_json(out / "cache.json", {**made, **facts, "masks": all(record["masks"] for _, record in used)})
+    masks, index = all(record["masks"] for _, record in used), _hash_of(out / "index.csv")
+    write_json(out / "cache.json", {**made, **facts, "masks": masks, "index": index})
     return {**facts, "kept": kept, "failed": len(failed)}
+
+
+class Facts(Record, frozen=True):
+    """cache.json. index: SHA-256 of index.csv."""
+
+    version: int
+    kind: str
+    preprocessing: dict[str, object]
+    scans: int
+    slices: int
+    masks: bool
+    index: str
+
+
+class IndexRow(Record, frozen=True):
+    """A row of index.csv. hash: `store.content_hash` of its scan's slices."""
+
+    patient: str
+    slice: int
+    label: int
+    area: float
+    split: str
+    source: str
+    key: Annotated[str, Meta(pattern="^[0-9]{0,20}$")]
+    hash: str
 
 
 def load_cache(path: Path, preset: Preset, **options: str | None) -> SliceSet:
     """The slices of a finished cache, mapped: images float16 and masks are `Rows`.
 
-    Raises DataError for one that is not finished, is damaged, or was prepared otherwise: it names what differs."""
+    Raises DataError for one that is not finished, was prepared otherwise (it names what differs), or is not as it was
+    prepared: every scan's slices are hashed."""
     path = Path(path)
     if not (path / "cache.json").is_file():
         raise DataError("is not finished", path=path, remedy="run the same `maescan prepare` again")
     asked = {name: value for name, value in options.items() if value is not None}
     _same(path / "cache.json", {"version": VERSION, **asked, "preprocessing": preprocessing(preset)}, _ANEW)
-    facts = json.loads((path / "cache.json").read_text())
-    images, masks = (np.load(path / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))
-    with open(path / "index.csv", newline="") as stream:
-        table = list(zip(*csv.reader(stream), strict=True)) or [()] * len(COLUMNS)
-    columns = {column[0]: np.array(column[1:]) for column in table}
-    if not len(images) == len(masks) == len(columns["patient"]) == facts["slices"]:
+    facts = read(Facts, path / "cache.json", remedy=_ANEW)
+    if _hash_of(path / "index.csv") != facts.index:
+        raise DataError("is not as it was prepared", path=path / "index.csv", remedy=_ANEW)
+    rows = read_rows(IndexRow, path / "index.csv", remedy=_ANEW, columns=COLUMNS)
+    images, masks = (load_array(path, name) for name in ("images", "masks"))
+    if not len(images) == len(masks) == len(rows) == facts.slices:
         raise DataError("its files do not belong together", path=path, remedy=_ANEW)
+    _check_content(path, rows, images, masks)
+    split = np.array([row.split for row in rows])
     return SliceSet(
         images=Rows(images),
-        patient=columns["patient"],
-        slice=columns["slice"].astype(np.int64),
-        label=columns["label"].astype(np.int8),
-        area=columns["area"].astype(np.float32),
-        mask=Rows(masks, width=images.shape[2]) if facts["masks"] else None,
-        split=columns["split"] if (columns["split"] != "").any() else None,
-        key=columns["key"].astype(np.uint64) if (columns.get("key", np.array("")) != "").any() else None,
+        patient=np.array([row.patient for row in rows]),
+        slice=np.array([row.slice for row in rows], np.int64),
+        label=np.array([row.label for row in rows], np.int8),
+        area=np.array([row.area for row in rows], np.float32),
+        mask=Rows(masks, width=images.shape[2]) if facts.masks else None,
+        split=split if (split != "").any() else None,
+        key=np.array([int(row.key) for row in rows], np.uint64) if rows and rows[0].key else None,
     )
+
+
+def _check_content(path: Path, rows: list[IndexRow], images: Slices, masks: Slices) -> None:
+    """Raises DataError naming the scan whose slices are not as they were prepared."""
+    start = 0
+    for _, scan in groupby(rows, key=lambda row: (row.patient, row.hash)):
+        known = list(scan)
+        part = slice(start, start + len(known))
+        start = part.stop
+        if content_hash(images[part], masks[part]) != known[0].hash:
+            raise DataError(
+                f"the slices of '{known[0].patient}' are not as they were prepared", path=path, remedy=_ANEW
+            )
+
+
+def _hash_of(file: Path) -> str:
+    try:
+        with open(file, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path=file, remedy=_ANEW) from error
 
 
 _ANEW = "prepare it anew, into another folder"
@@ -161,7 +213,9 @@ def _same(file: Path, made: dict[str, Any], remedy: str) -> None:
     """Raises DataError, naming the first difference, where `file` says that the cache was made otherwise."""
     if not file.is_file():
         return
-    old = json.loads(file.read_text())
+    old = read(dict[str, Any], file, remedy=remedy)
+    if not isinstance(old.get("preprocessing"), dict):
+        raise DataError("is not as maescan writes it", path=file, remedy=remedy)
     defaults = preprocessing(Preset("defaults"))  # of fields that are younger than the cache
     for name, value in {**made, **made["preprocessing"]}.items():
         before = old.get(name, old["preprocessing"].get(name, defaults.get(name)))
@@ -176,7 +230,7 @@ def _index(used: list[tuple[Item, dict[str, Any]]]) -> Iterator[tuple[Any, ...]]
         keys = record.get("key", [""] * record["count"])
         rows = zip(record["slice"], record["label"], record["area"], parts, keys, strict=True)
         for number, label, area, part, key in rows:
-            yield record["patient"], number, label, float(area), part, record["sha256"][:16], key
+            yield record["patient"], number, label, float(area), part, record["sha256"][:16], key, record["hash"]
 
 
 def check_new(split_dir: Path | None, path: Path) -> None:

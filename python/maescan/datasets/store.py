@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from maescan.errors import DataError
 from maescan.files import claim, write_text
+from maescan.records import Record, decode
 
 HEADER = 128  # bytes before the data of an .npy file: room for any number of slices
 FILES: dict[str, tuple[str, np.dtype[Any]]] = {
@@ -36,6 +39,46 @@ class CachedScan:
     images: NDArray[np.float16]
     masks: NDArray[np.uint8] | None
     record: dict[str, Any]
+
+
+class Journal(Record, frozen=True):
+    """A line of scans.jsonl. sha256: of the scan's files; hash: `content_hash`; stamp: see `cache.stamp`."""
+
+    patient: str
+    count: Annotated[int, Meta(ge=0)]
+    sha256: str
+    stamp: str
+    hash: str
+    slice: list[int]
+    label: list[int]
+    area: list[float]
+    masks: bool = False
+    failed: dict[str, str] | None = None
+
+
+Slices = NDArray[np.generic]
+
+
+def content_hash(images: Slices, masks: Slices) -> str:
+    """Of a scan's slices as the files hold them."""
+    digest = hashlib.sha256()
+    for rows, (_, dtype) in zip((images, masks), FILES.values(), strict=True):
+        digest.update(np.ascontiguousarray(rows, dtype).data)
+    return digest.hexdigest()[:24]
+
+
+def load_array(folder: Path, name: str) -> Slices:
+    """`images` or `masks` of a cache, mapped. Raises DataError for what is no such array."""
+    file, dtype = FILES[name]
+    remedy = "prepare it anew, into another folder"
+    try:
+        mapped: Slices = np.load(folder / file, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"cannot be read: {reason}", path=folder / file, remedy=remedy) from error
+    if mapped.ndim != 3 or mapped.dtype != dtype:
+        raise DataError("is no array of slices", path=folder / file, remedy=remedy)
+    return mapped
 
 
 class Store:
@@ -75,11 +118,15 @@ class Store:
         room = min((sizes[name] - HEADER) // self._row_bytes(name) for name in FILES)
         found: list[dict[str, Any]] = []
         for line in text.split(b"\n")[:-1]:
-            record = json.loads(line)
-            room -= record["count"]
-            if room < 0:
+            try:
+                text, _, check = line.rpartition(b" ")
+                known = decode(Journal, text, path=self.folder, remedy="")
+            except DataError:  # what lies behind is read again
                 break
-            found.append(record)
+            room -= known.count
+            if room < 0 or check != _check_of(text):
+                break
+            found.append(json.loads(text))
         return found
 
     def add(self, block: CachedScan) -> None:
@@ -87,6 +134,7 @@ class Store:
         masks = block.masks
         if masks is None:
             masks = np.zeros((len(block.images), *self.rows["masks"]), np.uint8)
+        block.record["hash"] = content_hash(block.images, masks)
         with self._writing():
             self.files["images"].write(np.ascontiguousarray(block.images, FILES["images"][1]).data)
             self.files["masks"].write(np.ascontiguousarray(masks, FILES["masks"][1]).data)
@@ -134,4 +182,10 @@ def _sync(stream: IO[bytes]) -> None:
 
 
 def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record) + "\n"
+    """A line of the journal: JSON, and a hash of it."""
+    text = json.dumps(record)
+    return f"{text} {_check_of(text.encode()).decode()}\n"
+
+
+def _check_of(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest()[:16].encode()

@@ -1,0 +1,82 @@
+"""A prepared cache is what it was when it was prepared, or says what of it is not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from helpers.mutations import mutations
+from maescan import datasets
+from maescan.config import PRESETS
+from maescan.datasets.phantom import write_phantom
+from maescan.errors import DataError
+
+TINY = PRESETS["tiny"]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    write_phantom(folder / "tree", healthy=2, lesions=1, seed=0, shape=(24, 24, 4))
+    datasets.prepare(folder / "tree", TINY, folder / "cache", workers=1)
+    return folder
+
+
+@pytest.fixture
+def cache(prepared, tmp_path):
+    return shutil.copytree(prepared / "cache", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy"])
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.99])
+def test_a_changed_slice_is_found_and_its_scan_named(cache, name, at):
+    content = bytearray((cache / name).read_bytes())
+    content[128 + int(at * (len(content) - 128))] ^= 1
+    (cache / name).write_bytes(content)
+    with pytest.raises(DataError, match=r"the slices of '.*brain_000\d.*' are not as they were prepared"):
+        datasets.load(cache, TINY)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy", "index.csv", "cache.json"])
+@pytest.mark.parametrize("content", [b"", b"x" * 300, "half", "pickle", "other"])
+def test_a_damaged_file_is_one_line(cache, name, content):
+    whole = (cache / name).read_bytes()
+    if content == "half":
+        content = whole[: len(whole) // 2]
+    if content == "pickle":
+        content = b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x07\x93."
+    if content == "other":
+        np.save(cache / "other.npy", np.zeros((3, 2)))
+        content = (cache / "other.npy").read_bytes()
+    (cache / name).write_bytes(content)
+    with pytest.raises(DataError) as error:
+        datasets.load(cache, TINY)
+    assert "\n" not in str(error.value) and str(cache) in str(error.value)
+
+
+def test_every_field_of_its_facts_changed_is_an_error_or_the_same_cache(cache):
+    file, wrong = cache / "cache.json", []
+    whole = json.loads(file.read_text())
+    for what, values in mutations(whole):
+        file.write_text(json.dumps(values))
+        try:
+            datasets.load(cache, TINY)
+        except DataError as error:
+            wrong += [(what, str(error))] if "\n" in str(error) else []
+        except Exception as error:
+            wrong.append((what, repr(error)))
+    assert not wrong, wrong[:5]
+
+
+def test_a_journal_line_that_is_none_is_prepared_again(prepared, cache):
+    lines = (cache / "scans.jsonl").read_text().splitlines()
+    for what, values in list(mutations(json.loads(lines[1].rpartition(" ")[0])))[::9]:
+        (cache / "scans.jsonl").write_text(
+            "\n".join([lines[0], f"{json.dumps(values)} {lines[1][-16:]}", lines[2], ""])
+        )
+        done = datasets.prepare(prepared / "tree", TINY, cache, workers=1)
+        assert done["scans"] == 3, what
+        datasets.load(cache, TINY)
