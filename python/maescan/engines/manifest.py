@@ -47,6 +47,8 @@ class Calibration(Record, frozen=True):
     scans: Scores
     slices: Scores
     scores_sha256: Hash
+    positions: list[float] = field(default_factory=list)
+    worst: list[float] = field(default_factory=list)
 
 
 class Prints(StrictRecord, frozen=True):
