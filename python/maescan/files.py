@@ -85,7 +85,8 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
     mark: the file that says so, below `folder`; with the default no search for scans enters it."""
     mark_file = folder / mark
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        if not folder.parent.exists():
+            folder.parent.mkdir(parents=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         found = {path.name for path in folder.iterdir()} - JUNK
         taken = mark_file.read_text(encoding="utf-8").strip() if mark_file.is_file() else ""

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Meta
 
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.datasets.items import Item
 from maescan.datasets.readers import Workers, read_all
 from maescan.datasets.rows import Rows
@@ -168,7 +169,7 @@ def _hash_of(file: Path) -> str:
 _ANEW = "prepare it anew, into another folder"
 
 
-def preprocessing(preset: Preset) -> dict[str, Any]:
+def preprocessing(preset: Preset) -> Json:
     """What of a preset decides the slices."""
     parts = preset.to_dict()
     made = {f"{part}.{name}": value for part in ("intensity", "grid") for name, value in parts[part].items()}
@@ -189,9 +190,7 @@ def _size_and_time(file: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _kept(
-    records: list[dict[str, Any]], items: list[Item], read: Callable[[list[Item]], Iterator[CachedScan]]
-) -> list[dict[str, Any]]:
+def _kept(records: list[Json], items: list[Item], read: Callable[[list[Item]], Iterator[CachedScan]]) -> list[Json]:
     """The records that the first items still answer to; what failed is tried again."""
     kept = []
     for record, item in zip(records, items, strict=False):
@@ -205,15 +204,15 @@ def _kept(
     return kept
 
 
-def _where(items: list[Item], records: list[dict[str, Any]], *, failed: bool) -> list[tuple[Item, dict[str, Any]]]:
+def _where(items: list[Item], records: list[Json], *, failed: bool) -> list[tuple[Item, Json]]:
     return [pair for pair in zip(items, records, strict=True) if ("failed" in pair[1]) == failed]
 
 
-def _same(file: Path, made: dict[str, Any], remedy: str) -> None:
+def _same(file: Path, made: Json, remedy: str) -> None:
     """Raises DataError, naming the first difference, where `file` says that the cache was made otherwise."""
     if not file.is_file():
         return
-    old = read(dict[str, Any], file, remedy=remedy)
+    old: Json = dict(read(dict[str, object], file, remedy=remedy))
     if not isinstance(old.get("preprocessing"), dict):
         raise DataError("is not as maescan writes it", path=file, remedy=remedy)
     defaults = preprocessing(Preset("defaults"))  # of fields that are younger than the cache
@@ -223,7 +222,7 @@ def _same(file: Path, made: dict[str, Any], remedy: str) -> None:
             raise DataError(f"was prepared with {name} {before}, not {value}", path=file.parent, remedy=remedy)
 
 
-def _index(used: list[tuple[Item, dict[str, Any]]]) -> Iterator[tuple[Any, ...]]:
+def _index(used: list[tuple[Item, Json]]) -> Iterator[tuple[Any, ...]]:
     for item, record in used:
         parts = item.parts(record["slice"])
         parts = [""] * record["count"] if parts is None else parts.tolist()

@@ -20,6 +20,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from maescan.config.types import Json
 from maescan.errors import DataError
 from maescan.files import claim, write_text
 from maescan.records import Record, decode
@@ -38,7 +39,7 @@ class CachedScan:
 
     images: NDArray[np.float16]
     masks: NDArray[np.uint8] | None
-    record: dict[str, Any]
+    record: Json
 
 
 class Journal(Record, frozen=True):
@@ -96,7 +97,7 @@ class Store:
             self._lock.close()
             raise DataError("another process prepares it", path=folder, remedy="wait for it") from error
 
-    def begin(self, records: list[dict[str, Any]]) -> None:
+    def begin(self, records: list[Json]) -> None:
         """Opens the files behind the slices of `records`, the first of the journal's lines; later ones are undone."""
         count = sum(record["count"] for record in records)
         write_text(self.folder / "scans.jsonl", "".join(map(_line, records)))
@@ -108,7 +109,7 @@ class Store:
                 stream.seek(0, os.SEEK_END)
         self.count = count
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[Json]:
         """The journal's whole lines, of scans whose slices are all there."""
         try:
             text = (self.folder / "scans.jsonl").read_bytes()
@@ -116,7 +117,7 @@ class Store:
         except OSError:
             return []
         room = min((sizes[name] - HEADER) // self._row_bytes(name) for name in FILES)
-        found: list[dict[str, Any]] = []
+        found: list[Json] = []
         for line in text.split(b"\n")[:-1]:
             try:
                 text, _, check = line.rpartition(b" ")
@@ -181,7 +182,7 @@ def _sync(stream: IO[bytes]) -> None:
     os.fsync(stream.fileno())
 
 
-def _line(record: dict[str, Any]) -> str:
+def _line(record: Json) -> str:
     """A line of the journal: JSON, and a hash of it."""
     text = json.dumps(record)
     return f"{text} {_check_of(text.encode()).decode()}\n"
