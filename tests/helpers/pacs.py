@@ -73,7 +73,8 @@ def add_results(out: Path, numbers: Sequence[int], *, first: int = 0) -> list[st
             path.parent.mkdir(exist_ok=True)
             dataset.save_as(path, enforce_file_format=True)
             ledger.db.do(
-                "INSERT OR REPLACE INTO outputs VALUES (?, 'sr', 1, 'job')", path.relative_to(out).as_posix()
+                "INSERT OR REPLACE INTO outputs (path, kind, scan, job) VALUES (?, 'sr', 1, 'job')",
+                path.relative_to(out).as_posix(),
             )
             uids.append(str(uid))
     finally:
