@@ -87,9 +87,9 @@ def finding_of(scan: Scan, **more: Any) -> Finding:
 def made_of(folder: Path, kinds: Sequence[str] = KINDS, maker: Maker = MAKER, **more: Any) -> Made:
     """The results of the one series in a folder, or what `more` says of them."""
     source = source_of(folder)
-    limit = more.pop("limit", 200_000_000)
-    request = Request(tuple(kinds), None, frozenset(), content_hash(source.files), limit)
-    return DicomMaker().make(source, finding_of(read_scan(source), **more), maker, request)
+    limit, volume = more.pop("limit", 200_000_000), more.pop("volume", None)
+    request = Request(tuple(kinds), volume, frozenset(), content_hash(source.files), limit)
+    return DicomMaker().make(source, finding_of(read_scan(source, volume=volume), **more), maker, request)
 
 
 def written(made: Made, folder: Path) -> dict[str, Path]:

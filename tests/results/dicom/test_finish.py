@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from helpers.dicom_results import MAKER, made_of, read, write_oriented
-from maescan.results.dicom.finish import decimal, uids_of
+from maescan.results.dicom.finish import uids_of
+from maescan.results.dicom.source import decimal
 
 
 def test_a_report_that_takes_anothers_place_has_another_uid_and_the_rest_does_not():

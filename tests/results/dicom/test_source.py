@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from helpers.dicom_results import BALL, made_of, read, source_of, write_oriented
+from helpers.dicom_results import BALL, MR, made_of, read, source_of, write_oriented
+from helpers.inputs import given
+from helpers.scan_files import dicom_slice, save, write_series
 from maescan.errors import ScanError
 from maescan.results.dicom.source import read_series
 from maescan.scans import read_scan
@@ -95,8 +97,6 @@ def test_a_series_that_cannot_be_referred_to_gets_no_results(tags, reason, tmp_p
 def test_an_image_off_the_grid_by_half_a_pixel_or_a_tenth_of_a_slice_refuses_all(off, fine, tmp_path):
     from pydicom import dcmread
 
-    from helpers.inputs import given
-
     path = write_oriented(tmp_path, shape=(8, 36, 40))[4]
     dataset = dcmread(path)
     moved = np.array([float(x) for x in dataset.ImagePositionPatient]) + off
@@ -113,9 +113,6 @@ def test_an_image_off_the_grid_by_half_a_pixel_or_a_tenth_of_a_slice_refuses_all
 
 
 def test_a_tilted_gantry_refuses_all(tmp_path):
-    from helpers.dicom_results import MR
-    from helpers.scan_files import write_series
-
     tags = {"SOPClassUID": MR, "Modality": "MR", "FrameOfReferenceUID": "1.2", "StudyInstanceUID": "1.3"}
     write_series(tmp_path, step=(0, 1.0, 2.5), **tags)
     source = source_of(tmp_path)
@@ -129,3 +126,45 @@ def test_dates_that_are_none_are_left_out(tmp_path):
     made = made_of(tmp_path, ["sr", "seg", "sc"])
     assert made.refused == {} and read(made, "sr").PatientBirthDate == "" and read(made, "sr").StudyDate == ""
     assert read(made, "sr").ContentDate == "19000101"
+
+
+def write_enhanced(folder, volumes=2, slices=6):
+    """An enhanced MR image: volumes at the same places, one after the other."""
+    from pydicom.dataset import Dataset
+
+    values = np.random.default_rng(0).integers(100, 900, (volumes * slices, 36, 40)).astype(np.uint16)
+    tags = {"StudyInstanceUID": "1.2.9.1", "FrameOfReferenceUID": "1.2.9.5", "Modality": "MR", "PatientID": "A1"}
+    enhanced = "1.2.840.10008.5.1.4.1.1.4.1"
+    dataset = dicom_slice(values, (0, 0, 0), SOPClassUID=enhanced, NumberOfFrames=len(values), **tags)
+    dataset.file_meta.MediaStorageSOPClassUID = enhanced
+    for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        del dataset[tag]
+
+    def item(**elements):
+        made = Dataset()
+        for tag, value in elements.items():
+            setattr(made, tag, value)
+        return [made]
+
+    dataset.PerFrameFunctionalGroupsSequence = [
+        item(
+            PixelMeasuresSequence=item(PixelSpacing=[1.8, 1.8], SliceThickness=3),
+            PlaneOrientationSequence=item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0]),
+            PlanePositionSequence=item(ImagePositionPatient=[-30, -20, 3.0 * (number % slices)]),
+            FrameContentSequence=item(TemporalPositionIndex=number // slices + 1),
+        )[0]
+        for number in range(len(values))
+    ]
+    return save(dataset, folder / "image.dcm")
+
+
+def test_results_on_an_enhanced_image_refer_to_the_frames_of_the_volume_that_was_scored(tmp_path):
+    write_enhanced(tmp_path)
+    made = made_of(tmp_path, volume=1)
+    assert made.refused == {} and len(made.files) == 7
+    found = read(made, "pm").PerFrameFunctionalGroupsSequence
+    referred = [group.DerivationImageSequence[0].SourceImageSequence for group in found]
+    assert [[int(item.ReferencedFrameNumber) for item in items] for items in referred] == [[n] for n in range(7, 13)]
+    highest = read(made, "sr").ContentSequence[-1].ContentSequence[1].ContentSequence
+    images = [item for item in highest if item.ValueType == "IMAGE"]
+    assert [int(item.ReferencedSOPSequence[0].ReferencedFrameNumber) for item in images] == [12]

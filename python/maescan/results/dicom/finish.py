@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.results.dicom.finding import Maker
-from maescan.results.dicom.source import Series
+from maescan.results.dicom.source import Series, decimal
 from maescan.results.dicom.uids import make_uid
 
 if TYPE_CHECKING:
@@ -144,16 +144,12 @@ def geometry(series: Series) -> Geometry:
     return {"pixel_measures": measures, "plane_orientation": orientation, "plane_positions": positions}
 
 
-def decimal(value: float) -> float:
-    """As many digits as a DS element of 16 characters has room for."""
-    return float(f"{value:.9g}") + 0.0
-
-
-def ascending(dataset: Dataset, frames: NDArray[np.generic], keyword: str) -> None:
+def ascending(dataset: Dataset, frames: NDArray[np.generic], keyword: str, series: Series) -> None:
     """Puts frames, which the library writes in descending order, in ascending order along the normal: some readers
     take the first position for the lowest. frames [Z, ...]: the bytes of each."""
     groups = list(dataset.PerFrameFunctionalGroupsSequence)[::-1]
     for number, group in enumerate(groups, 1):
+        _refer_to_the_volume(group, series)
         index = group.FrameContentSequence[0]
         values = index.DimensionIndexValues
         several = [values] if isinstance(values, int) else list(values)
@@ -161,3 +157,15 @@ def ascending(dataset: Dataset, frames: NDArray[np.generic], keyword: str) -> No
     dataset.PerFrameFunctionalGroupsSequence = groups
     content = frames.tobytes()
     setattr(dataset, keyword, content + b"\0" * (len(content) % 2))
+
+
+def _refer_to_the_volume(group: Dataset, series: Series) -> None:
+    """Leaves out references to frames of an enhanced image that lie at the same place and are of another volume."""
+    used = {frame + 1 for _, frame in series.frames}
+    for derivation in group.get("DerivationImageSequence") or ():
+        items = [
+            item
+            for item in derivation.SourceImageSequence
+            if "ReferencedFrameNumber" not in item or int(item.ReferencedFrameNumber) in used
+        ]
+        derivation.SourceImageSequence = items

@@ -9,8 +9,8 @@ import numpy as np
 from maescan.errors import ScanError
 from maescan.results.dicom.codes import QUANTITIES, map_quantity, region
 from maescan.results.dicom.finding import Finding, Maker
-from maescan.results.dicom.finish import ascending, body_part, decimal, finished, frames_of, geometry, identity
-from maescan.results.dicom.source import Series
+from maescan.results.dicom.finish import ascending, body_part, finished, frames_of, geometry, identity
+from maescan.results.dicom.source import Series, decimal
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -53,7 +53,7 @@ def parametric_map(series: Series, finding: Finding, maker: Maker, limit: int) -
     )
     shared = made.SharedFunctionalGroupsSequence[0]
     shared.FrameAnatomySequence = [_anatomy(series, maker)]
-    ascending(made, frames.astype("<f4"), "FloatPixelData")
+    ascending(made, frames.astype("<f4"), "FloatPixelData", series)
     return finished(made, series, maker, "pm")
 
 

@@ -47,5 +47,5 @@ def segmentation(series: Series, finding: Finding, maker: Maker) -> bytes:
         **geometry(series),
         **identity(series, maker, "seg"),
     )
-    ascending(made, np.packbits(mask.ravel(), bitorder="little"), "PixelData")
+    ascending(made, np.packbits(mask.ravel(), bitorder="little"), "PixelData", series)
     return finished(made, series, maker, "seg")

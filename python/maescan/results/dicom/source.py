@@ -105,7 +105,9 @@ def read_series(
     frames = [(place[id(frame.image)], frame.index) for frame in stack.frames]
     images = [cleaned(image.header) for image in headers]
     for kept in images:
-        kept.SliceThickness = f"{spacing[2]:.9g}"  # of the grid, which is what results have
+        kept.SliceThickness = decimal(spacing[2])  # of the grid, which is what results have
+        if "PerFrameFunctionalGroupsSequence" in kept:
+            kept.SharedFunctionalGroupsSequence = [_shared(directions, spacing)]
     when = latest(image.header for image in headers)
     return Series(images, frames, stack.slots, stack.slices, when, spacing, origin, directions)
 
@@ -152,10 +154,14 @@ def cleaned(header: Dataset) -> Dataset:
     if kept.PatientSex not in SEXES:
         kept.PatientSex = ""
     kept.SpecificCharacterSet = "ISO_IR 192"
-    for tag in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        if tag in header:
-            setattr(kept, tag, [_places(item) for item in header[tag].value])
+    if "PerFrameFunctionalGroupsSequence" in header:
+        kept.PerFrameFunctionalGroupsSequence = [_place(item) for item in header.PerFrameFunctionalGroupsSequence]
     return kept
+
+
+def decimal(value: float) -> float:
+    """As many digits as a DS element of 16 characters has room for."""
+    return float(f"{value:.9g}") + 0.0
 
 
 def _well_formed(element: DataElement) -> bool:
@@ -170,15 +176,26 @@ def _well_formed(element: DataElement) -> bool:
     return True
 
 
-def _places(group: Dataset) -> Dataset:
-    """Of a frame's functional groups those that say where it lies."""
+def _place(group: Dataset) -> Dataset:
+    """Of a frame's functional groups the one that says where it lies."""
     from pydicom.dataset import Dataset
 
     kept = Dataset()
-    for tag in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"):
-        if tag in group:
-            kept[tag] = group[tag]
+    if "PlanePositionSequence" in group:
+        kept.PlanePositionSequence = group.PlanePositionSequence
     return kept
+
+
+def _shared(directions: NDArray[np.float64], spacing: tuple[float, float, float]) -> Dataset:
+    """What all frames have in common: the grid."""
+    from pydicom.dataset import Dataset
+
+    shared, measures, plane = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing = [decimal(spacing[0]), decimal(spacing[1])]
+    measures.SliceThickness = decimal(spacing[2])
+    plane.ImageOrientationPatient = [decimal(value) for value in directions]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+    return shared
 
 
 def latest(headers: Iterable[Dataset]) -> tuple[str, str]:
