@@ -11,9 +11,9 @@ from helpers.inputs import given
 from helpers.scoring_stub import Engine, files_of, rows, write_scan
 from helpers.stubs import stub_bundle
 from maescan.errors import ConfigError
-from maescan.scoring.dicom import results_of
-from maescan.scoring.options import ScoreOptions, parse_bytes, parse_kinds
-from maescan.scoring.pipeline import opened_job, score_folder
+from maescan.scoring.merge import merge
+from maescan.scoring.options import ScoreOptions, Shard, parse_bytes, parse_kinds
+from maescan.scoring.pipeline import score_folder
 from maescan.scoring.summary import Summary
 
 ALL = ("sr", "sc", "seg", "ko", "pm")
@@ -102,14 +102,21 @@ def test_what_cannot_have_results_is_scored_and_named(tmp_path):
     assert len(list((tmp_path / "out" / "dicom").rglob("*.dcm"))) == 2
 
 
-def test_what_is_to_be_sent_of_a_scan_is_known_by_its_label(tmp_path):
-    write_oriented(tmp_path / "in", shape=(6, 36, 40))
-    score(tmp_path / "in", tmp_path / "out", dicom=("sr", "sc"))
-    bundle, options = stub_bundle(calibration=CALIBRATION), ScoreOptions(dicom=("sr", "sc"))
-    with opened_job(bundle, Engine(), tmp_path / "out", options, lambda *_: None) as job:
-        assert [path.name for path in results_of(job, "in/3")] == ["3_sr.dcm", "3_sc1.dcm", "3_sc2.dcm", "3_sc3.dcm"]
-        (tmp_path / "out" / "dicom" / "in" / "3_sc2.dcm").unlink()
-        assert len(results_of(job, "in/3")) == 3
+def test_results_of_shards_come_together_as_of_one_run(tmp_path):
+    for number in range(3):
+        write_oriented(tmp_path / "in" / f"s{number}", shape=(4, 36, 40), SeriesInstanceUID=f"1.2.9.2{number}")
+    write_scan(tmp_path / "in" / "a.nii.gz", 0)
+    bundle = stub_bundle(calibration=CALIBRATION)
+    score(tmp_path / "in", tmp_path / "one", dicom=("sr", "ko"))
+    for part in (1, 2):
+        score(tmp_path / "in", tmp_path / f"part{part}", dicom=("sr", "ko"), shard=Shard(part, 2))
+    merge([tmp_path / "part1", tmp_path / "part2"], bundle, tmp_path / "all")
+    kinds = ("dicom/", "failures.csv")
+    together, one = (
+        {name: content for name, content in files_of(tmp_path / out).items() if name.startswith(kinds)}
+        for out in ("all", "one")
+    )
+    assert together == one and len(one) == 7
 
 
 def test_scores_do_not_depend_on_them(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from pathlib import Path
 
 from maescan import __version__
 from maescan.results.dicom import OBJECTS
@@ -62,10 +61,3 @@ def refusals(rows: Iterable[ScanRow], kinds: Iterable[str]) -> list[Failure]:
             text = f"no DICOM results ({', '.join(which)}): {reason}"
             found.append(Failure(row.label, STAGE, text, remedy, file))
     return found
-
-
-def results_of(job: Job, label: str) -> list[Path]:
-    """The DICOM results of a scored scan, to be sent: the files that are listed and there."""
-    known = job.ledger.known(label)
-    names = [name for kind in job.options.dicom for name in OBJECTS[kind]]
-    return [job.outputs.place(name, known) for name in names if job.outputs.has(name, known)]
