@@ -174,7 +174,7 @@ class Report(Record, frozen=True):
     """What of a run's run.json an export reads."""
 
     warnings: list[str] = field(default_factory=list)
-    intensity: dict[str, tuple[float, float]] | None = None
+    intensity: dict[str, list[float]] | None = None
     patients: dict[str, list[str]] = field(default_factory=dict)
 
 

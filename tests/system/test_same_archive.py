@@ -54,7 +54,7 @@ def bundle(exported_bundle, tmp_path_factory):
     from maescan.engines.bundle import update
 
     folder = shutil.copytree(exported_bundle, tmp_path_factory.mktemp("calibrated") / "bundle")
-    update(folder, calibration={"scans": [0.3, 0.4, 0.5] * 8, "slices": [0.2, 0.4, 0.6]})
+    update(folder, calibration={"scans": [0.3, 0.4, 0.5] * 8, "slices": [0.2, 0.4, 0.6], "scores_sha256": "0" * 64})
     return folder
 
 

@@ -22,7 +22,7 @@ CHANGED = "copy it anew from where it was exported, or export it anew"
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, Meta(ge=1)]
 Scores = Annotated[list[float], Meta(min_length=1)]
-FigureName = Literal["mean", "std", "share", "contrast"]
+Range = tuple[float, float]
 
 
 class Max(StrictRecord, frozen=True, tag="max", tag_field="method"):
@@ -49,6 +49,19 @@ class Calibration(Record, frozen=True):
     scores_sha256: Hash
     positions: list[float] = field(default_factory=list)
     worst: list[float] = field(default_factory=list)
+    figures: dict[str, list[float]] = field(default_factory=dict)
+
+
+class Intensity(StrictRecord, frozen=True):
+    """What training's scans were like, as `method.intensity.expected_ranges` has it."""
+
+    mean: Range | None = None
+    std: Range | None = None
+    share: Range | None = None
+    contrast: Range | None = None
+    noise: Range | None = None
+    detail: Range | None = None
+    histogram: Annotated[list[float], Meta(min_length=8, max_length=8)] | None = None
 
 
 class Prints(StrictRecord, frozen=True):
@@ -85,7 +98,7 @@ class Manifest(StrictRecord, frozen=True):
     golden: Literal["phantom", "real"]
     body: Hash
     calibration: Calibration | None = None
-    intensity: dict[FigureName, tuple[float, float]] | None = None
+    intensity: Intensity | None = None
     aggregation: Max | Top | Area | None = None
     card: Card | None = None
 

@@ -28,13 +28,14 @@ LOG_BYTES, LOGS = 10_000_000, 5
 
 @contextlib.contextmanager
 def passed_on(event: Event, options: AlertOptions) -> Iterator[Event]:
-    """An event that also goes to the log and, where it is an alert or says that scans have changed, to the command.
+    """An event with its time that also goes to the log and, where it is an alert or says that scans have changed, to the command.
 
     Commands run one after another beside the scoring, and are waited for at the end; one that fails or takes too long
     is told ("alert_failed") and changes nothing else. Raises DataError for a log that cannot be written."""
     event, log = one_at_a_time(event), _Log(options.log) if options.log else None
 
     def tell(name: str, facts: dict[str, object]) -> None:
+        facts = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
         event(name, facts)
         if log:
             log.add(name, facts)
@@ -114,8 +115,7 @@ class _Log:
         self._path, self._told = path, False
 
     def add(self, name: str, facts: dict[str, object]) -> None:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        line = json.dumps({"time": now, "event": name, **facts}, sort_keys=True)
+        line = json.dumps({"event": name, **facts}, sort_keys=True)
         self._handler.handle(logging.LogRecord("maescan", logging.INFO, "", 0, line, None, None))
 
     def _broken(self, _: logging.LogRecord) -> None:

@@ -134,18 +134,18 @@ def _json(name: str, facts: dict[str, object]) -> None:
 def _line(name: str, facts: dict[str, Any]) -> None:
     """An event for people."""
     if name == "watching":
-        print(f"watching {facts['inbox']}", flush=True)
+        print(f"{facts['time']} watching {facts['inbox']}", flush=True)
     if name == "scored":
         print(
             f"{facts['time']} {facts['scan']}: {_verdict(facts)}, {facts['latency_s']:.1f} s after arriving",
             flush=True,
         )
     if name == "failed":
-        print(f"{facts['scan']}: {facts['reason']} ({facts['remedy']})", file=sys.stderr, flush=True)
+        print(f"{facts['time']} {facts['scan']}: {facts['reason']} ({facts['remedy']})", file=sys.stderr, flush=True)
     if name == "passed_over":
-        print(f"{facts['scan']}: passed over, it {facts['reason']}", flush=True)
+        print(f"{facts['time']} {facts['scan']}: passed over, it {facts['reason']}", flush=True)
     if name in ("changed", "unusual"):
-        print(facts["reason"], file=sys.stderr, flush=True)
+        print(f"{facts['time']} {facts['reason']}", file=sys.stderr, flush=True)
 
 
 def _verdict(facts: dict[str, object]) -> str:
