@@ -27,7 +27,7 @@ PARTIAL = ".maescan-part-"
 PART_BYTES, PATH_BYTES = 255, 900
 UNSAFE = re.compile(r'[<>:"|?*\\/]')
 """What other file systems do not take in a name."""
-OURS = ("_anomaly.nii.gz", ".png", ".dcm", ".html")
+OURS = ("_anomaly.nii.gz", "_exceedance.nii.gz", ".png", ".dcm", ".html")
 """How names of outputs end; a folder that is named so gets a hash, so that it is never in a file's place."""
 
 

@@ -59,9 +59,10 @@ class Browser:
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Loads a file and waits until all of it is there."""
-        self._events.clear()
-        self._send("Page.navigate", url=path.as_uri() + fragment)
-        self._wait("Page.loadEventFired")
+        for address in ("about:blank", path.as_uri() + fragment):  # a fragment alone would load nothing anew
+            self._events.clear()
+            self._send("Page.navigate", url=address)
+            self._wait("Page.loadEventFired")
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression."""

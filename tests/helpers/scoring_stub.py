@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import os
+import re
 import resource
 from pathlib import Path
 
@@ -67,9 +68,17 @@ def answer_of(*arguments, **options) -> str:
 
 
 def files_of(out: Path) -> dict[str, bytes]:
-    """Every file of an output folder but those that tell the time."""
+    """Every file of an output folder but what tells the time and where it lies."""
     found = (path for path in sorted(out.rglob("*")) if path.is_file() and ".maescan" not in path.parts)
-    return {str(path.relative_to(out)): path.read_bytes() for path in found if path.name != "run.json"}
+    files = {str(path.relative_to(out)): path.read_bytes() for path in found if path.name != "run.json"}
+    if "report.html" in files:
+        files["report.html"] = timeless(files["report.html"].decode()).encode()
+    return files
+
+
+def timeless(report: str) -> str:
+    """A report without its date and folder."""
+    return re.sub(r'<dl id="run">.*?</dl>|<title>.*?</title>', "", report, flags=re.DOTALL)
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -24,7 +24,8 @@ MIN_SIDE = 8
 class Prepared:
     """images [S, h, w] float32 on the model's grid, slice 0 the most inferior; area [S]: share of the slice that is
     foreground; fit: how values were mapped, and `intensity.figures` of the result; the rest leads back to the scan's
-    grid. transposed: images are the transposes of axial slices (`grid.orientation` array)."""
+    grid. transposed: images are the transposes of axial slices (`grid.orientation` array). box: where the tissue lies
+    in the axial view, in voxels: from, to, along slices, rows and columns."""
 
     images: NDArray[np.float32]
     area: NDArray[np.float32]
@@ -35,6 +36,7 @@ class Prepared:
     starts: tuple[float, float]
     steps: tuple[float, float]
     transposed: bool = False
+    box: tuple[tuple[float, float], ...] = ()
 
     @property
     def keys(self) -> NDArray[np.uint64]:
@@ -62,11 +64,27 @@ def prepare(scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float
     rows, cols = (kernels.resample_taps(sides[i], size, start=starts[i], step=steps[i]) for i in range(2))
     transposed = preset.grid.orientation == "array"
     images = _extract(view.transpose(0, 2, 1), cols, rows, fit) if transposed else _extract(view, rows, cols, fit)
-    area = (images > fit.air).mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+    tissue = images > fit.air
+    area = tissue.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
     found = figures(images)
     where = {"in_plane": (sides[0], sides[1]), "starts": (starts[0], starts[1]), "steps": (steps[0], steps[1])}
     warnings = unlike(found, expected or {})
-    return Prepared(images, area, warnings, fit.to_dict() | found, axes, **where, transposed=transposed)
+    box = _box(tissue.swapaxes(1, 2) if transposed else tissue, starts, steps)
+    return Prepared(images, area, warnings, fit.to_dict() | found, axes, **where, transposed=transposed, box=box)
+
+
+def _box(
+    tissue: NDArray[np.bool_], starts: Sequence[float], steps: Sequence[float]
+) -> tuple[tuple[float, float], ...]:
+    """`Prepared.box` of tissue [S, h, w] on the model's grid, but for the outermost half per cent."""
+    plane = tissue.sum(axis=0, dtype=np.int32)
+    ends = []
+    for count in (tissue.sum(axis=(1, 2), dtype=np.int64), plane.sum(axis=1), plane.sum(axis=0)):
+        sums = np.cumsum(count) / max(1, int(count.sum()))
+        low, high = np.searchsorted(sums, [0.005, 0.995])
+        ends.append((float(low), float(min(high, len(count) - 1) + 1)))
+    places = zip(ends[1:], starts, steps, strict=True)
+    return ends[0], *((start + low * step, start + high * step) for (low, high), start, step in places)
 
 
 def upright(slices: Array, preset: Preset) -> Array:

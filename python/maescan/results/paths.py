@@ -15,8 +15,13 @@ def map_path(out: Path, label: str, *, clash: bool = False) -> Path:
     return output_path(out, "maps", label, "_anomaly.nii.gz", clash=clash)
 
 
+def exceedance_path(out: Path, label: str, *, clash: bool = False) -> Path:
+    """How many healthy scans are as high, place by place: maps/LABEL_exceedance.nii.gz."""
+    return output_path(out, "maps", label, "_exceedance.nii.gz", clash=clash)
+
+
 def picture_path(out: Path, label: str, *, clash: bool = False) -> Path:
-    """The picture of a scan's worst slice: pictures/LABEL.png."""
+    """The picture of a scan's highest slices: pictures/LABEL.png."""
     return output_path(out, "pictures", label, ".png", clash=clash)
 
 
@@ -32,6 +37,7 @@ def view_path(out: Path, label: str, *, clash: bool = False) -> Path:
 
 PLACES: dict[str, Callable[..., Path]] = {
     "map": map_path,
+    "exceedance": exceedance_path,
     "picture": picture_path,
     "view": view_path,
     **{name: partial(dicom_path, name=name) for names in OBJECTS.values() for name in names},

@@ -1,57 +1,117 @@
-"""Pictures of the worst slices: image, reconstruction, difference and overlay, side by side, as PNG."""
+"""Pictures of a scan's highest slices: one PNG, a column a slice; slice, reconstruction and map below each other.
+
+In shades of grey: which map value has which colour the report says, so that calibrating makes no picture old.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from maescan import files as outputs
 from maescan.config import Preset
 from maescan.method import score as steps
+from maescan.method.heat import even_out, full_scale, level_values, levels
 from maescan.method.preprocess import upright
 from maescan.results.rows import ScanRow
 from maescan.results.tables import Tables
 
+Floats = NDArray[np.float32]
+STRIP = 5
+"""Slices of a scan that are drawn."""
 PANEL = 224
-"""Least width of a panel in pixels; smaller slices are enlarged by whole numbers."""
+"""Least width of a panel of `panels` in pixels; smaller slices are enlarged by whole numbers."""
+WINDOW = (-10.0, 4.0)
+"""Hundredths of HU from black to white."""
+COLOURS = (
+    (0.0, (200, 20, 20, 0)),
+    (0.25, (200, 20, 20, 30)),
+    (0.5, (225, 30, 20, 170)),
+    (0.75, (255, 145, 0, 225)),
+    (1.0, (255, 250, 120, 255)),
+)
+"""Red, green, blue and opacity of the heat, from 0 to `Scale.top`: over a slice, or over black."""
 
 
-def worst(tables: Tables, count: int) -> list[tuple[ScanRow, int]]:
-    """The `count` scans that score highest, each with its worst slice."""
+def wanted(tables: Tables, count: int) -> list[ScanRow]:
+    """The scans that are drawn: every alert, and the `count` that score highest; none where `count` is 0."""
     ranked = sorted(tables.rows, key=lambda row: (-tables.scan_score(row), row.label))
-    return [(row, int(np.argmax(row.scores))) for row in ranked[:count]]
+    return [row for i, row in enumerate(ranked) if i < count or (count and tables.alerts(row))]
+
+
+def peaks(scores: NDArray[np.float32], count: int = STRIP) -> list[int]:
+    """The highest slices in descending order, at least a fortieth of the scan apart."""
+    apart, chosen = max(1, round(len(scores) / 40)), list[int]()
+    for index in np.argsort(-scores, kind="stable").tolist():
+        if all(abs(index - other) >= apart for other in chosen):
+            chosen.append(index)
+        if len(chosen) == count:
+            break
+    return chosen
 
 
 def picture_key(job: str, row: ScanRow) -> str:
     """What a picture is of; one with the same key need not be drawn again."""
-    return hashlib.sha256(job.encode() + row.label.encode() + row.scores.tobytes()).hexdigest()[:16]
+    text = f"strip {job}".encode() + row.label.encode("utf-8", "surrogatepass") + row.scores.tobytes()
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
-def draw(path: Path, image: NDArray[np.float32], mask_key: int, engine: Any, preset: Preset, key: str) -> None:
-    """Draws a slice of a scan, image [H, W], with the masks of its key, into `path`."""
-    found = steps.score_slices(image[None], np.array([mask_key]), engine, preset, maps=True)
-    assert found.reconstruction is not None and found.difference is not None
-    parts = (image, found.reconstruction[0], found.difference[0])
-    _save(path, panels(*(upright(part, preset) for part in parts)), key)
+def draw(images: NDArray[np.float32], keys: Sequence[int], engine: Any, preset: Preset) -> NDArray[np.uint8]:
+    """Slices [K, H, W], `keys` of their masks, as a picture's pixels [3 H, K W]."""
+    made, heat = np.empty_like(images), np.empty_like(images)
+    for start in range(0, len(images), engine.batch):
+        part = slice(start, start + engine.batch)
+        ids = np.array(keys[part], np.uint64)
+        found = steps.score_slices(images[part], ids, engine, preset, maps=True)
+        assert found.reconstruction is not None and found.difference is not None
+        made[part], heat[part] = found.reconstruction, even_out(found.difference, images[part], ids, preset)
+    return strip(*(upright(part, preset) for part in (images, made, heat)), preset)
 
 
-def panels(image: NDArray[Any], reconstruction: NDArray[Any], difference: NDArray[Any]) -> NDArray[np.uint8]:
-    """Slice, reconstruction and difference [H, W] -> [H k, 4 W k, 3]; the difference is red in the overlay, fully so
-    from half of the slice's range."""
+def strip(images: Floats, reconstructions: Floats, heat: Floats, preset: Preset) -> NDArray[np.uint8]:
+    """Three times [K, H, W] -> [3 H, K W]. Black is the lowest pixel of all, white nearly the highest."""
+    low, high = WINDOW
+    if preset.intensity.method != "hu":
+        low, high = float(images.min()), float(np.percentile(images, 99.8))
+    span = max(high - low, 1e-6)
+    rows = [
+        *((255 * np.clip((part - low) / span, 0, 1) + 0.5).astype(np.uint8) for part in (images, reconstructions)),
+        levels(heat, full_scale(preset)),
+    ]
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+
+
+def colours(shares: ArrayLike) -> NDArray[np.uint8]:
+    """The colour and opacity [..., 4] of map values as shares of `Scale.top`."""
+    at, rgba = zip(*COLOURS, strict=True)
+    channels = [np.interp(shares, at, channel) for channel in zip(*rgba, strict=True)]
+    return np.asarray(np.stack(channels, axis=-1) + 0.5, np.uint8)
+
+
+def level_colours(full: float, top: float) -> NDArray[np.uint8]:
+    """The colour and opacity [256, 4] of each grey of a picture's map."""
+    return colours(level_values(full) / top)
+
+
+def panels(image: Floats, reconstruction: Floats, difference: Floats, top: float) -> NDArray[np.uint8]:
+    """Slice, reconstruction, map and overlay of a slice: three times [H, W] -> [H k, 4 W k, 3]. top: the map value of
+    the full colour."""
     low, high = float(image.min()), float(image.max())
     span = max(high - low, 1e-6)
-    grey, made = (np.clip((part - low) / span, 0, 1) for part in (image, reconstruction))
-    changed = np.clip(2 * difference / span, 0, 1)
-    overlay = np.stack([np.maximum(grey, changed), grey * (1 - changed), grey * (1 - changed)], axis=-1)
-    row = np.concatenate(
-        [*(np.repeat(part[..., None], 3, axis=-1) for part in (grey, made, changed)), overlay], axis=1
+    grey, made = (
+        np.repeat((255 * np.clip((part - low) / span, 0, 1) + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
+        for part in (image, reconstruction)
     )
+    colour, opacity = np.split(colours(difference / top).astype(np.uint16), [3], axis=-1)
+    heat, overlay = (((255 - opacity) * under + opacity * colour) // 255 for under in (np.uint16(0), grey))
+    row = np.concatenate([grey, made, heat.astype(np.uint8), overlay.astype(np.uint8)], axis=1)
     factor = max(1, round(PANEL / image.shape[1]))
-    return np.repeat(np.repeat((255 * row + 0.5).astype(np.uint8), factor, axis=0), factor, axis=1)
+    return np.repeat(np.repeat(row, factor, axis=0), factor, axis=1)
 
 
 def key_of(path: Path) -> str | None:
@@ -65,7 +125,8 @@ def key_of(path: Path) -> str | None:
         return None
 
 
-def _save(path: Path, pixels: NDArray[np.uint8], key: str) -> None:
+def save(path: Path, pixels: NDArray[np.uint8], key: str) -> None:
+    """Writes a picture with its key."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 

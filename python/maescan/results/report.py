@@ -1,167 +1,181 @@
-"""`report.html`: what an output folder holds, in one file that needs no network. Without times, so that a resumed run
-writes the same bytes."""
+"""`report.html`: what an output folder holds, in one file that needs no network. Of many pictures the highest are in
+it, the others beside it in `pictures/`."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
-from html import escape
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maescan import files as outputs
-from maescan.errors import DataError
-from maescan.results.tables import FAILURES, SCANS, Tables
+from maescan.results.cards import Card, Seen, cards_of, columns_of
+from maescan.results.maps import Scale
+from maescan.results.pictures import colours, level_colours
+from maescan.results.profile import band_of, height_of
+from maescan.results.tables import FAILURES, Tables
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 BINS = 24
 CHANCES = (
-    "In scores.csv a slice's <code>p_value</code> counts that slice alone, and a scan with 155 slices has 155 chances"
-    " of a small one; its <code>p_scan</code> is the share of healthy scans that have any slice as high."
+    "In scores.csv a slice's p_value counts that slice alone, and a scan with 155 slices has 155 chances of a small one;"
+    " its p_scan is the share of healthy scans that have any slice as high."
 )
-NUMBERS = {"score", "p_value", "slices", "worst_slice"}
-HEADINGS = {"p_value": "p", "worst_slice": "worst slice"}
+FILTERS = ("alert", "fit", "state")
 
 
-def write_report(path: Path, tables: Tables, run: dict[str, Any], pictures: Mapping[str, Path]) -> None:
-    """Writes the report of all scans into `path`. run: run.json's values; pictures: of scans, by label; those that
-    somebody took away are left out. Raises DataError where one cannot be read, or the report not be written."""
-    scans = [dict(zip(SCANS, map(_text, row), strict=True)) for row in tables.scans()]
-    failures = [failure._asdict() for failure in tables.failures]
-    reference = run["calibration"]["scores"] if run["calibration"] else []
-    scans.sort(key=lambda row: (row["alert"] != "yes", -float(row["score"]), row["scan"]))
-    images = {label: image for label, picture in pictures.items() if (image := _image(picture))}
-    drawn = [(row, images[row["scan"]]) for row in scans if row["scan"] in images]
-    columns = [column for column in ("scan", "score", "p_value", "alert", "fit", "slices", "worst_slice", "warnings")
-               if any(row[column] for row in scans)]  # fmt: skip
-    page = Template(files("maescan.results").joinpath("page.html").read_text(encoding="utf-8"))
-    outputs.write_text(
-        path,
-        page.substitute(
-            headline=_headline(scans, failures),
-            calibration=_banner((run.get("population") or {}).get("warnings", ())) + _calibration(run),
-            histogram=_histogram([float(row["score"]) for row in scans], reference),
-            scans=_table("scans", columns, scans, {row["scan"]: f"#p{i}" for i, (row, _) in enumerate(drawn)}),
-            pictures=_pictures(drawn),
-            failures=_failures(failures),
-            made=escape(f"maescan {run['maescan']}, {run['engine']}, bundle {run['bundle']['hash'][:12]}"),
-        ),
+Run = Mapping[str, Any]
+"""run.json's values, or a part of them."""
+
+
+def write_report(path: Path, tables: Tables, run: Run, seen: Seen) -> None:
+    """Writes the report of all scans into `path`. run: run.json's values."""
+    outputs.write_text(path, render(tables, run, seen))
+
+
+def render(tables: Tables, run: Run, seen: Seen) -> str:
+    """The page."""
+    templates = _templates()
+    script = _read("script.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return str(
+        templates.get_template("page.html").render(
+            script=_raw(script),
+            script_hash=_raw(f"sha256-{digest}"),
+            style=_raw(_read("style.css")),
+            **_page(tables, run, seen),
+        )
     )
 
 
-def _image(path: Path) -> bytes:
-    """What a picture's file holds; nothing where there is none."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        remedy = "remove it, and the next run draws it again"
-        raise DataError(f"cannot be read: {error.strerror}", path=path, remedy=remedy) from error
+def _page(tables: Tables, run: Run, seen: Seen) -> dict[str, object]:
+    state = run["calibration"] or {}
+    top = _top(tables, seen, state)
+    cards = cards_of(tables, seen, top)
+    failures = [failure._asdict() for failure in tables.failures]
+    threshold = state.get("threshold") if (tables.rule or {}).get("method") != "area" else None
+    values = {name: sorted({getattr(card, name) or "none" for card in cards}) for name in FILTERS}
+    return {
+        "title": f"maescan: {seen.out.name}",
+        "rows": cards,
+        "columns": columns_of(cards),
+        "filters": [{"name": n, "values": values[n]} for n in FILTERS if len(values[n]) > 1 or n != "state"],
+        "counts": _counts(cards, len(failures)),
+        "banners": (run.get("population") or {}).get("warnings", ()),
+        "calibration": _calibration(state),
+        "run": _run(run, seen),
+        "scale": _scale(seen.scale),
+        "heat": _heat(seen.scale),
+        "band": band_of(seen.profile, top) if seen.profile else None,
+        "threshold": None if threshold is None else height_of(threshold, top),
+        "threshold_text": f"a scan alerts over {threshold:.4g}" if threshold is not None else "",
+        "profile_top": f"{top:.3g}",
+        "histogram": _histogram([float(card.score) for card in cards], state.get("scores") or [], threshold),
+        "failures": failures,
+        "failure_columns": FAILURES,
+    }
 
 
-def _headline(scans: list[dict[str, str]], failures: list[dict[str, str]]) -> str:
-    alerts = sum(row["alert"] == "yes" for row in scans)
-    parts = [f"<b>{len(scans)}</b> scans scored"]
-    if any(row["alert"] for row in scans):
-        parts.append(f"<b>{alerts}</b> {'alert' if alerts == 1 else 'alerts'}")
-    if failures:
-        parts.append(f'<a href="#failures"><b>{len(failures)}</b> failed</a>')
-    return " &middot; ".join(parts)
+def _top(tables: Tables, seen: Seen, state: Run) -> float:
+    """Of the axis of all profiles: nothing that is judged lies above it."""
+    judged = [float(row.scores.max()) for row in tables.rows if row.fit != "other"]
+    judged = judged or [float(row.scores.max()) for row in tables.rows]
+    band = [max(curve) for curve in seen.profile or ()]
+    return max(1e-6, *judged, *band, float(state.get("threshold") or 0.0))
 
 
-def _banner(said: Sequence[str]) -> str:
-    """What makes alerts mean less than they should."""
-    return "".join(f'<strong class="banner" role="alert">{escape(text)}</strong> ' for text in said)
+def _counts(cards: Sequence[Card], failed: int) -> list[dict[str, object]]:
+    alerts, other = sum(card.alert == "yes" for card in cards), sum(card.fit == "other" for card in cards)
+    cut = sum(card.state != "complete" for card in cards)
+    found: list[tuple[int, str, str, str]] = [
+        (len(cards), "scan scored" if len(cards) == 1 else "scans scored", "", ""),
+        *([(alerts, "alert" if alerts == 1 else "alerts", "alert", "")] if any(card.alert for card in cards) else []),
+        *([(other, "of another kind, not judged", "", "")] if other else []),
+        *([(cut, "incomplete", "", "")] if cut else []),
+        *([(failed, "failed", "", "#failed")] if failed else []),
+    ]
+    return [dict(zip(("number", "text", "kind", "href"), each, strict=True)) for each in found]
 
 
-def _calibration(run: dict[str, Any]) -> str:
-    state = run["calibration"]
+def _calibration(state: Run) -> str:
     if not state:
-        return (
-            "The bundle is not calibrated (<code>maescan calibrate</code>): scores can be ranked, but no scan alerts."
-        )
+        return "The bundle is not calibrated (maescan calibrate): scores can be ranked, but no scan alerts."
     rate = f"{100 * state['alert_rate']:g} %"
     if not state["can_alert"]:
         return f"{state['scans']} healthy reference scans are too few to alert at a rate of {rate}."
     return f"Of healthy scans like the {state['scans']} of the reference at most {rate} alert. {CHANCES}"
 
 
-def _table(name: str, columns: Sequence[str], rows: list[dict[str, str]], links: dict[str, str]) -> str:
-    head = "".join(
-        f'<th scope="col"{" class=n" if c in NUMBERS else ""}><button>{HEADINGS.get(c, c)}</button></th>'
-        for c in columns
-    )
-    body = "\n".join(
-        f"<tr{' class=alert' if row.get('alert') == 'yes' else ''}>"
-        + "".join(_cell(column, row[column], links) for column in columns)
-        + "</tr>"
-        for row in rows
-    )
-    return f'<table id="{name}"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
+def _run(run: Run, seen: Seen) -> dict[str, str]:
+    written = run.get("written") or ""
+    date = datetime.fromisoformat(written).strftime("%Y-%m-%d %H:%M") if written else ""
+    bundle = run["bundle"]
+    about = {"written": written, "date": date, "folder": outputs.printable(str(seen.out.absolute()))}
+    return {**about, "bundle": outputs.printable(bundle["path"]), "hash": bundle["hash"][:12],
+            "engine": run["engine"], "version": run["maescan"]}  # fmt: skip
 
 
-def _cell(column: str, value: str, links: dict[str, str]) -> str:
-    text = escape(value)
-    if column in ("score", "p_value") and value:
-        text = f"{float(value):.4f}"
-    if column == "scan":
-        text = f'<a href="{links[value]}">{text}</a>' if value in links else text
-        return f'<th scope="row" data-of="scan">{text}</th>'
-    kind = ' class="n"' if column in NUMBERS else ""
-    return f'<td{kind} data-of="{HEADINGS.get(column, column)}">{text}</td>'
+def _scale(scale: Scale) -> dict[str, object]:
+    shown = colours(np.linspace(0, 1, 21)).tolist()
+    stops = [f"rgb({r} {g} {b} / {a / 255:.3f}) {5 * i}%" for i, (r, g, b, a) in enumerate(shown)]
+    named = {"middle": f"{scale.middle:.3g}", "top": f"{scale.top:.3g}", "units": scale.units}
+    return {**named, "healthy": scale.healthy is not None, "gradient": _raw(",".join(stops))}
 
 
-def _failures(rows: list[dict[str, str]]) -> str:
-    table = _table("failures", FAILURES, rows, {})
-    return f"<h2>Failures</h2>\n{table}" if rows else ""
+def _heat(scale: Scale) -> dict[str, str]:
+    """The filter that gives greys of pictures their colours, channel by channel."""
+    table = level_colours(scale.full, scale.top) / 255
+    return {name: _raw(" ".join(f"{v:.3g}" for v in table[::3, i])) for i, name in enumerate("rgba")}
 
 
-def _pictures(drawn: list[tuple[dict[str, str], bytes]]) -> str:
-    what = "Slice, reconstruction, difference, difference in red over the slice; of the scans that score highest."
-    figures = "\n".join(_figure(i, row, image) for i, (row, image) in enumerate(drawn))
-    return f'<h2>Worst slices</h2>\n<p class="soft">{what}</p>\n{figures}' if drawn else ""
-
-
-def _figure(number: int, row: dict[str, str], image: bytes) -> str:
-    data = base64.b64encode(image).decode()
-    name, score = escape(row["scan"]), f"{float(row['score']):.4f}"
-    text = f"{name}: slice {row['worst_slice']}, its reconstruction, their difference, and the difference in red"
-    return (
-        f'<figure id="p{number}"><img alt="{text}" src="data:image/png;base64,{data}">'
-        f"<figcaption><b>{name}</b> slice {row['worst_slice']}, scan score {score}</figcaption></figure>"
-    )
-
-
-def _histogram(scores: list[float], reference: list[float]) -> str:
+def _histogram(scores: list[float], reference: list[float], threshold: float | None) -> dict[str, object] | None:
     """Bars of the scans' scores, and the outline of the calibration's, each as shares of its own count."""
     if not scores:
-        return ""
+        return None
     top = max(1e-6, *scores, *reference)
     edges = np.linspace(0, top, BINS + 1)
     kinds = (("these scans", scores, "mine"), ("healthy reference", reference, "reference"))
     shares = [(title, np.histogram(v, edges)[0] / len(v), kind) for title, v, kind in kinds if len(v)]
-    peak = max(float(share.max()) for _, share, _ in shares)
-    drawn, width, height = [], 480 / BINS, 110
-    for title, share, kind in shares:
-        bars = "".join(
-            f'<rect x="{i * width + 1:.1f}" y="{height - height * s / peak:.1f}" width="{width - 2:.1f}"'
-            f' height="{height * s / peak:.1f}"/>'
-            for i, s in enumerate(share)
-            if s
-        )
-        drawn.append(f'<g class="{kind}"><title>{title}</title>{bars}</g>')
-    key = " ".join(f'<span class="{kind}">{title}</span>' for title, _, kind in shares)
-    return (
-        f'<figure class="histogram"><svg viewBox="0 0 480 128" role="img" aria-label="Histogram of scan scores">'
-        f'{"".join(drawn)}<line x1="0" x2="480" y1="{height}" y2="{height}"/><text x="0" y="125">0</text>'
-        f'<text x="480" y="125" text-anchor="end">score {top:.3g}</text></svg><figcaption>{key}</figcaption></figure>'
-    )
+    peak, width, height = max(float(share.max()) for _, share, _ in shares) or 1.0, 480 / BINS, 110
+    groups = [
+        {"title": title, "kind": kind, "bars": [
+            {"x": f"{i * width + 1:.1f}", "y": f"{height - height * s / peak:.1f}", "width": f"{width - 2:.1f}",
+             "height": f"{height * s / peak:.1f}"} for i, s in enumerate(share) if s]}
+        for title, share, kind in shares
+    ]  # fmt: skip
+    line = "" if threshold is None else f"{min(480, 480 * threshold / top):.1f}"
+    return {"groups": groups, "top": f"{top:.3g}", "threshold": line}
 
 
-def _text(value: object) -> str:
-    """As in a CSV file."""
-    return f"{value:.6f}" if isinstance(value, float) else str(value)
+def _templates() -> Environment:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    found = Environment(autoescape=True, loader=FunctionLoader(_read), undefined=StrictUndefined)
+    found.filters["breakable"] = _breakable
+    return found
+
+
+def _read(name: str) -> str:
+    return files("maescan.results").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _raw(text: str) -> Markup:
+    """Our own text, which needs no escapes."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _breakable(text: object) -> Markup:
+    """A name that may break behind / and _."""
+    from markupsafe import Markup, escape
+
+    return Markup(str(escape(str(text))).replace("/", "/<wbr>").replace("_", "_<wbr>"))

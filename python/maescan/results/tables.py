@@ -58,6 +58,11 @@ class Tables:
         """The judge, None also for a scan that it cannot judge."""
         return self.judge if self.any_kind or row.fit != Fit.other else None
 
+    def alerts(self, row: ScanRow) -> bool:
+        """Whether a scan is one that a person should look at."""
+        judge = self.judge_of(row)
+        return judge is not None and judge.scan(self.scan_score(row))[1] == "yes"
+
     def scans(self) -> list[Row]:
         """A row a scan: SCANS."""
         found: list[Row] = []

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from maescan.config import Preset
 from maescan.errors import ConfigError, DataError
 from maescan.method import aggregate
 from maescan.method.gate import Fit
+from maescan.method.healthy import gather, profile
+from maescan.method.heat import full_scale
+from maescan.results.geometry import Geometry
 from maescan.results.rows import Failure, ScanRow
 from maescan.scoring.ledger import rows_of
 from maescan.scoring.options import CalibrateOptions, EngineOptions, ScoreOptions
@@ -27,7 +32,7 @@ def calibrate(
     bundle: Path,
     healthy: Sequence[Path],
     engine: EngineOptions = EngineOptions(),
-    options: ScoreOptions = ScoreOptions(pictures=0),
+    options: ScoreOptions = ScoreOptions(),
     how: CalibrateOptions = CalibrateOptions(),
 ) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """Scores held-back healthy scans and writes their reference into the bundle; returns it, and what was left out.
@@ -44,7 +49,8 @@ def calibrate(
     loaded = Bundle.load(bundle)
     chosen = RULES[how.aggregation] if how.aggregation else loaded.manifest.get("aggregation") or aggregate.DEFAULT
     out = how.out or folder_of(bundle)
-    summary = score_paths(list(healthy), bundle, out, engine, options)
+    within = replace(options, pictures=0, maps=False, dicom=(), healthy=True)
+    summary = score_paths(list(healthy), bundle, out, engine, within)
     if summary.failures and not (how.skip_failed and summary.scored):
         first = summary.failures[0]
         remedy = "repair it, leave it out, or let --skip-failed do so; what was scored is kept"
@@ -59,7 +65,8 @@ def calibrate(
         label, reason = next(iter(unfit.items()))
         remedy = "leave it out, or let --skip-failed do so"
         raise DataError(f"{label} is no healthy scan to compare with: {reason}", path=healthy[0], remedy=remedy)
-    reference = reference_of([row for row in rows if row.label not in unfit], chosen)
+    kept = [row for row in rows if row.label not in unfit]
+    reference = reference_of(kept, chosen) | healthy_maps(kept, loaded.preset)
     update(bundle, calibration=reference, aggregation=chosen)
     left_out = [Failure(label, "calibrate", reason, "", "")._asdict() for label, reason in unfit.items()]
     return reference, [*summary.failures, *left_out]
@@ -102,3 +109,15 @@ def reference_of(rows: Sequence[ScanRow], rule: Mapping[str, object]) -> dict[st
         "figures": {name: sorted(row.figures[name] for row in rows) for name in names},
         "scores_sha256": hashlib.sha256(repr(sorted(slices.items())).encode()).hexdigest(),
     }
+
+
+def healthy_maps(rows: Sequence[ScanRow], preset: Preset) -> dict[str, object]:
+    """A manifest's "calibration", continued: how high maps of healthy scans are, and their slices from below to
+    above; nothing for patches of a CT."""
+    places = [Geometry.from_json(row.geometry) for row in rows]
+    boxes = [place.box for place in places if place and place.box]
+    heats = [row.heat for row in rows if row.heat]
+    if not rows or len(boxes) < len(rows) or len(heats) < len(rows):
+        return {}
+    curves = profile([row.scores for row in rows], [box[0] for box in boxes])
+    return {"maps": gather(heats, full_scale(preset)).to_json(), "profile": curves}

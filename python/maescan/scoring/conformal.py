@@ -82,7 +82,13 @@ class Reference:
     def state(self) -> dict[str, Any]:
         """For run.json."""
         facts = {"scans": len(self.scans), "alert_rate": self.rate, "can_alert": self.can_alert}
-        return {**facts, "scores": list(self.scans)}
+        return {**facts, "threshold": self.threshold, "scores": list(self.scans)}
+
+    @property
+    def threshold(self) -> float | None:
+        """The score over which a scan alerts; None where none can."""
+        ranks = math.floor(self.rate * (len(self.scans) + 1) + 1e-9)
+        return self.scans[-ranks] if 0 < ranks <= len(self.scans) else None
 
     @property
     def can_alert(self) -> bool:

@@ -10,13 +10,14 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from maescan.errors import MaescanError, escaped
+from maescan.results.maps import Scale
 from maescan.results.rows import Failure, ScanRow
 from maescan.results.tables import SCANS, Tables
 from maescan.scans.source import PassedOver, ScanSource
@@ -61,6 +62,11 @@ class Job:
         self.reference = Reference.of(self.bundle.manifest, self.options.alert_rate)
         self.times: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=KEPT))
         self._mutex = threading.Lock()
+
+    @cached_property
+    def scale(self) -> Scale:
+        """How maps are written and coloured."""
+        return Scale.of(self.bundle.preset, self.bundle.manifest.get("calibration"))
 
     def tables(self, rows: Sequence[ScanRow], failures: Sequence[Failure] = ()) -> Tables:
         """What these come to, with the bundle's rule and reference."""

@@ -103,7 +103,8 @@ class Ledger:
     def add(self, known: Known, content: str, row: ScanRow) -> None:
         """Records a scored scan."""
         blobs = [np.asarray(values, dtype="<f4").tobytes() for values in (row.scores, row.areas)]
-        facts = ("warnings", "places", "levels", "fit", "why", "print", "trained", "figures", "dicom")
+        names = ("warnings", "places", "levels", "fit", "why", "print", "trained", "figures", "dicom")
+        facts = (*names, "geometry", "heat")
         result = {name: getattr(row, name) for name in facts}
         self.db.do(
             "UPDATE scans SET job = ?, content = ?, scores = ?, areas = ?, result = ?, failure = NULL WHERE id = ?",
@@ -123,6 +124,10 @@ class Ledger:
         columns = "SELECT id, label, scores, areas, result FROM scans"
         query = f"{columns} WHERE job = ? AND scores IS NOT NULL ORDER BY label"
         return [_scan_row(*values) for values in self.db.all(query, self.job)]
+
+    def places(self) -> dict[str, str]:
+        """Where the scans lie, by label; see `place_of`."""
+        return {label: os.fsdecode(place) for label, place in self.db.all("SELECT label, place FROM scans")}
 
     def forget(self, known: Known) -> None:
         """Takes out what came and is no scan."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from maescan.engines.bundle import Bundle
 from maescan.errors import ScanError
 from maescan.options import EngineOptions
+from maescan.results.maps import Scale
 from maescan.scans import Scan, read_scan
 from maescan.scans.memory import as_scan
 from maescan.scoring.conformal import Reference
@@ -70,6 +71,7 @@ class Model:
         kernels.set_threads(options.threads)
         self.bundle = Bundle.load(Path(bundle))
         self.preset = self.bundle.preset
+        self.scale = Scale.of(self.preset, self.bundle.manifest.get("calibration"))
         self.engine = engines.load(
             self.bundle,
             device=options.device,
@@ -86,6 +88,7 @@ class Model:
         Raises ScanError for what cannot be read or scored and for label maps, ConfigError for a bundle of CT patches.
         """
         from maescan.method import aggregate, gate, regions
+        from maescan.method.heat import even_out
         from maescan.method.preprocess import prepare, to_source, upright
         from maescan.method.score import score_slices
         from maescan.results.pictures import panels
@@ -103,7 +106,8 @@ class Model:
             raise ScanError(
                 "has slices without a finite score", path=read.path, remedy="run `maescan verify` on the bundle"
             )
-        difference = np.concatenate([part.difference for part in parts if part.difference is not None])
+        raw = np.concatenate([part.difference for part in parts if part.difference is not None])
+        difference = even_out(raw, prepared.images, np.arange(len(raw), dtype=np.uint64), self.preset)
         made = np.concatenate([part.reconstruction for part in parts if part.reconstruction is not None])
         worst = int(np.argmax(scores))
         seen = (upright(part[worst], self.preset) for part in (prepared.images, made, difference))
@@ -120,7 +124,7 @@ class Model:
             None if alert is None else alert == "yes",
             str(gate.fit_of(other, prepared.warnings)),
             tuple(dict.fromkeys([*([other] if other else []), *read.warnings, *prepared.warnings])),
-            panels(*seen),
+            panels(*seen, self.scale.top),
         )
 
     def score(

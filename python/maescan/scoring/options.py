@@ -71,7 +71,8 @@ GLOBS: tuple[type, object] = (list[str], [])
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions(Options):
-    """How to score and what to write. Tiles of the lungs always get maps: a tile's score alone shows no place."""
+    """How to score and what to write. Tiles of the lungs always get maps: a tile's score alone shows no place.
+    healthy: keep of each scan's map what a bundle is calibrated with."""
 
     read: ReadOptions = field(default_factory=ReadOptions)
     maps: bool = option(False, "Also write heat maps as NIfTI on each scan's grid.")
@@ -97,6 +98,7 @@ class ScoreOptions(Options):
     )
     max_map: int = option(200_000_000, "Largest map of --dicom-out pm.", text=(str, "200M"), parse=parse_bytes)
     queue_bytes: int = 256 << 20
+    healthy: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,7 +115,7 @@ class ScoreOptions(Options):
     @property
     def mapped(self) -> bool:
         """Whether heat maps are made, written or not."""
-        return self.maps or bool(self.dicom)
+        return self.maps or self.healthy or bool(self.dicom)
 
     def wants(self, name: str) -> bool:
         """Whether a scan of this name is scored, by `include` and `exclude`: globs of its name or the last part."""

@@ -21,15 +21,17 @@ from maescan import files
 from maescan.errors import ConfigError, DataError, EngineError, MaescanError
 from maescan.method import regions
 from maescan.method import score as steps
+from maescan.method.heat import even_out
 from maescan.scans.find import Found
 from maescan.scans.quiet import words
 from maescan.scans.source import PassedOver, ScanSource
 from maescan.scoring.batches import Slice, batches
+from maescan.scoring.drawing import Drawing, draw_missing
 from maescan.scoring.job import Event, Job, Report, job_key, listing_key, one_at_a_time
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pool import ReaderPool
-from maescan.scoring.summary import Listing, Summary, draw_worst, write_results
+from maescan.scoring.summary import Listing, Summary, write_results
 from maescan.scoring.writer import ScanWriter
 
 
@@ -61,7 +63,7 @@ def score_folder(
         tell("found", {"scans": len(sources)})
         job.ledger.expect(sources)
         score_sources(sources, job, min(options.workers, len(sources)))
-        draw_worst(job)
+        draw_missing(job)
         listing = Listing(listing_key(found.sources), len(found.sources), len(sources), found.passed_over)
         summary = write_results(job, listing, roots=paths)
         tell_population(summary, tell)
@@ -105,12 +107,14 @@ def score_sources(sources: Iterable[ScanSource], job: Job, workers: int) -> None
     """Scores scans as they come, from a folder or an inbox, into the job's ledger; maps beside it."""
     pool = ReaderPool(job, iter(sources), max(1, workers))
     try:
+        drawing = Drawing(job)
         with ScanWriter(job) as writer:
             for batch in batches(pool, job.options.batch or job.engine.batch, job.bundle.preset):
                 if job.broken is not None:
                     break
                 _score(batch, job)
                 for scan in {id(scan): scan for scan, _ in batch if not scan.left}.values():
+                    drawing.add(scan)
                     pool.release(scan)
                     writer.add(scan)
     except BaseException as error:  # readers stop by themselves, finished scans are still recorded
@@ -146,12 +150,14 @@ def _score_together(batch: list[Slice], job: Job) -> None:
     start = time.perf_counter()
     images = np.stack([scan.images[index] for scan, index in batch])
     ids = np.array([scan.reading.prepared.keys[index] for scan, index in batch], dtype=np.uint64)
-    result = steps.score_slices(images, ids, job.engine, job.bundle.preset, maps=job.options.mapped)
+    preset = job.bundle.preset
+    result = steps.score_slices(images, ids, job.engine, preset, maps=job.options.mapped)
+    heat = even_out(result.difference, images, ids, preset) if result.difference is not None else None
     job.times["engine"].append(time.perf_counter() - start)
     for row, (scan, index) in enumerate(batch):
         scan.scores[index] = result.score[row]
-        if scan.maps is not None and result.difference is not None:
-            scan.maps[index] = result.difference[row]
+        if scan.maps is not None and heat is not None:
+            scan.maps[index] = heat[row]
 
 
 def in_shard(source: ScanSource, shard: Shard) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import ConfigError, MaescanError, NoScanError
+from maescan.method.tokens import tissue_of
 from maescan.scans.source import ScanSource
 from maescan.scans.worker import WorkerLostError
 from maescan.scoring.dicom import outdated
@@ -23,7 +24,8 @@ from maescan.scoring.readers import Reader, Reading
 @dataclass
 class LoadedScan:
     """A scan on its way through the engine. scores, maps: filled slice by slice; left: slices that are not;
-    fault: what the engine said of them."""
+    fault: what the engine said of them; tissue: where a healthy scan's maps count; picture: of its
+    highest slices."""
 
     source: ScanSource
     known: Known
@@ -33,6 +35,8 @@ class LoadedScan:
     scores: NDArray[np.float32] = field(init=False)
     left: int = field(init=False)
     fault: MaescanError | None = None
+    tissue: NDArray[np.bool_] | None = None
+    picture: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         self.left = len(self.images)
@@ -129,4 +133,6 @@ class ReaderPool:
             self._bytes += images.nbytes
         maps = np.zeros_like(images) if job.options.mapped else None
         empty: Any = images[:0]
-        self._ready.put(LoadedScan(source, known, reading._replace(images=empty), images, maps))
+        scan = LoadedScan(source, known, reading._replace(images=empty), images, maps)
+        scan.tissue = tissue_of(images, job.bundle.preset) if job.options.healthy else None
+        self._ready.put(scan)

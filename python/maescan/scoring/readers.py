@@ -44,6 +44,7 @@ def read_and_prepare(
     from maescan.method import gate, prints
     from maescan.method.intensity import scan_figures
     from maescan.method.preprocess import prepare
+    from maescan.results.geometry import Geometry
 
     start = time.perf_counter()
     scan = read_scan(source, volume=options.volume, accept=options.accept)
@@ -58,6 +59,7 @@ def read_and_prepare(
         prepared = prepare(scan, preset, expected=expected)
     images = np.ascontiguousarray(prepared.images, dtype=np.float32)
     own = prints.slice_prints(images)
+    where = getattr(prepared, "box", ()), getattr(prepared, "levels", ())
     end = time.perf_counter()
     facts = {
         "affine": scan.affine,
@@ -67,6 +69,7 @@ def read_and_prepare(
         "print": prints.scan_print(own),
         "trained": prints.seen(own, training),
         "figures": scan_figures(scan, prepared.fit),
+        "geometry": Geometry.of(scan, *where).to_json(),
         "seconds": {"read": middle - start, "preprocess": end - middle},
     }
     return dataclasses.replace(prepared, images=images[:0]), images, facts

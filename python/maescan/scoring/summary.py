@@ -1,23 +1,26 @@
-"""The end of a run: pictures, tables, report and run.json of all that the output folder holds."""
+"""The end of a run: tables, report and run.json of all that the output folder holds."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from maescan import __version__, files
-from maescan.errors import DataError, MaescanError, escaped
-from maescan.results import pictures, tables
+from maescan.errors import ScanError, escaped
+from maescan.results import maps, pictures, tables
+from maescan.results.cards import Seen
+from maescan.results.geometry import Geometry
+from maescan.results.paths import PLACES
 from maescan.results.report import write_report
 from maescan.scans.source import PassedOver
 from maescan.scoring.dicom import refusals
 from maescan.scoring.job import Job
 from maescan.scoring.options import Format
 from maescan.scoring.population import Population
-from maescan.scoring.readers import Reader
 
 TABLES = ("scores.csv", "scans.csv", "failures.csv", "run.json", "report.html", "watch.json", "passed_over.csv")
 
@@ -75,6 +78,7 @@ def write_results(
     summary.notes = job.ledger.db.notes
     job.outputs.tidy()
     _keep_pictures(job, known)
+    _refresh_maps(job)
     _write(job, known, run_record(job, summary, listing))
     if listing:
         ours = sorted(job.passed_over, key=lambda item: item.name)
@@ -90,6 +94,7 @@ def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str,
     """run.json: what ran, and what came of each scan that was found."""
     return {
         "maescan": __version__,
+        "written": datetime.now().astimezone().isoformat(timespec="seconds"),
         "bundle": {"path": str(job.bundle.path), "hash": job.bundle.hash},
         "engine": job.engine.name,
         "calibration": summary.calibration,
@@ -122,14 +127,18 @@ def _write(job: Job, known: tables.Tables, run: dict[str, Any]) -> None:
     if regions:
         tables.write_csv(path("regions.csv"), tables.REGIONS, regions)
     files.write_json(path("run.json"), run)
-    write_report(path("report.html"), known, run, job.outputs.of("picture"))
+    outputs = {kind: job.outputs.of(kind) for kind in PLACES}
+    curves = (job.bundle.manifest.get("calibration") or {}).get("profile")
+    patches = job.options.read.regions is not None
+    seen = Seen(job.out, job.scale, outputs, job.ledger.places(), patches, curves)
+    write_report(path("report.html"), known, run, seen)
     more = {"regions.csv": bool(regions), "scores.parquet": job.options.format is Format.parquet}
     job.outputs.keep([*TABLES, *(name for name, written in more.items() if written)])
 
 
 def _keep_pictures(job: Job, known: tables.Tables) -> None:
-    """Removes the pictures of scans that are no longer among the worst; forgets sources that will not be drawn."""
-    chosen = {row.label for row, _ in pictures.worst(known, job.options.pictures)}
+    """Removes the pictures of scans that are no longer among the drawn; forgets sources that will not be drawn."""
+    chosen = {row.label for row in pictures.wanted(known, job.options.pictures)}
     for label, path in job.outputs.of("picture").items():
         if label not in chosen:
             job.outputs.drop(path)
@@ -137,27 +146,23 @@ def _keep_pictures(job: Job, known: tables.Tables) -> None:
         job.sources.pop(label, None)
 
 
-def draw_worst(job: Job) -> None:
-    """Draws the worst slices; a scan that cannot be read a second time, or is not of this run, keeps what it has. For
-    the thread that has the engine."""
-    known = job.tables(job.ledger.rows())
-    reader: Reader | None = None
-    for row, number in pictures.worst(known, job.options.pictures):
-        key, scan = pictures.picture_key(job.ledger.job, row), job.ledger.known(row.label)
-        if row.label not in job.sources or pictures.key_of(job.outputs.place("picture", scan)) == key:
-            continue
-        reader = reader or Reader(job.bundle.preset, job.options.read, job.bundle.manifest)
-        try:
-            reading = reader.read(job.sources[row.label])
-            image, mask_key = reading.images[number], int(reading.prepared.keys[number])
-            path = job.outputs.path("picture", scan)
-        except MaescanError:
+def _refresh_maps(job: Job) -> None:
+    """Brings maps up to date that were written under another calibration: headers, and how many healthy scans are as
+    high. Of CT patches there is nothing that a calibration changes."""
+    if job.scale.healthy is None:
+        for path in job.outputs.of("exceedance").values():
+            job.outputs.drop(path)
+    if job.options.read.regions is not None:
+        return
+    places = {row.label: Geometry.from_json(row.geometry) for row in job.ledger.rows()}
+    for label, path in job.outputs.of("map").items():
+        if not path.is_file() or maps.map_key(path) == job.scale.key:
             continue
         try:
-            pictures.draw(path, image, mask_key, job.engine, job.bundle.preset, key)
-        except DataError:  # the disk
-            raise
-        except Exception:  # the engine, which was told on the scan's row if it did so before
+            volume, affine = maps.read_map(path)
+            if job.scale.healthy:
+                target = job.outputs.path("exceedance", job.ledger.known(label))
+                maps.write_exceedance(target, volume, affine, job.scale, places[label])
+        except ScanError:  # damaged, or the user's own: a run with --force writes it anew
             continue
-    if reader is not None:
-        reader.close()
+        maps.write_map(path, volume, affine, job.scale)

@@ -22,11 +22,12 @@ from maescan.scans.budget import Limits
 from maescan.scans.source import ScanSource
 from maescan.scans.worker import Worker, WorkerLostError
 from maescan.scoring.arrivals import Arrivals, Arrived, Poll
+from maescan.scoring.drawing import draw_missing
 from maescan.scoring.job import KEPT, Event, Job, one_at_a_time
 from maescan.scoring.ledger import place_of
 from maescan.scoring.options import ScoreOptions, WatchOptions
 from maescan.scoring.pipeline import check_apart, opened_job, score_sources, tell_population
-from maescan.scoring.summary import Summary, draw_worst, write_results
+from maescan.scoring.summary import Summary, write_results
 
 
 def watch_folder(
@@ -145,7 +146,7 @@ class _Watch:
         job.stopped = self.stop  # a read that hangs is not waited for either
         self.event("watching", {"inbox": self.origin.place})
         score_sources(self._sources(job), job, job.options.workers)
-        draw_worst(job)
+        draw_missing(job)
         return self._write(job)
 
     def _sources(self, job: Job) -> Iterator[ScanSource]:

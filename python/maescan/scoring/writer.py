@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
 from types import TracebackType
 
 import numpy as np
+from numpy.typing import NDArray
 
-from maescan import files
 from maescan.errors import ScanError
+from maescan.method.healthy import cell_maxima, scan_heat
 from maescan.method.preprocess import to_source
 from maescan.method.regions import Regions
+from maescan.results import maps, pictures
+from maescan.results.geometry import Geometry, axial_of, tissue_box
 from maescan.results.rows import ScanRow
 from maescan.scoring.dicom_writer import DicomResults, kept
 from maescan.scoring.job import Job
@@ -63,22 +67,20 @@ class ScanWriter:
             remedy = "check the bundle with `maescan verify`"
             job.fail(scan.source, known, "score", ScanError(f"{bad} slices have no finite score", remedy=remedy))
             return
-        volume = None
+        volume, heat = None, None
         if scan.maps is not None:
             tiled = isinstance(prepared, Regions)
             volume = prepared.score_map(scan.scores) if tiled else to_source(scan.maps, prepared)
-            scan.maps = None
+            heat = self._heat(scan, volume)
+            scan.maps = scan.tissue = None
         if volume is not None and job.options.maps:
             try:
-                path = job.outputs.path("map", known)
+                self._write_maps(scan, volume)
             except ScanError as error:  # the user's own file lies there
                 job.fail(scan.source, known, "write", error)
                 return
-            files.write_nifti(path, volume, scan.reading.facts["affine"])
-        facts = {name: scan.reading.facts[name] for name in ("warnings", "fit", "why", "print", "trained", "figures")}
-        row = ScanRow(known.label, scan.scores, np.asarray(prepared.area), **facts, order=known.id)
-        if isinstance(prepared, Regions):
-            row = row._replace(places=np.round(prepared.places, 3).tolist(), levels=prepared.levels)
+        self._write_picture(scan)
+        row = self._row(scan, heat)
         if self._dicom is not None and volume is not None:
             row = self._dicom.write(scan, row, volume)
         else:
@@ -86,3 +88,39 @@ class ScanWriter:
         job.outputs.drop(job.outputs.place("view", known))  # it shows what was scored before
         job.ledger.add(known, scan.reading.content, row)
         job.scored(scan.source, known, row)
+
+    def _row(self, scan: LoadedScan, heat: dict[str, str] | None) -> ScanRow:
+        prepared, known = scan.reading.prepared, scan.known
+        names = ("warnings", "fit", "why", "print", "trained", "figures", "geometry")
+        facts, area = {name: scan.reading.facts[name] for name in names}, np.asarray(prepared.area)
+        row = ScanRow(known.label, scan.scores, area, **facts, heat=heat, order=known.id)
+        if isinstance(prepared, Regions):
+            row = row._replace(places=np.round(prepared.places, 3).tolist(), levels=prepared.levels)
+        return row
+
+    def _heat(self, scan: LoadedScan, volume: NDArray[np.float32]) -> dict[str, str] | None:
+        """Of a healthy scan that a bundle is calibrated with."""
+        scale, facts = self._job.scale, scan.reading.facts
+        if scan.tissue is None or scan.maps is None or isinstance(scan.reading.prepared, Regions):
+            return None
+        view = axial_of(maps.quantised(volume, scale), facts["affine"])
+        box = tissue_box(Geometry.from_json(facts["geometry"]), view.shape)
+        return scan_heat(scan.maps, scan.tissue, cell_maxima(view, box, scale.full), scale.full)
+
+    def _write_maps(self, scan: LoadedScan, volume: NDArray[np.float32]) -> None:
+        """The heat map, and the exceedance map where the bundle was calibrated with maps."""
+        job, known, facts = self._job, scan.known, scan.reading.facts
+        tiled = isinstance(scan.reading.prepared, Regions)
+        scale = maps.Scale(1.0, "score") if tiled else job.scale
+        maps.write_map(job.outputs.path("map", known), volume, facts["affine"], scale)
+        if job.scale.healthy and not tiled:
+            path, geometry = job.outputs.path("exceedance", known), Geometry.from_json(facts["geometry"])
+            maps.write_exceedance(path, volume, facts["affine"], job.scale, geometry)
+
+    def _write_picture(self, scan: LoadedScan) -> None:
+        job, pixels = self._job, scan.picture
+        if pixels is None:
+            return
+        key = pictures.picture_key(job.ledger.job, ScanRow(scan.known.label, scan.scores, scan.scores))
+        with contextlib.suppress(ScanError):  # the user's own file lies there
+            pictures.save(job.outputs.path("picture", scan.known), pixels, key)

@@ -41,7 +41,8 @@ def read_dicom(
     warnings = ordered.warnings + notes + check_affine(ordered.affine, path, accept)
     array, slope, inter, told = decode(ordered, path)
     warnings += told + (("all voxels are equal",) if check_finite(array, path) else ())
-    return Scan(array.transpose(2, 1, 0), slope, inter, ordered.affine, name, path, "dicom", warnings, _meta(first))
+    meta = _meta(first) | {"instances": _instances(ordered)}
+    return Scan(array.transpose(2, 1, 0), slope, inter, ordered.affine, name, path, "dicom", warnings, meta)
 
 
 def ordered_frames(
@@ -113,3 +114,13 @@ def _meta(image: DicomImage) -> dict[str, Any]:
     meta = {tag: str(image.header.get(tag)) for tag in META if image.header.get(tag) not in (None, "")}
     syntax = getattr(image.header, "file_meta", {}).get("TransferSyntaxUID")
     return {**meta, "TransferSyntax": syntax.name if syntax else "unknown"}
+
+
+def _instances(ordered: Stack) -> list[int | None]:
+    """Of each slice what viewers call it: its image's InstanceNumber, of an enhanced image its frame's number; None
+    for a slice that is missing or does not say."""
+    found: list[int | None] = [None] * ordered.slices
+    for slot, frame in zip(ordered.slots, ordered.frames, strict=True):
+        number = frame.index + 1 if frame.image.frames > 1 else frame.image.header.get("InstanceNumber")
+        found[slot] = None if number is None else int(number)
+    return found
