@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 BINS = 24
 CHANCES = (
-    "In scores.csv a slice's p_value counts that slice alone, and a scan with 155 slices has 155 chances of a small one;"
-    " its p_scan is the share of healthy scans that have any slice as high."
+    "In scores.csv a slice's p_value counts that slice alone, and a scan with 155 slices has 155 chances of a small"
+    " one; its p_scan is the share of healthy scans that have any slice as high."
 )
 FILTERS = ("alert", "fit", "state")
 

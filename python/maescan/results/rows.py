@@ -32,8 +32,8 @@ class ScanRow(NamedTuple):
 
     fit: whether it is of the kind that the bundle judges, `method.gate.Fit`, and why it is not; print: of its values
     (`method.prints`); trained: whether the bundle was trained with it; dicom: of its DICOM results; figures: what its
-    values and voxels are like (`method.intensity.scan_figures`); geometry: `Geometry.to_json`; heat: of a healthy scan
-    that a bundle is calibrated with, `method.healthy.scan_heat`; order: in which scans arrived."""
+    values and voxels are like (`method.intensity.scan_figures`); geometry: `Geometry.to_json`; heat: of a healthy
+    scan that a bundle is calibrated with, `method.healthy.scan_heat`; order: in which scans arrived."""
 
     label: str
     scores: NDArray[np.float32]
