@@ -13,8 +13,9 @@ import pytest
 from helpers.scoring_stub import BUNDLE, Engine, files_of, write_scan
 from helpers.stubs import stub_bundle
 from maescan import files as outputs
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DataError
 from maescan.method.healthy import CELLS, HealthyMaps
+from maescan.results.paths import picture_path
 from maescan.scoring.options import Format, ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
@@ -84,6 +85,22 @@ def test_of_many_pictures_the_highest_are_inside_the_others_beside(scored, monke
     assert len(inside) == 4 and inside == sorted(inside, reverse=True) and 0 < sum(inside) < 4
     beside = [folder / "out" / unquote(source) for source in sources if not source.startswith("data:")]
     assert all(path.is_file() for path in beside)
+
+
+def test_a_picture_that_is_gone_or_cannot_be_read(scored, tmp_path):
+    """Of a scan of an earlier run, which cannot be drawn anew."""
+    folder, bundle = scored
+    out = tmp_path / "out"
+    write_scan(tmp_path / "other" / "d.nii.gz", 9)
+    for scans in (folder / "scans", tmp_path / "other"):
+        score_folder([scans], bundle, Engine(), out, ScoreOptions(pictures=9))
+    gone = picture_path(out, "a.nii.gz")
+    gone.unlink()
+    score_folder([tmp_path / "other"], bundle, Engine(), out, ScoreOptions(pictures=9))
+    assert (out / "report.html").read_text().count("data:image/png;base64,") == 4
+    gone.mkdir()
+    with pytest.raises(DataError, match=r"a\.nii\.gz\.png: cannot be read: Is a directory"):
+        score_folder([tmp_path / "other"], bundle, Engine(), out, ScoreOptions(pictures=9))
 
 
 def test_a_second_run_writes_the_same_bytes_and_draws_nothing(scored, monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from maescan.errors import DataError
 from maescan.results.geometry import Geometry
 from maescan.results.maps import Scale
 from maescan.results.pictures import peaks
@@ -138,7 +139,8 @@ def _card(number: int, row: ScanRow, known: tuple[float, bool, str, float], tabl
 
 
 def _picture(label: str, seen: Seen, room: int) -> tuple[str, int]:
-    """Inside the page while there is room, else a link; and how many bytes of the room it takes."""
+    """Inside the page while there is room, else a link; and how many bytes of the room it takes. One that is taken
+    away meanwhile is left out. Raises DataError where it cannot be read."""
     path = seen.outputs.get("picture", {}).get(label)
     if path is None:
         return "", 0
@@ -146,8 +148,11 @@ def _picture(label: str, seen: Seen, room: int) -> tuple[str, int]:
         size = path.stat().st_size
         if size <= room:
             return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}", size
-    except OSError:
+    except FileNotFoundError:
         return "", 0
+    except OSError as error:
+        remedy = "remove it, and the next run draws it again"
+        raise DataError(f"cannot be read: {error.strerror}", path=path, remedy=remedy) from error
     return _relative(path, seen.out), 0
 
 

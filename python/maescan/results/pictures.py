@@ -70,7 +70,7 @@ def draw(images: NDArray[np.float32], keys: Sequence[int], engine: Any, preset: 
         found = steps.score_slices(images[part], ids, engine, preset, maps=True)
         assert found.reconstruction is not None and found.difference is not None
         made[part], heat[part] = found.reconstruction, even_out(found.difference, images[part], ids, preset)
-    return strip(*(upright(part, preset) for part in (images, made, heat)), preset)
+    return strip(upright(images, preset), upright(made, preset), upright(heat, preset), preset)
 
 
 def strip(images: Floats, reconstructions: Floats, heat: Floats, preset: Preset) -> NDArray[np.uint8]:
@@ -88,8 +88,8 @@ def strip(images: Floats, reconstructions: Floats, heat: Floats, preset: Preset)
 
 def colours(shares: ArrayLike) -> NDArray[np.uint8]:
     """The colour and opacity [..., 4] of map values as shares of `Scale.top`."""
-    at, rgba = zip(*COLOURS, strict=True)
-    channels = [np.interp(shares, at, channel) for channel in zip(*rgba, strict=True)]
+    at, rgba = [share for share, _ in COLOURS], np.array([colour for _, colour in COLOURS])
+    channels = [np.interp(np.asarray(shares, float), at, rgba[:, channel]) for channel in range(4)]
     return np.asarray(np.stack(channels, axis=-1) + 0.5, np.uint8)
 
 

@@ -110,7 +110,7 @@ class Model:
         difference = even_out(raw, prepared.images, np.arange(len(raw), dtype=np.uint64), self.preset)
         made = np.concatenate([part.reconstruction for part in parts if part.reconstruction is not None])
         worst = int(np.argmax(scores))
-        seen = (upright(part[worst], self.preset) for part in (prepared.images, made, difference))
+        image, expected, heat = (upright(part[worst], self.preset) for part in (prepared.images, made, difference))
         score = aggregate.scan_score(scores, self.bundle.manifest.get("aggregation"))
         reference = Reference.of(self.bundle.manifest, alert_rate)
         p_value, alert = reference.scan(score) if reference and not other else (None, None)
@@ -124,7 +124,7 @@ class Model:
             None if alert is None else alert == "yes",
             str(gate.fit_of(other, prepared.warnings)),
             tuple(dict.fromkeys([*([other] if other else []), *read.warnings, *prepared.warnings])),
-            panels(*seen, self.scale.top),
+            panels(image, expected, heat, self.scale.top),
         )
 
     def score(
