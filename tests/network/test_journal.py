@@ -74,6 +74,11 @@ def test_associations_of_a_killed_receiver_have_broken_off(journal, tmp_path):
     assert not keys(journal, 1099.0) and keys(journal, 1100.0) == ["st/se"]
 
 
+def test_a_clock_that_is_put_back_keeps_nothing_waiting(journal):
+    journal.add(stored(1), 7200.0)
+    assert not keys(journal, 7195.0) and keys(journal, 3600.0) == ["st/se"]
+
+
 def test_a_change_is_whole_or_not_at_all(journal):
     with pytest.raises(RuntimeError), journal.transaction():
         journal.add(stored(1), 1.0)

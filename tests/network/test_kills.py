@@ -85,9 +85,9 @@ def test_every_series_is_scored_once_whenever_the_scorer_is_killed(out, tmp_path
             put(spool, write_slices(tmp_path / uid, range(3 + part), uid=uid))
         process = PROCESSES.Process(target=score_forever, args=(out,))
         process.start()
-        deadline = time.monotonic() + 30
-        while not (out / ".maescan" / "ledger.sqlite").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        before, deadline = len(spool.journal.ready(1e12, 0, 0)), time.monotonic() + 60
+        while len(spool.journal.ready(1e12, 0, 0)) == before and time.monotonic() < deadline:
+            time.sleep(0.01)  # nothing is given to be scored yet
         time.sleep(moments.uniform(0, 3))
         process.kill()
         process.join(30)

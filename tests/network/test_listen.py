@@ -12,8 +12,9 @@ import pytest
 from helpers.dicom_node import send, spooled
 from helpers.scoring_stub import rows
 from helpers.series import write_slices
+from helpers.stubs import stub_bundle
 from maescan.errors import DataError
-from maescan.network.listen import private
+from maescan.network.listen import private, results_of
 
 SECRET = "PLANTED"
 
@@ -109,6 +110,11 @@ def test_received_scored_and_private_and_both_processes_may_be_killed(exported_b
     assert [row["slices"] for row in rows(out / "scans.csv")] == ["8"]
     for path in [out, *out.rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_what_is_forwarded_where_nothing_was_named():
+    assert results_of(stub_bundle()) == ("sr", "sc", "ko")
+    assert results_of(stub_bundle(calibration={"maps": {"p99": 0.1}})) == ("sr", "sc", "seg", "ko")
 
 
 def test_a_folder_of_somebody_else_is_not_taken(tmp_path):

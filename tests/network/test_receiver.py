@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 import socket
+import sqlite3
 import subprocess
+import threading
 import time
 
 import pytest
 from pydicom import dcmread
 
 from helpers.dicom_node import CT, association, receiver, send, spooled, tool
+from maescan.network.journal import Journal
 from maescan.network.receiver import PLAIN, SYNTAXES
+from maescan.network.spool import folder_of
 
 
 @pytest.fixture
@@ -144,6 +149,32 @@ def test_who_breaks_off_is_noted(shared, slices):
     assert {dcmread(path).SOPInstanceUID for path in slices[:2]} <= {
         dcmread(path).SOPInstanceUID for path in spooled(folder)
     }
+
+
+def test_a_connection_that_is_lost_while_its_image_is_written_leaves_no_series_waiting(out, slices):
+    slow = "import time, pathlib; from maescan.network.spool import Spool; real = Spool.keep\n"
+    slow += f"def keep(*a):\n pathlib.Path({str(out / 'keeping')!r}).touch(); time.sleep(0.5)\n return real(*a)\n"
+
+    def sends(found):
+        with contextlib.suppress(RuntimeError):
+            found.send_c_store(dcmread(slices[0]))
+
+    with receiver(out, slow + "Spool.keep = keep") as (node, port), association(port, ends="") as found:
+        sender = threading.Thread(target=sends, args=(found,))
+        sender.start()
+        while not (out / "keeping").exists():
+            time.sleep(0.01)
+        found.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+        assert node.until("association")["ended"] == "aborted"
+        sender.join(30)
+        while not spooled(out):
+            time.sleep(0.01)
+        time.sleep(0.5)  # what comes behind the file
+    journal = Journal(folder_of(out))
+    db = sqlite3.connect(journal.path)
+    assert len(journal.paths()) == 1 and db.execute("SELECT COUNT(*) FROM sending").fetchone() == (0,)
+    db.close()
+    journal.close()
 
 
 def test_logs_hold_no_identifiers(out, tmp_path):

@@ -152,6 +152,16 @@ def test_files_of_a_killed_receiver_are_found_again(spool, slices, tmp_path):
     again.close()
 
 
+def test_a_damaged_file_that_nobody_knows_stays_and_is_counted(spool, tmp_path):
+    spool.close()
+    bad = spool.folder / "in" / "a" / "b" / "c.dcm"
+    bad.parent.mkdir(parents=True)
+    bad.write_bytes(b"bad")
+    again = Spool(tmp_path / "out")
+    assert again.unread == 1 and bad.read_bytes() == b"bad"
+    again.close()
+
+
 def test_only_scored_series_are_removed_and_a_resent_one_is_kept_again(spool, slices, tmp_path):
     assert keep(spool, slices[0]) == SUCCESS
     spool.journal.ended("a", time.time(), aborted=False)

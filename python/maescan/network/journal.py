@@ -15,6 +15,8 @@ from typing import NamedTuple
 from maescan.errors import DataError
 
 VERSION = 1
+CLOCK_S = 60.0
+"""Who was last heard of so long after now was heard before the clock was put back."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS instances (path TEXT PRIMARY KEY, uid TEXT NOT NULL, series TEXT NOT NULL,
   sop_class TEXT NOT NULL, sha BLOB NOT NULL, size INTEGER NOT NULL, conflict TEXT,
@@ -138,9 +140,9 @@ class Journal:
         """Series that have come to rest, have news, and are not being scored."""
         rows = self._all(
             "SELECT key, last, aborted, version FROM series WHERE version > done AND given = done"
-            " AND key NOT IN (SELECT series FROM sending) AND last + CASE aborted WHEN 0 THEN ? ELSE ? END <= ?"
-            " ORDER BY last",
-            *(settle, aborted_wait, now),
+            " AND key NOT IN (SELECT series FROM sending)"
+            " AND (last + CASE aborted WHEN 0 THEN ? ELSE ? END <= ? OR last > ?) ORDER BY last",
+            *(settle, aborted_wait, now, now + CLOCK_S),
         )
         return [Series(key, last, bool(aborted), version) for key, last, aborted, version in rows]
 

@@ -11,10 +11,12 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from maescan import files
+from maescan.engines.bundle import Bundle
 from maescan.errors import DataError, require
 from maescan.network.arrivals import SpoolOrigin
 from maescan.network.child import Child, Tell
@@ -45,6 +47,8 @@ def listen(
     Raises ConfigError where it cannot listen so, DataError where `out` cannot be used, and what `score_paths` does
     of a bundle."""
     require("pynetdicom", "listen")
+    if options.forward:
+        require("highdicom", "--forward")
     os.umask(0o077)
     engine, score = scoring
     private(out)
@@ -56,8 +60,17 @@ def listen(
         passed_on(tell, alerts) as event,
         _processes(out, options, tell),
     ):
+        if options.forward and not score.dicom:
+            score = replace(score, dicom=results_of(loaded))
         origin = SpoolOrigin(out, options, Limits.of(score.read), stop)
         return watch_origin(origin, loaded, started, out, score, event)
+
+
+def results_of(bundle: Bundle) -> tuple[str, ...]:
+    """Kinds of DICOM results that are made to be forwarded where none were named: report, pictures, key images, and
+    the segmentation where the bundle can."""
+    mapped = (bundle.manifest.get("calibration") or {}).get("maps")
+    return ("sr", "sc", "seg", "ko") if mapped else ("sr", "sc", "ko")
 
 
 def private(out: Path) -> None:

@@ -142,8 +142,11 @@ class Receiver:
         uid = str(getattr(event.request, "AffectedSOPInstanceUID", None) or "")
         status = self._spool.keep(event.dataset_path, uid, self._key(event.assoc))
         with self._mutex:
-            counts = self._counts.setdefault(event.assoc, {"stored": 0, "refused": 0})
-            counts["stored" if status == SUCCESS else "refused"] += 1
+            counts = self._counts.get(event.assoc)
+            if counts is not None:
+                counts["stored" if status == SUCCESS else "refused"] += 1
+        if counts is None:  # its connection was lost while this was written
+            self._spool.journal.ended(self._key(event.assoc), time.time(), aborted=True)
         if status != SUCCESS:
             self._tell("refused", {"instance": short_hash(uid, 16), "status": f"{status:04X}"})
         return status
@@ -166,7 +169,8 @@ class Receiver:
         """Serves until `stop` is set; associations may end by themselves for a while then."""
         thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True)
         thread.start()
-        self._tell("receiving", {"port": self.server.server_address[1]})
+        more = {"unread": self._spool.unread} if self._spool.unread else {}
+        self._tell("receiving", {"port": self.server.server_address[1], **more})
         while not stop.wait(HOUSE_S):
             removed = self._spool.remove_old(self._options.keep)
             if removed:

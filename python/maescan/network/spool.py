@@ -72,12 +72,12 @@ class Incoming(io.FileIO):
 
 class Spool:
     """The spool of an output folder, for the one process that receives into it. Raises DataError where it cannot be
-    used, or another receiver uses it."""
+    used, or another receiver uses it. unread: files in it that are in no journal and no images."""
 
     def __init__(self, out: Path, *, largest: int = 2 << 30):
         self.folder, self._largest = folder_of(out), largest
         self._mutex, self._open = threading.Lock(), dict[Path, Incoming]()
-        self._synced = set[Path]()
+        self._synced, self.unread = set[Path](), 0
         try:
             for folder in (self.folder, self.folder / "in", self.folder / "part"):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -200,7 +200,10 @@ class Spool:
         known = self.journal.paths()
         for path in sorted((self.folder / "in").glob("*/*/*.dcm")):
             if self._name(path) not in known:
-                self._adopt(path)
+                try:
+                    self._adopt(path)
+                except Exception:  # pydicom has no common type for damage; the file stays
+                    self.unread += 1
 
     def _adopt(self, path: Path) -> None:
         """Takes a file into the journal that may have been acknowledged: its sender has broken off."""
