@@ -204,6 +204,12 @@ class TrainOptions(Options):
     checkpoint_s: float = option(300.0, "Seconds between checkpoints.", name="checkpoint-seconds", minimum=0.0)
     tensorboard: bool = option(True, "Also write what TensorBoard shows.")
     resume: bool = option(True, "Go on where a killed run of this folder was.")
+    init: Path | None = option(
+        None,
+        "Start the MAE from a ViT's public weights: timm's or the MAE authors' layout, .pth, .bin or .safetensors.",
+        text=(Path, None),
+        parse=lambda init: init,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,10 @@ Crop = Literal["redraw", "clamp"]
 @dataclass(frozen=True)
 class MaeTraining(Checked):
     """Training of the MAE (FACTS: He et al.'s recipe). A crop that does not fit into the slice is redrawn, as
-    torchvision does, or clamped to its sides."""
+    torchvision does, or clamped to its sides.
+
+    noise: strength of coarse noise on what the encoder sees, in standard deviations of the slice's tissue, which the
+    decoder is to see through (Kascenas et al., 2022); 0 is the paper's. noise_cells: cells of it along a side."""
 
     epochs: Count = 1600
     batch_size: Count = 128
@@ -30,6 +33,8 @@ class MaeTraining(Checked):
     crop_scale: Annotated[float, Range(0.01, 4)] = 0.7
     crop_largest: Annotated[float, Range(0.01, 4)] = 1.0
     loss_tokens: Literal["masked", "all"] = "masked"
+    noise: Annotated[float, Range(0, 10)] = 0.0
+    noise_cells: Annotated[int, Range(2, 256)] = 16
 
     def check(self) -> None:
         """Crops have a range."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import pathlib
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -39,26 +38,38 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
 
 def load_public(path: Path, model: Model) -> Model:
-    """`model` in eval mode with the weights of a file `{"model": state_dict, ...}` or a bare state dict.
+    """`model` in eval mode with the weights of a file as `read_public` reads it. Raises DataError naming the file and
+    the weights that do not fit."""
+    state = read_public(path)
+    if faults := weight_faults(state, model.state_dict()):
+        raise DataError("; ".join(faults), path=path, remedy="use the preset that the checkpoint was trained with")
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def read_public(path: Path) -> dict[str, Tensor]:
+    """The weights in a file: safetensors, or what torch.save made of `{"model": state_dict, ...}` or of a bare state
+    dict. Names without what DistributedDataParallel and torch.compile put before them.
 
     Only tensors and plain values (and the options that training scripts save beside them) are unpickled. Raises
-    DataError naming the file and the weights that do not fit.
+    DataError naming the file.
     """
     try:
-        with torch.serialization.safe_globals(_plain()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content: object = load_file(path)
+        else:
+            with torch.serialization.safe_globals(_plain()):
+                content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # neither library has a common type for damage
         raise DataError(
-            _reason(error), path=path, remedy="give a file saved by torch.save with tensors only"
+            _reason(error), path=path, remedy="give safetensors, or a file saved by torch.save with tensors only"
         ) from None
     state = content.get("model", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError("holds no state dict", path=path, remedy='give {"model": state_dict} or a state dict')
-    state = {_bare(str(name)): value for name, value in state.items()}
-    if faults := _faults(state, model.state_dict()):
-        raise DataError("; ".join(faults), path=path, remedy="use the preset that the checkpoint was trained with")
-    model.load_state_dict(state)
-    return model.eval()
+    return {_bare(str(name)): value for name, value in state.items()}
 
 
 def _plain() -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
@@ -94,7 +105,8 @@ def _bare(name: str) -> str:
     return name
 
 
-def _faults(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+def weight_faults(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """Weights that are missing, unknown or of another shape, in words."""
     shapes = [
         f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
         for name in wanted

@@ -60,6 +60,21 @@ def crop_windows(
     return left / side, top / side, width / side, height / side, flip
 
 
+def coarse_noise(slices: Tensor, ids: Ids, config: MaeTraining, *, seed: int, epoch: int) -> Tensor:
+    """Slices [B, H, W] with smooth noise of `config.noise` standard deviations of each slice's tissue on its tissue,
+    which is what is above the slice's lowest value."""
+    cells = config.noise_cells
+    u = draws.uniforms(seed, ids, epoch, draws.COARSE_NOISE, 2 * cells * cells).reshape(len(ids), 2, 1, cells, cells)
+    normal = np.sqrt(-2 * np.log1p(-u[:, 0])) * np.cos(2 * np.pi * u[:, 1])
+    coarse = torch.from_numpy(normal.astype(np.float32)).to(slices.device)
+    smooth = F.interpolate(coarse, slices.shape[1:], mode="bicubic")
+    tissue = slices > slices.amin(dim=(1, 2), keepdim=True)
+    count = tissue.sum(dim=(1, 2), keepdim=True).clamp(min=1)
+    mean = (slices * tissue).sum(dim=(1, 2), keepdim=True) / count
+    spread = (((slices - mean) * tissue).square().sum(dim=(1, 2), keepdim=True) / count).sqrt()
+    return slices + config.noise * spread * smooth[:, 0] * tissue
+
+
 def erase(slices: Tensor, ids: Ids, config: ClassifierTraining, *, seed: int, epoch: int) -> Tensor:
     """With the chance `erasing`, a rectangle of 2 % to 33 % of the slice becomes noise N(0, 1), pixel by pixel."""
     if config.erasing <= 0:

@@ -19,7 +19,7 @@ from maescan.method.slices import SliceStore
 from maescan.method.tokens import TokenSets
 from maescan.models import Classifier, MaskedAutoencoder
 from maescan.train import steps
-from maescan.train.augment import Training, crop_and_flip, erase
+from maescan.train.augment import Training, coarse_noise, crop_and_flip, erase
 from maescan.train.optimiser import parameter_groups
 from maescan.train.pairs import pair_inputs, training_samples
 
@@ -66,13 +66,18 @@ class MaePhase:
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
         slices = crop_and_flip(batch[0], ids, self.training, seed=self.seed, epoch=epoch)
         every = steps.patchify(slices, self.preset.model.patch_size)
+        seen = every
+        if self.training.noise:
+            noisy = coarse_noise(slices, ids, self.training, seed=self.seed, epoch=epoch)
+            seen = steps.patchify(noisy, self.preset.model.patch_size)
         seed = draws.seed_of(self.seed, epoch, draws.TRAIN_MASKS)
         losses, weights = [], []
         for which, token_ids in steps.moved_sets(slices, self.preset):
             masks = make_masks(self.masks, ids[which], token_ids.shape[1], seed=seed)
             keep_ids, restore_ids = (torch.from_numpy(part).to(slices.device) for part in masks)
             patches = steps.gather(every[which], token_ids)
-            predictions = forward(steps.gather(patches, keep_ids), token_ids, keep_ids, restore_ids)
+            visible = steps.gather(steps.gather(seen[which], token_ids), keep_ids)
+            predictions = forward(visible, token_ids, keep_ids, restore_ids)
             on = self.training.loss_tokens
             losses.append(self.model.loss(predictions, patches, restore_ids, keep_ids.shape[1], on))
             weights.append(restore_ids.numel() - (keep_ids.numel() if on == "masked" else 0))

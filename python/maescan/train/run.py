@@ -14,11 +14,12 @@ from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.datasets.samples import write_samples
 from maescan.datasets.sliceset import SliceSet
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DataError
 from maescan.files import PARTIAL, claim, write_json
 from maescan.method.intensity import training_ranges
 from maescan.method.prints import training_prints
 from maescan.models import Classifier, MaskedAutoencoder
+from maescan.models.public import start_from_public
 from maescan.models.weights import load_weights, save_weights
 from maescan.options import TrainOptions
 from maescan.train.choice import choose_measure, tell
@@ -65,7 +66,9 @@ def train(
     data = [training.fingerprint(), validation.fingerprint()]
     key = {"preset": preset.to_dict(), "seed": options.seed, "data": data}
     if mae is not None:
-        key["mae"] = hashlib.sha256(Path(mae).read_bytes()).hexdigest()
+        key["mae"] = _hash(Path(mae))
+    if options.init is not None:
+        key["init"] = _hash(options.init)
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
         run = _open(Path(out), fabric, key, options)
         run.progress = progress
@@ -75,6 +78,13 @@ def train(
                 run.prints = {"salt": data[0], "scans": training_prints(training.images, training.patient, data[0])}
             _both(run, preset, training, validation, mae)
     return run.out
+
+
+def _hash(weights: Path) -> str:
+    try:
+        return hashlib.sha256(weights.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path=weights, remedy="check the path") from error
 
 
 def _open(out: Path, fabric: Any, key: dict[str, Any], options: TrainOptions) -> Run:
@@ -127,6 +137,8 @@ def _mae(
     """The MAE in eval mode: given, trained before, or trained now."""
     mae, own = build(MaskedAutoencoder, run.seed, preset.model), run.out / "mae.safetensors"
     if at.phase == "mae" and weights is None:
+        if run.options.init is not None:
+            tell([f"from {run.options.init}: {'; '.join(start_from_public(mae, run.options.init))}"])
         at = Trainer(run, MaePhase(mae, training.images, preset, run.seed)).fit()
     else:
         load_weights(own if weights is None else weights, mae)
@@ -159,6 +171,7 @@ def _report(run: Run, at: Position, training: SliceSet, validation: SliceSet, ch
         "versions": {"maescan": maescan.__version__, "torch": torch.__version__, "timm": timm.__version__},
         "seed": run.seed,
         "data": run.key["data"],
+        "init": run.key.get("init"),
         "patients": {name: _patients(part) for name, part in (("train", training), ("val", validation))},
         "slices": {"train": len(training.images), "val": len(validation.images)},
         "intensity": run.intensity,

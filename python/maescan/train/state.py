@@ -42,7 +42,7 @@ def load_checkpoint(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     state = torch.load(path, map_location="cpu", weights_only=True)
-    other = sorted(name for name in key if state["key"].get(name) != key[name])
+    other = sorted(name for name in {*key, *state["key"]} if state["key"].get(name) != key.get(name))
     if other:
         raise ConfigError(
             f"the folder holds a run with another {' and '.join(other)}",
