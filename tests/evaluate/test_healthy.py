@@ -28,10 +28,8 @@ def test_the_threshold_is_healthy_slices_and_the_rate_is_what_it_comes_to_on_oth
 
 
 def test_few_healthy_slices_are_all_under_it():
-    assert (
-        at_healthy_threshold([0, 1], [3.0, 4.0], HealthyScores("calibration", np.arange(4.0)))["specificity"] == 1.0
-    )
-    assert at_healthy_threshold([1], [4.0], HealthyScores("calibration", np.arange(4.0)))["specificity"] is None
+    assert at_healthy_threshold([0, 1], [3.0, 4.0], HealthyScores("calibration", np.arange(4.0))).specificity == 1.0
+    assert at_healthy_threshold([1], [4.0], HealthyScores("calibration", np.arange(4.0))).specificity is None
 
 
 def set_of(parts):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from maescan.errors import DataError
-from maescan.evaluate.metrics import Matched, area_matched_auroc, auroc, auroc_in_area_strata, position_in_brain
+from maescan.evaluate.matched import Matched, area_matched_auroc, auroc_in_area_strata, position_in_brain
+from maescan.evaluate.ranking import auroc
 
 
 def test_position_runs_along_the_brain():

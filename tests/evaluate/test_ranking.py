@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from maescan.errors import DataError
-from maescan.evaluate.metrics import (
+from maescan.evaluate.ranking import (
     auroc,
     average_precision,
     bootstrap,

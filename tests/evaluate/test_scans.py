@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from maescan.datasets import SliceSet
+from maescan.errors import DataError
 from maescan.evaluate.scans import scan_auroc, scan_labels, trained_scans, trained_text
 from maescan.method.prints import training_prints
 
@@ -22,3 +24,13 @@ def test_scans_that_trained_the_bundle_are_counted_and_said():
     assert trained_scans(data, manifest) == 2 and trained_scans(data, {"provenance": {}}) == 0
     assert "trained with 2 of these scans" in trained_text({"model": {"trained_scans": 2}})
     assert trained_text({"model": {}}) == ""
+
+
+def test_scan_auroc_takes_a_scan_as_abnormal_when_a_slice_is():
+    patient = np.repeat(["a", "b", "c"], 4)
+    label = np.array([0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0])
+    score = np.array([0, 0, 0, 0.3, 0.9, 0, 0, 0, 0.4, 0.4, 0.4, 0])
+    assert scan_auroc(label, score, patient, {"method": "max"}) == 1.0
+    assert scan_auroc(label, score, patient, {"method": "top", "k": 3}) == 0.5  # b 0.3, a 0.1, c 0.4
+    with pytest.raises(DataError, match="one class only"):
+        scan_auroc(label[4:8], score[4:8], patient[4:8])

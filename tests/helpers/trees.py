@@ -86,3 +86,17 @@ def _elsewhere(made: Phantom, count: int, rng: np.random.Generator) -> NDArray[n
     free = (made.voxels > -900) & ~made.mask.any(axis=(0, 1))
     spots = np.argwhere(free)
     return spots[rng.choice(len(spots), count, replace=False)]
+
+
+def write_candidates_tree(root, voxels, affine, places, table="candidates.csv"):
+    """One CT, with candidates at `places` (LPS mm, class)."""
+    write_scan(root / "subset3" / "1.2.3.mhd", voxels, affine)
+    lines = ["seriesuid,coordX,coordY,coordZ,class", *(",".join(map(str, ("1.2.3", *place))) for place in places)]
+    (root / table).write_text("\n".join(lines) + "\n")
+    return root
+
+
+def bright_voxel(voxel, shape=(100, 90, 6)):
+    voxels = np.full(shape, -1000, np.int16)
+    voxels[voxel] = 2000
+    return voxels

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from helpers.tiny_training import PRESET
 from maescan.config import PRESETS
-from maescan.train.pairs import training_samples
+from maescan.train.pairs import pair_inputs, training_samples
 
 KEPT, SKIPPED = (PRESETS["tiny"].replace(classifier__altered_blanks=kept) for kept in (True, False))
 
@@ -23,3 +25,13 @@ def test_a_slice_of_one_value_has_no_altered_sample():
 
 def test_samples_are_all_where_blanks_are_altered_too():
     assert np.array_equal(training_samples(images(), KEPT), np.arange(260))
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2", "reconstruction"])
+def test_pairs_are_normal_and_altered_reconstructions(kind):
+    preset = PRESET.replace(input=kind)
+    x, pairs = np.full((1, 16, 16), 0.5, np.float32), np.stack([np.full((1, 16, 16), v, np.float32) for v in (1, 2)])
+    normal, altered = pair_inputs(preset, x[[0, 0]], pairs, np.array([0, 0]), np.array([1, 0]), seed=0, epoch=0)
+    assert np.allclose(normal, {"l1": 0.5, "l2": 0.25, "reconstruction": 1}[kind])
+    untouched = {"l1": 1.5, "l2": 2.25, "reconstruction": 2}[kind]
+    assert 0 < np.isclose(altered, untouched).mean() < 1

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
-from maescan.evaluate import metrics
-from maescan.evaluate.lesions import CONTRASTS, SIZES
-from maescan.evaluate.scans import scan_labels
+from maescan.evaluate.baselines import trivial_scores
+from maescan.evaluate.lesions import CONTRASTS, SIZES, by_bin
+from maescan.evaluate.matched import area_matched_auroc, auroc_in_area_strata, position_in_brain
+from maescan.evaluate.ranking import auroc, average_precision, bootstrap, calibration_error, interval, sensitivity_at
+from maescan.evaluate.scans import scan_auroc, scan_labels
 from maescan.evaluate.scored import Pixels, Scored
+from maescan.evaluate.within import auroc_within
 
 SPECIFICITIES = (0.95, 0.99)
 Answer = TypeVar("Answer")
@@ -36,12 +39,12 @@ def summarise(
     one class is absent.
     """
     label = np.asarray(slices.label)
-    metrics.auroc(label, scored.score)  # refuses
+    auroc(label, scored.score)  # refuses
     missing: Missing = {}
     view = RankingMetrics(slices, label, resamples, seed, missing)
-    baselines = {name: view.ranked(score, name) for name, score in metrics.trivial_scores(slices).items()}
+    baselines = {name: view.ranked(score, name) for name, score in trivial_scores(slices).items()}
     ranked = view.ranked(scored.score, "score", turn=False)
-    calibration = metrics.calibration_error(label, scored.score) if probability else None
+    calibration = calibration_error(label, scored.score) if probability else None
     found: dict[str, Any] = {
         "data": _data(slices, label),
         "slice": {**ranked, **_thresholds(label, scored.score), "calibration_error": calibration},
@@ -61,27 +64,27 @@ class RankingMetrics:
 
     def __init__(self, slices: SliceSet, label: NDArray[Any], resamples: int, seed: int, missing: Missing):
         self.label, self.patient, self.area = label, np.asarray(slices.patient), np.asarray(slices.area)
-        self.position = metrics.position_in_brain(slices.patient, slices.slice, slices.area)
+        self.position = position_in_brain(slices.patient, slices.slice, slices.area)
         self.resamples, self.seed, self.missing = resamples, seed, missing
         self.bootstraps: dict[str, NDArray[np.float64]] = {}
 
     def ranked(self, score: NDArray[np.float64], name: str, *, turn: bool = True) -> dict[str, Any]:
         """AUROC with interval, average precision and the matched ones; `turn` takes the better direction."""
-        sign = -1.0 if turn and metrics.auroc(self.label, score) < 0.5 else 1.0
+        sign = -1.0 if turn and auroc(self.label, score) < 0.5 else 1.0
         score = sign * score
-        samples = metrics.bootstrap(self.label, score, self.patient, resamples=self.resamples, seed=self.seed)
+        samples = bootstrap(self.label, score, self.patient, resamples=self.resamples, seed=self.seed)
         self.bootstraps[name] = samples
-        between = metrics.interval(samples)
+        between = interval(samples)
         if between is None:
             self.missing["interval"] = "too few patients of each class to resample"
         return {
-            "auroc": metrics.auroc(self.label, score),
+            "auroc": auroc(self.label, score),
             "interval": list(between) if between else None,
             "direction": "higher" if sign > 0 else "lower",
-            "average_precision": metrics.average_precision(self.label, score),
+            "average_precision": average_precision(self.label, score),
             "area_matched": self._matched(score),
             "area_strata": _try(
-                self.missing, "area_strata", lambda: metrics.auroc_in_area_strata(self.label, score, self.area)
+                self.missing, "area_strata", lambda: auroc_in_area_strata(self.label, score, self.area)
             ),
             "within_patients": self._within(score),
         }
@@ -90,18 +93,16 @@ class RankingMetrics:
         """How far the score's AUROC lies over that of the best baseline; both resampled together."""
         best = max(baselines, key=lambda name: baselines[name]["auroc"])
         gaps = self.bootstraps["score"] - self.bootstraps[best]
-        between = metrics.interval(gaps)
+        between = interval(gaps)
         gap = auroc - baselines[best]["auroc"]
         return {"baseline": best, "gap": gap, "interval": list(between) if between else None}
 
     def _within(self, score: NDArray[np.float64]) -> dict[str, float] | None:
-        return _try(
-            self.missing, "within_patients", lambda: asdict(metrics.auroc_within(self.label, score, self.patient))
-        )
+        return _try(self.missing, "within_patients", lambda: asdict(auroc_within(self.label, score, self.patient)))
 
     def _matched(self, score: NDArray[np.float64]) -> dict[str, Any] | None:
         def matched() -> dict[str, Any]:
-            return asdict(metrics.area_matched_auroc(self.label, score, self.position, self.area))
+            return asdict(area_matched_auroc(self.label, score, self.position, self.area))
 
         return _try(self.missing, "area_matched", matched)
 
@@ -129,7 +130,7 @@ def _data(slices: SliceSet, label: NDArray[Any]) -> dict[str, Any]:
 def _thresholds(label: NDArray[Any], score: NDArray[np.float64]) -> dict[str, Any]:
     rows = {}
     for specificity in SPECIFICITIES:
-        sensitivity, threshold = metrics.sensitivity_at(label, score, specificity)
+        sensitivity, threshold = sensitivity_at(label, score, specificity)
         threshold_ = threshold if np.isfinite(threshold) else None
         rows[f"{specificity:.0%}"] = {"sensitivity": sensitivity, "threshold": threshold_}
     return {"at_specificity": rows}
@@ -142,7 +143,7 @@ def _scan(
     rule: Mapping[str, Any] | None,
     missing: Missing,
 ) -> dict[str, Any]:
-    auroc = _try(missing, "scan_auroc", lambda: metrics.scan_auroc(label, score, slices.patient, rule))
+    auroc = _try(missing, "scan_auroc", lambda: scan_auroc(label, score, slices.patient, rule))
     return {"auroc": auroc, "aggregation": dict(rule) if rule else None}
 
 
@@ -165,10 +166,10 @@ def _lesions(label: NDArray[Any], scored: Scored, missing: Missing) -> dict[str,
     if scored.size is None or scored.contrast is None or not (scored.size[label == 1] > 0).any():
         missing.setdefault("lesions", "no abnormal slice has a lesion in its mask")
         return None
-    threshold = metrics.sensitivity_at(label, scored.score, SPECIFICITIES[0])[1]
+    threshold = sensitivity_at(label, scored.score, SPECIFICITIES[0])[1]
     lesion = (label == 1) & (scored.size > 0)
     found = scored.score[lesion] >= threshold
     return {
-        "size": metrics.by_bin(scored.size[lesion], found, SIZES, "%"),
-        "contrast": metrics.by_bin(scored.contrast[lesion], found, CONTRASTS, "sd"),
+        "size": by_bin(scored.size[lesion], found, SIZES, "%"),
+        "contrast": by_bin(scored.contrast[lesion], found, CONTRASTS, "sd"),
     }

@@ -1,3 +1,5 @@
+"""Phantoms as files."""
+
 from __future__ import annotations
 
 import csv
@@ -7,7 +9,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from maescan.datasets.phantom import make_phantom, write_phantom
+from maescan.datasets.phantom import write_phantom
 from maescan.errors import ConfigError
 from maescan.scans import axial_view, find_scans, read_scan
 
@@ -38,14 +40,6 @@ def test_labels_are_where_the_masks_are(tmp_path):
         assert found == view.any(axis=(1, 2)).astype(int).tolist()
 
 
-def test_a_lesion_can_be_seen():
-    for kind in ("brain", "lung"):
-        ill, well = (make_phantom(kind, 0, 5, ill=sick, shape=SMALL) for sick in (True, False))
-        change = np.abs(ill.voxels[ill.mask].astype(float) - well.voxels[ill.mask].astype(float)).mean()
-        assert ill.mask.any() and not well.mask.any()
-        assert change > 0.15 * (np.percentile(well.voxels, 99) - well.voxels.min())
-
-
 def test_metaimage_is_the_same_scan(tmp_path):
     pytest.importorskip("SimpleITK")
     for name, mhd in (("nii", False), ("mhd", True)):
@@ -57,13 +51,3 @@ def test_metaimage_is_the_same_scan(tmp_path):
 def test_unknown_kind(tmp_path):
     with pytest.raises(ConfigError, match="brain, lung, both"):
         write_phantom(tmp_path, healthy=1, lesions=1, seed=0, kind="knee")
-
-
-def test_nothing_trivial_gives_lesions_away(tmp_path):
-    from maescan import datasets
-    from maescan.config import preset
-    from maescan.evaluate.baselines import trivial_baselines
-
-    write_phantom(tmp_path, healthy=6, lesions=12, seed=1)
-    found = trivial_baselines(datasets.load(tmp_path, preset("tiny")))
-    assert max(auroc for auroc, _ in found.values()) < 0.65, found

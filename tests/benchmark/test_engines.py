@@ -1,0 +1,16 @@
+"""Engines are measured one by one, each in a process of its own."""
+
+from __future__ import annotations
+
+from maescan.benchmark import engines
+from maescan.engines.bundle import Bundle
+
+
+def test_engines_are_measured_apart_and_one_that_is_missing_is_named(bundle, images):
+    options = {"device": "cpu", "threads": 1, "batches": (1, 4), "seconds": 0.01}
+    assert engines.runnable(Bundle.load(bundle), "cpu") == [("openvino", "fp32")]
+    found = engines.measure(bundle, "openvino", "fp32", images, **options)
+    assert [row["batch"] for row in found["batches"]] == [1, 4]
+    assert all(row["p50_s"] <= row["p99_s"] and row["slices_per_second"] > 0 for row in found["batches"])
+    assert "int8" in engines.measure(bundle, "openvino", "int8", images, **options)["skipped"]
+    assert engines.apart(engines.summary, [1.0, 3.0], 2)["slices_per_second"] == 1.0

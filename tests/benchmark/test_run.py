@@ -1,0 +1,45 @@
+"""`maescan bench` as a whole."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from maescan.benchmark import engines, folder, run, scaling, weights
+from maescan.errors import ConfigError, DataError
+
+
+def test_bench_from_the_command_line_writes_its_report(bundle, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from maescan.cli import app
+
+    small = run.Size((1, 2), 0.01, 0.1, 1, 8, (1, 2))
+    monkeypatch.setattr(run, "QUICK", small)
+    monkeypatch.setattr(weights, "random_bundle", lambda *_: bundle)
+    for module in (engines, scaling):  # in one process: a new one for each part takes seconds
+        monkeypatch.setattr(module, "apart", lambda call, *arguments, **options: call(*arguments, **options))
+    arguments = ["bench", "--bundle", str(bundle), "--quick", "--threads", "1", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    values = json.loads((tmp_path / "bench.json").read_text())
+    assert values["schema"] == 1 and values["versions"]["openvino"] and "commit" in values
+    assert [row["batch"] for row in values["engines"][0]["batches"]] == [1, 2]
+    assert all(row["share"] > 0 for row in values["engines"][0]["batches"])
+    assert {row["format"] for row in values["folders"]} == set(folder.FORMATS.values())
+    assert [row["scans"] for row in values["scaling"]["folders"]] == [1, 2]
+    assert "openvino-fp32" in (tmp_path / "bench.md").read_text() and "scans/h" in done.output
+
+
+@pytest.mark.parametrize("arguments", [{}, {"bundle": "x", "random_weights": True}])
+def test_bench_wants_a_bundle_or_random_weights(tmp_path, arguments):
+    with pytest.raises(ConfigError, match="one of the two"):
+        run.bench(tmp_path, **arguments)
+
+
+def test_bench_writes_over_nobodys_files(tmp_path):
+    (tmp_path / "bench.md").write_text("mine")
+    with pytest.raises(DataError, match="maescan did not write"):
+        run.bench(tmp_path, bundle=tmp_path)
+    assert (tmp_path / "bench.md").read_text() == "mine"

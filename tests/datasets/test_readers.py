@@ -1,0 +1,61 @@
+"""Readers of a data set: what crashes or hangs costs one scan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from maescan import datasets
+from maescan.config import preset
+from maescan.datasets import cache, readers
+from maescan.scans.budget import Limits
+
+TINY = preset("tiny")
+
+
+def test_a_bad_scan_is_left_out_and_named_until_it_is_mended(own, made, tmp_path):
+    bad = own[0] / "healthy" / "brain_0001.nii.gz"
+    good = bad.read_bytes()
+    bad.write_bytes(b"nothing")
+    new = tmp_path / "new"
+    assert datasets.prepare(own[0], TINY, new) == {"scans": 4, "slices": 32, "kept": 0, "failed": 1}
+    assert "healthy/brain_0001.nii.gz,is not a NIfTI file" in (new / "failures.csv").read_text()
+    assert bad.name not in " ".join(datasets.load(new, TINY).patient)
+    assert datasets.prepare(own[0], TINY, new) == {"scans": 4, "slices": 32, "kept": 5, "failed": 1}
+    bad.write_bytes(good)
+    assert datasets.prepare(own[0], TINY, new) == {"scans": 5, "slices": 40, "kept": 1, "failed": 0}
+    assert np.array_equal(datasets.load(new, TINY).images[:], datasets.load(made[1], TINY).images[:])
+
+
+def test_what_failed_for_want_of_something_is_tried_again(own, monkeypatch):
+    """A record that says failed, of a file that reads well now: a package was installed, memory is free."""
+    lines = (own[1] / "scans.jsonl").read_text().splitlines()
+    known = json.loads(lines[3].rpartition(" ")[0])
+    lost = json.dumps({**known, "count": 0, "slice": [], "label": [], "area": [], "failed": {}})
+    check = hashlib.sha256(lost.encode()).hexdigest()[:16]
+    (own[1] / "scans.jsonl").write_text("\n".join([*lines[:3], f"{lost} {check}", ""]))
+    assert datasets.prepare(own[0], TINY, own[1]) == {"scans": 5, "slices": 40, "kept": 3, "failed": 0}
+
+
+def _die(made_preset):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _hang(made_preset):
+    time.sleep(600)
+
+
+def test_a_reader_that_crashes_or_hangs_costs_one_scan(made, tmp_path):
+    _, found = datasets.find(made[0])
+    found[1], found[2] = replace(found[1], read=_hang), replace(found[2], read=_die)
+    made = cache.prepare_cache("folder", found, TINY, tmp_path, workers=readers.Workers(limits=Limits(seconds=10)))
+    assert made == {"scans": 3, "slices": 24, "kept": 0, "failed": 2}
+    text = (tmp_path / "failures.csv").read_text()
+    assert f"{found[1].name},reading took over 10 s" in text
+    assert f"{found[2].name},the reader crashed (SIGSEGV)" in text

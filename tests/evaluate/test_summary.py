@@ -1,0 +1,76 @@
+"""Metrics beside the baselines, and what is missing by name."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from helpers.labelled import TINY, evaluated, labelled_slices
+from helpers.stubs import StubEngine
+from maescan.errors import DataError
+from maescan.evaluate.baselines import trivial_scores
+from maescan.evaluate.run import evaluate_slices
+from maescan.options import EvaluateOptions
+
+
+def test_metrics_hold_every_baseline_and_the_report_shows_them(tmp_path):
+    data = labelled_slices()
+    found = evaluated(tmp_path, data, draw=False)
+    assert found == json.loads((tmp_path / "metrics.json").read_text(), parse_float=float)
+    assert found["missing"] == {
+        "scan_auroc": "one class only: there are abnormal slices alone",
+        "healthy_threshold": "there is no validation part, and the bundle is not calibrated",
+    }
+    text = (tmp_path / "report.md").read_text()
+    for name in ("brain area", "slice position", "mean intensity", "bright pixels"):
+        assert f"| {name} (" in text
+        raw, values = roc_auc_score(data.label, trivial_scores(data)[name]), found["baselines"][name]
+        assert values["auroc"] == pytest.approx(max(raw, 1 - raw))
+        assert values["direction"] == ("higher" if raw >= 0.5 else "lower")
+    best = max(values["auroc"] for values in found["baselines"].values())
+    assert found["over_best_baseline"]["gap"] == found["slice"]["auroc"] - best
+
+
+def test_a_heat_map_on_the_lesion_is_found(tmp_path):
+    found = evaluated(tmp_path, draw=False)
+    assert found["pixels"]["heat"]["auroc"] > 0.8
+    assert found["pixels"]["heat_everywhere"]["auroc"] > found["pixels"]["heat"]["auroc"] - 0.05
+    sizes = found["lesions"]["size"]
+    assert sum(row["slices"] for row in sizes) == found["data"]["abnormal"]
+    assert sum(row["slices"] for row in found["lesions"]["contrast"]) == found["data"]["abnormal"]
+
+
+def test_missing_masks_are_answered_by_name(tmp_path):
+    found = evaluated(tmp_path, labelled_slices(masks=False))
+    assert found["pixels"] is None and found["lesions"] is None
+    assert found["missing"]["pixels"] == found["missing"]["lesions"] == "the data set has no lesion masks"
+    assert "no lesion masks" in (tmp_path / "report.md").read_text()
+
+
+def test_masks_without_a_lesion_are_answered_by_name(tmp_path):
+    data = labelled_slices()
+    found = evaluated(tmp_path, dataclasses.replace(data, mask=np.zeros_like(data.mask)), draw=False)
+    assert found["missing"]["pixels"] == "there are no lesion pixels"
+    assert found["missing"]["lesions"] == "no abnormal slice has a lesion in its mask"
+
+
+def test_one_class_is_refused(tmp_path):
+    data = labelled_slices()
+    with pytest.raises(DataError, match="one class only: there are normal slices alone"):
+        evaluated(tmp_path, data.select(data.label == 0))
+    assert not tmp_path.joinpath("metrics.json").exists()
+
+
+def test_a_measure_is_no_probability(tmp_path):
+    found = evaluate_slices(
+        labelled_slices(),
+        StubEngine(),
+        TINY.replace(measure="mse"),
+        tmp_path,
+        {},
+        EvaluateOptions(resamples=10, draw=False, stressed=0),
+    )
+    assert found["slice"]["calibration_error"] is None
+    assert found["missing"]["calibration_error"] == "the scores are a measure, not a probability"

@@ -1,0 +1,66 @@
+"""Trainings of seconds: a preset, artificial slices, and what a run folder holds."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from maescan.config import PRESETS, ModelConfig, PseudoConfig
+from maescan.datasets import SliceSet
+from maescan.options import TrainOptions
+from maescan.train import train
+
+PRESET = PRESETS["tiny"].replace(
+    model=ModelConfig(16, 4, 16, 2, 2, 16, 1, 2),
+    pseudo=PseudoConfig((1, 4), (3, 8)),
+    mae__epochs=2,
+    mae__batch_size=8,
+    mae__warmup_epochs=1,
+    classifier__epochs=2,
+    classifier__batch_size=16,
+    classifier__warmup_epochs=1,
+    classifier__base_lr=0.1,
+    classifier__crop_scale=0.8,
+    classifier__erasing=0.25,
+    classifier__fresh_negatives=False,
+)
+
+
+def slices(count=40, size=16):
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    images = [(y**2 + x**2 < rng.uniform(0.1, 0.2)) * rng.uniform(0.5, 1.5, (size, size)) for _ in range(count)]
+    images = np.array(images, np.float32)
+    patients = np.array([f"p{i // 8}" for i in range(count)])
+    return SliceSet(images, patients, np.arange(count) % 8, np.zeros(count, np.int8), (images > 0).mean(axis=(1, 2)))
+
+
+def run(out, preset=PRESET, data=None, **options):
+    options = {"device": "cpu", "tensorboard": False, **options}
+    return train(slices() if data is None else data, preset, out, TrainOptions(**options))
+
+
+def weights(folder):
+    return {name: load_file(folder / f"{name}.safetensors") for name in ("mae", "classifier")}
+
+
+def differences(one, two):
+    one, two = weights(one), weights(two)
+    return {m: max((one[m][n] - two[m][n]).abs().max().item() for n in one[m]) for m in one}
+
+
+def log(folder):
+    with (folder / "log.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "samples_per_s"} for row in csv.DictReader(file)]
+
+
+def subprocess_run(code, **environment):
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env={**os.environ, **threads, **environment}, capture_output=True, text=True)

@@ -1,0 +1,101 @@
+"""Which files are one series, and which are none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from helpers.scan_files import UID, VALUES, write_series
+from maescan.errors import ScanError
+from maescan.scans import find_scans, read_scan
+
+STORAGE = VALUES.transpose(2, 1, 0)
+
+
+def names(path):
+    return [source.name for source in find_scans(path)]
+
+
+def test_files_without_extension_in_nested_folders(tmp_path):
+    for i, file in enumerate(write_series(tmp_path)):
+        (tmp_path / f"a{i % 2}").mkdir(exist_ok=True)
+        file.rename(tmp_path / f"a{i % 2}" / f"IM{i}")
+    assert np.array_equal(read_scan(tmp_path).voxels, STORAGE)
+
+
+def test_two_copies_of_a_series_are_two_scans(tmp_path):
+    write_series(tmp_path / "a")
+    write_series(tmp_path / "b")
+    assert names(tmp_path) == ["a/3", "b/3"]
+
+
+def test_two_series_in_one_folder_are_two_scans(tmp_path):
+    write_series(tmp_path / "s")
+    write_series(tmp_path / "s", VALUES + 1, first=10, SeriesInstanceUID=UID + "2", SeriesNumber=4)
+    assert names(tmp_path) == ["s/3", "s/4"]
+    assert [read_scan(s).voxels.min() for s in find_scans(tmp_path)] == [0, 1]
+    with pytest.raises(ScanError, match=r"holds 2 scans: s/3, s/4 \(name one of them\)"):
+        read_scan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        {"EchoTime": 30.0},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "P"]},
+        {"ImageOrientationPatient": [0, 1, 0, 0, 0, 1]},
+        {"AcquisitionNumber": 2},
+        {"TemporalPositionIdentifier": 2},
+        {"TriggerTime": 100.0},
+    ],
+)
+def test_echoes_phases_and_orientations_of_a_series_are_split(tmp_path, tag):
+    before = {name: 1 for name in tag if name in ("AcquisitionNumber", "TemporalPositionIdentifier", "TriggerTime")}
+    write_series(tmp_path / "s", **before)
+    write_series(tmp_path / "s", VALUES + 1, first=10, **tag)
+    assert names(tmp_path) == ["s/3", "s/3-2"]
+
+
+def test_an_acquisition_number_a_slice_does_not_split(tmp_path):
+    for i in range(6):
+        write_series(tmp_path, VALUES[i : i + 1], depths=[i], first=i, AcquisitionNumber=i)
+    assert len(find_scans(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "is a localizer"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "MOSAIC"]}, "is a mosaic"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, r"3 numbers a voxel \(RGB\)"),
+        ({"ImagePositionPatient": None}, "no ImagePositionPatient"),
+        ({"ImageOrientationPatient": None}, "no ImageOrientationPatient"),
+        ({"PixelSpacing": None}, "no PixelSpacing"),
+        ({"PixelSpacing": [0, 0]}, "voxels of 0 x 0"),
+        ({"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "1 bits a voxel"),
+        ({"Rows": 30000, "Columns": 30000}, "truncated: its header declares 1800000000 bytes"),
+        ({"NumberOfFrames": 2000000000}, "dimensions|declares"),
+    ],
+)
+def test_refused_by_name(tmp_path, tags, reason):
+    write_series(tmp_path, VALUES[:1], **tags)
+    with pytest.raises(ScanError, match=reason):
+        read_scan(tmp_path)
+
+
+def test_what_is_no_scan_is_passed_over(tmp_path):
+    write_series(tmp_path / "s")
+    write_series(tmp_path, VALUES[:1], Modality="SEG")
+    (tmp_path / "notes").write_text("not a scan" * 99)
+    (tmp_path / "report.pdf").write_bytes(b"%PDF")
+    assert names(tmp_path) == ["s/3"]
+
+
+def test_a_damaged_file_is_listed_and_fails_alone(tmp_path):
+    write_series(tmp_path / "s")
+    (tmp_path / "s" / "bad.dcm").write_bytes(b"not DICOM" * 99)
+    assert names(tmp_path) == ["s/3", "s/bad.dcm"]
+    with pytest.raises(ScanError, match=r"bad\.dcm: is not a DICOM file"):
+        read_scan(find_scans(tmp_path)[1])
+    assert np.array_equal(read_scan(find_scans(tmp_path)[0]).voxels, STORAGE)

@@ -1,0 +1,90 @@
+"""The loop: kills, processes and accumulation change no weight; a loss that is not finite stops it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from helpers.tiny_training import PRESET, differences, log, run, slices, subprocess_run
+from maescan.errors import DataError, TrainingError
+from maescan.train.loop import batches
+
+
+def test_the_mae_learns(tmp_path):
+    preset = PRESET.replace(mae__epochs=40, measure="mse", mae__base_lr=0.1)
+    folder = run(tmp_path, preset)
+    losses = [float(row["loss"]) for row in log(folder)]
+    assert losses[-1] < 0.4 * losses[0]
+    assert not (folder / "classifier.safetensors").exists()
+
+
+def test_killed_between_weights_and_checkpoint(unbroken, tmp_path, monkeypatch):
+    """A validation that was not followed by its checkpoint is repeated, not counted."""
+    from maescan.train.loop import Trainer
+
+    def dies(self, old=Trainer._save):
+        if self.phase.name == "classifier":
+            raise KeyboardInterrupt
+        old(self)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "_save", dies)
+        run(tmp_path)
+    run(tmp_path)
+    assert differences(unbroken, tmp_path) == {"mae": 0, "classifier": 0} and log(tmp_path) == log(unbroken)
+
+
+TWO = """
+import sys
+sys.path.insert(0, {tests!r})
+from helpers import tiny_training
+tiny_training.run({out!r}, devices=2)
+"""
+
+
+def test_two_processes_train_as_one_that_accumulates(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(TWO.format(tests=str(Path(__file__).parents[1]), out=str(tmp_path / "two")))
+    code = f"import runpy, sys; sys.argv = [{str(script)!r}]; runpy.run_path({str(script)!r}, run_name='__main__')"
+    done = subprocess_run(code)
+    assert done.returncode == 0, done.stderr
+    one = run(tmp_path / "one", accumulate=2)
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["processes"] == 2
+    assert max(differences(one, tmp_path / "two").values()) < 1e-6
+    assert [row["step"] for row in log(one)] == [row["step"] for row in log(tmp_path / "two")]
+
+
+def test_accumulation_changes_the_mae_by_rounding_only(unbroken, tmp_path):
+    folder = run(tmp_path, PRESET.replace(measure="mse"), accumulate=4)
+    one, two = load_file(folder / "mae.safetensors"), load_file(unbroken / "mae.safetensors")
+    # By norm: gradients that are zero but for rounding (keys' biases) take whole steps of Adam.
+    change = sum((one[name] - two[name]).norm() ** 2 for name in one) / sum(one[name].norm() ** 2 for name in one)
+    assert change**0.5 < 5e-5
+
+
+def test_the_best_epoch_is_kept(unbroken, tmp_path, monkeypatch):
+    aurocs = iter([0.9, 0.1])
+    monkeypatch.setattr("maescan.train.phases.auroc", lambda *_: next(aurocs))
+    folder = run(tmp_path)
+    assert json.loads((folder / "run.json").read_text())["best"] == {"epoch": 0, "val_auroc": 0.9}
+    assert json.loads((unbroken / "run.json").read_text())["best"]["epoch"] == 1
+    assert differences(unbroken, folder) == {"mae": 0, "classifier": pytest.approx(0.01, abs=0.01)}
+    assert differences(unbroken, folder)["classifier"] > 0
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
+    data = slices()
+    data.images[20:] = np.float32(1e30)
+    with pytest.raises(TrainingError, match=r"not finite in mae epoch 0 .*lower base_lr"):
+        run(tmp_path, data=data)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_batches_divide_and_small_sets_fill_one():
+    assert batches(100, 32, 2) == (32, 3) and batches(10, 32, 4) == (8, 1)
+    with pytest.raises(DataError, match="too few"):
+        batches(3, 32, 4)

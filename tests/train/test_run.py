@@ -1,0 +1,77 @@
+"""The run folder: what it holds, who may go on in it, whose weights the networks start from."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from helpers.tiny_training import PRESET, differences, log, run, slices, weights
+from maescan.errors import ConfigError, DataError
+from maescan.models import MaskedAutoencoder
+
+
+def test_the_run_folder(unbroken):
+    report = json.loads((unbroken / "run.json").read_text())
+    assert report["phase"] == "done" and report["epochs"] == {"mae": 2, "classifier": 2}
+    assert report["slices"] == {"train": 32, "val": 8} and report["patients"]["val"] == ["p2"]
+    assert [(row["phase"], row["epoch"], row["step"]) for row in log(unbroken)] == [
+        ("mae", "0", "4"), ("mae", "1", "8"), ("classifier", "0", "4"), ("classifier", "1", "8"),
+    ]  # fmt: skip
+    aurocs = [float(row["val_auroc"]) for row in log(unbroken) if row["phase"] == "classifier"]
+    assert report["best"] == {"epoch": aurocs.index(max(aurocs)), "val_auroc": pytest.approx(max(aurocs), abs=1e-4)}
+    assert sorted(report["intensity"]) == ["contrast", "mean", "share", "std"]
+    golden = load_file(unbroken / "golden.safetensors")
+    assert golden["images"].shape == (4, 16, 16) and golden["slice_ids"].dtype == torch.int64
+    assert json.loads((unbroken / "preset.json").read_text()) == PRESET.to_dict()
+    assert not (unbroken / "pairs.npy").exists() and not list(unbroken.glob(".part-*"))
+
+
+def test_a_finished_run_is_left_alone_and_another_refused(unbroken):
+    before = (unbroken / "mae.safetensors").stat().st_mtime_ns
+    assert run(unbroken) == unbroken and (unbroken / "mae.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(ConfigError, match=r"another .*seed"):
+        run(unbroken, seed=1)
+
+
+def test_the_seed_decides(unbroken, tmp_path):
+    assert differences(unbroken, run(tmp_path, seed=1))["mae"] > 1e-3
+
+
+def test_the_classifier_starts_from_the_encoder(tmp_path):
+    still = PRESET.replace(classifier__base_lr=0.0, classifier__min_lr=0.0)
+    trained = weights(run(tmp_path, still))
+    shared = [name for name in trained["classifier"] if name in trained["mae"]]
+    assert all(torch.equal(trained["mae"][name], trained["classifier"][name]) for name in shared)
+    assert len(shared) == len(trained["classifier"]) - 4
+
+
+def test_real_lesions_judge_when_validation_patients_have_them(tmp_path):
+    data = slices()
+    data.label[[17, 19, 4]] = 1  # of p2, who is held back, and of p0
+    folder = run(tmp_path, data=data)
+    assert json.loads((folder / "run.json").read_text())["slices"] == {"train": 31, "val": 8}
+
+
+def test_boxes_in_tissue_need_a_value_of_air_before_anything_is_trained(tmp_path):
+    preset = PRESET.replace(intensity__method="zscore", pseudo__where="tissue")
+    with pytest.raises(ConfigError, match="'zscore' intensities have no fixed value of air"):
+        run(tmp_path / "run", preset)
+    assert not (tmp_path / "run").exists()
+
+
+def test_it_starts_from_public_weights_and_says_which(tmp_path, capsys):
+    public = MaskedAutoencoder(PRESET.model).state_dict()
+    torch.save({"model": public}, tmp_path / "vit.pth")
+    still = PRESET.replace(mae__base_lr=0.0, mae__epochs=1, measure="mse")
+    folder = run(tmp_path / "run", still, init=tmp_path / "vit.pth")
+    trained = load_file(folder / "mae.safetensors")
+    assert all(torch.equal(value, public[name]) for name, value in trained.items())
+    assert f"from {tmp_path / 'vit.pth'}: encoder; decoder" in capsys.readouterr().err
+    assert len(json.loads((folder / "run.json").read_text())["init"]) == 64
+    with pytest.raises(ConfigError, match="another"):
+        run(folder, still)
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        run(tmp_path / "other", still, init=tmp_path / "nowhere.pth")

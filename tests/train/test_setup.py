@@ -1,0 +1,42 @@
+"""What a training is set up from, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.tiny_training import PRESET, run, slices
+from maescan.config import PRESETS
+from maescan.errors import ConfigError, DataError
+from maescan.train.setup import split
+
+
+def test_the_sets_own_split_decides():
+    data = slices()
+    data = replace(data, split=np.repeat(["val", "train", "test", "train", "train"], 8))
+    training, validation = split(data, PRESET, 0.2, 0)
+    assert set(training.patient) == {"p1", "p3", "p4"} and set(validation.patient) == {"p0"}
+
+
+def test_data_that_does_not_fit_is_refused():
+    data = slices()
+    with pytest.raises(DataError, match=r"\(16, 16\), preset 'tiny' wants \(64, 64\)"):
+        split(data, PRESETS["tiny"], 0.2, 0)
+    data.label[:] = 1
+    with pytest.raises(DataError, match="no healthy slices"):
+        split(data, PRESET, 0.2, 0)
+
+
+@pytest.mark.parametrize("options", [{"device": "tpu"}, {"precision": "fp8"}, {"accumulate": 3}, {"compile": True}])
+def test_options_that_do_not_fit_are_refused(options, tmp_path):
+    with pytest.raises(ConfigError):
+        run(tmp_path, **options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_missing_gpu_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match="is not here"):
+        run(tmp_path, device="cuda")
