@@ -28,7 +28,8 @@ LOG_BYTES, LOGS = 10_000_000, 5
 
 @contextlib.contextmanager
 def passed_on(event: Event, options: AlertOptions) -> Iterator[Event]:
-    """An event with its time that also goes to the log and, where it is an alert or says that scans have changed, to the command.
+    """An event with its time, that also goes to the log and, where it is an alert or says that scans have changed, to
+    the command.
 
     Commands run one after another beside the scoring, and are waited for at the end; one that fails or takes too long
     is told ("alert_failed") and changes nothing else. Raises DataError for a log that cannot be written."""
