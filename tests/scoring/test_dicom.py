@@ -102,6 +102,20 @@ def test_what_cannot_have_results_is_scored_and_named(tmp_path):
     assert len(list((tmp_path / "out" / "dicom").rglob("*.dcm"))) == 2
 
 
+def test_names_of_files_and_folders_are_in_no_object(tmp_path):
+    folder = tmp_path / "in" / "PLANTED^Person"
+    for path in write_oriented(folder, shape=(4, 36, 40)):
+        given(path.rename(folder / f"PLANTED-{path.name}"))
+        given(path)
+    (folder / "PLANTED-099.dcm").write_bytes(next(folder.iterdir()).read_bytes()[:600])
+    score(tmp_path / "in", tmp_path / "out")
+    (row,) = rows(tmp_path / "out" / "scans.csv")
+    assert "PLANTED-099.dcm" in row["warnings"]
+    objects = [path.read_bytes() for path in (tmp_path / "out" / "dicom").rglob("*.dcm")]
+    assert len(objects) == 7 and not any(b"PLANTED" in content for content in objects)
+    assert any(b"1 files beside it cannot be read" in content for content in objects)
+
+
 def test_results_of_shards_come_together_as_of_one_run(tmp_path):
     for number in range(3):
         write_oriented(tmp_path / "in" / f"s{number}", shape=(4, 36, 40), SeriesInstanceUID=f"1.2.9.2{number}")

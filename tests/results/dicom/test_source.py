@@ -128,6 +128,24 @@ def test_dates_that_are_none_are_left_out(tmp_path):
     assert read(made, "sr").ContentDate == "19000101"
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+@pytest.mark.parametrize(
+    "date, time, kept",
+    [
+        ("1996.06.11", "10:11:12", ("19960611", "101112")),
+        ("19961311", "9", ("", "")),
+        ("20200229", "2359", ("20200229", "2359")),
+    ],
+)
+def test_old_ways_to_write_a_date_are_brought_up_to_date(date, time, kept, tmp_path):
+    write_oriented(tmp_path, shape=(3, 36, 40), StudyDate=date, StudyTime=time)
+    made = made_of(tmp_path, ["sr"])
+    assert made.refused == {}
+    found = read(made, "sr")
+    assert (found.StudyDate, found.StudyTime) == kept
+    assert found.ContentDate == (kept[0] or "19000101")
+
+
 def write_enhanced(folder, volumes=2, slices=6):
     """An enhanced MR image: volumes at the same places, one after the other."""
     from pydicom.dataset import Dataset

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,6 @@ from maescan.scans.geometry import LPS_TO_RAS
 from maescan.scans.scan import axial_axes
 
 if TYPE_CHECKING:
-    from pydicom.dataelem import DataElement
     from pydicom.dataset import Dataset
 
 PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
@@ -33,6 +34,8 @@ EMPTY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", *STUDY[1:
 NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID", "FrameOfReferenceUID")
 TIMES = ("Content", "Acquisition", "Series", "Study")
 SEXES = ("M", "F", "O")
+OLD_DATE = re.compile(r"\d{4}\.\d\d\.\d\d")
+TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 IN_PLANE, ACROSS = 0.5, 0.1
 """How far an image may lie off the grid: in pixels, and in slices."""
 REMEDY = "the scores stand; of this series no DICOM results are made"
@@ -146,8 +149,10 @@ def cleaned(header: Dataset) -> Dataset:
     kept = Dataset()
     header.decode()
     for tag in (*PATIENT, *STUDY, *IMAGE):
-        if tag in header and header[tag].value not in (None, "") and _well_formed(header[tag]):
+        if tag in header and header[tag].value not in (None, ""):
             kept[tag] = header[tag]
+    for tag in (tag for tag in kept.dir("Date", "Time") if tag in (*PATIENT, *STUDY)):
+        setattr(kept, tag, (_date if tag.endswith("Date") else _time)(kept[tag].value))
     for tag in EMPTY:
         if tag not in kept:
             setattr(kept, tag, "")
@@ -164,16 +169,20 @@ def decimal(value: float) -> float:
     return float(f"{value:.9g}") + 0.0
 
 
-def _well_formed(element: DataElement) -> bool:
-    """Whether a date or time is one: writers refuse others."""
-    from pydicom.valuerep import DA, TM
-
+def _date(value: object) -> str:
+    """DICOM's date, also of one written as 1996.06.11; "" for what is none: writers refuse it."""
+    text = str(value).strip()
+    text = text.replace(".", "") if OLD_DATE.fullmatch(text) else text
     try:
-        if element.VR in ("DA", "TM"):
-            (DA if element.VR == "DA" else TM)(element.value)
-    except (ValueError, TypeError):
-        return False
-    return True
+        return text if datetime.strptime(text, "%Y%m%d").strftime("%Y%m%d") == text else ""
+    except ValueError:
+        return ""
+
+
+def _time(value: object) -> str:
+    """DICOM's time, also of one written as 10:11:12; "" for what is none."""
+    text = str(value).strip().replace(":", "")
+    return text if TIME.fullmatch(text) else ""
 
 
 def _place(group: Dataset) -> Dataset:
@@ -207,7 +216,6 @@ def latest(headers: Iterable[Dataset]) -> tuple[str, str]:
 
 def _when(header: Dataset) -> tuple[str, str]:
     for kind in TIMES:
-        date, time = (str(header.get(f"{kind}{what}") or "") for what in ("Date", "Time"))
-        if len(date) == 8 and date.isdecimal():
-            return date, time[:6] if len(time) >= 6 and time[:6].isdecimal() else "000000"
+        if date := _date(header.get(f"{kind}Date") or ""):
+            return date, _time(header.get(f"{kind}Time") or "")[:6].ljust(6, "0")
     return "19000101", "000000"

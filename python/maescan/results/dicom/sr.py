@@ -3,6 +3,7 @@ reports (TID 1500)."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypedDict
 
 from maescan.results.dicom.codes import own, region
@@ -30,6 +31,7 @@ FITS = {
     "unlike": ("fit-unlike", "Values unlike those that the bundle was trained with"),
     "other": ("fit-other", "Of another kind than the bundle judges"),
 }
+NAMING = re.compile(r"(cannot be read|may be slices of it|positions of others): .*", re.DOTALL)
 LONGEST = 1000
 """Characters of a note."""
 
@@ -65,6 +67,11 @@ def report(series: Series, finding: Finding, maker: Maker) -> bytes:
         **identity(series, maker, "sr"),
     )
     return finished(made, series, maker, "sr")
+
+
+def without_names(note: str) -> str:
+    """A note without the files that it names: names of files may name people."""
+    return NAMING.sub(r"\1", note)
 
 
 def _reference(series: Series, uids: tuple[str, str]) -> Dataset:
@@ -114,7 +121,7 @@ def _of_scan(series: Series, finding: Finding, maker: Maker) -> MeasurementsAndQ
         **_about(series, maker, "scan"),
     )
     research = "For research. Not a diagnosis: no person has looked at it."
-    for text in (research, *finding.notes):
+    for text in (research, *map(without_names, finding.notes)):
         comment = hd.sr.TextContentItem(codes.DCM.Comment, text[:LONGEST], hd.sr.RelationshipTypeValues.CONTAINS)
         group[0].ContentSequence.append(comment)
     return group
