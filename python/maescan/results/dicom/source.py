@@ -147,7 +147,6 @@ def cleaned(header: Dataset) -> Dataset:
     from pydicom.dataset import Dataset
 
     kept = Dataset()
-    header.decode()
     for tag in (*PATIENT, *STUDY, *IMAGE):
         if tag in header and header[tag].value not in (None, ""):
             kept[tag] = header[tag]
