@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maescan.errors import DataError, MaescanError
+from maescan.errors import DataError, MaescanError, require
 from maescan.files import OUTPUT, short_hash
 from maescan.network.calling import CallError, ClassError, associated
 from maescan.network.options import ListenOptions
@@ -168,6 +168,7 @@ def main() -> int:
 
 
 def _forward(out: Path, options: ListenOptions, stop: threading.Event) -> int:
+    require("pynetdicom", "--forward")  # before there are threads: two that import it at once get halves of it
     queue, results = Queue(out), Results(out)
     threads = [
         threading.Thread(target=Forwarder(out, queue, to, options, tell).run, args=(stop,), daemon=True)
