@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 
-from helpers.scan_files import UID, VALUES, write_series
+from helpers.scan_files import UID, VALUES, write_nifti, write_series
 from maescan.scans import find_scans, read_scan
 
 STORAGE = VALUES.transpose(2, 1, 0)
@@ -33,3 +33,14 @@ def test_a_zip_of_two_series(tmp_path):
             archive.write(file, file.relative_to(tmp_path / "s"))
     assert names(tmp_path / "a.zip") == ["a.zip/one/3", "a.zip/two/3"]
     assert [read_scan(source).shape for source in find_scans(tmp_path / "a.zip")] == [(4, 5, 6)] * 2
+
+
+def test_a_member_in_a_files_place_fails_alone_and_no_temporary_path_is_said(tmp_path):
+    scan = write_nifti(tmp_path / "a.nii").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.nii", scan)
+        archive.writestr("a.nii/b.nii", scan)
+    good, bad = sorted(find_scans(tmp_path / "a.zip"), key=lambda source: source.fault is not None)
+    assert np.array_equal(read_scan(good).voxels, read_scan(tmp_path / "a.nii").voxels)
+    assert bad.name == "a.zip/a.nii/b.nii" and bad.fault is not None
+    assert bad.fault.reason == "cannot be unpacked: File exists"

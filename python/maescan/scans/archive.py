@@ -130,7 +130,8 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, where
     except Exception as error:  # zipfile has no common type for damage
         with suppress(OSError):
             target.unlink()
-        return ScanError(f"cannot be unpacked: {words(error)}", path=where, remedy=REMEDY)
+        why = error.strerror if isinstance(error, OSError) and error.strerror else words(error)  # no temporary path
+        return ScanError(f"cannot be unpacked: {why}", path=where, remedy=REMEDY)
 
 
 def _check(infos: list[zipfile.ZipInfo], path: Path, root: Path) -> None:
