@@ -10,7 +10,7 @@ REV ?= HEAD
 
 CSRC := $(wildcard $(foreach end,h cpp cu cuh,csrc/*.$(end) csrc/*/*.$(end)))
 
-.PHONY: install faults demo test test-fast sanitize lint format bench bench-peers bench-compare gpu-check clean fuzz
+.PHONY: install faults demo demo-bundle test test-fast test-lowest sanitize lint format bench bench-peers bench-compare gpu-check clean fuzz
 
 install: $(INSTALLED)
 
@@ -23,13 +23,30 @@ $(INSTALLED): $(BIN)/python pyproject.toml constraints.txt CMakeLists.txt $(wild
 	touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/maescan demo --out $(DEMO)
+	$(BIN)/maescan demo --train --out $(DEMO)
+
+# The bundle that `maescan demo` scores with, from the weights that are packed; AGAIN= trains them anew, in minutes.
+AGAIN ?= --again
+demo-bundle: $(INSTALLED)
+	$(BIN)/python bench/demo_bundle.py $(AGAIN)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+# Scoring with every dependency at its lower bound, in an environment of its own without torch.
+LOWEST := .venv-lowest
+test-lowest: $(INSTALLED)
+	rm -rf $(LOWEST) && $(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) bench/lowest.py dicom > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/pip --disable-pip-version-check install --quiet -r $(LOWEST)/lowest.txt pytest pytest-timeout psutil
+	$(BIN)/python -c "import shutil, glob, maescan._kernels as k; at = glob.glob('$(LOWEST)/lib/python3*/site-packages')[0]; \
+	  shutil.copytree('python/maescan', f'{at}/maescan', ignore=shutil.ignore_patterns('export')); \
+	  shutil.copytree('export', f'{at}/maescan/export'); shutil.copy(k.__file__, f'{at}/maescan')"
+	$(LOWEST)/bin/python -m pytest -q -o filterwarnings=default tests/scoring tests/results tests/test_options.py \
+	  tests/cli/test_conventions.py tests/cli/test_demo.py tests/scans/test_nifti.py
 
 # Damaged scans of every kind for SECONDS; nothing may crash, hang or fail in other words than ours.
 SECONDS ?= 600
@@ -75,4 +92,4 @@ gpu-check:
 	$(PYTHON) bench/gpu_check.py
 
 clean:
-	rm -rf $(VENV) build $(DEMO)
+	rm -rf $(VENV) $(LOWEST) build $(DEMO)

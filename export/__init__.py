@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import field
 from msgspec.structs import asdict
 
+from maescan import progress
 from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.engines.bundle import Bundle, put_engine, seal, share
@@ -148,7 +149,8 @@ def _add(bundle: Bundle, out: Path, wanted: list[tuple[str, str]]) -> Path:
 
 def _engines(path: Path, wanted: list[tuple[str, str]], run: Path | None = None) -> None:
     """Builds engines beside a sealed bundle and puts each in."""
-    for target, precision in wanted:
+    for done, (target, precision) in enumerate(wanted):
+        progress.tell(done, len(wanted), f"building {target}-{precision}")
         bundle = replace(Bundle.load(path, signed=False), run=run)
         with written_into(path), folder_beside(path) as temporary:
             made = temporary / "engine"

@@ -6,6 +6,10 @@
         result = model.score_scan("scan.nii.gz")
     result.score, result.slice_scores, result.map
 
+>>> import maescan
+>>> maescan.preset("tiny").model.image_size
+64
+
 Names of `__all__` are loaded when they are asked for; everything else may change.
 """
 

@@ -8,7 +8,11 @@ from types import ModuleType
 
 
 def escaped(text: str) -> str:
-    """`text` in one line, safe for a terminal: what cannot be printed as its number. File names may hold anything."""
+    """`text` in one line, safe for a terminal: what cannot be printed as its number. File names may hold anything.
+
+    >>> print(escaped("two\\nlines, a bell \\a"))
+    two lines, a bell \\x07
+    """
     line = " ".join(text.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
 

@@ -88,7 +88,7 @@ def _plain(value: object) -> Any:
 class EngineOptions(Options):
     """Which of a bundle's engines scores, and where."""
 
-    device: str = option("cpu", "cpu, cuda or cuda:N. The device asked for, or an error.")
+    device: str = option("cpu", "cpu, gpu or cuda:N: that one, or an error. auto: a GPU if one can, and says so.")
     precision: str | None = option(None, "fp32, bf16, int8, fp16; default: the bundle's own choice.")
     target: str | None = option(None, "Of several engines the one for this: openvino, tensorrt-rtx, onnx and so on.")
     threads: int | None = option(None, "CPU threads; default: all that this process may use.", minimum=1)
@@ -139,7 +139,11 @@ def parse_regions(candidates: Path | None, tile: bool) -> CandidateTable | LungT
 
 
 def parse_accept(text: str) -> frozenset[str]:
-    """Names of faults, comma-separated."""
+    """Names of faults, comma-separated.
+
+    >>> sorted(parse_accept("tilt, shear"))
+    ['shear', 'tilt']
+    """
     return frozenset(name.strip() for name in text.split(",") if name.strip())
 
 

@@ -26,7 +26,7 @@ def test_rows_say_how_a_scan_is_read_or_why_not(folder):
     assert (a.name, a.format, a.slices, a.spacing) == ("a.nii.gz", "nifti", "6 x 5 x 4", "2.5 x 1.5 x 0.5")
     assert (a.dtype, a.orientation, a.values, a.verdict) == ("int16", "RAS", "0 to 119", "read")
     assert (b.verdict, b.notes) == ("refused", "is not a NIfTI file (check its name and where it comes from)")
-    assert (c.files, c.verdict) == (6, "refused") and "accept 'missing-slices'" in c.notes
+    assert (c.files, c.verdict) == (6, "refused") and "--accept missing-slices" in c.notes
 
 
 def test_what_is_accepted_is_read_with_a_note(folder):

@@ -4,33 +4,76 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
-import typer
+if TYPE_CHECKING:
+    from maescan.cli.assembly import app
 
-from maescan.cli import data, demo, machine, network, scoring, training
-from maescan.errors import MaescanError, lacking
+__all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for room in (scoring, network, training, data, machine, demo):
-    app.add_typer(room.commands)
+GO_ON = frozenset({"score", "train", "prepare", "ablate", "watch"})
+"""Commands that take up what a stopped run has done."""
+
+
+def __getattr__(name: str) -> object:
+    if name == "app":
+        from maescan.cli.assembly import app
+
+        return app
+    raise AttributeError(f"module 'maescan.cli' has no attribute '{name}'")
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a fault of maescan, 2 wrong input, 3 done but some scans failed."""
     try:
-        app(prog_name="maescan")
-    except MaescanError as error:
-        print(f"maescan: {error}", file=sys.stderr)
-        sys.exit(2)
+        code = _run()
+        _flush()
     except KeyboardInterrupt:
-        print("maescan: stopped; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+        code = 130
+    if code == 130:
+        _say_stopped()
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
+    from maescan.errors import MaescanError, lacking
+
+    try:
+        from maescan.cli.assembly import app
+
+        app(prog_name="maescan")
+    except SystemExit as stop:
+        return stop.code
     except Exception as error:
         if os.environ.get("MAESCAN_DEBUG"):
-            raise
+            import traceback
+
+            traceback.print_exc()
+        if isinstance(error, MaescanError):
+            return _say(str(error))
         if isinstance(error, ImportError) and (known := lacking(error)):
-            print(f"maescan: {known}", file=sys.stderr)
-            sys.exit(2)
+            return _say(str(known))
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"maescan: {reason} (a fault of maescan; MAESCAN_DEBUG=1 shows where)", file=sys.stderr)
-        sys.exit(1)
+        return _say(f"{reason} (a fault of maescan; MAESCAN_DEBUG=1 shows where)", 1)
+    return 0
+
+
+def _say(text: str, code: int = 2) -> int:
+    print(f"maescan: {text}", file=sys.stderr)
+    return code
+
+
+def _say_stopped() -> None:
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    more = "to go on" if command in GO_ON else "to start over"
+    _say(f"stopped; run the same command again {more}")
+
+
+def _flush() -> None:
+    """What is still to be printed, where somebody listens."""
+    from maescan.progress import closed
+
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        closed()

@@ -22,11 +22,14 @@ def phantom(
     seed: Seed = 0,
     kind: Annotated[Kind, typer.Option(help="What to make.")] = Kind.brain,
     mhd: Annotated[bool, typer.Option("--mhd", help="Lung scans as MetaImage, as LUNA16's are.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make artificial scans (healthy/, lesions/, masks/, labels.csv), the same for the same seed."""
+    from maescan.cli.progress import shown
     from maescan.datasets.phantom import write_phantom
 
-    write_phantom(out, healthy=healthy, lesions=lesions, seed=seed, kind=kind.value, mhd=mhd)
+    with shown("phantom", quiet) as progress:
+        write_phantom(out, healthy=healthy, lesions=lesions, seed=seed, kind=kind.value, mhd=mhd, progress=progress)
     print(f"{healthy} healthy scans and {lesions} with lesions are in {out}")
 
 
@@ -34,7 +37,7 @@ def phantom(
 @with_options(leave_out=("volume", "accept", "regions"), read=ReadOptions)
 def prepare(
     data: Annotated[Path, typer.Argument(help="A data set or a folder of scans.")],
-    out: Annotated[Path, typer.Option(help="Folder for the memory-mapped slices: the cache.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the memory-mapped slices: the cache.")],
     preset: PresetOption = "brats",
     workers: Annotated[int, typer.Option(min=1, help="Reader processes.")] = 2,
     modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
@@ -68,14 +71,30 @@ def prepare(
 
 
 @commands.command()
-@with_options(leave_out=("regions",), read=ReadOptions)
+@with_options(read=ReadOptions)
 def inspect(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders.")],
+    bundle: Annotated[Path | None, typer.Option(help="Say what `score` will do with this bundle.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Also write a montage PNG.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each scan.")] = False,
+    quiet: Quiet = False,
     *,
     read: ReadOptions,
 ) -> None:
-    """What each file or series is, how it would be read, and why it would be refused."""
+    """What each file or series is, how it would be read and scored, and why it would be refused.
+
+    Exit code 3: something would be refused."""
+    from maescan.cli.progress import shown
     from maescan.scans import inspect as inspection
 
-    inspection.show(paths, read, picture=picture)
+    judge, about = None, ""
+    if bundle is not None:
+        from maescan.scoring.preview import judge_of
+
+        judge, about = judge_of(bundle, read)
+    with shown("inspect", quiet):
+        rows = inspection.show(paths, read, picture=picture, judge=judge, as_json=as_json)
+    if about and not as_json:
+        print(about)
+    if any(row.verdict == "refused" for row in rows):
+        raise typer.Exit(3)

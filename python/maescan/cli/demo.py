@@ -1,55 +1,130 @@
-"""`make demo`: phantom -> train -> export -> score unseen scans -> one table."""
+"""`maescan demo`: score phantom scans with the bundle that comes with the package, or train one first; one table."""
 
 from __future__ import annotations
 
 import csv
+import json
+import shutil
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maescan.cli.options import Out, Seed
+from maescan.cli.options import Out, Quiet, Seed
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from maescan.config import Preset
+    from maescan.scoring.summary import Summary
 
 commands = typer.Typer()
 
-HEALTHY, UNSEEN, PRESET = 48, 8, "tiny-fg"
+HEALTHY, UNSEEN, PRESET = 48, 12, "tiny-fg"
+SHIPPED = Path(__file__).parent / "demo-bundle.zip"
+"""A small model trained on phantoms of other seeds (bench/demo_bundle.py)."""
+
+Say = Callable[[str], None]
 
 
-def run_demo(out: Path, seed: int) -> None:
-    """Trains `PRESET` on `HEALTHY` phantom scans and scores 2 * `UNSEEN` others, half with lesions."""
+def run_demo(out: Path, seed: int, *, train: bool = False, quiet: bool = False) -> None:
+    """Scores 2 * `UNSEEN` phantom scans, half with lesions, with the bundle that comes with the package, or with one
+    trained now on `HEALTHY` others."""
     from rich.console import Console
 
-    from maescan import datasets, export, train
-    from maescan.cli.progress import training_bar
-    from maescan.config import preset
-    from maescan.datasets.phantom import write_phantom
-    from maescan.options import TrainOptions
+    from maescan.config import Preset
     from maescan.scoring.options import ScoreOptions
     from maescan.scoring.run import score_paths
 
     console, start = Console(), time.perf_counter()
-    tiny = preset(PRESET)
 
     def say(text: str) -> None:
-        console.print(f"[dim]{time.perf_counter() - start:5.0f} s[/dim]  {text}")
+        if not quiet:
+            console.print(f"[dim]{time.perf_counter() - start:5.0f} s[/dim]  {text}")
 
-    say(f"making {HEALTHY} healthy phantom scans to learn from, {UNSEEN} healthy and {UNSEEN} with lesions to score")
-    write_phantom(out / "train", healthy=HEALTHY, lesions=0, seed=seed)
-    write_phantom(out / "unseen", healthy=UNSEEN, lesions=UNSEEN, seed=seed + 1)
-    say("training the masked autoencoder, then the classifier")
-    slices, training = datasets.load(out / "train", tiny), TrainOptions(seed=seed)
-    train.train(slices, tiny, out / "run", training, progress=training_bar())
-    say("exporting to OpenVINO")
-    export.export(out / "run", out / "bundle", to=("openvino",), precision=("fp32",))
-    say("scoring")
+    bundle = _trained(out, seed, say, quiet) if train else unpack(out / "bundle")
+    say(f"making {UNSEEN} healthy phantom scans and {UNSEEN} with lesions")
+    _phantom(out / "unseen", UNSEEN, UNSEEN, seed + 1, quiet)
+    say("scoring them")
     scans = [out / "unseen" / "healthy", out / "unseen" / "lesions"]
-    options = ScoreOptions(maps=True, pictures=16, force=True)
-    summary = score_paths(scans, out / "bundle", out / "scores", options=options, show="progress")
-    console.print(_table(out, tiny, summary))
+    options = ScoreOptions(maps=True, pictures=2 * UNSEEN, force=True)
+    summary = score_paths(scans, bundle, out / "scores", options=options, show="quiet" if quiet else "progress")
+    used = Preset.from_dict(json.loads((bundle / "manifest.json").read_text())["preset"])
+    console.print(_table(out, used, summary))
+    _say_alerts(out, summary)
     console.print(f"look at: {out / 'scores' / 'report.html'}   heat maps: {out / 'scores' / 'maps'}", soft_wrap=True)
+    console.print(f"next, scans of your own: maescan score SCANS --bundle {bundle} --out OUT", soft_wrap=True)
+    console.print("(this model has seen phantoms alone: of real scans its scores say nothing)")
 
 
-def _table(out: Path, tiny, summary):  # type: ignore[no-untyped-def]
+def unpack(bundle: Path) -> Path:
+    """The bundle that comes with the package, at `bundle`: whole or not at all. One that is there is kept.
+
+    Raises BundleError where what is there is not whole, DataError where it cannot be written."""
+    from maescan.engines.bundle import Bundle
+    from maescan.files import written_into
+
+    if not bundle.exists():
+        with written_into(bundle.parent):
+            bundle.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".maescan-part-", dir=bundle.parent) as folder:
+                shutil.unpack_archive(SHIPPED, Path(folder) / "bundle")
+                (Path(folder) / "bundle").rename(bundle)
+    Bundle.load(bundle)
+    return bundle
+
+
+def _trained(out: Path, seed: int, say: Say, quiet: bool) -> Path:
+    """A bundle of `PRESET`, trained now; one that an earlier demo made of the same scans is taken."""
+    from maescan import datasets, export, train
+    from maescan.cli.progress import training_bar
+    from maescan.config import preset
+    from maescan.options import TrainOptions
+
+    tiny, bundle = preset(PRESET), out / "trained"
+    say(f"making {HEALTHY} healthy phantom scans to learn from")
+    _phantom(out / "train", HEALTHY, 0, seed, quiet)
+    say("training the masked autoencoder, then the classifier: minutes")
+    slices, training = datasets.load(out / "train", tiny), TrainOptions(seed=seed)
+    run = train.train(slices, tiny, out / "run", training, progress=training_bar(quiet))
+    say("exporting to OpenVINO")
+    if not _comes_from(bundle, run):
+        export.export(run, bundle, to=("openvino",), precision=("fp32",))
+    return bundle
+
+
+def _comes_from(bundle: Path, run: Path) -> bool:
+    """Whether a bundle was made of this very run."""
+    try:
+        made = json.loads((bundle / "manifest.json").read_text())["provenance"]
+        report = json.loads((run / "run.json").read_text())
+        return all(made[name] == report[name] for name in ("data", "seed", "seconds"))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _phantom(out: Path, healthy: int, lesions: int, seed: int, quiet: bool) -> None:
+    from maescan.cli.progress import shown
+    from maescan.datasets.phantom import write_phantom
+
+    with shown("phantom", quiet) as progress:
+        write_phantom(out, healthy=healthy, lesions=lesions, seed=seed, progress=progress)
+
+
+def _say_alerts(out: Path, summary: Summary) -> None:
+    """How many scans of each kind alert, where the bundle is calibrated."""
+    if summary.calibration is None:
+        return
+    alerting = [Path(row["scan"]).name for row in summary.scored if row["alert"] == "yes"]
+    ill = sum((out / "unseen" / "lesions" / name).exists() for name in alerting)
+    well = len(alerting) - ill
+    print(f"alerts: {ill} of {UNSEEN} scans with lesions, {well} of {UNSEEN} healthy ones")
+
+
+def _table(out: Path, used: Preset, summary: Summary) -> Table:
     import numpy as np
     from rich.table import Table
 
@@ -57,7 +132,7 @@ def _table(out: Path, tiny, summary):  # type: ignore[no-untyped-def]
     from maescan.evaluate.baselines import trivial_baselines
     from maescan.evaluate.ranking import auroc
 
-    slices = datasets.load(out / "unseen", tiny)
+    slices = datasets.load(out / "unseen", used)
     scores = _scores(out / "scores" / "scores.csv")
     score = np.array(
         [scores[Path(name).name, int(index)] for name, index in zip(slices.patient, slices.slice, strict=True)]
@@ -69,7 +144,7 @@ def _table(out: Path, tiny, summary):  # type: ignore[no-untyped-def]
     for name, (value, _) in trivial_baselines(slices).items():
         table.add_row(f"{name} alone", f"{value:.3f}")
     table.add_section()
-    table.add_row("time a scan", f"{1000 * summary.seconds / max(1, len(summary.scored)):.0f} ms")
+    table.add_row("time per scan", f"{1000 * summary.seconds / max(1, len(summary.scored)):.0f} ms")
     return table
 
 
@@ -79,6 +154,13 @@ def _scores(path: Path) -> dict[tuple[str, int], float]:
 
 
 @commands.command()
-def demo(out: Out = Path("demo"), seed: Seed = 0) -> None:
-    """Train on a phantom, export, score scans with and without lesions, and say how well it went."""
-    run_demo(out, seed)
+def demo(
+    out: Out = Path("demo"),
+    seed: Seed = 0,
+    train: Annotated[
+        bool, typer.Option("--train/--fast", help="Train the model anew, in minutes, instead of the packed one.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score phantom scans with and without lesions, and say how well it went: the first thing to try."""
+    run_demo(out, seed, train=train, quiet=quiet)

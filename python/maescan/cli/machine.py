@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from maescan.cli.options import Device, Out, PresetOption, Threads
+from maescan.cli.options import Device, Out, PresetOption, Quiet, Threads
 
 commands = typer.Typer()
 
@@ -29,14 +29,18 @@ def verify(
     limit_memory: Annotated[
         float | None, typer.Option(min=0.1, help="GB of memory that an engine may take; default: a quarter of all.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
 ) -> None:
     """Check every hash of a bundle and its signature, prepare its golden scan, run its golden slices through every
     engine that can run here, each in a process of its own, and say what personal data the bundle holds."""
+    from maescan.cli.progress import shown
     from maescan.engines import verify as verification
     from maescan.scans.budget import Limits
 
     limits = Limits(seconds=limit_seconds, memory=None if limit_memory is None else int(limit_memory * 1e9))
-    if not verification.show(bundle, device=device, trust=trust, key=key, limits=limits):
+    with shown("verify"):
+        sound = verification.show(bundle, device=device, trust=trust, key=key, limits=limits, as_json=as_json)
+    if not sound:
         raise typer.Exit(2)
 
 
@@ -59,11 +63,31 @@ def sign(
 
 
 @commands.command()
-def doctor() -> None:
+def pull(
+    address: Annotated[str, typer.Argument(help="https://HOST/BUNDLE.zip, https://HOST/BUNDLE/ or hf://ORG/NAME.")],
+    out: Out,
+    sha256: Annotated[
+        str | None, typer.Option(help="Hash of the archive, or of manifest.json: any other is refused.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch a bundle from the network: whole or not at all, every file by its hash."""
+    from maescan.cli.progress import shown
+    from maescan.network.pull import pull as fetch
+
+    with shown("pull", quiet, unit="files"):
+        bundle, found = fetch(address, out, sha256)
+    print(f"bundle: {bundle}")
+    if sha256 is None:
+        print(f"its hash, to be sure next time that it is the same: --sha256 {found}")
+
+
+@commands.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False) -> None:
     """What this machine can run, and the command to get what is missing."""
     from maescan.engines import doctor as check
 
-    check.show()
+    check.show(as_json=as_json)
 
 
 @commands.command()

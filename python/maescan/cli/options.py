@@ -16,14 +16,25 @@ import typer
 from maescan.config import Preset
 from maescan.options import Flag, Options
 
-Out = Annotated[Path, typer.Option(help="Folder to write into.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write into.")]
 Seed = Annotated[int, typer.Option(help="Seed of all that is drawn at random.")]
 BundleOption = Annotated[Path, typer.Option(help="A bundle made by `maescan export`.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N. The device asked for, or an error.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, gpu or cuda:N. The device asked for, or an error.")]
 PresetOption = Annotated[str, typer.Option(help="brats, luna16, tiny, each also with +, or a preset's .json file.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")]
 Json = Annotated[bool, typer.Option("--json", help="Events as JSON lines on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")]
+
+
+PANELS = {
+    "EngineOptions": "Where it runs",
+    "ReadOptions": "How scans are read",
+    "ScoreOptions": "What is scored and written",
+    "AlertOptions": "Whom an alert reaches",
+    "WatchOptions": "When a scan is whole",
+    "RayOptions": "On a cluster",
+}
+"""Headings in a command's help."""
 
 
 class Kind(enum.StrEnum):
@@ -78,7 +89,10 @@ def _flags(kind: type[Options], items: list[Field[Any]]) -> Iterator[inspect.Par
             if flag.default is None and flag.kind is not None:
                 type_ = flag.kind | None
             spelled = f"--{name}" + (f"/--no-{name}" if flag.default is True else "")
-            described = typer.Option(spelled, help=flag.help, min=flag.minimum, max=flag.maximum)
+            panel = PANELS.get(kind.__name__)
+            described = typer.Option(
+                spelled, help=flag.help, min=flag.minimum, max=flag.maximum, rich_help_panel=panel
+            )
             yield inspect.Parameter(
                 _variable(item, flag),
                 inspect.Parameter.KEYWORD_ONLY,
@@ -110,6 +124,15 @@ def say_caution(bundle: Path) -> None:
 
     if words := caution(bundle):
         print(f"maescan: this model is {words}", file=sys.stderr)
+
+
+def show_markdown(text: str) -> None:
+    """Markdown as tables and paragraphs."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console()
+    (console if console.is_terminal else Console(width=120)).print(Markdown(text))
 
 
 def preset_with(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maescan.cli.options import BundleOption, Json, Out, Quiet, say_caution, with_options
+from maescan.cli.progress import shown
 from maescan.errors import ConfigError, require
 from maescan.scoring.options import (
     AlertOptions,
@@ -60,10 +61,11 @@ def score(
     else:
         summary = score_paths(paths, bundle, out, engine, options, alerts=alerts, show=show(json_events, quiet))
     if not (quiet or json_events):
+        passed = f" {_count(summary.passed_over, 'label map')} passed over," if summary.passed_over else ""
         print(
-            f"{len(summary.scored)} scans scored ({summary.skipped} of them before), {len(summary.failures)} failed,"
-            f"{f' {summary.passed_over} label maps passed over,' if summary.passed_over else ''}"
-            f" {summary.slices} slices in {summary.seconds:.1f} s: {out / 'report.html'}"
+            f"{_count(len(summary.scored) - summary.skipped, 'scan')} scored, {summary.skipped} reused,"
+            f" {len(summary.failures)} failed,{passed}"
+            f" {_count(summary.slices, 'slice')} in {summary.seconds:.1f} s: {out / 'report.html'}"
         )
         _say_archive(summary)
         _say_calibration(summary.calibration, bundle)
@@ -71,6 +73,10 @@ def score(
     for row in (*summary.failures, *summary.refused):
         print(f"{row['scan']}: {row['reason']}" + (f" ({row['remedy']})" if row["remedy"] else ""), file=sys.stderr)
     leave(summary, alerts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def leave(summary: Summary, alerts: AlertOptions) -> None:
@@ -142,6 +148,7 @@ def calibrate(
     read: ReadOptions,
     options: ScoreOptions,
     how: CalibrateOptions,
+    quiet: Quiet = False,
 ) -> None:
     """Score held-back healthy scans and keep the reference in the bundle: then scans get p-values and alerts."""
     from maescan.scoring.calibrate import calibrate as make
@@ -149,7 +156,8 @@ def calibrate(
     from maescan.scoring.conformal import needed
 
     options = replace(options, read=read, pictures=0)
-    reference, failures = make(bundle, healthy, engine, options, how)
+    with shown("calibrate", quiet):
+        reference, failures = make(bundle, healthy, engine, options, how)
     for row in failures:
         print(f"left out: {row['scan']}: {row['reason']}", file=sys.stderr)
     count = len(reference["scans"])

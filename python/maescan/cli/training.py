@@ -17,9 +17,10 @@ from maescan.cli.options import (
     Quiet,
     preset_with,
     say_caution,
+    show_markdown,
     with_options,
 )
-from maescan.cli.progress import training_bar
+from maescan.cli.progress import shown, training_bar
 from maescan.options import EngineOptions, EvaluateOptions, StressOptions, TrainOptions
 
 commands = typer.Typer()
@@ -47,8 +48,9 @@ def train(
     from maescan import train as training
 
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, fresh_negatives)
-    slices = datasets.load(data, chosen, modality=modality)
-    run = training.train(slices, chosen, out, options, progress=training_bar(quiet))
+    with shown("train", quiet):
+        slices = datasets.load(data, chosen, modality=modality)
+        run = training.train(slices, chosen, out, options, progress=training_bar(quiet))
     print(f"trained; next: maescan export {run} --out BUNDLE")
 
 
@@ -73,7 +75,7 @@ class Golden(enum.StrEnum):
 @commands.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder of `maescan train`, or a bundle to add engines to.")],
-    out: Annotated[Path | None, typer.Option(help="The bundle to write; not needed to add to one.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The bundle to write; not to add to one.")] = None,
     to: To = "openvino",
     precision: Precisions = "",
     golden: Annotated[
@@ -83,19 +85,21 @@ def export(
     training_data: TrainingData = "",
     licence: Licence = "",
     intended_use: Use = "",
+    quiet: Quiet = False,
 ) -> None:
     """Compile a trained run into a bundle: weights, engines and golden answers that prove them. With a run and the
     bundle that was made of it, engines are added."""
     import maescan.export as exporting
     from maescan.engines.manifest import Card
 
-    bundle = exporting.export(
-        run,
-        out or run,
-        **_listed(to, precision),
-        golden=golden.value,
-        card=Card(training_data=training_data, licence=licence, intended_use=intended_use),
-    )
+    with shown("export", quiet, unit="engines"):
+        bundle = exporting.export(
+            run,
+            out or run,
+            **_listed(to, precision),
+            golden=golden.value,
+            card=Card(training_data=training_data, licence=licence, intended_use=intended_use),
+        )
     print(f"bundle: {bundle}")
     say_caution(bundle)
 
@@ -130,12 +134,14 @@ def evaluate(
     *,
     engine: EngineOptions,
     options: EvaluateOptions,
+    quiet: Quiet = False,
 ) -> None:
     """AUROC beside the trivial baselines: metrics.json, roc.png, report.md."""
     from maescan import evaluate as evaluation
 
-    evaluation.evaluate(data, bundle, out, engine, options)
-    print((out / "report.md").read_text())
+    with shown("evaluate", quiet, unit="slices"):
+        evaluation.evaluate(data, bundle, out, engine, options)
+    show_markdown((out / "report.md").read_text())
 
 
 @commands.command()
@@ -165,12 +171,11 @@ def stress(
     quiet: Quiet = False,
 ) -> None:
     """Put lesions into healthy slices: does the score rise, does it pass the threshold? stress.md, stress.png."""
-    from maescan.cli.progress import shown
     from maescan.evaluate import acceptance
 
     with shown("stress", quiet, unit="slices") as progress:
         acceptance.stress(data, bundle, out, engine, options, progress)
-    print((out / "stress.md").read_text())
+    show_markdown((out / "stress.md").read_text())
 
 
 @commands.command()
@@ -197,19 +202,20 @@ def ablate(
     from maescan.train import ablations
 
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, False)
-    ablations.ablate(
-        data,
-        experiment,
-        chosen,
-        out,
-        seeds=range(seeds),
-        folds=folds,
-        device=device,
-        modality=modality,
-        progress=training_bar(quiet),
-        say=None if quiet else partial(print, file=sys.stderr, flush=True),
-    )
-    print((out / f"{experiment}.md").read_text())
+    with shown("ablate", quiet):
+        ablations.ablate(
+            data,
+            experiment,
+            chosen,
+            out,
+            seeds=range(seeds),
+            folds=folds,
+            device=device,
+            modality=modality,
+            progress=training_bar(quiet),
+            say=None if quiet else partial(print, file=sys.stderr, flush=True),
+        )
+    show_markdown((out / f"{experiment}.md").read_text())
 
 
 @commands.command()
@@ -226,13 +232,15 @@ def import_checkpoint(
     modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
     to: To = "openvino",
     precision: Precisions = "",
+    quiet: Quiet = False,
 ) -> None:
     """Turn the authors' released weights into a bundle: --preset brats-official, luna16-official or a .json file."""
     import maescan.export as exporting
 
-    bundle = exporting.import_checkpoint(
-        mae, classifier, preset, out, data=data, modality=modality, **_listed(to, precision)
-    )
+    with shown("import-checkpoint", quiet):
+        bundle = exporting.import_checkpoint(
+            mae, classifier, preset, out, data=data, modality=modality, **_listed(to, precision)
+        )
     print(f"bundle: {bundle}")
     if data is None:
         print("without --data no scan will be flagged as unlike those of training")

@@ -11,12 +11,12 @@ from maescan.engines.bundle import Bundle
 from maescan.engines.golden import check, golden_drift, refuse
 from maescan.engines.targets import PRECISIONS, TARGETS, best_for, kind_of, runs_on
 from maescan.errors import EngineError, MaescanError
-from maescan.machine import Gpu, require_gpu
+from maescan.machine import Gpu, found_gpus, require_gpu
 
 FROM_RUN = ("int8", "fp8")
 """Precisions whose ranges are those of training slices."""
 
-__all__ = ["export_command", "kind_of", "load", "open_engine", "prove"]
+__all__ = ["device_for", "export_command", "kind_of", "load", "open_engine", "prove"]
 
 
 def load(
@@ -28,11 +28,12 @@ def load(
     threads: int | None = None,
     trust: bool = False,
 ) -> Any:
-    """The bundle's engine for `device`, after its golden slices agreed with the fp32 reference.
+    """The bundle's engine for `device` (see `device_for`), after its golden slices agreed with the fp32 reference.
 
     trust: TorchScript can run any code, and is opened only if its maker is trusted. Raises EngineError when nothing
     in the bundle runs there (never another device instead), BundleError on drift.
     """
+    device = device_for(bundle, device, trust=trust)
     gpu = require_gpu(device) if kind_of(device) == "cuda" else None
     chosen = _choose(bundle, gpu, target, precision)
     engine = open_engine(bundle, bundle.engine_folder(chosen), bundle.engines()[chosen], device, threads, trust)
@@ -42,6 +43,19 @@ def load(
         engine.close()
         raise
     return engine
+
+
+def device_for(bundle: Bundle, device: str, *, trust: bool = False) -> str:
+    """cpu, cuda or cuda:N for what was asked. auto: the first GPU that an engine of the bundle runs on with what is
+    installed, else cpu; gpu: cuda; anything else is as it is asked."""
+    if device != "auto":
+        return "cuda" if device == "gpu" else device
+    engines = [v for v in bundle.engines().values() if trust or v["target"] != "torchscript"]
+    for gpu in found_gpus():
+        for values in engines:
+            if runs_on(values["target"], values["precision"], "cuda", gpu) and _installed(values["target"]):
+                return f"cuda:{gpu.number}"
+    return "cpu"
 
 
 def open_engine(
@@ -114,7 +128,11 @@ def _choose(bundle: Bundle, gpu: Gpu | None, target: str | None, precision: str 
 def _remedy(path: Path, gpu: Gpu | None, target: str | None, precision: str | None) -> str:
     """The export that would run on the CPU or on that GPU, as near to what was asked for as that allows."""
     if gpu is None:
-        return export_command(path, {"target": target or "openvino", "precision": precision or "fp32"})
+        able = [known for known in TARGETS.values() if "cpu" in known.kinds and target in (None, known.name)]
+        able = able or [TARGETS["openvino"]]
+        best = next((known for known in able if precision in known.precisions), able[0])
+        nearest = precision if precision in best.precisions else best.precisions[0]
+        return export_command(path, {"target": best.name, "precision": nearest})
     if target not in TARGETS or TARGETS[target].lacks(gpu):
         target = best_for(gpu).name
     if precision is None or TARGETS[target].lacks(gpu, precision):
@@ -125,8 +143,11 @@ def _remedy(path: Path, gpu: Gpu | None, target: str | None, precision: str | No
 def _rank(values: dict[str, Any]) -> tuple[bool, int, int]:
     """Targets whose package is installed first."""
     known = PRECISIONS.index(values["precision"]) if values["precision"] in PRECISIONS else len(PRECISIONS)
-    missing = importlib.util.find_spec(TARGETS[values["target"]].package) is None
-    return missing, list(TARGETS).index(values["target"]), known
+    return not _installed(values["target"]), list(TARGETS).index(values["target"]), known
+
+
+def _installed(target: str) -> bool:
+    return importlib.util.find_spec(TARGETS[target].package) is not None
 
 
 def _first_line(error: BaseException) -> str:

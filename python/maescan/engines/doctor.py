@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 
 from maescan import __version__
 from maescan.engines.targets import TARGETS
@@ -15,8 +17,13 @@ Row = tuple[str, str, str]
 """What it is about, what was found, what to do (empty: nothing)."""
 
 
-def show() -> None:
-    """Prints one line a finding, and under it the command to get what is missing."""
+def show(*, as_json: bool = False) -> None:
+    """Prints one line a finding, and under it the command to get what is missing; or all of it as JSON."""
+    if as_json:
+        print(
+            json.dumps([{"name": name, "found": found, "remedy": remedy} for name, found, remedy in rows()], indent=1)
+        )
+        return
     for name, found, remedy in rows():
         print(f"{name:<18} {found}" + (f"\n{'':<18}   -> {remedy}" if remedy else ""))
 
@@ -104,6 +111,12 @@ def _version(module: str) -> str | None:
     except ImportError:
         return None
     top = module.partition(".")[0]
-    for distribution in importlib.metadata.packages_distributions().get(top, [top]):
+    for distribution in _distributions().get(top, [top]):
         return importlib.metadata.version(distribution)
     return "found"
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """What brings a package: reading it takes as long as all else here."""
+    return importlib.metadata.packages_distributions()

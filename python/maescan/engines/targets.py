@@ -85,10 +85,12 @@ TARGETS: dict[str, Target] = {
 
 
 def kind_of(device: str) -> str:
-    """cpu or cuda. Raises EngineError for a device that is neither."""
+    """cpu or cuda, which gpu is too. Raises EngineError for a device that is neither."""
+    if device == "gpu":
+        return "cuda"
     kind, _, number = device.partition(":")
     if kind not in ("cpu", "cuda") or (number and (kind == "cpu" or not number.isdigit())):
-        raise EngineError(f"there is no device '{device}'", remedy="use cpu, cuda or cuda:N")
+        raise EngineError(f"there is no device '{device}'", remedy="use auto, cpu, gpu or cuda:N")
     return kind
 
 

@@ -3,6 +3,8 @@ slices through every engine that can run here, each in a process of its own unde
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from maescan.engines import kind_of
@@ -16,6 +18,9 @@ from maescan.errors import MaescanError
 from maescan.machine import gpus, require_gpu
 from maescan.scans.budget import Limits
 
+Finding = tuple[str, str, bool]
+"""What it is about, what was found, and whether that is sound as far as this machine can tell."""
+
 
 def show(
     bundle: Path,
@@ -24,50 +29,57 @@ def show(
     trust: bool = False,
     key: str | None = None,
     limits: Limits = Limits(),
+    as_json: bool = False,
 ) -> bool:
-    """Prints what holds of a bundle, then a line an engine: its drift, why it is refused, or why it cannot run here.
-    True where nothing is refused.
+    """Prints what holds of a bundle, then a line per engine: its drift, why it is refused, or why it cannot run here;
+    or all of it as JSON. True where nothing is refused.
 
     With `device` only engines that run there, and there; TorchScript, which can run any code, only with `trust`.
     `key`: public keys of minisign, one of which must have signed it. Raises BundleError for a file that is not as
     exported, a signature that is not there or not of one of the keys.
     """
     loaded = Bundle.load(bundle, signed=key is None)
-    print(f"{bundle}: {len(loaded.manifest['files'])} files are as they were exported")
+    files, signer, said = len(loaded.manifest["files"]), "", list[Finding]()
     if key is not None:
-        manifest = (bundle / "manifest.json").read_bytes()
-        print(f"signed by {check_signature(bundle, manifest, public_keys(key)).name}")
-    sound = _parts(loaded)
-    for name, values in sorted(loaded.engines().items()):
+        signer = check_signature(bundle, (bundle / "manifest.json").read_bytes(), public_keys(key)).name
+    if not as_json:
+        print(f"{bundle}: {files} files are as they were exported" + (f"\nsigned by {signer}" if signer else ""))
+    for name, text, sound in _findings(loaded, device, trust, limits):
+        said.append((name, text, sound))
+        if not as_json:
+            print(f"{name:<20} {text}")
+    if as_json:
+        findings = [dict(zip(("name", "found", "sound"), each, strict=True)) for each in said]
+        about = {"bundle": str(bundle), "hash": loaded.hash, "files": files, "signed_by": signer or None}
+        print(json.dumps({**about, "findings": findings}, indent=1))
+    return all(sound for _, _, sound in said)
+
+
+def _findings(bundle: Bundle, device: str | None, trust: bool, limits: Limits) -> Iterator[Finding]:
+    yield from _parts(bundle)
+    for name, values in sorted(bundle.engines().items()):
         kinds = getattr(TARGETS.get(values["target"]), "kinds", ())
-        asked = kind_of(device) if device else None
-        if asked and asked not in kinds:
+        if device and kind_of(device) not in kinds:
             continue
         where = device or ("cpu" if "cpu" in kinds else "cuda")
-        line, fine = _line(loaded, name, where, trust, limits)
-        sound = sound and fine
-        print(f"{name:<20} {line}")
-    return sound
+        yield name, *_line(bundle, name, where, trust, limits)
 
 
-def _parts(bundle: Bundle) -> bool:
-    """Prints what is no engine's; whether none of it is refused."""
-    sound = True
+def _parts(bundle: Bundle) -> Iterator[Finding]:
+    """What is no engine's."""
     try:
-        print(f"golden scan          prepared as at export, within {golden_scan(bundle):.1g} of its range")
+        yield "golden scan", f"prepared as at export, within {golden_scan(bundle):.1g} of its range", True
     except MaescanError as error:
-        sound = False
-        print(f"golden scan          refused: {error.reason}" + (f" ({error.remedy})" if error.remedy else ""))
+        yield "golden scan", f"refused: {error.reason}" + (f" ({error.remedy})" if error.remedy else ""), False
     card = bundle.path / CARD
     try:
         agrees = card.read_text(encoding="utf-8") == render(bundle.known)
     except (OSError, UnicodeDecodeError):
         agrees = False
     if not agrees:
-        print(f"{CARD:<20} is not what the manifest says: `maescan card {bundle.path}` writes it anew")
+        yield CARD, f"is not what the manifest says: `maescan card {bundle.path}` writes it anew", True
     for line in personal_data(bundle.known):
-        print(f"personal data        {line}")
-    return sound
+        yield "personal data", line, True
 
 
 def _line(bundle: Bundle, name: str, device: str, trust: bool, limits: Limits) -> tuple[str, bool]:
@@ -87,5 +99,6 @@ def _line(bundle: Bundle, name: str, device: str, trust: bool, limits: Limits) -
         drift = prove_apart(bundle, name, device, limits, trust=trust)
     except MaescanError as error:
         return f"refused: {error.reason}" + (f" ({error.remedy})" if error.remedy else ""), False
-    parts = (f"{part} {value:.2g} of {TOLERANCE[values['precision']][part]:g}" for part, value in drift.items())
+    allowed = TOLERANCE[values["precision"]]
+    parts = (f"{part} {value:.2g} (allowed {allowed[part]:g})" for part, value in drift.items())
     return f"drift on {device}: {', '.join(parts)}", True

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan import progress
 from maescan.config import Preset
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
@@ -63,6 +64,7 @@ def score_set(slices: SliceSet, engine: Engine, preset: Preset, *, batch: int = 
     pixels, seconds = Pixels() if mask is not None else None, 0.0
     detections = Detections(preset.model.patch_size // 2) if mask is not None and find_spec("scipy") else None
     for start in range(0, n, batch):
+        progress.tell(start, n)
         part = np.s_[start : start + batch]
         images = np.ascontiguousarray(slices.images[part], np.float32)
         begun = time.perf_counter()

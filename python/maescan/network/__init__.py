@@ -1,1 +1,1 @@
-"""What is sent and received over a network: DICOM images in, DICOM results out."""
+"""What is fetched, received and sent over a network: bundles, DICOM images in, DICOM results out."""

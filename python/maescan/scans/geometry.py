@@ -42,7 +42,7 @@ def _shear(axes: Affine, path: Path, accept: frozenset[str]) -> tuple[str, ...]:
     degrees = np.degrees(np.arcsin(min(1.0, cosine)))
     reason = f"its axes are sheared by {degrees:.1f} degrees"
     if accept.isdisjoint({"shear", "tilt"}):
-        raise ScanError(reason, path=path, remedy="resample it to right angles, or accept 'shear'")
+        raise ScanError(reason, path=path, remedy="resample it to right angles, or --accept shear")
     return (reason,)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.errors import MaescanError, ScanError
+from maescan import progress
+from maescan.errors import MaescanError, NoScanError, ScanError, escaped
 from maescan.files import printable
 from maescan.options import ReadOptions
 from maescan.scans.budget import Limits
@@ -22,10 +24,6 @@ from maescan.scans.scan import Scan, axial_view
 from maescan.scans.search import search_all
 from maescan.scans.source import ScanSource
 from maescan.scans.worker import Worker
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
 
 TOLD = ("result", "unread", "output", "link")
 """What is passed over and yet told by name."""
@@ -49,21 +47,32 @@ class Row:
     notes: str
 
 
+Judge = Callable[[ScanSource], tuple[str, str]]
+"""What would come of a scan that can be read, and what there is to say of it; called in the worker."""
+
+
 def inspect(
-    paths: Iterable[str | Path], options: ReadOptions | None = None, *, picture: Path | None = None
+    paths: Iterable[str | Path],
+    options: ReadOptions | None = None,
+    *,
+    picture: Path | None = None,
+    judge: Judge | None = None,
 ) -> Iterator[Row]:
     """A `Row` for every scan in files and folders, read one after the other in a worker, and for what was passed over
     though it is a medical image; with `picture`, a PNG of a few axial slices of each at the end. Raises ScanError
-    where a path does not exist."""
+    where a path does not exist.
+
+    judge: gives verdict and notes in place of what reading alone says; a ScanError of it refuses the scan."""
     options = options or ReadOptions()
     if picture:
         check_picture(picture)
     montage = Montage() if picture else None
     limits = Limits.of(options)
-    worker = Worker(Inspector, options, picture is not None, limits=limits)
+    worker = Worker(Inspector, options, picture is not None, judge, limits=limits)
     try:
         found = search_all(paths, limits)
-        for source in found.sources:
+        for done, source in enumerate(found.sources):
+            progress.tell(done, len(found.sources))
             row, tiles = _inspected(worker, source)
             if montage:
                 montage.add(tiles)
@@ -76,31 +85,50 @@ def inspect(
 
 
 def show(
-    paths: Iterable[str | Path], options: ReadOptions | None = None, *, picture: Path | None = None
+    paths: Iterable[str | Path],
+    options: ReadOptions | None = None,
+    *,
+    picture: Path | None = None,
+    judge: Judge | None = None,
+    as_json: bool = False,
 ) -> list[Row]:
-    """Print the table of `inspect`; its rows. Raises ScanError where there is no scan at all."""
-    from rich.console import Console
-
+    """Print a line for each row of `inspect`, or its JSON; the rows. Raises ScanError where there is no scan."""
     paths = list(paths)
-    rows = list(inspect(paths, options, picture=picture))
+    rows = list(inspect(paths, options, picture=picture, judge=judge))
     if all(row.verdict == "passed over" for row in rows) and not any(row.name != "(other files)" for row in rows):
         raise ScanError("holds no scan", path=paths[0], remedy="NIfTI, DICOM, MetaImage, NRRD, MGH and MINC are read")
-    console = Console()
-    console = console if console.is_terminal else Console(width=200)
-    console.print(_table(rows))
+    for text in (json.dumps(asdict(row), sort_keys=True) for row in rows) if as_json else lines(rows):
+        progress.say(text)
     return rows
+
+
+def lines(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for each row: verdict, name, what it is, notes."""
+    width = max((len(row.verdict) for row in rows), default=0)
+    for row in rows:
+        count = f"{row.files} files" if row.files > 1 else ""
+        size = f"{row.slices} at {row.spacing} mm" if row.slices else ""
+        facts = [row.format, count, size, row.dtype, row.orientation, row.values]
+        said = ", ".join(fact for fact in facts if fact)
+        yield escaped(f"{row.verdict:<{width}}  {row.name}" + (f": {said}" if said else "")) + (
+            f" - {escaped(row.notes)}" if row.notes else ""
+        )
 
 
 class Inspector:
     """What a worker does for `inspect`. tiled: the slices for a picture as well."""
 
-    def __init__(self, options: ReadOptions, tiled: bool):
-        self._options, self._tiled = options, tiled
+    def __init__(self, options: ReadOptions, tiled: bool, judge: Judge | None = None):
+        self._options, self._tiled, self._judge = options, tiled, judge
 
     def look(self, source: ScanSource) -> tuple[Row, NDArray[np.uint8] | None]:
         """The scan's row and its slices as tiles. Raises ScanError."""
         scan = read_scan(source, volume=self._options.volume, accept=self._options.accept)
-        return _row(source, scan), tiles_of(scan) if self._tiled else None
+        row = _row(source, scan)
+        if self._judge:
+            verdict, notes = self._judge(source)
+            row = replace(row, verdict=verdict, notes=notes)
+        return row, tiles_of(scan) if self._tiled else None
 
 
 def _passed_over(found: Found) -> Iterator[Row]:
@@ -119,6 +147,9 @@ def _passed_over(found: Found) -> Iterator[Row]:
 def _inspected(worker: Worker, source: ScanSource) -> tuple[Row, NDArray[np.uint8] | None]:
     try:
         return cast(tuple[Row, NDArray[np.uint8] | None], worker.call("look", source, path=source.path))
+    except NoScanError as error:
+        said = f"{error.reason} ({error.remedy})" if error.remedy else error.reason
+        return Row(source.name, source.format, len(source.files), *("",) * 5, "passed over", said), None
     except MaescanError as error:
         at = Path(error.file or source.path)
         where = f"{printable(at.name)}: " if at != source.path else ""
@@ -142,26 +173,3 @@ def _row(source: ScanSource, scan: Scan) -> Row:
         verdict="read, see notes" if scan.warnings else "read",
         notes="; ".join(scan.warnings),
     )
-
-
-def _table(rows: list[Row]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("")
-    for column in ("scan", "format", "files", "slices", "mm", "type", "axes", "values", "verdict", "notes"):
-        table.add_column(column, overflow="fold")
-    for number, row in enumerate(rows, 1):
-        colour = {"read": "green", "refused": "red"}.get(row.verdict, "yellow")
-        cells = (
-            row.name,
-            row.format,
-            str(row.files),
-            row.slices,
-            row.spacing,
-            row.dtype,
-            row.orientation,
-            row.values,
-        )
-        table.add_row(str(number), *map(Text, cells), Text(row.verdict, colour), Text(row.notes))
-    return table

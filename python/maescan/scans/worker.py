@@ -12,7 +12,8 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -122,7 +123,8 @@ class Worker:
         try:
             self._pipe, child = self._context.Pipe()
             process = self._context.Process(target=_serve, args=(child, *self._arguments), daemon=True)
-            process.start()
+            with _without_ctrl_c():
+                process.start()
             self._process = process
             child.close()
             if self._pipe.poll(START_S) and self._pipe.recv() == STARTED:
@@ -148,6 +150,17 @@ class Worker:
     def close(self) -> None:
         """Ends the process."""
         self._end()
+
+
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """What is started here, and by that, is not told of Ctrl-C, from its first moment: this process decides."""
+    resource_tracker.ensure_running()  # it would take the mask away
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _told(code: int | None) -> str:

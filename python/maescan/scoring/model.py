@@ -159,16 +159,10 @@ class Model:
 def load(
     bundle: str | Path, *, device: str = "cpu", precision: str | None = None, threads: int | None = None
 ) -> Model:
-    """A bundle with its engine for `device` (auto, cpu, cuda, cuda:N), after its golden slices agreed with the fp32
+    """A bundle with its engine for `device` (auto, cpu, gpu, cuda:N), after its golden slices agreed with the fp32
     reference. auto: a GPU where the bundle has an engine for one that is here, else the CPU.
 
     Raises BundleError (damaged, drifts) and EngineError (cannot run here)."""
-    from maescan.machine import gpus
-
-    if device == "auto":
-        found = Bundle.load(Path(bundle)).engines()
-        gpu = gpus() and any(name.startswith(("tensorrt", "torchscript")) for name in found)
-        device = "cuda" if gpu else "cpu"
     return Model(bundle, EngineOptions(device=device, precision=precision, threads=threads))
 
 

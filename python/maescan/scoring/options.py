@@ -41,7 +41,11 @@ class Shard(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """I/N. Raises ConfigError for anything else."""
+        """I/N. Raises ConfigError for anything else.
+
+        >>> Shard.parse("2/3")
+        Shard(number=2, parts=3)
+        """
         number, _, count = text.partition("/")
         if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
             raise ConfigError(f"--shard {text} is not I/N with I from 1 to N", remedy="for example --shard 2/3")
@@ -87,7 +91,7 @@ class ScoreOptions(Options):
         (), "No scans whose name matches this glob; may be given again.", text=GLOBS, parse=tuple
     )
     alert_rate: float = option(0.05, "Share of healthy scans that may alert.", minimum=0.0, maximum=1.0)
-    pictures: int = option(12, "Draw the worst slice of this many scans.", minimum=0)
+    pictures: int = option(12, "Draw the highest-scoring slice of this many scans.", minimum=0)
     format: Format = option(Format.csv, "parquet: scores.parquet beside scores.csv.")
     dicom: tuple[str, ...] = option(
         (),

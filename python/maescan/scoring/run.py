@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+from maescan import progress
 from maescan.engines.bundle import Bundle
 from maescan.scoring.alerts import passed_on
 from maescan.scoring.job import Event
@@ -35,10 +37,11 @@ def score_paths(
     ConfigError (a bundle of CT patches without regions, or regions of anything else).
     """
     with (
-        opened(bundle, engine, options) as (loaded, started),
         _shown(show) as shown,
+        opened(bundle, engine, options) as (loaded, started),
         passed_on(shown, alerts) as event,
     ):
+        _tell_device(engine, started, event)
         return score_folder(paths, loaded, started, out, options, event)
 
 
@@ -65,41 +68,45 @@ def opened(bundle: Path, engine: EngineOptions, options: ScoreOptions) -> Iterat
         started.close()
 
 
+class _Started(Protocol):
+    name: str
+    device_name: str
+
+
+def _tell_device(asked: EngineOptions, started: _Started, event: Event) -> None:
+    """What was taken where the choice was ours."""
+    if asked.device in ("auto", "gpu"):
+        event("device", {"asked": asked.device, "took": started.device_name, "engine": started.name})
+
+
 @contextlib.contextmanager
 def _shown(show: Show) -> Iterator[Event]:
-    if show == "quiet" or (show == "progress" and not sys.stderr.isatty()):
-        yield lambda name, facts: None
-        return
-    if show == "json":
+    if show == "quiet":
+        yield _counted(progress.tell)  # for whoever shows progress of what this is part of
+    elif show == "json":
         yield _json
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    else:
+        with progress.shown("score", unit="scans") as update:
+            yield _counted(update, tell_device=True)
 
-    columns = (
-        TextColumn("{task.completed}/{task.total} scans"),
-        BarColumn(),
-        TextColumn("{task.fields[speed]:.1f} slices/s"),
-        TextColumn("{task.fields[failed]} failed"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("score", total=None, speed=0.0, failed=0)
-        state = {"slices": 0, "failed": 0}
 
-        def event(name: str, facts: dict[str, Any]) -> None:
-            if name == "found":
-                progress.update(task, total=facts["scans"])
-                return
-            if name not in ("scored", "failed", "skipped", "passed_over"):
-                return
-            state["slices"] += int(facts.get("slices", 0))
-            state["failed"] += name == "failed"
-            elapsed = progress.tasks[0].elapsed or 1e-9
-            progress.update(task, advance=1, speed=state["slices"] / elapsed, failed=state["failed"])
+def _counted(update: progress.Update, tell_device: bool = False) -> Event:
+    """Events that move a bar."""
+    done, slices, failed, total, start = 0, 0, 0, None, time.monotonic()
 
-        yield event
+    def event(name: str, facts: dict[str, Any]) -> None:
+        nonlocal done, slices, failed, total
+        if name == "device" and tell_device:
+            _line(name, facts)
+        if name == "found":
+            total = int(facts["scans"])
+        elif name in ("scored", "failed", "skipped", "passed_over"):
+            done, slices, failed = done + 1, slices + int(facts.get("slices", 0)), failed + (name == "failed")
+        else:
+            return
+        update(done, total, f"{slices / (time.monotonic() - start + 1e-9):.0f} slices/s, {failed} failed")
+
+    return event
 
 
 def watch_inbox(
@@ -122,28 +129,28 @@ def watch_inbox(
         _shown("quiet" if show == "progress" else show) as shown,
         passed_on(_line if show == "progress" else shown, alerts) as event,
     ):
+        _tell_device(engine, started, event)
         return watch_folder(inbox, loaded, started, out, options, event, timing=timing, stop=stop)
 
 
 def _json(name: str, facts: dict[str, object]) -> None:
     """An event as a line, in one write."""
-    sys.stdout.write(json.dumps({"event": name, **facts}, sort_keys=True) + "\n")
-    sys.stdout.flush()
+    progress.say(json.dumps({"event": name, **facts}, sort_keys=True))
 
 
 def _line(name: str, facts: dict[str, Any]) -> None:
     """An event for people."""
+    if name == "device":
+        print(f"--device {facts['asked']}: {facts['engine']} on {facts['took']}", file=sys.stderr, flush=True)
     if name == "watching":
-        print(f"{facts['time']} watching {facts['inbox']}", flush=True)
+        progress.say(f"{facts['time']} watching {facts['inbox']}")
     if name == "scored":
-        print(
-            f"{facts['time']} {facts['scan']}: {_verdict(facts)}, {facts['latency_s']:.1f} s after arriving",
-            flush=True,
-        )
+        arrived = f"{facts['latency_s']:.1f} s after arriving"
+        progress.say(f"{facts['time']} {facts['scan']}: {_verdict(facts)}, {arrived}")
     if name == "failed":
         print(f"{facts['time']} {facts['scan']}: {facts['reason']} ({facts['remedy']})", file=sys.stderr, flush=True)
     if name == "passed_over":
-        print(f"{facts['time']} {facts['scan']}: passed over, it {facts['reason']}", flush=True)
+        progress.say(f"{facts['time']} {facts['scan']}: passed over, it {facts['reason']}")
     if name in ("changed", "unusual"):
         print(f"{facts['time']} {facts['reason']}", file=sys.stderr, flush=True)
 

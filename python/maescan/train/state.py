@@ -47,7 +47,7 @@ def load_checkpoint(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
         raise ConfigError(
             f"the folder holds a run with another {' and '.join(other)}",
             path=path.parent,
-            remedy="use another folder, or start afresh with resume off",
+            remedy="use another --out, or add --no-resume to start afresh",
         )
     return {**state, "at": Position(**state["at"])}
 

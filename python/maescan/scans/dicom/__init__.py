@@ -51,7 +51,7 @@ def ordered_frames(
     """The frames that `read_dicom` makes a scan of, with their headers, without their pixels. Raises ScanError."""
     frames = [frame for file in files for frame in read_frames(file)]
     if is_localizer(frames[0].image.header) and "localizer" not in accept:
-        raise ScanError("is a localizer, not a scan", path=path, remedy="leave it out, or accept 'localizer'")
+        raise ScanError("is a localizer, not a scan", path=path, remedy="leave it out, or --accept localizer")
     frames = _volume(frames, path, volume)
     _check_alike(frames, path)
     return stack(frames, path, accept)

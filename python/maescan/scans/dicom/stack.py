@@ -61,7 +61,7 @@ class _Faults:
     def add(self, name: str, reason: str, remedy: str, file: Path | None = None) -> None:
         """file: the one at fault, where there is one."""
         if name not in self.accept:
-            raise ScanError(reason, path=self.path, remedy=f"{remedy}, or accept '{name}'", file=file)
+            raise ScanError(reason, path=self.path, remedy=f"{remedy}, or --accept {name}", file=file)
         self.accepted.append(reason)
 
 

@@ -1,0 +1,198 @@
+"""What every command has in common: --config and MAESCAN_* give its options too, -v says more, Ctrl-C and a closed
+pipe end in order, and its help has a panel and an example."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, get_args, get_type_hints
+
+import typer
+from typer.models import CommandInfo, OptionInfo
+
+from maescan.cli.examples import EXAMPLES
+from maescan.errors import ConfigError
+from maescan.progress import closed
+
+PREFIX = "MAESCAN_"
+OTHERS = frozenset(
+    f"{PREFIX}{name}"
+    for names in (
+        "BENCH_ROUNDS CONFIG CUDA CUDA_ARCHITECTURES DATA",
+        "DEBUG FAULTS FUZZ ISA KEY_PASSWORD KILLS MAX_VOXELS PICK",
+        "SAVE_INSTRUCTIONS TEST_KERNELS TREES TRUSTED_KEYS",
+    )
+    for name in names.split()
+)
+"""What else is read of the environment, by maescan, its build and its tests: no option of every command has these."""
+
+Options = Mapping[str, str]
+"""An option as it is typed, without dashes -> the parameter that takes it."""
+
+
+def apply(commands: list[CommandInfo]) -> None:
+    """Gives the commands what all have in common."""
+    known = {name_of(info): options_of(info) for info in commands}
+    for info in commands:
+        name = name_of(info)
+        panel, example = EXAMPLES.get(name, ("More", ""))
+        info.rich_help_panel = panel
+        info.epilog = info.epilog or (f"Example: {example}" if example else None)
+        if info.callback is not None:
+            info.callback = _conventional(name, info.callback, known)
+
+
+def name_of(info: CommandInfo) -> str:
+    """As it is typed."""
+    return info.name or (info.callback.__name__ if info.callback else "").replace("_", "-")
+
+
+def options_of(info: CommandInfo) -> Options:
+    """The options of a command."""
+    return {typed: name for name, typed, _ in _given(info.callback)} if info.callback else {}
+
+
+def _given(callback: Callable[..., object]) -> Iterator[tuple[str, str, OptionInfo]]:
+    """Parameter, what is typed, and Typer's facts, of each option."""
+    hints = get_type_hints(callback, include_extras=True)
+    for name in inspect.signature(callback).parameters:
+        for fact in get_args(hints[name])[1:]:
+            if isinstance(fact, OptionInfo):
+                long = [text for text in fact.param_decls or () if text.startswith("--")]
+                yield name, long[0].partition("/")[0][2:] if long else name.replace("_", "-"), fact
+
+
+def _conventional(name: str, callback: Callable[..., object], known: Mapping[str, Options]) -> Callable[..., None]:
+    hints = get_type_hints(callback, include_extras=True)
+    for parameter, typed, fact in _given(callback):
+        named = copy.copy(fact)
+        named.envvar, named.show_envvar = variables(name, typed), False
+        hints[parameter] = Annotated[get_args(hints[parameter])[0], named]
+    own = [p.replace(annotation=hints[p.name]) for p in inspect.signature(callback).parameters.values()]
+    more = [_verbose(name)] if "config" in known[name] else [_config(name, known), _verbose(name)]
+
+    @functools.wraps(callback)
+    def call(**values: object) -> None:
+        values.pop("config_file", None)
+        verbose, start = values.pop("verbose"), time.perf_counter()
+        check_environment(known)
+        if verbose:
+            os.environ["MAESCAN_DEBUG"] = "1"
+        try:
+            callback(**values)
+        except KeyboardInterrupt as error:
+            raise SystemExit(130) from error
+        except BrokenPipeError:
+            closed()
+        if verbose:
+            _say_costs(time.perf_counter() - start)
+
+    parameters = [*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *more]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in parameters}
+    return call
+
+
+def variables(command: str, option: str) -> list[str]:
+    """The environment's names of an option, of this command and of all that have it."""
+    part = option.replace("-", "_").upper()
+    own = f"{PREFIX}{command.replace('-', '_').upper()}_{part}"
+    return [own] if f"{PREFIX}{part}" in OTHERS else [own, f"{PREFIX}{part}"]
+
+
+def check_environment(known: Mapping[str, Options]) -> None:
+    """Raises ConfigError for a MAESCAN_ variable that nothing reads: likely a slip, and then an option is not set."""
+    names = {name for command, options in known.items() for typed in options for name in variables(command, typed)}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in names | OTHERS:
+            near = get_close_matches(name, names, 1)
+            remedy = f"perhaps {near[0]}? else: unset {name}" if near else f"unset {name}"
+            raise ConfigError(f"the environment's {name} is no option of any command", remedy=remedy)
+
+
+def _config(command: str, known: Mapping[str, Options]) -> inspect.Parameter:
+    def read(context: typer.Context, value: Path | None) -> Path | None:
+        if value is not None and not context.resilient_parsing:
+            context.default_map = {**(context.default_map or {}), **configured(value, command, known)}
+        return value
+
+    fact = typer.Option(
+        "--config",
+        help="Options from a TOML file: `workers = 4` for all commands, `\\[score]` for one. What is typed wins.",
+        is_eager=True,
+        callback=read,
+        envvar=f"{PREFIX}CONFIG",
+        show_envvar=False,
+        rich_help_panel="Every command",
+    )
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter("config_file", kind, default=None, annotation=Annotated[Path | None, fact])
+
+
+def _verbose(command: str) -> inspect.Parameter:
+    fact = typer.Option(
+        "--verbose",
+        "-v",
+        help="Also say what it cost, and where an error comes from.",
+        envvar=variables(command, "verbose"),
+        show_envvar=False,
+        rich_help_panel="Every command",
+    )
+    return inspect.Parameter(
+        "verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, fact]
+    )
+
+
+def configured(file: Path, command: str, known: Mapping[str, Options]) -> dict[str, object]:
+    """What a file says of a command's options, by parameter: its own table goes over what stands for all commands.
+
+    Raises ConfigError for a file that cannot be read, and for a key that no command has."""
+    import tomllib
+
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path=file, remedy="check --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"is no TOML: {error}", path=file, remedy="mend that line") from error
+    tables = {name: part for name, part in values.items() if isinstance(part, dict)}
+    common = {name: value for name, value in values.items() if name not in tables}
+    every = {typed for options in known.values() for typed in options}
+    _check(common, every, file, "no command has an option")
+    _check(tables, set(known), file, "there is no command")
+    for name, part in tables.items():
+        _check(part, set(known[name]), file, f"{name} has no option")
+    chosen = {**common, **tables.get(command, {})}
+    options = known[command]
+    return {
+        options[typed]: ",".join(map(str, value)) if _listed(value, typed) else value
+        for typed, value in ((name.replace("_", "-"), value) for name, value in chosen.items())
+        if typed in options
+    }
+
+
+def _listed(value: object, typed: str) -> bool:
+    """Whether a list is for an option that takes names by commas."""
+    return isinstance(value, list) and typed not in ("include", "exclude")
+
+
+def _check(given: Mapping[str, object], known: set[str], file: Path, words: str) -> None:
+    for name in given:
+        if name.replace("_", "-") not in known:
+            near = get_close_matches(name, known, 1)
+            remedy = f"perhaps {near[0]}?" if near else "leave it out"
+            raise ConfigError(f"{words} '{name}'", path=file, remedy=remedy)
+
+
+def _say_costs(seconds: float) -> None:
+    import resource
+
+    used = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(f"took {seconds:.1f} s, at most {used / 2**20:.2f} GB of memory in one process", file=sys.stderr)

@@ -1,0 +1,156 @@
+"""`maescan pull`: a bundle from a web address or the Hugging Face hub, whole, with every hash checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, urlsplit
+
+from maescan import progress
+from maescan.engines.bundle import Bundle
+from maescan.errors import BundleError, ConfigError, DataError
+from maescan.files import PARTIAL, written_into
+
+ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
+HUB = "https://huggingface.co"
+MOST, CHUNK, TIMEOUT_S = 20 << 30, 1 << 20, 60.0
+"""Bytes that a bundle may have, bytes at a time, and seconds without an answer."""
+
+
+def pull(address: str, out: Path, sha256: str | None = None) -> tuple[Path, str]:
+    """Fetches a bundle into `out`, which appears whole or not at all; returns it and the hash that `sha256` is
+    compared with: of the archive, or of the manifest, which holds the hash of every other file.
+
+    address: https://HOST/BUNDLE.zip (or .tar.gz), https://HOST/BUNDLE/ where manifest.json lies below, or
+    hf://ORG/NAME[@REVISION]. Plain http only with `sha256`. Raises ConfigError for any other address, DataError where
+    `out` exists or nothing can be fetched, BundleError for another hash or a bundle that is not whole.
+    """
+    if out.exists():
+        raise DataError("exists already", path=out, remedy="choose another --out or remove it")
+    url = web_address(address, sha256)
+    with written_into(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=out.parent) as folder:
+            made = Path(folder) / "bundle"
+            if urlsplit(url).path.endswith(ARCHIVES):
+                found = _archive(url, Path(folder), made, sha256)
+            else:
+                found = _files(url.rstrip("/"), made, sha256)
+            made = _root(made, address)
+            Bundle.load(made)
+            made.rename(out)
+    return out, found
+
+
+def web_address(address: str, sha256: str | None) -> str:
+    """What is fetched for what was typed. Raises ConfigError for what is no address."""
+    if address.startswith("hf://"):
+        name, _, revision = address.removeprefix("hf://").strip("/").partition("@")
+        if name.count("/") != 1:
+            raise ConfigError(
+                f"'{address}' names no repository", remedy="write hf://ORG/NAME or hf://ORG/NAME@REVISION"
+            )
+        return f"{HUB}/{quote(name)}/resolve/{quote(revision or 'main', safe='')}"
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ConfigError(f"'{address}' is no address", remedy="give https://HOST/BUNDLE.zip or hf://ORG/NAME")
+    if parts.scheme == "http" and not sha256:
+        raise ConfigError(f"{address} can be changed on its way", remedy="use https, or add --sha256")
+    return address
+
+
+def _archive(url: str, folder: Path, made: Path, sha256: str | None) -> str:
+    file = folder / f"archive{next(end for end in ARCHIVES if urlsplit(url).path.endswith(end))}"
+    found = _fetch(url, file)
+    _compare(found, sha256, url)
+    try:
+        if file.suffix == ".zip":
+            with zipfile.ZipFile(file) as archive:
+                _check_names(url, [(item.filename, item.file_size) for item in archive.infolist()])
+                archive.extractall(made)
+        else:
+            with tarfile.open(file) as archive:
+                _check_names(url, [(item.name, item.size) for item in archive])
+                archive.extractall(made, filter="data")
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise BundleError(f"is no archive: {error}", path=url, remedy="check the address") from error
+    file.unlink()
+    return found
+
+
+def _check_names(url: str, members: list[tuple[str, int]]) -> None:
+    """Nothing outside the folder, and not more than a bundle may have."""
+    for name, _ in members:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise BundleError(f"has a file outside of it: {name}", path=url, remedy="do not use it")
+    if sum(size for _, size in members) > MOST:
+        raise BundleError(f"is larger than {MOST >> 30} GB unpacked", path=url, remedy="do not use it")
+
+
+def _files(url: str, made: Path, sha256: str | None) -> str:
+    """manifest.json first, then what it lists."""
+    made.mkdir()
+    found = _fetch(f"{url}/manifest.json", made / "manifest.json")
+    _compare(found, sha256, f"{url}/manifest.json")
+    for done, (name, count) in enumerate(_listed(made / "manifest.json", url)):
+        progress.tell(done, count, name)
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        _fetch(f"{url}/{quote(name)}", made / name)
+    return found
+
+
+def _listed(manifest: Path, url: str) -> Iterator[tuple[str, int]]:
+    try:
+        names = sorted(json.loads(manifest.read_bytes())["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError("is no manifest", path=f"{url}/manifest.json", remedy="check the address") from error
+    _check_names(url, [(str(name), 0) for name in names])
+    return ((str(name), len(names)) for name in names)
+
+
+def _fetch(url: str, file: Path) -> str:
+    """The SHA-256 of what is now in `file`."""
+    digest, size = hashlib.sha256(), 0
+    request = urllib.request.Request(url, headers={"User-Agent": "maescan"})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer, open(file, "wb") as stream:
+            if urlsplit(url).scheme == "https" and urlsplit(answer.url).scheme != "https":
+                raise BundleError("leads to an address without https", path=url, remedy="use another address")
+            while part := answer.read(CHUNK):
+                size += len(part)
+                if size > MOST:
+                    raise BundleError(f"is larger than {MOST >> 30} GB", path=url, remedy="check the address")
+                digest.update(part)
+                stream.write(part)
+    except urllib.error.HTTPError as error:
+        remedy = "check the address" if error.code != 401 else "it is private: fetch it with its owner's tools"
+        raise DataError(f"cannot be fetched: {error.code} {error.reason}", path=url, remedy=remedy) from error
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", error)
+        raise DataError(
+            f"cannot be fetched: {reason}", path=url, remedy="check the address and the network"
+        ) from error
+    return digest.hexdigest()
+
+
+def _compare(found: str, sha256: str | None, url: str) -> None:
+    if sha256 is not None and found != sha256.lower():
+        raise BundleError(
+            f"has the hash {found}, not {sha256}", path=url, remedy="ask who made it for the right hash"
+        )
+
+
+def _root(made: Path, address: str) -> Path:
+    """Where manifest.json lies: in the archive's top, or in its only folder."""
+    inside = [path.parent for path in (made / "manifest.json", *made.glob("*/manifest.json")) if path.is_file()]
+    if not inside:
+        raise BundleError("holds no manifest.json", path=address, remedy="check the address")
+    return inside[0]

@@ -1,0 +1,119 @@
+"""What every command has in common."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from maescan.cli import app, assembly, conventions
+from maescan.cli.examples import EXAMPLES
+from maescan.errors import ConfigError
+from maescan.options import EngineOptions
+from maescan.scoring.summary import Summary
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = {conventions.name_of(info): info for room in assembly.ROOMS for info in room.commands.registered_commands}
+SCORE = ("score", "in", "--bundle", "b", "--out", "o")
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Runs a command line; what `score_paths` was called with."""
+
+    def run(*arguments, **environment):
+        calls = []
+        answer = Summary([], [], 0, 1.0, 0, {})
+        monkeypatch.setattr("maescan.scoring.run.score_paths", lambda *a, **k: calls.append((a, k)) or answer)
+        done = CliRunner().invoke(app, list(map(str, arguments)), env=environment, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return calls[0][0]
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(text):
+        file = tmp_path / "maescan.toml"
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def test_short_options_and_the_version():
+    run = CliRunner().invoke
+    assert run(app, ["--version"]).output.startswith("maescan ")
+    for command in COMMANDS:
+        shown = run(app, [command, "-h"], env={"COLUMNS": "200"})
+        assert shown.exit_code == 0 and f"Example: maescan {command}" in shown.output, shown.output
+        assert "--config" in shown.output and "-v" in shown.output
+
+
+def test_every_command_has_an_example_that_parses():
+    assert set(EXAMPLES) == set(COMMANDS)
+    root = typer.main.get_command(app)
+    for command, (_, example) in EXAMPLES.items():
+        words = shlex.split(example)
+        assert words[:2] == ["maescan", command]
+        context = root.commands[command].make_context(command, words[2:])  # raises for what does not parse
+        assert context.params
+
+
+def test_every_maescan_variable_that_is_read_is_known():
+    pattern = re.compile(r"(?:environ|getenv)\W+(?:get\(|setdefault\()?\W*(MAESCAN_[A-Z_]+)")
+    files = [file for folder in ("python", "export", "tests", "bench") for file in (ROOT / folder).rglob("*.py")]
+    read = {name for file in files if file != Path(__file__) for name in pattern.findall(file.read_text())}
+    assert read and read - conventions.OTHERS == set()
+
+
+def test_the_environment_gives_options_and_what_is_typed_wins(scored):
+    assert scored(*SCORE, MAESCAN_DEVICE="auto")[3] == EngineOptions(device="auto")
+    assert scored(*SCORE, MAESCAN_SCORE_WORKERS="5", MAESCAN_WORKERS="4")[4].workers == 5
+    assert scored(*SCORE, "--workers", "3", MAESCAN_WORKERS="4")[4].workers == 3
+    assert scored("score", "in", MAESCAN_BUNDLE="b", MAESCAN_OUT="o")[1:3] == (Path("b"), Path("o"))
+
+
+def test_a_file_gives_options_and_what_is_typed_wins(scored, config):
+    file = config('bundle = "b"\nworkers = 4\n[score]\nout = "o"\nmaps = true\nworkers = 5\ninclude = ["*.nii"]\n')
+    paths, bundle, out, _, options = scored("score", "in", "--config", file)
+    assert (paths, bundle, out) == ([Path("in")], Path("b"), Path("o"))
+    assert options.maps and options.workers == 5 and options.include == ("*.nii",)
+    assert scored("score", "in", "--config", file, "--workers", "3")[4].workers == 3
+    assert scored("score", "in", "--config", file, MAESCAN_WORKERS="6")[4].workers == 6
+    assert scored("score", "in", MAESCAN_CONFIG=str(file))[4].workers == 5
+
+
+def test_names_by_commas_may_be_a_list(scored, config):
+    options = scored(*SCORE, "--config", config('[score]\naccept = ["tilt", "shear"]\nalert-rate = 0.1\n'))[4]
+    assert options.read.accept == {"tilt", "shear"} and options.alert_rate == 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("worker = 4", "no command has an option 'worker' (perhaps workers?)"),
+        ("[score]\nepochs = 4", "score has no option 'epochs'"),
+        ("[scores]\nworkers = 4", "there is no command 'scores' (perhaps score?)"),
+        ("workers = ", "is no TOML"),
+    ],
+)
+def test_an_unknown_key_is_an_error(config, text, words):
+    with pytest.raises(ConfigError) as error:
+        CliRunner().invoke(app, [*SCORE, "--config", str(config(text))], catch_exceptions=False)
+    assert words in str(error.value) and "maescan.toml" in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot be read"):
+        CliRunner().invoke(app, [*SCORE, "--config", str(tmp_path / "none.toml")], catch_exceptions=False)
+
+
+def test_an_unknown_variable_is_an_error():
+    with pytest.raises(ConfigError, match=r"MAESCAN_WORKRES .*perhaps MAESCAN_\w*WORKERS"):
+        CliRunner().invoke(app, list(SCORE), env={"MAESCAN_WORKRES": "4"}, catch_exceptions=False)

@@ -1,0 +1,146 @@
+"""A bundle over the network: from a server of its own, with the system's TLS."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import shutil
+import ssl
+import subprocess
+import threading
+import zipfile
+
+import pytest
+
+from helpers.bundles import a_run
+from maescan.engines.bundle import Bundle
+from maescan.errors import BundleError, ConfigError, DataError
+from maescan.network.pull import pull, web_address
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    from maescan import export
+
+    folder = tmp_path_factory.mktemp("made")
+    return export.export(a_run(folder), folder / "bundle", to=("openvino",), precision=("fp32",))
+
+
+@pytest.fixture
+def served(tmp_path, bundle, monkeypatch):
+    """The address of a folder that a server with a certificate of its own gives out, and the folder."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    root, key, certificate = tmp_path / "root", tmp_path / "key.pem", tmp_path / "certificate.pem"
+    shutil.copytree(bundle, root / "bundle")
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+    ]
+    subprocess.run([*map(str, made), *names], check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(root)))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"https://localhost:{server.server_port}", root
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def packed(root, name="bundle.zip"):
+    with zipfile.ZipFile(root / name, "w") as archive:
+        for file in sorted((root / "bundle").rglob("*")):
+            archive.write(file, file.relative_to(root))
+    return hashlib.sha256((root / name).read_bytes()).hexdigest()
+
+
+def test_a_folder_comes_by_its_manifest(served, bundle, tmp_path):
+    address, _ = served
+    out, found = pull(f"{address}/bundle/", tmp_path / "out")
+    assert Bundle.load(out).hash == found == Bundle.load(bundle).hash
+    assert pull(f"{address}/bundle", tmp_path / "again", found)[1] == found
+
+
+def test_an_archive_comes_by_its_own_hash(served, tmp_path):
+    address, root = served
+    hash_ = packed(root)
+    assert pull(f"{address}/bundle.zip", tmp_path / "out", hash_) == (tmp_path / "out", hash_)
+    shutil.make_archive(str(root / "other"), "gztar", root / "bundle")
+    assert Bundle.load(pull(f"{address}/other.tar.gz", tmp_path / "tar")[0])
+
+
+def test_another_hash_is_refused_and_nothing_is_left(served, tmp_path):
+    address, root = served
+    packed(root)
+    for name in ("bundle.zip", "bundle"):
+        with pytest.raises(BundleError, match="has the hash"):
+            pull(f"{address}/{name}", tmp_path / "new" / "out", "0" * 64)
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_file_that_is_not_the_listed_one_is_refused(served, tmp_path):
+    address, root = served
+    (root / "bundle" / "mae.safetensors").write_bytes(b"other")
+    with pytest.raises(BundleError, match=r"mae\.safetensors"):
+        pull(f"{address}/bundle", tmp_path / "new" / "out")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_an_archive_writes_nothing_outside(served, tmp_path):
+    address, root = served
+    with zipfile.ZipFile(root / "evil.zip", "w") as archive:
+        archive.writestr("../../evil.txt", "evil")
+    with pytest.raises(BundleError, match="outside"):
+        pull(f"{address}/evil.zip", tmp_path / "out")
+    assert not list(tmp_path.rglob("evil.txt"))
+
+
+def test_what_is_not_there_is_one_line(served, tmp_path):
+    address, root = served
+    with pytest.raises(DataError, match="404"):
+        pull(f"{address}/none", tmp_path / "out")
+    (root / "text.zip").write_text("no archive")
+    with pytest.raises(BundleError, match="is no archive"):
+        pull(f"{address}/text.zip", tmp_path / "out")
+    with pytest.raises(DataError, match="cannot be fetched"):
+        pull("https://localhost:9/bundle.zip", tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DataError, match="exists already"):
+        pull(f"{address}/bundle", tmp_path / "out")
+
+
+def test_a_server_without_a_known_certificate_is_not_believed(served, tmp_path, monkeypatch):
+    address, _ = served
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(DataError, match="CERTIFICATE_VERIFY_FAILED"):
+        pull(f"{address}/bundle", tmp_path / "out")
+
+
+def test_addresses():
+    assert web_address("hf://org/name", None) == "https://huggingface.co/org/name/resolve/main"
+    assert web_address("hf://org/name@v1/x", None) == "https://huggingface.co/org/name/resolve/v1%2Fx"
+    assert web_address("http://host/b.zip", "0" * 64) == "http://host/b.zip"
+    for wrong in ("http://host/b.zip", "ftp://host/b", "bundle.zip", "hf://org", "file:///etc/passwd"):
+        with pytest.raises(ConfigError):
+            web_address(wrong, None)
