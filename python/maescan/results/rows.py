@@ -14,12 +14,13 @@ from maescan.method.gate import Fit
 
 
 class DicomRecord(TypedDict):
-    """What came of a scan's DICOM results. key: of all that decides them but the scan, uid: with it; refused: kind,
-    reason, remedy and file of what could not be made; limit: bytes of a map then; report, supersedes: UIDs of series
-    and instance of the SR, and of the one that it takes the place of."""
+    """What came of a scan's DICOM results. key: of all that decides them but the scan, uid: with it; content: hash of
+    its files; refused: kind, reason, remedy and file of what could not be made; limit: bytes of a map then; report,
+    supersedes: UIDs of series and instance of the SR, and of the one that it takes the place of."""
 
     key: str
     uid: str
+    content: str
     refused: list[list[str]]
     limit: int
     report: list[str] | None

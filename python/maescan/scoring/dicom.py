@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from maescan import __version__
 from maescan.results.dicom import OBJECTS
-from maescan.results.dicom.finding import Maker
+from maescan.results.dicom.finding import Earlier, Maker
 from maescan.results.dicom.uids import WRITER
 from maescan.results.rows import DicomRecord, Failure, ScanRow
 from maescan.scoring.job import Job
@@ -26,14 +26,16 @@ def results_key(job: Job) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def maker_of(job: Job, content: str, told: DicomRecord | None) -> Maker:
+def maker_of(job: Job, told: DicomRecord | None) -> Maker:
     """told: of the results of before, whose report the new one takes the place of where it says something else."""
-    key = hashlib.sha256(f"{results_key(job)} {content}".encode()).hexdigest()
-    earlier = told and (told["supersedes"] if told["uid"] == key else told["report"])
     name, hounsfield = job.bundle.preset.name, job.bundle.preset.intensity.method == "hu"
     organ = "chest" if hounsfield else "brain" if name.startswith(("brats", "tiny")) else ""
-    supersedes = (str(earlier[0]), str(earlier[1])) if earlier else None
-    return Maker(key, job.bundle.hash, name, job.engine.name, __version__, organ, supersedes)
+    earlier = told and Earlier(told["uid"], _pair(told["report"]), _pair(told["supersedes"]))
+    return Maker(results_key(job), job.bundle.hash, name, job.engine.name, __version__, organ, earlier=earlier)
+
+
+def _pair(uids: list[str] | None) -> tuple[str, str] | None:
+    return (uids[0], uids[1]) if uids else None
 
 
 def outdated(job: Job, known: Known) -> bool:

@@ -32,8 +32,8 @@ class DicomResults:
 
     def write(self, scan: LoadedScan, row: ScanRow, volume: NDArray[np.float32]) -> ScanRow:
         """Writes the objects of a scored scan that has this map [X, Y, Z]; its row, with what came of it."""
-        job, known, content = self._job, scan.known, scan.reading.content
-        maker = maker_of(job, content, job.ledger.dicom(known))
+        job, known = self._job, scan.known
+        maker = maker_of(job, job.ledger.dicom(known))
         try:
             made = self._made(scan, _finding(job, scan, row, volume), maker)
         except WorkerLostError as error:
@@ -45,11 +45,12 @@ class DicomResults:
         refused = {**made.refused, **self._save(known, made.files)}
         record = DicomRecord(
             key=results_key(job),
-            uid=maker.key,
+            uid=made.maker.key if made.maker else "",
+            content=scan.reading.content,
             refused=sorted([kind, *Failure.of(known.label, STAGE, error)[2:]] for kind, error in refused.items()),
             limit=job.options.max_map,
             report=list(made.report) if made.report else None,
-            supersedes=list(maker.supersedes) if maker.supersedes else None,
+            supersedes=list(made.maker.supersedes) if made.maker and made.maker.supersedes else None,
         )
         return row._replace(dicom=record)
 
@@ -111,7 +112,7 @@ def _finding(job: Job, scan: LoadedScan, row: ScanRow, volume: NDArray[np.float3
 def kept(job: Job, scan: LoadedScan, row: ScanRow) -> ScanRow:
     """The row of a scan that was scored anew without DICOM results: those of before stay where they say the same."""
     told = job.ledger.dicom(scan.known)
-    if told and told["uid"] == maker_of(job, scan.reading.content, told).key:
+    if told and (told["key"], told["content"]) == (results_key(job), scan.reading.content):
         return row._replace(dicom=told)
     for name in (name for names in OBJECTS.values() for name in names if told):
         job.outputs.drop(job.outputs.place(name, scan.known))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from maescan.results.dicom.finding import Finding
+from maescan.results.dicom.finding import Earlier, Finding, Maker
 
 NOTHING = {"volume": np.zeros((2, 2, 2), np.float32), "affine": np.eye(4)}
 
@@ -18,3 +20,12 @@ def test_the_highest_slices_are_named_once_each_highest_first():
 
 def test_a_scan_of_fewer_slices_has_fewer():
     assert Finding(0.9, np.array([0.3, 0.4], np.float32), np.arange(2), **NOTHING).worst() == [1, 0]
+
+
+def test_a_new_report_takes_the_place_of_one_that_said_something_else_and_not_of_itself():
+    maker = Maker("k", "b", "brats", "engine", "1")
+    key = maker.settled("images").key
+    first, second = ("1.2", "1.2.3"), ("1.2", "1.2.4")
+    assert maker.settled("images").supersedes is None and maker.settled("others").key != key
+    again = replace(maker, earlier=Earlier(key, second, first))
+    assert again.settled("images").supersedes == first and again.settled("others").supersedes == second

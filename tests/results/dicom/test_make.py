@@ -120,6 +120,19 @@ def test_the_same_result_is_the_same_bytes_and_another_one_has_other_uids(tmp_pa
     assert len({read(first, name).SeriesInstanceUID for name in first.files}) == len(OBJECTS)
 
 
+def test_uids_are_of_the_images_whatever_their_files_are_called_and_packed_in(tmp_path):
+    write_oriented(tmp_path / "in", shape=(4, 36, 40))
+    named = write_oriented(tmp_path / "named", shape=(4, 36, 40), names=[2, 0, 3, 1])
+    (tmp_path / "zip").mkdir()
+    with zipfile.ZipFile(tmp_path / "zip" / "scan.zip", "w") as archive:
+        for path in named:
+            archive.write(path, f"s/{path.name}")
+    first, second, third = (made_of(tmp_path / place, ["sr", "sc"]) for place in ("in", "named", "zip"))
+    assert first.files == second.files == third.files
+    write_oriented(tmp_path / "other", shape=(4, 36, 40), AcquisitionTime="111213")
+    assert read(made_of(tmp_path / "other", ["sr"]), "sr").SOPInstanceUID != read(first, "sr").SOPInstanceUID
+
+
 def test_maescan_passes_its_own_results_over(tmp_path):
     write_oriented(tmp_path / "in")
     written(made_of(tmp_path / "in"), tmp_path / "out")

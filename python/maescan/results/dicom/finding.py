@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,15 @@ class Finding:
         return list(found.values())[:count]
 
 
+class Earlier(NamedTuple):
+    """Results that were made of the scan before. key: as a `Maker`'s; report, supersedes: UIDs of series and instance
+    of their report, and of the one that it took the place of."""
+
+    key: str
+    report: tuple[str, str] | None
+    supersedes: tuple[str, str] | None
+
+
 @dataclass(frozen=True)
 class Maker:
     """What made the result: the algorithm as DICOM names it. key: hash of all that decides what is said, so that
@@ -52,8 +63,16 @@ class Maker:
     version: str
     organ: str = ""
     supersedes: tuple[str, str] | None = None
+    earlier: Earlier | None = None
 
     name: str = field(default="maescan", init=False)
+
+    def settled(self, instances: str) -> Maker:
+        """The maker for one scan. instances: hash of its images, in no order; of other images, other UIDs."""
+        key = hashlib.sha256(f"{self.key} {instances}".encode()).hexdigest()
+        before = self.earlier
+        supersedes = before and (before.supersedes if before.key == key else before.report)
+        return replace(self, key=key, supersedes=supersedes, earlier=None)
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -32,11 +32,12 @@ class Request:
 @dataclass
 class Made:
     """files: bytes of each object by its name in `OBJECTS`; refused: why there is none, by kind; report: UIDs of
-    series and instance of the SR."""
+    series and instance of the SR; maker: for this scan."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     refused: dict[str, ScanError] = field(default_factory=dict)
     report: tuple[str, str] | None = None
+    maker: Maker | None = None
 
 
 class DicomMaker:
@@ -81,16 +82,18 @@ def _of(source: ScanSource, finding: Finding, maker: Maker, request: Request) ->
     from maescan.results.dicom.source import read_series
     from maescan.results.dicom.sr import report
     from maescan.scans.quiet import quiet
+    from maescan.scans.streams import content_hash
 
     with quiet():
         series = read_series(source.files, source.path, volume=request.volume, accept=request.accept)
+        maker = maker.settled(" ".join(sorted(content_hash([file]) for file in source.files)))
         ways: dict[str, Callable[[], dict[str, bytes]]] = {
             "sc": lambda: _pictures(source, series, finding, maker, request),
             "sr": lambda: {"sr": report(series, finding, maker)},
             "seg": lambda: {"seg": segmentation(series, finding, maker)},
             "pm": lambda: {"pm": parametric_map(series, finding, maker, request.limit)},
         }
-        made = Made()
+        made = Made(maker=maker)
         for kind in (kind for kind in ways if kind in request.kinds):
             _add(made, kind, ways[kind])
         if "ko" in request.kinds:
