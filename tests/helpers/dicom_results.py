@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from helpers.scan_files import dicom_slice, save
+from maescan.method.healthy import CELLS, HealthyMaps
 from maescan.results.dicom import KINDS
 from maescan.results.dicom.finding import Finding, Maker
 from maescan.results.dicom.make import DicomMaker, Made, Request
@@ -26,6 +27,10 @@ BALL = np.array([6.0, -9.0, 11.0])
 """RAS+ mm."""
 RADIUS = 9.0
 MAKER = Maker("k" * 64, "b" * 64, "brats", "openvino-fp32", "0.1.0", "brain")
+CALIBRATION = {
+    **{"scans": [0.1] * 19 + [9.0], "slices": [0.1, 0.2]},
+    "maps": HealthyMaps(1.0, 0.4, np.zeros((1, *CELLS), np.uint8)).to_json(),
+}
 MR = "1.2.840.10008.5.1.4.1.1.4"
 
 

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import pytest
 
-from helpers.dicom_results import write_oriented
+from helpers.dicom_results import CALIBRATION, write_oriented
 from helpers.inputs import given
 from helpers.scoring_stub import Engine, files_of, rows, write_scan
 from helpers.stubs import stub_bundle
@@ -17,7 +17,6 @@ from maescan.scoring.pipeline import score_folder
 from maescan.scoring.summary import Summary
 
 ALL = ("sr", "sc", "seg", "ko", "pm")
-CALIBRATION = {"scans": [0.1] * 19 + [9.0], "slices": [0.1, 0.2], "maps": {"p99": 0.4}}
 NAMES = ["ko", "pm", "sc1", "sc2", "sc3", "seg", "sr"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers.dicom_results import write_oriented
+from helpers.dicom_results import CALIBRATION, write_oriented
 from helpers.scoring_stub import Engine, rows
 from helpers.stubs import stub_bundle
 from maescan.errors import ScanError
@@ -12,8 +12,6 @@ from maescan.results.dicom.make import DicomMaker
 from maescan.scans.worker import Worker, WorkerLostError
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
-
-CALIBRATION = {"scans": [0.1] * 19 + [9.0], "slices": [0.1, 0.2], "maps": {"p99": 0.4}}
 
 
 def score(folder, out, monkeypatch, call):

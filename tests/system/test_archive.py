@@ -7,13 +7,12 @@ import shutil
 import pytest
 
 from helpers.archive import lacking, stored
-from helpers.dicom_results import write_oriented
+from helpers.dicom_results import CALIBRATION, write_oriented
 from helpers.scoring_stub import Engine
 from helpers.stubs import stub_bundle
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
-CALIBRATION = {"scans": [0.1] * 19 + [9.0], "slices": [0.1, 0.2], "maps": {"p99": 0.4}}
 NAME = "Yamada^Tarou=山田^太郎=やまだ^たろう"
 
 

@@ -92,7 +92,7 @@ def _finding(job: Job, scan: LoadedScan, row: ScanRow, volume: NDArray[np.float3
     score = tables.scan_score(row)
     p_value, alert = judge.scan(score) if judge else (None, "")
     levels = prepared.corners[:, 0] if patches else np.arange(len(row.scores))
-    healthy = (job.bundle.manifest.get("calibration") or {}).get("maps") or {}
+    healthy = None if patches else job.scale.healthy
     return Finding(
         score=score,
         scores=row.scores,
@@ -102,7 +102,7 @@ def _finding(job: Job, scan: LoadedScan, row: ScanRow, volume: NDArray[np.float3
         p_value=p_value,
         alert=None if judge is None else alert == "yes",
         slice_p=tuple(judge.slice_p(row.scores, row.positions)) if judge else (),
-        threshold=None if patches else healthy.get("p99"),
+        threshold=healthy.p99 if healthy else None,
         quantity="score" if patches else "difference",
         fit=str(row.fit),
         notes=tuple(row.notes),
