@@ -95,13 +95,15 @@ def rtx(dry: bool) -> list[Stage]:
     fast = ["--precision", "fp32" if dry else "fp16"]
     step = [*device, "--preset", preset, *to, *quick]
     foreground = [*device, "--preset", f"{preset}-fg", *to, *quick, *fast]
-    rates = [[*STEPS, "rate", *step, *fast, "--graphs", graphs, "--kernels", kernels]
-             for graphs, kernels in (("on", "EAGER"), ("off", "EAGER"), ("on", "LAZY"))]  # fmt: skip
+    rates = [[*STEPS, "rate", *step, *fast, "--graphs", graphs, "--kernels", kernels, "--path", path]
+             for graphs, kernels, path in (("on", "EAGER", "whole"), ("on", "EAGER", "steps"),
+                                           ("off", "EAGER", "whole"), ("on", "LAZY", "whole"))]  # fmt: skip
+    drifts = [[*STEPS, "drift", *step, *all_of, "--path", path] for path in ("whole", "steps")]
     return [
         *stages,
         *_tools(pytest),
         Stage("times", 60, [_kernel_times(device, small)]),
-        Stage("drift", 240, [[*STEPS, "drift", *step, *all_of]], _packages("timm")),
+        Stage("drift", 240, drifts, _packages("timm")),
         Stage("memory", 120, [[*STEPS, "memory", *step, *fast]], _packages("timm")),
         Stage("rate", 300, [*rates, [*STEPS, "rate", *foreground]], _packages("timm")),
         Stage("folder", 180, [[*STEPS, "folder", *step, *fast, "--scans", "2" if dry else "24"]], _packages("timm")),

@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--scans", type=int, default=24)
     parser.add_argument("--graphs", choices=["on", "off"], default="on")
     parser.add_argument("--kernels", choices=["EAGER", "LAZY"], default="EAGER", help="TensorRT-RTX's strategy")
+    parser.add_argument("--path", choices=["whole", "steps"], default="whole", help="one graph, or a network a time")
     parser.add_argument("--architectures", default="native")
     given = parser.parse_args()
     print(json.dumps({"step": given.step, **STEPS[given.step](given)}))
@@ -54,7 +55,8 @@ def build(given: argparse.Namespace) -> dict[str, Any]:
 
 def drift(given: argparse.Namespace) -> dict[str, Any]:
     """Each engine's drift from the fp32 reference on the golden slices, or why it is refused."""
-    return {"engines": [row for row, _ in _engines(given)]}
+    _switch(given)
+    return {"path": given.path, "engines": [row for row, _ in _engines(given)]}
 
 
 def rate(given: argparse.Namespace) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def rate(given: argparse.Namespace) -> dict[str, Any]:
         if opened is not None:
             rows.append({**row, **_rates(given, *opened)})
             opened[1].close()
-    return {"graphs": given.graphs, "kernels": given.kernels, "engines": rows}
+    return {"graphs": given.graphs, "kernels": given.kernels, "path": given.path, "engines": rows}
 
 
 def memory(given: argparse.Namespace) -> dict[str, Any]:
@@ -205,9 +207,10 @@ def _rates(given: argparse.Namespace, bundle: Any, engine: Any) -> dict[str, Any
 
 
 def _switch(given: argparse.Namespace) -> None:
-    from maescan.engines import network, place
+    from maescan.engines import network, place, tensorrt
 
     place.GRAPHS, network.SPECIALISE = given.graphs == "on", given.kernels
+    tensorrt.WHOLE = given.path == "whole"
 
 
 def _captured(engine: Any) -> bool | None:

@@ -20,25 +20,30 @@ Tokens tokens_of(Call& call, py::handle ids, const TensorView& slices, int32_t s
   return tokens;
 }
 
-void make_masks(py::object slice_ids, py::object keep_ids, py::object restore_ids, uint64_t seed, int passes,
-                bool complementary, int threads, uintptr_t stream) {
+void make_masks(py::object slice_ids, py::object keep_ids, py::object restore_ids, py::object hidden_ids,
+                uint64_t seed, int passes, bool complementary, int threads, uintptr_t stream) {
   Call call(threads, stream);
   const TensorView slices = call.in(slice_ids, "slice_ids"), keep = call.out(keep_ids, "keep_ids");
   const TensorView restore = call.out(restore_ids, "restore_ids");
   slices.int64().shaped({-1}).contiguous();
   keep.int32().shaped({slices.size(0) * passes, -1}), restore.int32().shaped({slices.size(0) * passes, -1});
-  const MakeMasks a{slices.data<const uint64_t>(),
-                    keep.data<int32_t>(),
-                    restore.data<int32_t>(),
-                    slices.size(0),
-                    passes,
-                    restore.size32(1),
-                    keep.size32(1),
-                    seed,
-                    complementary};
+  MakeMasks a{slices.data<const uint64_t>(),
+              keep.data<int32_t>(),
+              restore.data<int32_t>(),
+              nullptr,
+              slices.size(0),
+              passes,
+              restore.size32(1),
+              keep.size32(1),
+              seed,
+              complementary};
   if (a.keep > a.tokens) keep.fail("must not be longer than restore_ids");
   if (complementary && static_cast<int64_t>(a.keep) * passes != a.tokens)
     keep.fail("times passes must be every token");
+  if (!hidden_ids.is_none()) {
+    const TensorView hidden = call.out(hidden_ids, "hidden_ids").int32();
+    a.hidden_ids = hidden.shaped({keep.size(0), a.tokens - a.keep}).data<int32_t>();
+  }
   call.run(cpu::make_masks, cuda::make_masks, a);
 }
 
@@ -73,11 +78,15 @@ void average_difference(py::object slices, py::object predictions, py::object re
   a.slices = pixels.slices(), a.tokens = tokens_of(call, token_ids, pixels, side);
   a.count = pixels.size(0), a.height = pixels.size(1), a.width = pixels.size(2), a.passes = passes, a.keep = keep;
   const int64_t rows = a.count * passes, patch = a.tokens.pixels();
-  const TensorView predicted = call.in(predictions, "predictions");
-  a.dtype = predicted.shaped({rows, a.tokens.count, patch}).contiguous().floating();
-  a.predictions = predicted.data<const void>();
+  const TensorView predicted = call.in(predictions, "predictions").shaped({rows, -1, patch});
+  a.predicted = predicted.size32(1);
+  if (a.predicted != a.tokens.count && a.predicted != a.tokens.count - a.keep)
+    predicted.fail("must be of every token, or of the hidden ones");
+  a.dtype = predicted.contiguous().floating(), a.predictions = predicted.data<const void>();
   const TensorView restore = call.in(restore_ids, "restore_ids");
-  a.restore_ids = restore.int32().shaped({rows, a.tokens.count}).contiguous().data<const int32_t>();
+  restore.int32().shaped({rows, a.tokens.count}).contiguous();
+  if (a.predicted != a.tokens.count) restore.below(a.tokens.count);  // where a prediction is looked up
+  a.restore_ids = restore.data<const int32_t>();
   a.difference = output(call, difference, "difference", {a.count, 1, a.height, a.width});
   a.reconstruction = output(call, reconstruction, "reconstruction", {a.count, a.height, a.width});
   a.squared = output(call, squared, "squared", {a.count, 1, a.height, a.width});
@@ -169,7 +178,8 @@ PYBIND11_MODULE(_kernels, m, py::mod_gil_not_used()) {
   const py::arg threads("threads"), stream("stream");
   const auto none = [](const char* name) { return arg(name).none(true); };
   m.def("make_masks", &maescan::make_masks, "Masks of slices.", arg("slice_ids"), named, arg("keep_ids"),
-        arg("restore_ids"), arg("seed"), arg("passes"), arg("complementary"), threads, stream);
+        arg("restore_ids"), none("hidden_ids") = py::none(), arg("seed"), arg("passes"), arg("complementary"),
+        threads, stream);
   m.def("patchify", &maescan::patchify, "Patches of the visible tokens, or of all.", arg("slices"), named,
         none("keep_ids"), none("token_ids"), arg("patches"), arg("passes"), arg("side"), threads, stream);
   m.def("average_difference", &maescan::average_difference, "Slices less their mean reconstruction.", arg("slices"),

@@ -58,9 +58,15 @@ class LeanMae(nn.Module):
 
     def forward(self, visible: Tensor, token_ids: Tensor, keep_ids: Tensor, restore_ids: Tensor) -> Tensor:
         """As MaskedAutoencoder's."""
+        x = self.predict(visible, token_ids, keep_ids, restore_ids.argsort(dim=1)[:, visible.shape[1] :])
+        x = torch.cat([torch.zeros_like(visible), x], dim=1)
+        return torch.gather(x, 1, restore_ids.long()[:, :, None].expand(-1, -1, x.shape[2]))
+
+    def predict(self, visible: Tensor, token_ids: Tensor, keep_ids: Tensor, hidden_ids: Tensor) -> Tensor:
+        """Predictions [N, T-K, P*P] of the hidden tokens hidden_ids [N, T-K], places in the set."""
         mae, ids, keep = self.mae, token_ids.long(), visible.shape[1]
         kept = torch.gather(ids, 1, keep_ids.long())
-        hidden = torch.gather(ids, 1, restore_ids.argsort(dim=1)[:, keep:])
+        hidden = torch.gather(ids, 1, hidden_ids.long())
         seen = mae.decoder_embed(mae.encode(visible, kept))
         positions = mae.decoder_pos_embed[0, 1:][kept]
         seen = seen + torch.cat([mae.decoder_pos_embed[:, :1].expand(seen.shape[0], -1, -1), positions], dim=1)
@@ -72,9 +78,15 @@ class LeanMae(nn.Module):
             x = block(x)
         answers = last.attn.attend(last.attn.qkv(last.norm1(x)), keep + 1)
         x = x[:, keep + 1 :] + answers
-        x = mae.decoder_pred(mae.decoder_norm(x + last.mlp(last.norm2(x))))
-        x = torch.cat([torch.zeros_like(visible), x], dim=1)
-        return torch.gather(x, 1, restore_ids.long()[:, :, None].expand(-1, -1, x.shape[2]))
+        return mae.decoder_pred(mae.decoder_norm(x + last.mlp(last.norm2(x))))
+
+
+class HiddenMae(LeanMae):
+    """A LeanMae that is told which tokens are hidden, and answers for those alone: nothing is sorted."""
+
+    def forward(self, visible: Tensor, token_ids: Tensor, keep_ids: Tensor, hidden_ids: Tensor) -> Tensor:
+        """As `predict`."""
+        return self.predict(visible, token_ids, keep_ids, hidden_ids)
 
 
 class Scores(nn.Module):

@@ -9,14 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from maescan.config import Preset
-from maescan.export.lean import LeanMae, Scores
+from maescan.export.lean import HiddenMae, LeanMae, Scores
 
 ROWS = 2
 
 
-def networks(mae: Any, classifier: Any, preset: Preset) -> Iterator[tuple[str, nn.Module, dict[str, Tensor]]]:
+def is_lean(preset: Preset) -> bool:
+    """Whether predictions of visible tokens are read by nobody, and need not be made."""
+    return preset.masks.paste and preset.model.decoder_depth > 1
+
+
+def networks(
+    mae: Any, classifier: Any, preset: Preset, *, hidden: bool = False
+) -> Iterator[tuple[str, nn.Module, dict[str, Tensor]]]:
     """`mae` and `classifier`, those that are there, each with inputs of ROWS rows of the full grid. A judge stands in
-    the classifier's place: features of tokens -> their logits."""
+    the classifier's place: features of tokens -> their logits. hidden: a lean MAE takes hidden_ids in the place of
+    restore_ids, and answers for those tokens alone."""
     model = preset.model
     ids = torch.arange(model.tokens, dtype=torch.int32).repeat(ROWS, 1)
     patches = torch.rand(ROWS, model.tokens, model.patch_pixels, generator=torch.Generator().manual_seed(0))
@@ -27,8 +35,10 @@ def networks(mae: Any, classifier: Any, preset: Preset) -> Iterator[tuple[str, n
             "token_ids": ids,
             "keep_ids": ids[:, :count].contiguous(),
         }
-        lean = preset.masks.paste and preset.model.decoder_depth > 1
-        yield "mae", (LeanMae(mae) if lean else mae).eval(), {**given, "restore_ids": ids.clone()}
+        if hidden and is_lean(preset):
+            yield "mae", HiddenMae(mae).eval(), {**given, "hidden_ids": ids[:, count:].contiguous()}
+        else:
+            yield "mae", (LeanMae(mae) if is_lean(preset) else mae).eval(), {**given, "restore_ids": ids.clone()}
     if classifier is not None and preset.network == "judge":
         features = torch.rand(ROWS, model.tokens, model.judge_features, generator=torch.Generator().manual_seed(0))
         yield "classifier", classifier.eval(), {"patches": features, "token_ids": ids}

@@ -33,14 +33,15 @@ def models(
     mae: Any, classifier: Any, preset: Preset, precision: str, *, narrow: bool = False, opset: int = OPSET
 ) -> Iterator[tuple[str, bytes]]:
     """`mae` and `classifier`, those that are there, as ONNX. fp16 and bf16: LayerNorm, softmax, inputs and outputs
-    stay in fp32; with `narrow` the MAE takes and gives 16 bits."""
-    for name, module, example in networks(mae, classifier, preset):
+    stay in fp32; with `narrow` the MAE takes and gives 16 bits, and a lean one is told what is hidden."""
+    for name, module, example in networks(mae, classifier, preset, hidden=narrow):
         narrowed = narrow and name == "mae" and precision in DTYPES
         given = {k: v.to(DTYPES[precision]) if narrowed and k == "visible" else v for k, v in example.items()}
-        yield name, _convert(mixed(module, precision, narrow=narrowed), given, opset)
+        yield name, traced(mixed(module, precision, narrow=narrowed), given, ("result",), opset)
 
 
-def _convert(module: nn.Module, example: dict[str, torch.Tensor], opset: int) -> bytes:
+def traced(module: nn.Module, example: dict[str, torch.Tensor], outputs: tuple[str, ...], opset: int) -> bytes:
+    """A module as ONNX: the first two axes of its inputs may have any size."""
     buffer: Any = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # the tracing exporter is ten times faster than the new one and as right
@@ -51,7 +52,8 @@ def _convert(module: nn.Module, example: dict[str, torch.Tensor], opset: int) ->
             dynamo=False,
             opset_version=opset,
             input_names=list(example),
-            output_names=["result"],
-            dynamic_axes={name: {0: "rows", 1: f"{name}_tokens"} for name in example} | {"result": {0: "rows"}},
+            output_names=list(outputs),
+            dynamic_axes={name: {0: f"{name}_rows", 1: f"{name}_tokens"} for name in example}
+            | {name: {0: f"{name}_rows"} for name in outputs},
         )
     return buffer.getvalue()

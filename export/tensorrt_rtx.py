@@ -3,21 +3,27 @@ kind of card with one release only."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from pathlib import Path
 from typing import Any
 
 from maescan.config import Preset
 from maescan.engines.bundle import Bundle
+from maescan.engines.plans import WEIGHTS
 from maescan.engines.plans import build as build_plan
 from maescan.engines.targets import NEEDS, RTX
 from maescan.export.low_precision import OPSETS, quantised
 from maescan.export.onnx import OPSET, models
+from maescan.export.whole import fits, whole
+
+SMALL, ALIGNMENT = 1024, 256
+"""Bytes: weights below the first stay in their graph; others begin at multiples of the second."""
 
 
 def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: str) -> dict[str, str]:
-    """Writes mae.onnx and classifier.onnx, and returns the versions. Needs no GPU and no TensorRT; where TensorRT-RTX
-    is installed it must be able to build them.
+    """Writes mae.onnx, classifier.onnx and, where it fits, scores.onnx of the whole path, and returns the versions.
+    Needs no GPU and no TensorRT; where TensorRT-RTX is installed it must be able to build them.
 
     fp8 and nvfp4 are the classifier's; the MAE beside it stays in fp16, since its quantised maps move the order of
     slices. Raises EngineError with TensorRT's words where it cannot build.
@@ -30,12 +36,40 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
     versions = {"torch": torch.__version__, "onnx": onnx.__version__, "opset": str(opset)}
     base = "fp16" if low else precision
     seen = _seen(bundle) if precision == "fp8" and classifier is not None else []
+    contents: dict[str, bytes] = {}
     for name, content in models(mae, classifier, bundle.preset, base, narrow=True, opset=opset):
         made = quantised(content, precision, seen) if low and name == "classifier" else content
-        (folder / f"{name}.onnx").write_bytes(made)
-        if importlib.util.find_spec("tensorrt_rtx"):
-            versions["tensorrt_rtx"] = _prove(name, made, bundle.preset, precision)
+        contents[name] = made
+    if fits(bundle.preset):
+        contents["scores"] = whole(contents["mae"], contents["classifier"], bundle.preset, base, opset)
+    share(folder, contents)
+    if importlib.util.find_spec("tensorrt_rtx"):
+        for name in contents:
+            versions["tensorrt_rtx"] = _prove(folder / f"{name}.onnx", bundle.preset, precision)
     return versions
+
+
+def share(folder: Path, contents: dict[str, bytes]) -> None:
+    """Writes NAME.onnx of each network, and the weights of all of them once, into WEIGHTS beside them."""
+    import onnx
+    from onnx.external_data_helper import set_external_data
+
+    known: dict[tuple[int, bytes], int] = {}
+    with (folder / WEIGHTS).open("wb") as weights:
+        for name, content in contents.items():
+            model = onnx.load_from_string(content)
+            for weight in model.graph.initializer:
+                raw = weight.raw_data
+                if len(raw) < SMALL:
+                    continue
+                key = weight.data_type, hashlib.sha256(raw).digest()  # TensorRT refuses bytes seen as two types
+                if key not in known:
+                    weights.write(b"\0" * (-weights.tell() % ALIGNMENT))
+                    known[key] = weights.tell()
+                    weights.write(raw)
+                set_external_data(weight, location=WEIGHTS, offset=known[key], length=len(raw))
+                weight.ClearField("raw_data")
+            (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
 
 
 def _seen(bundle: Bundle) -> list[dict[str, Any]]:
@@ -46,11 +80,11 @@ def _seen(bundle: Bundle) -> list[dict[str, Any]]:
     return given(bundle, TorchEngine(bundle.path, bundle.preset))["classifier"]
 
 
-def _prove(name: str, content: bytes, preset: Preset, precision: str) -> str:
+def _prove(file: Path, preset: Preset, precision: str) -> str:
     """Builds for the oldest card that has the precision, and returns TensorRT-RTX's version."""
     import tensorrt_rtx
 
     first = max(NEEDS.get(precision, (8, 0)), (8, 0))
-    build_plan(tensorrt_rtx, name, content, preset, min(card for card in RTX if card >= first))
+    build_plan(tensorrt_rtx, file, preset, min(card for card in RTX if card >= first))
     version: str = tensorrt_rtx.__version__
     return version

@@ -23,9 +23,11 @@ void mean_error(const AverageDifference& a, int64_t b, int32_t local, const floa
   const float share = 1.0f / static_cast<float>(a.passes);
   memset(mean, 0, pixels * sizeof(float));
   for (int32_t r = 0; r < a.passes && local >= 0; ++r) {
-    const int64_t token = (b * a.passes + r) * a.tokens.count + local;
-    if (a.restore_ids[token] < a.keep) continue;
-    const float* predicted = widened(static_cast<const T*>(a.predictions) + token * pixels, wide, pixels);
+    const int64_t row = b * a.passes + r;
+    const int32_t place = a.restore_ids[row * a.tokens.count + local];
+    if (place < a.keep) continue;
+    const T* found = static_cast<const T*>(a.predictions) + a.prediction(row, local, place) * pixels;
+    const float* predicted = widened(found, wide, pixels);
     for (int32_t p = 0; p < pixels; ++p) mean[p] += seen[p] - predicted[p];
   }
   for (int32_t p = 0; p < pixels; ++p) mean[p] *= share;

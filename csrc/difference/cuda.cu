@@ -26,9 +26,11 @@ __device__ Pack<V, float> mean_error(const AverageDifference& a, int64_t b, int3
     bool hidden[kAhead];
 #pragma unroll
     for (int r = 0; r < kAhead; ++r) {
-      const int64_t token = (b * a.passes + first + r) * a.tokens.count + local;
-      hidden[r] = first + r < a.passes && a.restore_ids[token] >= a.keep;
-      if (hidden[r]) predicted[r] = load<V>(static_cast<const T*>(a.predictions) + token * a.tokens.pixels() + p);
+      const int64_t row = b * a.passes + first + r;
+      const int32_t place = first + r < a.passes ? a.restore_ids[row * a.tokens.count + local] : -1;
+      hidden[r] = first + r < a.passes && place >= a.keep && place < a.tokens.count;
+      const T* found = static_cast<const T*>(a.predictions) + a.prediction(row, local, place) * a.tokens.pixels();
+      if (hidden[r]) predicted[r] = load<V>(found + p);
     }
 #pragma unroll
     for (int r = 0; r < kAhead; ++r)

@@ -41,10 +41,20 @@ struct MakeMasks {
   const uint64_t* slice_ids;  // [B]
   int32_t* keep_ids;          // [B * R, K]
   int32_t* restore_ids;       // [B * R, T]
+  int32_t* hidden_ids;        // [B * R, T - K], may be null
   int64_t slices;             // B
   int32_t passes, tokens, keep;
   uint64_t seed;
   bool complementary;
+
+  // A token of a row of masks stands at that place of its order.
+  MAESCAN_HD void put(int64_t row, int32_t token, int32_t place) const {
+    restore_ids[row * tokens + token] = place;
+    if (place < keep)
+      keep_ids[row * keep + place] = token;
+    else if (hidden_ids)
+      hidden_ids[row * (tokens - keep) + place - keep] = token;
+  }
 };
 
 }  // namespace maescan

@@ -51,12 +51,12 @@ class TorchNetwork:
     """maescan.engines.network.Network over a function of torch tensors."""
 
     def __init__(self, call, inputs):
-        self.call, self.inputs, self.output = call, inputs, "result"
+        self.call, self.inputs, self.outputs = call, inputs, ["result"]
         self.dtypes = {**{name: TYPES[name] for name in inputs}, "result": "float32"}
 
     def bind(self, arrays):
         shape = (len(arrays[0]),) if self.inputs[0] == "patches" else (*arrays[1].shape, arrays[0].shape[2])
-        return {"given": arrays}, shape
+        return {"given": arrays}, {"result": shape}
 
     def point(self, context, name, array):
         context["out"] = array

@@ -38,7 +38,16 @@ MUTANTS = {
     "the thread stays on another GPU": ("tensorrt", "        self.cuda.use()\n        passes", "        passes"),
     "slots share their scratch memory": ("place", "self.scratch = cuda.take(self._held, scratch)", SHARED),
 }  # fmt: skip
+WHOLE = {
+    "slices stay in float32": ("place", 'networks["scores"].dtypes["images"] if self', '"float32" if self'),
+    "ids of the hidden tokens and of all exchanged": ("place", "keep_ids, hidden_ids, restore_ids))",
+                                                      "keep_ids, restore_ids, hidden_ids))"),
+    "an answer is another's": ("place", "answers[port] = self.buffer(f\"{name} {port}\"",
+                               "answers[port] = self.buffer(f\"{name} {len(shape)}\""),
+}  # fmt: skip
 NONE = ("place", "", "")
+CASES = [*((name, fault, whole) for name, fault in MUTANTS.items() for whole in (False, True)),
+         *((name, fault, True) for name, fault in WHOLE.items())]  # fmt: skip
 
 
 def planted(monkeypatch, module, old, new):
@@ -57,8 +66,9 @@ def planted(monkeypatch, module, old, new):
     return made.TensorRtEngine
 
 
-def scored(engine_of, cuda, backend):
-    """Whole grids, foreground and grids again, from a thread of its own; then all is given back."""
+def scored(engine_of, cuda, backend, whole):
+    """Whole grids, foreground and grids again, from a thread of its own; then all is given back. whole: as one graph,
+    or two networks with kernels between."""
     values = {"target": "tensorrt-rtx", "precision": "fp32", "versions": {}}
     faults = []
 
@@ -66,11 +76,12 @@ def scored(engine_of, cuda, backend):
         try:
             for count, preset in ((11, made.preset), (3, engine_of("small-fg").preset), (11, made.preset)):
                 images, ids = slices_of(preset, count), np.arange(count) + 7
-                same(score_slices(images, ids, engine, preset), score_slices(images, ids, made.host(), preset))
+                host = made.whole() if whole else made.host()
+                same(score_slices(images, ids, engine, preset), score_slices(images, ids, host, preset))
         except BaseException as error:
             faults.append(error)
 
-    made = engine_of("small")
+    made = engine_of("small", "fp16" if whole else "fp32", whole)
     engine = backend(made.folder, values, device="cuda:1", threads=None, preset=made.preset)
     thread = threading.Thread(target=work, args=(engine, made))
     thread.start()
@@ -79,19 +90,20 @@ def scored(engine_of, cuda, backend):
     assert not faults and cuda.left() == (0, 0, 0, False), faults
 
 
-def test_without_a_fault_the_path_scores(engine_of, monkeypatch, tmp_path):
+@pytest.mark.parametrize("whole", [True, False])
+def test_without_a_fault_the_path_scores(engine_of, monkeypatch, tmp_path, whole):
     cuda, _ = install(monkeypatch, tmp_path)
-    scored(engine_of, cuda, planted(monkeypatch, *NONE))
+    scored(engine_of, cuda, planted(monkeypatch, *NONE), whole)
 
 
-@pytest.mark.parametrize("name", MUTANTS)
-def test_a_planted_fault_is_found(engine_of, monkeypatch, tmp_path, name):
+@pytest.mark.parametrize(("name", "fault", "whole"), CASES)
+def test_a_planted_fault_is_found(engine_of, monkeypatch, tmp_path, name, fault, whole):
     cuda, _ = install(monkeypatch, tmp_path)
-    backend = planted(monkeypatch, *MUTANTS[name])
+    backend = planted(monkeypatch, *fault)
     found = None
     try:
-        scored(engine_of, cuda, backend)
-    except BaseException as fault:  # an assertion, an error of CUDA's, another score
-        found = fault
+        scored(engine_of, cuda, backend, whole)
+    except BaseException as error:  # an assertion, an error of CUDA's, another score
+        found = error
     assert found is not None
     print(f"{name}: {type(found).__name__}: {str(found)[:120]}")

@@ -64,8 +64,7 @@ def test_a_plan_that_comes_with_the_bundle_is_of_this_release(engine_of, monkeyp
     source, folder = engine_of("small").folder, tmp_path / "engines" / "tensorrt-rtx-fp32"
     folder.mkdir(parents=True)
     for network in ("mae", "classifier"):
-        content = (source / f"{network}.onnx").read_bytes()
-        (folder / f"{network}.engine").write_bytes(plans.build(trt, network, content, SMALL, (8, 9)))
+        (folder / f"{network}.engine").write_bytes(plans.build(trt, source / f"{network}.onnx", SMALL, (8, 9)))
     values = {"target": "tensorrt-rtx", "precision": "fp32", "versions": {"tensorrt_rtx": "1.6.1.120"}}
     with pytest.raises(EngineError, match=r"was built by tensorrt_rtx 1\.6\.1\.120, this is 1\.7\.1\.116"):
         TensorRtEngine(folder, values, device="cuda", threads=None, preset=SMALL)

@@ -34,13 +34,18 @@ def bundle(preset):
     return OfPreset()
 
 
-@pytest.mark.parametrize("name", ["small", "small-fg", "l2", "reconstruction", "ssim"])
-def test_a_place_of_torch_answers_as_the_host(folder, monkeypatch, name):
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("small", "fp32"), ("small", "fp16"), ("small-fg", "bf16"), ("l2", "fp32"), ("reconstruction", "fp32"),
+     ("ssim", "fp16")],
+)  # fmt: skip
+def test_a_place_of_torch_answers_as_the_host(folder, monkeypatch, name, precision):
+    """The networks are fp32's; in 16 bits slices go up in float16, whose values these are."""
     monkeypatch.setattr(torchscript, "BATCHES", (1, 2, 4))
     monkeypatch.setattr(torchscript, "PLACES", 3)
     preset = CASES[name]
     host = load_torchscript(folder, VALUES, device="cpu", threads=1, preset=preset)
-    places = GraphEngine(folder, VALUES, device="cpu", threads=1, preset=preset)
+    places = GraphEngine(folder, VALUES | {"precision": precision}, device="cpu", threads=1, preset=preset)
     assert isinstance(places, DeviceEngine) and not isinstance(host, DeviceEngine)
     for count, maps in ((1, False), (9, True), (6, False)):
         images, ids = slices_of(preset, count), np.arange(count) + 3
@@ -49,6 +54,8 @@ def test_a_place_of_torch_answers_as_the_host(folder, monkeypatch, name):
         for field, value in vars(wanted).items():
             assert value is None or np.allclose(getattr(found, field), value, atol=1e-6), field
         assert len(places.places) <= 3
+        up = {"fp32": 4}.get(precision, 2) * preset.model.image_size**2
+        assert all(held._up["images"][0].nbytes == up for held in places.places.values())
     places.close()
 
 

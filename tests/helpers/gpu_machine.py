@@ -76,8 +76,8 @@ class HostEngine:
     name, batch = "host", 8
 
     def __init__(self, folder) -> None:
-        files = {name: folder / f"{name}.onnx" for name in ("mae", "classifier")}
-        self.sessions = {name: session(file.read_bytes()) for name, file in files.items() if file.exists()}
+        files = {name: folder / f"{name}.onnx" for name in ("mae", "classifier", "scores")}
+        self.sessions = {name: session(file.read_bytes(), folder) for name, file in files.items() if file.exists()}
 
     def _run(self, name, *arrays):
         session = self.sessions[name]
@@ -86,23 +86,39 @@ class HostEngine:
         given = {p.name: np.asarray(a, types[p.type]) for p, a in zip(ports, arrays, strict=True)}
         return run_rows(session, given)
 
-    def reconstruct(self, *arrays):
-        return self._run("mae", *arrays)
+    def reconstruct(self, visible, token_ids, keep_ids, restore_ids):
+        if self.sessions["mae"].get_inputs()[3].name == "restore_ids":
+            return self._run("mae", visible, token_ids, keep_ids, restore_ids)["result"]
+        hidden_ids = np.argsort(restore_ids, axis=1)[:, visible.shape[1] :]
+        return self._run("mae", visible, token_ids, keep_ids, hidden_ids)["result"]
 
     def classify(self, *arrays):
-        return self._run("classifier", *arrays)
+        return self._run("classifier", *arrays)["result"]
 
     def close(self) -> None:
         self.sessions = {}
 
 
+class HostWhole(HostEngine):
+    """The graph of the whole path on the host, in the place of the engine of a GPU."""
+
+    def score(self, batch, preset, *, maps):
+        masks, (_, tokens) = preset.masks, batch.ids.shape
+        keep, rows = masks.visible(tokens), len(batch.images) * masks.passes
+        out = tuple(np.empty((rows, size), np.int32) for size in (keep, tokens, tokens - keep))
+        kernels.make_masks(batch.slice_ids, seed=masks.seed, passes=masks.passes, tokens=tokens, keep=keep,
+                           strategy=masks.strategy, out=out)  # fmt: skip
+        found = self._run("scores", batch.images, batch.ids, out[0], out[2], out[1])
+        return {name: array for name, array in found.items() if maps or array.ndim == 1}
+
+
 def slices_of(preset, count, seed=0):
-    """Slices with air around: discs of all sizes, one of them empty."""
+    """Slices of float16's values with air around: discs of all sizes, one of them empty."""
     rng, size = np.random.default_rng(seed), preset.model.image_size
     y, x = np.mgrid[:size, :size] / size - 0.5
     inside = np.stack([y**2 + x**2 < radius**2 for radius in np.linspace(0, 0.6, count)])
     air = -10.0 if preset.intensity.method == "hu" else 0.0
-    return np.where(inside, rng.random((count, size, size)) + 0.5, air).astype(np.float32)
+    return np.where(inside, rng.random((count, size, size)) + 0.5, air).astype(np.float16).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -119,6 +135,9 @@ class Engine:
 
     def host(self) -> HostEngine:
         return HostEngine(self.folder)
+
+    def whole(self) -> HostWhole:
+        return HostWhole(self.folder)
 
 
 def same(found, wanted):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from enum import Enum, IntFlag
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,18 +34,23 @@ class EngineInvalidityDiagnostics(IntFlag):
     VERSION_MISMATCH, UNSUPPORTED_CC, MALFORMED_ENGINE = 1, 2, 32
 
 
-def session(content: bytes):
+def session(content: bytes, folder="."):
+    """A session of ONNX whose weights may lie in files of that folder."""
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     options.intra_op_num_threads, options.log_severity_level = 1, 4
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def run_rows(session, given):
-    """The answer of a session, a slice's rows at a time: how many rows run together must not change a bit."""
-    first = next(iter(given))
-    rows = 4 if first == "visible" else 1
-    cuts = range(0, len(given[first]), rows)
-    return np.concatenate([session.run(None, {k: v[at : at + rows] for k, v in given.items()})[0] for at in cuts])
+    """The answers of a session by name, a slice at a time: how many rows run together must not change a bit."""
+    first = len(next(iter(given.values())))
+    slices = first // 4 if "visible" in given else first
+    each = {name: len(value) // slices for name, value in given.items()}
+    parts = [session.run(None, {k: v[at * each[k] : (at + 1) * each[k]] for k, v in given.items()})
+             for at in range(slices)]  # fmt: skip
+    names = [port.name for port in session.get_outputs()]
+    return {name: np.concatenate(found) for name, found in zip(names, zip(*parts, strict=True), strict=True)}
 
 
 class Trt:
@@ -70,7 +76,7 @@ class Trt:
         return _Builder(self, log)
 
     def OnnxParser(self, network, log):
-        return SimpleNamespace(parse=lambda content: network.read(content), num_errors=0)
+        return SimpleNamespace(parse=network.read, num_errors=0)
 
     def Runtime(self, log):
         return _Runtime(self, log)
@@ -102,13 +108,14 @@ class _Builder:
         for name, (low, usual, high) in profile.shapes.items():
             assert all(a <= b <= c for a, b, c in zip(low, usual, high, strict=True)), name
         head = {"card": config.aim[0], "version": self.trt.__version__, "profile": profile.shapes}
+        head["weights"] = str(network.path.parent)  # a real plan holds them itself
         return json.dumps(head).encode() + b"\0" + network.content
 
 
 class _Definition:
-    def read(self, content: bytes) -> bool:
-        self.content = content
-        ports = session(content).get_inputs()
+    def read(self, content: bytes, path: str) -> bool:
+        self.content, self.path = content, Path(path)
+        ports = session(content, self.path.parent).get_inputs()
         self.num_inputs = len(ports)
         self.get_input = lambda i: SimpleNamespace(name=ports[i].name, shape=ports[i].shape)
         return True
@@ -143,7 +150,7 @@ class _Runtime:
         if wrong:
             self.log.log(Severity.ERROR, "the plan is not for this device")
             return None
-        return _Engine(self.trt, session(model), head["profile"], self.log)
+        return _Engine(self.trt, session(model, head["weights"]), head["profile"], self.log)
 
 
 class _Engine:
@@ -216,9 +223,13 @@ class Context:
 
     def get_tensor_shape(self, name):
         assert not self.infer_shapes()
-        if len(self.engine.given) == 2:
-            return (self._rows(),)
-        return (*self.shapes["token_ids"], self.shapes["visible"][2])
+        if "images" in self.shapes:
+            count, size, _ = self.shapes["images"]
+            pictures = {"difference": (count, 1, size, size), "reconstruction": (count, size, size)}
+            return pictures.get(name, (count,))
+        if "visible" in self.shapes:
+            return (*self.shapes.get("hidden_ids", self.shapes["token_ids"]), self.shapes["visible"][2])
+        return (self._rows(),)
 
     def set_tensor_address(self, name, pointer):
         if pointer % 256:
@@ -248,8 +259,8 @@ class Context:
             return False
         self.warm = shapes
         engine.compiled.add(str(sorted(shapes.items())))
-        (answer,) = engine.session.get_outputs()
-        sizes = {**shapes, answer.name: self.get_tensor_shape(answer.name)}
+        answers = [port.name for port in engine.session.get_outputs()]
+        sizes = shapes | {name: self.get_tensor_shape(name) for name in answers}
 
         def view(name):
             array = DeviceArray(at[name], sizes[name], NAMES[TYPES[engine.ports[name]]], self.cuda.device)
@@ -258,8 +269,9 @@ class Context:
 
         def run():
             made = run_rows(engine.session, {name: np.array(view(name)) for name in engine.given})
-            assert made.shape == sizes[answer.name]
-            view(answer.name)[...] = made
+            for name in answers:
+                assert made[name].shape == sizes[name]
+                view(name)[...] = made[name]
             assert self.owners[self.lent[0]] is self, "two running contexts share their scratch memory"
 
         self.cuda.enqueue(stream, lambda: self.owners.__setitem__(self.lent[0], self))

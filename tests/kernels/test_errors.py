@@ -64,7 +64,7 @@ def test_what_is_no_array():
 @pytest.mark.parametrize(
     ("predicted", "restore", "message"),
     [
-        (PREDICTED[:, :3], RESTORE, r"predictions must have shape \[2, 4, 16\], not \[2, 3, 16\]"),
+        (PREDICTED[:, :3], RESTORE, "predictions must be of every token, or of the hidden ones"),
         (PREDICTED[:, ::-1], RESTORE, "predictions must be contiguous"),
         (PREDICTED.astype(np.int32), RESTORE, "predictions must be float32, float16 or bfloat16, not int32"),
         (PREDICTED, RESTORE[:, :3], r"restore_ids must have shape \[2, 4\], not \[2, 3\]"),

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from helpers.kernel_cases import DTYPES, agree, masks, predictions, slices, strided, token_ids
+from helpers.kernel_cases import (
+    DTYPES,
+    agree,
+    masks,
+    predictions,
+    slices,
+    strided,
+    to_device,
+    to_numpy,
+    token_ids,
+)
 from maescan import kernels
 from maescan.kernels import reference
 
@@ -85,6 +95,39 @@ def test_average_difference(device, dtype, patch, chosen):
         arguments = x, predictions(2 * passes, tokens, patch, dtype), masks(2, passes, tokens, 2)[1]
         agree(device, "average_difference", *arguments, keep=2, patch=patch, token_ids=ids, **wanted)
     agree(device, "average_difference", *arguments, keep=2, patch=patch, token_ids=ids)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("strategy", ["random", "complementary"])
+def test_hidden_tokens_alone(device, dtype, strategy):
+    """Their ids are the order's rest, and predictions of them alone give what predictions of all give."""
+    options = {"seed": 3, "passes": 3, "tokens": 12, "keep": 4, "strategy": strategy}
+    keep_ids, restore_ids = reference.make_masks(np.arange(2), **options)
+    empty = [to_device(np.full((6, size), -1, np.int32), device) for size in (4, 12, 8)]
+    made = [
+        to_numpy(array) for array in kernels.make_masks(to_device(np.arange(2), device), **options, out=tuple(empty))
+    ]
+    shuffle = np.argsort(restore_ids, axis=1)
+    for found, wanted in zip(made, (keep_ids, restore_ids, shuffle[:, 4:]), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    x, ids, every = slices(2, 32, 24), token_ids(2, 12, 12), predictions(6, 12, 8, dtype)
+    few = np.take_along_axis(every, shuffle[:, 4:, None], axis=1)
+    wanted = {"reconstruction": True, "squared": True, "tokens": True, "errors": True}
+    for chosen in (None, ids):
+        agree(device, "average_difference", x, few, restore_ids, keep=4, patch=8, token_ids=chosen, **wanted)
+        for a, b in zip(*(vars(reference.average_difference(x, given, restore_ids, keep=4, patch=8, token_ids=chosen,
+                                                            **wanted)).values() for given in (few, every)),
+                        strict=True):  # fmt: skip
+            np.testing.assert_array_equal(a, b)
+
+
+def test_predictions_that_fit_no_tokens_are_named():
+    x, restore_ids = slices(1, 32, 24), masks(1, 1, 12, 4)[1]
+    for tokens in (4, 11, 13):
+        with pytest.raises(ValueError, match="predictions must be of every token, or of the hidden ones"):
+            kernels.average_difference(x, predictions(1, tokens, 8, "float32"), restore_ids, keep=4, patch=8)
+    with pytest.raises(ValueError, match="restore_ids must be from 0 to 11, not 12"):
+        kernels.average_difference(x, predictions(1, 8, 8, "float32"), restore_ids + 1, keep=4, patch=8)
 
 
 def test_average_difference_is_the_papers():

@@ -85,3 +85,16 @@ def test_two_hundred_lesions_of_the_phantom_are_inside_their_sets():
         seen += len(plan(7, index))
         at_rim += bool((mask & tokens.grow(prepared.images <= 0.04, 1)).any())
     assert seen >= 200 and at_rim >= 40, (seen, at_rim)
+
+
+def test_sets_of_single_slices_are_gathered_from_many_scans():
+    config = preset("tiny-fg").replace(tokens__buckets=(16, 32, 64))
+    size = config.model.image_size
+    images = np.zeros((6, size, size), np.float32)
+    for index in range(6):
+        images[index, : 8 * index + 8, : 8 * index + 4] = 1
+    scans = [tokens.token_sets(part, config) for part in (images[:2], images[2:])]
+    picked = [(scans[1], 3), (scans[0], 0), (scans[1], 0)]
+    found, wanted = tokens.TokenSets.gathered(picked), tokens.token_sets(images[[5, 0, 2]], config)
+    for name, value in vars(wanted).items():
+        assert np.array_equal(getattr(found, name), value) and getattr(found, name).dtype == value.dtype

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import queue
+from types import SimpleNamespace
 
 import numpy as np
 
 from maescan.config import preset
+from maescan.method.tokens import token_sets
 from maescan.scoring.batches import batches
 
 PRESET = preset("tiny-fg").replace(tokens__buckets=(16, 32, 64))
@@ -27,6 +29,7 @@ class Pool:
 class Scan:
     def __init__(self, images):
         self.images, self.left = images, len(images)
+        self.reading = SimpleNamespace(facts={"sets": token_sets(images, PRESET)})
 
 
 def squares():
@@ -37,7 +40,7 @@ def squares():
 
 
 def sums(pool):
-    return [[scan.images[index].sum() for scan, index in batch] for batch in batches(pool, 4, PRESET)]
+    return [[scan.images[index].sum() for scan, index in batch] for batch in batches(pool, 4)]
 
 
 def test_batches_are_filled_across_scans_by_token_count():
@@ -50,6 +53,6 @@ def test_batches_are_filled_across_scans_by_token_count():
 def test_no_scan_waits_for_others():
     """Where no scan is ready, what there is goes to the engine."""
     pool = Pool(squares(), gaps=[1])
-    taken = batches(pool, 1000, PRESET)
+    taken = batches(pool, 1000)
     assert len(next(taken)) == 2 and pool.given == 1
     assert sum(map(len, taken)) == 28

@@ -41,10 +41,10 @@ int main() {
   const std::vector<uint64_t> ids{3, 4};
   std::vector<int32_t> keep(kSlices * kPasses * 49), restore(kSlices * kPasses * 196);
   count("make_masks", cpu::make_masks,
-        MakeMasks{ids.data(), keep.data(), restore.data(), kSlices, kPasses, 196, 49, 7, false});
+        MakeMasks{ids.data(), keep.data(), restore.data(), nullptr, kSlices, kPasses, 196, 49, 7, false});
   count("make_masks_complementary", cpu::make_masks,
-        MakeMasks{ids.data(), keep.data(), restore.data(), kSlices, kPasses, 196, 49, 7, true});
-  cpu::make_masks({ids.data(), keep.data(), restore.data(), kSlices, kPasses, kTokens, kKeep, 7, false}, 1);
+        MakeMasks{ids.data(), keep.data(), restore.data(), nullptr, kSlices, kPasses, 196, 49, 7, true});
+  cpu::make_masks({ids.data(), keep.data(), restore.data(), nullptr, kSlices, kPasses, kTokens, kKeep, 7, false}, 1);
 
   const Float dtypes[] = {Float::f32, Float::f16, Float::bf16};
   const char* const patchify[] = {"patchify_float32", "patchify_float16", "patchify_bfloat16"};
@@ -55,7 +55,8 @@ int main() {
           Patchify{over(images), tokens, keep.data(), more.data(), dtypes[i], kSlices * kPasses, kPasses, kKeep});
   AverageDifference a{};
   a.slices = over(images), a.tokens = tokens, a.predictions = more.data(), a.restore_ids = restore.data();
-  a.count = kSlices, a.height = a.width = kSide, a.passes = kPasses, a.keep = kKeep, a.difference = made.data();
+  a.count = kSlices, a.height = a.width = kSide, a.passes = kPasses, a.keep = kKeep, a.predicted = kTokens;
+  a.difference = made.data();
   for (int i = 0; i < 3; ++i) a.dtype = dtypes[i], count(average[i], cpu::average_difference, a);
   a.dtype = Float::f32, a.partials = partials.data(), a.mse = a.mae = errors.data();
   count("average_difference_errors", cpu::average_difference, a);

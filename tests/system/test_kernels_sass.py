@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ["-std=c++17", "-O3", "--fmad=false", "-Icsrc", "-c"]
 ARCHITECTURES = (80, 90)
-NARROW = {"masks": 4, "patchify": 0, "difference": 2}  # stores of 4 bytes that remain: ids; a patch's two sums
+NARROW = {"masks": 6, "patchify": 0, "difference": 2}  # stores of 4 bytes that remain: ids; a patch's two sums
 
 
 def _cuobjdump() -> str | None:

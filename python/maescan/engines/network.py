@@ -18,7 +18,7 @@ DTYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT32": "i
 
 
 class Network:
-    """A deserialised plan. trt: the module; inputs: names in the model's order; dtypes: of every port.
+    """A deserialised plan. trt: the module; inputs, outputs: names in the model's order; dtypes: of every port.
 
     Raises EngineError with TensorRT's words where this GPU or release cannot take the plan.
     """
@@ -33,7 +33,7 @@ class Network:
             raise EngineError(f"is no plan for this GPU and TensorRT: {self._why(content)}", path=path)
         names = [self.engine.get_tensor_name(index) for index in range(self.engine.num_io_tensors)]
         given = {name: self.engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT for name in names}
-        self.inputs, (self.output, *_) = [n for n in names if given[n]], [n for n in names if not given[n]]
+        self.inputs, self.outputs = [n for n in names if given[n]], [n for n in names if not given[n]]
         self.dtypes = {name: DTYPES[self.engine.get_tensor_dtype(name).name] for name in names}
         self.kernels = KernelCache(trt, self.engine, compiled)
 
@@ -46,8 +46,8 @@ class Network:
         words = [n.lower().replace("_", " ") for n, flag in flags.__members__.items() if int(flag) & int(found)]
         return ", ".join([*words, said])
 
-    def bind(self, arrays: list[DeviceArray]) -> tuple[Any, tuple[int, ...]]:
-        """A context that reads these arrays, in the order of the inputs, and the shape of its output.
+    def bind(self, arrays: list[DeviceArray]) -> tuple[Any, dict[str, tuple[int, ...]]]:
+        """A context that reads these arrays, in the order of the inputs, and the shapes of its outputs.
 
         Its scratch memory is not set yet. Raises EngineError naming the input that it does not take.
         """
@@ -62,7 +62,7 @@ class Network:
         missing = context.infer_shapes()
         if missing:
             raise EngineError(f"its inputs {', '.join(missing)} lack a shape", remedy="export it anew")
-        return context, tuple(int(size) for size in context.get_tensor_shape(self.output))
+        return context, {name: tuple(map(int, context.get_tensor_shape(name))) for name in self.outputs}
 
     def point(self, context: Any, name: str, array: DeviceArray) -> None:
         """Gives a port its memory. Raises EngineError where TensorRT does not take it."""

@@ -21,8 +21,12 @@ from maescan.engines.network import Network
 from maescan.errors import EngineError
 from maescan.method.engine import Floats, TokenBatch
 from maescan.method.score import enqueue
+from maescan.method.tokens import value_range
 
 Spec = tuple[tuple[int, ...], str]
+
+NARROW = 64.0
+"""The largest intensity that goes up in float16, whose step is 1/32 there and 1/512 at 2 to 4."""
 
 GRAPHS = True
 """Whether places are captured; off, every batch is enqueued step by step: to measure what graphs gain."""
@@ -38,15 +42,23 @@ class Shape:
     maps: bool
 
 
-def inputs(preset: Preset, shape: Shape) -> dict[str, Spec]:
-    """What goes up for each batch, and the ids of the full grid, which go up once."""
+def inputs(preset: Preset, shape: Shape, images: str = "float32", *, rows: bool = True) -> dict[str, Spec]:
+    """What goes up for each batch, and the ids of the full grid, which go up once. images: their type; rows: whether
+    the ids are needed once a pass, too."""
     size, passes = preset.model.image_size, preset.masks.passes
-    return {
-        "images": ((shape.slices, size, size), "float32"),
+    found: dict[str, Spec] = {
+        "images": ((shape.slices, size, size), images),
         "slice_ids": ((shape.slices,), "int64"),
         "ids": ((shape.slices, shape.tokens), "int32"),
-        "rows": ((shape.slices * passes, shape.tokens), "int32"),
     }
+    return found | ({"rows": ((shape.slices * passes, shape.tokens), "int32")} if rows else {})
+
+
+def narrow_images(preset: Preset, precision: str) -> bool:
+    """Whether slices go up in float16: where the networks work in 16 bits or fewer themselves, and intensities are
+    held in a range that fits. Training reads them from a cache in float16, too."""
+    known = value_range(preset) if preset.intensity.clip else None
+    return precision != "fp32" and known is not None and max(map(abs, known)) <= NARROW
 
 
 class Replay(Protocol):
@@ -83,15 +95,16 @@ def _part(batch: TokenBatch, low: int, high: int, passes: int) -> TokenBatch:
     return TokenBatch(batch.images[low:high], batch.slice_ids[low:high], batch.ids[low:high], rows, batch.full)
 
 
-def memory_needed(preset: Preset, slices: int) -> tuple[int, int]:
-    """(bytes on the GPU, bytes of pinned memory) that hold every place of up to so many slices, scratch apart."""
+def memory_needed(preset: Preset, slices: int, *, whole: bool = False) -> tuple[int, int]:
+    """(bytes on the GPU, bytes of pinned memory) that hold every place of up to so many slices, scratch apart.
+    whole: one graph has what lies between the networks in its scratch."""
     model, passes, size = preset.model, preset.masks.passes, preset.model.image_size
     tokens, keep, pixels = model.tokens, preset.masks.visible(model.tokens), model.patch_pixels
     up = sum(padded(bytes_of(*spec)) for spec in inputs(preset, Shape(slices, tokens, True, True)).values())
     pictures, scores = bytes_of((slices, size, size), "float32"), bytes_of((slices,), "float32")
-    rows = bytes_of((slices * passes, keep + tokens), "int32")
+    rows = bytes_of((slices * passes, 2 * tokens), "int32")
     networks = bytes_of((slices * passes, keep + tokens, pixels), "float32") + 2 * pictures
-    between = rows + networks + 3 * pictures + slices * (tokens * 8 + size * 8) + 4 * scores
+    between = rows + (0 if whole else networks) + 3 * pictures + slices * (tokens * 8 + size * 8) + 4 * scores
     return up + between + 16 * ALIGNMENT, up + 2 * pictures + 4 * scores + 8 * ALIGNMENT
 
 
@@ -129,10 +142,15 @@ class CudaPlace:
     def __init__(self, slot: Slot, networks: dict[str, Network], preset: Preset, shape: Shape) -> None:
         self.slot, self.networks, self.preset, self.shape = slot, networks, preset, shape
         self.stream, self.cuda = slot.stream, slot.cuda
+        self.whole = "scores" in networks
         self.visible_dtype = networks["mae"].dtypes["visible"] if "mae" in networks else "float32"
+        self.hidden = self.whole or ("mae" in networks and "hidden_ids" in networks["mae"].inputs)
+        images = networks["scores"].dtypes["images"] if self.whole else "float32"
+        self._specs = inputs(preset, shape, images, rows=not self.whole)
         self._memory, self._host = Arena(slot.device, slot.sizes[0]), Arena(slot.pinned, slot.sizes[1])
         self._arrays: dict[str, DeviceArray] = {}
         self._contexts: dict[str, Any] = {}
+        self._answers: dict[str, dict[str, DeviceArray]] = {}
         self._up: dict[str, NDArray[Any]] = {}
         self._down: dict[str, NDArray[Any]] = {}
         self._held, self.graph, self.rows = ExitStack(), None, 0
@@ -150,29 +168,40 @@ class CudaPlace:
             self._arrays[name] = DeviceArray(pointer, shape, dtype, self.cuda.number)
         return self._arrays[name]
 
+    def at_once(
+        self, batch: TokenBatch, keep_ids: DeviceArray, hidden_ids: DeviceArray, restore_ids: DeviceArray
+    ) -> dict[str, DeviceArray] | None:
+        """All answers, from the graph of the whole path where the engine has it."""
+        if not self.whole:
+            return None
+        return self._run("scores", (batch.images, batch.ids, keep_ids, hidden_ids, restore_ids))
+
     def reconstruct(self, *arrays: DeviceArray) -> DeviceArray:
-        """Predictions [N, T, P*P] of the MAE, in the type that its plan has."""
-        return self._run("mae", "predictions", arrays)
+        """Predictions of the MAE in its plan's type: [N, T-K, P*P] of the hidden tokens, or [N, T, P*P]."""
+        return next(iter(self._run("mae", arrays).values()))
 
     def classify(self, *arrays: DeviceArray) -> DeviceArray:
         """Probability [B] of abnormal."""
-        return self._run("classifier", "score", arrays)
+        return next(iter(self._run("classifier", arrays).values()))
 
-    def _run(self, name: str, answer: str, arrays: tuple[DeviceArray, ...]) -> DeviceArray:
+    def _run(self, name: str, arrays: tuple[DeviceArray, ...]) -> dict[str, DeviceArray]:
         network = self.networks[name]
         if name not in self._contexts:
-            context, shape = network.bind(list(arrays))
-            network.point(context, network.output, self.buffer(answer, shape, network.dtypes[network.output]))
+            context, shapes = network.bind(list(arrays))
+            answers = {}
+            for port, shape in shapes.items():
+                answers[port] = self.buffer(f"{name} {port}", shape, network.dtypes[port])
+                network.point(context, port, answers[port])
             network.lend(context, self.slot.scratch, self.slot.scratch_bytes)
-            self._contexts[name] = context
+            self._contexts[name], self._answers[name] = context, answers
         network.run(self._contexts[name], self.stream)
-        return self._arrays[answer]
+        return self._answers[name]
 
     # ---- made once
     def _prepare(self) -> None:
         """Buffers, one plain run (TensorRT compiles, and does work of its own at the first), then the capture."""
         fixed = ("ids", "rows") if self.shape.full else ()
-        for name, (shape, dtype) in inputs(self.preset, self.shape).items():
+        for name, (shape, dtype) in self._specs.items():
             size = bytes_of(shape, dtype)
             self._up[name] = host_array(self._host.take(size), shape, dtype)
             self._up[name][...] = np.arange(self.shape.tokens) if name in fixed else 0
@@ -202,7 +231,8 @@ class CudaPlace:
         for name, array in self._up.items():
             self._copy(name, array, up=True)
         arrays = self._arrays
-        batch = TokenBatch(arrays["images"], arrays["slice_ids"], arrays["ids"], arrays["rows"], self.shape.full)
+        rows = arrays.get("rows")
+        batch = TokenBatch(arrays["images"], arrays["slice_ids"], arrays["ids"], rows, self.shape.full)
         answers = enqueue(batch, self, self.preset, maps=self.shape.maps)
         for name, array in answers.items():
             if name not in self._down:

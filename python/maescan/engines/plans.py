@@ -17,6 +17,12 @@ from maescan.errors import DataError, EngineError
 BATCHES = (1, 8, 32)
 """Slices of a place. What is scored is cut into the largest, the rest takes the smallest that holds it."""
 
+WEIGHTS = "weights.bin"
+"""The weights of all ONNX files of a folder, each once: networks stand alone and in the graph of the whole path."""
+
+KEPT = 16
+"""Plans in the cache; the one not used for longest goes first."""
+
 
 class Messages:
     """What TensorRT said, so that an error can repeat it: its own logger prints and forgets."""
@@ -54,34 +60,50 @@ def plan(trt: Any, file: Path, preset: Preset, capability: Capability, *, anew: 
 
     Raises EngineError with TensorRT's words where it cannot be built.
     """
-    content = file.read_bytes()
     key = f"{trt.__name__} {trt.__version__} {capability} {BATCHES} {preset.masks} {preset.model}"
-    digest = hashlib.sha256(content + key.encode()).hexdigest()
-    kept = cache_folder() / "plans" / f"{digest}.plan"
+    digest = hashlib.sha256(key.encode())
+    for part in (file, file.with_name(WEIGHTS)):
+        if part.exists():
+            with part.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    kept = cache_folder() / "plans" / f"{digest.hexdigest()}.plan"
     if not anew:
         with contextlib.suppress(OSError):
-            return kept.read_bytes()
-    built = build(trt, file.stem, content, preset, capability)
+            content = kept.read_bytes()
+            kept.touch()
+            return content
+    built = build(trt, file, preset, capability)
     with contextlib.suppress(DataError):  # a cache that cannot be written costs time, nothing else
         from maescan.files import whole_file
 
         with whole_file(kept) as temporary:
             temporary.write_bytes(built)
+        _prune(kept.parent)
     return built
 
 
-def build(trt: Any, name: str, content: bytes, preset: Preset, capability: Capability | None) -> bytes:
-    """A serialised plan of an ONNX model: types as the graph has them, every size of place in one profile.
+def _prune(folder: Path) -> None:
+    """Leaves the KEPT plans that were used last: each release and each bundle adds some hundred megabytes."""
+    found = sorted(folder.glob("*.plan"), key=lambda file: file.stat().st_mtime_ns)
+    for file in found[:-KEPT]:
+        with contextlib.suppress(OSError):  # another process may have been faster
+            file.unlink()
+
+
+def build(trt: Any, file: Path, preset: Preset, capability: Capability | None) -> bytes:
+    """A serialised plan of an ONNX file: types as the graph has them, every size of place in one profile.
 
     capability: the GPU that it is for, which TensorRT-RTX need not have; TensorRT builds for the GPU at hand.
+    Raises EngineError with TensorRT's words.
     """
+    name = file.stem
     log, messages = logger(trt)
     messages.clear()
     builder = trt.Builder(log)
     typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)  # the only kind since TensorRT 11
     network = builder.create_network(0 if typed is None else 1 << int(typed))
     parser = trt.OnnxParser(network, log)
-    if not parser.parse(content):
+    if not parser.parse(file.read_bytes(), str(file)):
         faults = "; ".join(str(parser.get_error(index).desc()) for index in range(parser.num_errors))
         raise EngineError(f"{trt.__name__} cannot parse {name}: {faults}", remedy="export it to openvino or onnx")
     config = builder.create_builder_config()
@@ -89,7 +111,7 @@ def build(trt: Any, name: str, content: bytes, preset: Preset, capability: Capab
     if flag is not None:  # without it a context may allocate while a stream is captured, and no graph can be made
         config.set_flag(flag)
     _aim(trt, config, capability)
-    config.add_optimization_profile(_profile(builder, network, preset, preset.masks.passes if name == "mae" else 1))
+    config.add_optimization_profile(_profile(builder, network, preset))
     made = builder.build_serialized_network(network, config)
     if made is None:
         raise EngineError(f"{trt.__name__} cannot build {name}: {messages.last()}", remedy="see `maescan doctor`")
@@ -107,15 +129,31 @@ def _aim(trt: Any, config: Any, capability: Capability | None) -> None:
     config.set_compute_capability(member, 0)
 
 
-def _profile(builder: Any, network: Any, preset: Preset, passes: int) -> Any:
-    """Every input [rows, tokens, ...]: `passes` rows a slice, from sets of 4 tokens (foreground) to the grid."""
+def _profile(builder: Any, network: Any, preset: Preset) -> Any:
+    """Every input, from one slice with a set of 4 tokens (foreground) to the largest batch of whole grids."""
     profile = builder.create_optimization_profile()
-    slices = (BATCHES[0], BATCHES[-1], BATCHES[-1])
-    for index in range(network.num_inputs):
-        port = network.get_input(index)
-        seen = preset.masks.visible if port.name in ("visible", "keep_ids") else int
+    ports = [network.get_input(index) for index in range(network.num_inputs)]
+    names = [port.name for port in ports]
+    least, most = (shapes(names, preset, *sizes) for sizes in ((BATCHES[0], 4), (BATCHES[-1], preset.model.tokens)))
+    for port in ports:
         rest = tuple(port.shape)[2:]
-        tokens = (max(1, seen(4)), seen(preset.model.tokens), seen(preset.model.tokens))
-        shapes = [(passes * batch, count, *rest) for batch, count in zip(slices, tokens, strict=True)]
-        profile.set_shape(port.name, *shapes)
+        low, high = ((*found[port.name][:2], *rest) for found in (least, most))
+        profile.set_shape(port.name, low, high, high)
     return profile
+
+
+def shapes(names: list[str], preset: Preset, slices: int, tokens: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's inputs for so many slices with sets of so many tokens.
+
+    Images, patches and ids of sets have a row a slice, all else one a pass; the MAE's ids are repeated for each.
+    """
+    model, passes = preset.model, preset.masks.passes
+    keep = max(1, preset.masks.visible(tokens))
+    counts = {"visible": keep, "keep_ids": keep, "hidden_ids": tokens - keep, "images": model.image_size}
+    ends = {"visible": model.patch_pixels, "patches": model.patch_pixels, "images": model.image_size}
+    found = {}
+    for name in names:
+        one = name in ("images", "patches") or (name == "token_ids" and "visible" not in names)
+        end = (ends[name],) if name in ends else ()
+        found[name] = (slices * (1 if one else passes), counts.get(name, tokens), *end)
+    return found

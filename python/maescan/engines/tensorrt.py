@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 from collections import OrderedDict
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from maescan.engines.cuda import Device, DeviceArray, bytes_of, host_array
 from maescan.engines.golden import cache_folder
 from maescan.engines.network import Network
 from maescan.engines.place import CudaPlace, Shape, Slot, in_turns, memory_needed
-from maescan.engines.plans import BATCHES, plan
+from maescan.engines.plans import BATCHES, plan, shapes
 from maescan.engines.targets import TARGETS
 from maescan.errors import EngineError
 from maescan.machine import driver_version, require_gpu
@@ -32,6 +34,11 @@ PLACES = 24
 
 SPARE = 256 << 20
 """Bytes that stay free: contexts, graphs and compiled kernels take memory that nobody can ask about before."""
+
+
+WHOLE = True
+"""Whether the graph of the whole path is used where an export has it; off, the networks run one by one: to measure
+what it gains."""
 
 
 class TensorRtEngine:
@@ -52,22 +59,31 @@ class TensorRtEngine:
         self._slots: list[Slot] = []
         self._networks: dict[str, Network] = {}
         try:
-            for name in ("mae", "classifier"):
-                network = self._network(trt, folder, values, name, gpu.capability)
-                if network is not None:
-                    self._networks[name] = network
+            self._load = partial(self._network, trt, folder, values, gpu.capability)
+            self.path = self._open(folder)
             self.most = self._largest()
         except BaseException:
             self.close()
             raise
         self.batch = 4 * self.most  # several a call, so that two slots always have work
 
+    def _open(self, folder: Path) -> list[str]:
+        """Loads what scores: the graph of the whole path where there is one, else the networks. Their names."""
+        if WHOLE and (folder / "scores.onnx").exists():
+            try:
+                self._networks["scores"] = self._load("scores")
+                return ["scores"]
+            except EngineError as error:
+                logging.getLogger("maescan").warning("the networks run one by one, since the whole path: %s", error)
+        names = ("mae", "classifier")
+        found = [name for name in names if any((folder / f"{name}{end}").exists() for end in (".onnx", ".engine"))]
+        self._networks |= {name: self._load(name) for name in found}
+        return found
+
     def _network(
-        self, trt: Any, folder: Path, values: dict[str, Any], name: str, capability: tuple[int, int]
-    ) -> Network | None:
+        self, trt: Any, folder: Path, values: dict[str, Any], capability: tuple[int, int], name: str
+    ) -> Network:
         onnx, ready = folder / f"{name}.onnx", folder / f"{name}.engine"
-        if not onnx.exists() and not ready.exists():
-            return None
         content = plan(trt, onnx, self.preset, capability) if onnx.exists() else _ready(trt, ready, values)
         digest = hashlib.sha256(content + f"{self.device_name}-{self.version}".encode()).hexdigest()
         compiled = cache_folder() / "tensorrt-rtx" / f"{digest}.bin"
@@ -83,7 +99,7 @@ class TensorRtEngine:
         """The most slices that two slots can hold in the memory that is free. Raises EngineError for not even one."""
         free = self.cuda.free_bytes()
         for slices in reversed(BATCHES):
-            needed = 2 * (memory_needed(self.preset, slices)[0] + self._scratch(slices))
+            needed = 2 * (self._memory(slices)[0] + self._scratch(slices))
             if needed + SPARE <= free:
                 return slices
         reason = f"needs {(needed + SPARE) >> 20} MB for one slice, and {free >> 20} MB of the GPU are free"
@@ -91,15 +107,11 @@ class TensorRtEngine:
 
     def _scratch(self, slices: int) -> int:
         """Bytes of scratch memory for whole grids of `slices`: the networks run one after the other, and share it."""
-        model, masks = self.preset.model, self.preset.masks
-        tokens, keep, pixels = model.tokens, masks.visible(model.tokens), model.patch_pixels
-        rows = slices * masks.passes
-        shapes = {
-            "mae": {"visible": (rows, keep, pixels), "token_ids": (rows, tokens), "keep_ids": (rows, keep),
-                    "restore_ids": (rows, tokens)},
-            "classifier": {"patches": (slices, tokens, pixels), "token_ids": (slices, tokens)},
-        }  # fmt: skip
-        return max(network.scratch(shapes[name]) for name, network in self._networks.items())
+        networks, tokens = [self._networks[name] for name in self.path], self.preset.model.tokens
+        return max(network.scratch(shapes(network.inputs, self.preset, slices, tokens)) for network in networks)
+
+    def _memory(self, slices: int) -> tuple[int, int]:
+        return memory_needed(self.preset, slices, whole="scores" in self.path)
 
     def score(self, batch: TokenBatch, preset: Preset, *, maps: bool) -> dict[str, Floats]:
         """The answers of a batch of any size, on the host; see maescan.method.engine.DeviceEngine."""
@@ -121,17 +133,30 @@ class TensorRtEngine:
 
     def _slot(self, turn: int) -> Slot:
         while len(self._slots) <= turn:
-            self._slots.append(Slot(self.cuda, memory_needed(self.preset, self.most), self._scratch(self.most)))
+            self._slots.append(Slot(self.cuda, self._memory(self.most), self._scratch(self.most)))
         return self._slots[turn]
 
     def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
         """visible [N, K, P*P], token_ids [N, T], keep_ids [N, K], restore_ids [N, T] -> predictions [N, T, P*P]."""
-        arrays = (visible, token_ids, keep_ids, restore_ids)
-        return self._once("mae", arrays, self.most * self.preset.masks.passes)
+        most, keep = self.most * self.preset.masks.passes, visible.shape[1]
+        if "hidden_ids" not in self._alone_of("mae").inputs:
+            return self._once("mae", (visible, token_ids, keep_ids, restore_ids), most)
+        hidden_ids = np.argsort(restore_ids, axis=1)[:, keep:]
+        found = np.zeros((*restore_ids.shape, visible.shape[2]), np.float32)
+        predictions = self._once("mae", (visible, token_ids, keep_ids, hidden_ids), most)
+        np.put_along_axis(found, hidden_ids[:, :, None], predictions, axis=1)
+        return found
 
     def classify(self, tokens: Any, token_ids: Any) -> NDArray[np.float32]:
         """tokens [B, T, P*P], token_ids [B, T] -> probability [B] of abnormal."""
         return self._once("classifier", (tokens, token_ids), self.most)
+
+    def _alone_of(self, name: str) -> Network:
+        """A network by itself, loaded when somebody asks for it first."""
+        if name not in self._networks:
+            self.cuda.use()
+            self._networks[name] = self._load(name)
+        return self._networks[name]
 
     def _once(self, name: str, arrays: tuple[Any, ...], most: int) -> NDArray[np.float32]:
         """One network alone, from the host to the host: for those who time or record it."""
@@ -140,18 +165,20 @@ class TensorRtEngine:
         return np.concatenate([self._alone(name, [a[at : at + most] for a in arrays]) for at in cuts])
 
     def _alone(self, name: str, arrays: list[NDArray[Any]]) -> NDArray[np.float32]:
-        network, slot = self._networks[name], self._slot(0)
+        network, slot = self._alone_of(name), self._slot(0)
         with ExitStack() as stack:
             given = []
             for port, array in zip(network.inputs, arrays, strict=True):
                 given.append(self._up(stack, slot, np.ascontiguousarray(array), network.dtypes[port]))
-            context, shape = network.bind(given)
-            dtype = network.dtypes[network.output]
+            context, sizes = network.bind(given)
+            ((port, shape),) = sizes.items()
+            dtype = network.dtypes[port]
             size = bytes_of(shape, dtype)
             out = DeviceArray(self.cuda.take(stack, size), shape, dtype, self.cuda.number)
             back = host_array(self.cuda.take(stack, size, pinned=True), shape, dtype)
-            network.point(context, network.output, out)
-            network.lend(context, slot.scratch, slot.scratch_bytes)
+            network.point(context, port, out)
+            scratch = network.scratch({name: array.shape for name, array in zip(network.inputs, given, strict=True)})
+            network.lend(context, self.cuda.take(stack, scratch), scratch)
             network.run(context, slot.stream)
             self.cuda.copy(back.ctypes.data, out.pointer, size, slot.stream, up=False)
             slot.wait()

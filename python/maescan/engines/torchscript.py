@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.engines import place
-from maescan.engines.place import Shape, inputs
+from maescan.engines.place import Shape, inputs, narrow_images
 from maescan.engines.plans import BATCHES
 from maescan.errors import EngineError
 from maescan.machine import cpu_name, require_gpu
@@ -109,7 +109,8 @@ class GraphEngine(TorchScriptEngine):
             while len(self.places) >= PLACES:
                 self.places.popitem(last=False)[1].close()
             try:
-                self.places[key] = TorchPlace(self.networks, self.preset, key[0], self.device)
+                images = "float16" if narrow_images(self.preset, self.precision) else "float32"
+                self.places[key] = TorchPlace(self.networks, self.preset, key[0], self.device, images)
             except RuntimeError as error:  # torch has no other for what CUDA refuses
                 reason = f"torch: {str(error).splitlines()[0]}"
                 raise EngineError(reason, remedy="use a smaller --batch, or end other programs on the GPU") from error
@@ -127,12 +128,15 @@ class GraphEngine(TorchScriptEngine):
 class TorchPlace:
     """A shape of batch with its pinned and device memory, a stream and, on a GPU, one graph of the whole path.
 
-    networks: `mae` and `classifier` as they were loaded. On the CPU every batch runs step by step: to try it there.
+    networks: `mae` and `classifier` as they were loaded; images: the type in which slices go up. On the CPU every
+    batch runs step by step: to try it there.
     """
 
-    stream, visible_dtype = None, "float32"
+    stream, visible_dtype, hidden = None, "float32", False
 
-    def __init__(self, networks: dict[str, Any], preset: Preset, shape: Shape, where: Where) -> None:
+    def __init__(
+        self, networks: dict[str, Any], preset: Preset, shape: Shape, where: Where, images: str = "float32"
+    ) -> None:
         import torch
 
         self.networks, self.preset, self.shape, self.where = networks, preset, shape, where
@@ -140,7 +144,7 @@ class TorchPlace:
         self.graph: Any = None
         self._side: Any = torch.cuda.Stream(where) if self.on_gpu else None
         self._host, self._up = {}, {}
-        for name, (size, dtype) in inputs(preset, shape).items():
+        for name, (size, dtype) in inputs(preset, shape, images).items():
             self._host[name] = torch.zeros(size, dtype=getattr(torch, dtype), pin_memory=self.on_gpu)
             if shape.full and name in ("ids", "rows"):
                 self._host[name][...] = torch.arange(shape.tokens)
@@ -153,6 +157,9 @@ class TorchPlace:
     # ---- as a Place
     def buffer(self, *_: object) -> None:
         """None: torch's allocator gives the kernels memory of the graph's own pool."""
+
+    def at_once(self, *_: object) -> None:
+        """None: kernels and networks are in one graph already."""
 
     def reconstruct(self, *arrays: Tensor) -> Array:
         """Predictions [N, T, P*P] float32 of the MAE."""
@@ -177,7 +184,7 @@ class TorchPlace:
 
     def _work(self) -> None:
         up = self._up
-        batch = TokenBatch(up["images"], up["slice_ids"], up["ids"], up["rows"], self.shape.full)
+        batch = TokenBatch(up["images"].float(), up["slice_ids"], up["ids"], up["rows"], self.shape.full)
         self._answers = enqueue(batch, self, self.preset, maps=self.shape.maps)
 
     # ---- every batch

@@ -13,6 +13,7 @@ EngineError where the device cannot be used. Twins in numpy: `maescan.kernels.re
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any, Literal
 
 from maescan import _kernels  # type: ignore[attr-defined]
@@ -74,14 +75,15 @@ def make_masks(
     keep: int,
     strategy: Literal["random", "complementary"] = "random",
     device: str = "cpu",
-    out: tuple[Any, Any] | None = None,
+    out: tuple[Any, ...] | None = None,
     stream: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[Any, ...]:
     """Masks of slices [B] (uint64 or int64 ids): keep_ids [B*R, K] and restore_ids [B*R, T], int32.
 
     Ids are local, 0..T-1. With shuffle = argsort(noise), keep = shuffle[:K] and restore = argsort(shuffle), as He et
     al.; a token is visible iff restore < K. Noise is Philox4x32-10 of (seed, slice, pass, token): the same numbers on
     every device and in every batch. `complementary`: pass r sees shuffle[r*K:(r+1)*K] of one permutation a slice.
+    `out` takes the two, or a third beside them, which is returned too: hidden_ids [B*R, T-K], shuffle[K:].
     `device="cuda"` with numpy ids returns torch tensors. Raises ConfigError for sizes that do not fit.
     """
     if not (0 <= seed < 2**64 and passes >= 1 and 0 < keep <= tokens):
@@ -98,11 +100,11 @@ def make_masks(
     like = torch_on(device) if device != "cpu" and not on_cuda(ids) else ids
     with on_stream(like, stream) as where:
         ids, sizes = beside(like, ids), ((count * passes, keep), (count * passes, tokens))
-        keep_ids, restore_ids = out or (empty(like, size, "int32") for size in sizes)
+        made = out or tuple(empty(like, size, "int32") for size in sizes)
         turned = strategy == "complementary"
-        arrays = {"keep_ids": keep_ids, "restore_ids": restore_ids}
+        arrays = dict(zip_longest(("keep_ids", "restore_ids", "hidden_ids"), made))
         _run("make_masks", ids, **arrays, seed=seed, passes=passes, complementary=turned, stream=where)
-    return keep_ids, restore_ids
+    return made
 
 
 def patchify_visible(
@@ -163,8 +165,9 @@ def average_difference(
 ) -> Differences:
     """|X - mean over the passes of X with the hidden patches predicted| (paper, sections 3.2 and 3.4), in one pass.
 
-    slices X [B, H, W] float32 (any strides), predictions [B*R, T, P*P] float32, float16 or bfloat16, restore_ids
-    [B*R, T]. difference [B, 1, H, W]; on wish the mean reconstruction [B, H, W], the squared difference [B, 1, H, W],
+    slices X [B, H, W] float32 (any strides), predictions [B*R, T, P*P] float32, float16 or bfloat16 (or
+    [B*R, T-keep, P*P] of the hidden tokens alone, in the order of `make_masks`' hidden_ids), restore_ids [B*R, T].
+    difference [B, 1, H, W]; on wish the mean reconstruction [B, H, W], the squared difference [B, 1, H, W],
     the difference as tokens [B, T, P*P], and mse and mae [B] over all pixels of a slice. A visible patch, or one
     outside the token set, differs by exactly zero; its predictions are not read. `out` takes the difference, or is a
     `Differences` whose arrays are filled beside what is asked for; `partials` [B, L, 2] is what errors are summed in.

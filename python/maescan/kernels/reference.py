@@ -151,6 +151,9 @@ def average_difference(
     count, passes = len(slices), len(predictions) // len(slices)
     cells = _to_patches(slices, patch)
     seen = _chosen(cells, token_ids)
+    if predictions.shape[1] != seen.shape[1]:  # of the hidden tokens alone
+        places = np.maximum(restore_ids - keep, 0)[:, :, None].astype(np.int64)
+        predictions = np.take_along_axis(predictions, places, axis=1)
     predicted = _widened(predictions).reshape(count, passes, *seen.shape[1:])
     hidden = restore_ids.reshape(count, passes, -1) >= keep
     mean = np.zeros_like(seen)

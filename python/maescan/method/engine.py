@@ -15,6 +15,9 @@ Ids = NDArray[np.int32]
 Array = Any
 """An array of a place: numpy on the host, or device memory that exports itself by DLPack."""
 
+Answers = dict[str, Array]
+"""By name, as `maescan.method.score.enqueue` describes them."""
+
 
 class Engine(Protocol):
     """The two networks of a bundle. `batch`: slices a call that suit it."""
@@ -58,6 +61,10 @@ class Place(Protocol):
     visible_dtype: str
     """What the MAE takes: float32, or 16 bits to which patchify rounds on the way."""
 
+    hidden: bool
+    """Whether `reconstruct` takes the ids of the hidden tokens [N, T-K] in the place of restore_ids, and answers for
+    these alone: [N, T-K, P*P]."""
+
     @property
     def stream(self) -> int | None:
         """What work is enqueued on; None: the current one of the arrays' library."""
@@ -67,8 +74,12 @@ class Place(Protocol):
         """The place's array of that name, the same in every run; None: whoever writes it makes it."""
         ...
 
+    def at_once(self, batch: TokenBatch, keep_ids: Array, hidden_ids: Array, restore_ids: Array) -> Answers | None:
+        """All answers of a batch with these masks, from one graph of the whole path; None where there is none."""
+        ...
+
     def reconstruct(self, visible: Array, token_ids: Array, keep_ids: Array, restore_ids: Array) -> Array:
-        """As Engine's; the predictions may be 16 bits wide."""
+        """As Engine's, but see `hidden`; the predictions may be 16 bits wide."""
         ...
 
     def classify(self, tokens: Array, token_ids: Array) -> Array:

@@ -16,11 +16,11 @@ def make_masks(
     seed: int | None = None,
     passes: int | None = None,
     place: Place | None = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, ...]:
     """keep_ids [B*R, K] and restore_ids [B*R, T] for slices [B]; row b * R + r is pass r of slice b.
 
-    `seed` and `passes` default to the configuration's; the two are of `place`, or on the host. Raises ConfigError
-    where the masks cannot be made so.
+    `seed` and `passes` default to the configuration's; the two are of `place`, or on the host. A place that wants
+    hidden_ids [B*R, T-K] gets them as the third. Raises ConfigError where the masks cannot be made so.
     """
     keep = masks.visible(tokens)
     if not 0 < keep < tokens and (keep != tokens or masks.paste):
@@ -29,9 +29,9 @@ def make_masks(
         )
     passes, out = masks.passes if passes is None else passes, None
     if place is not None:
-        rows = len(slice_ids) * passes
-        ids = (place.buffer("keep_ids", (rows, keep), "int32"), place.buffer("restore_ids", (rows, tokens), "int32"))
-        out = None if ids[0] is None else ids
+        sizes = {"keep_ids": keep, "restore_ids": tokens} | ({"hidden_ids": tokens - keep} if place.hidden else {})
+        ids = [place.buffer(name, (len(slice_ids) * passes, size), "int32") for name, size in sizes.items()]
+        out = None if ids[0] is None else tuple(ids)
     return kernels.make_masks(
         slice_ids,
         seed=masks.seed if seed is None else seed,

@@ -16,10 +16,12 @@ from maescan import kernels
 from maescan.config import Preset
 from maescan.errors import ConfigError
 from maescan.kernels.reference import Differences
-from maescan.method.engine import Array, DeviceEngine, Engine, Floats, Ids, Place, TokenBatch
+from maescan.method.engine import Answers, Array, DeviceEngine, Engine, Floats, Ids, Place, TokenBatch
 from maescan.method.judge import judge_features, slice_score, token_map
 from maescan.method.masks import make_masks
-from maescan.method.tokens import token_sets
+from maescan.method.tokens import TokenSets, token_sets
+
+PICTURES = ("difference", "reconstruction")
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,13 @@ def score_slices(
     preset: Preset,
     *,
     maps: bool = False,
+    sets: TokenSets | None = None,
 ) -> SliceScores:
     """Scores slices [B, H, W], higher is more abnormal. slice_ids [B]: each slice's index in its scan, the key of its
-    masks. With foreground tokens a slice with no foreground costs nothing and scores 0."""
+    masks. sets: their token sets, where they are at hand. With foreground tokens a slice with no foreground costs
+    nothing and scores 0."""
     images, slice_ids = np.ascontiguousarray(images, np.float32), np.asarray(slice_ids)
-    sets = token_sets(images, preset)
+    sets = token_sets(images, preset) if sets is None else sets
     if sets is None:
         return _score(images, slice_ids, None, engine, preset, maps)
     scores = (np.zeros(len(images), np.float32) for _ in range(3))
@@ -76,16 +80,19 @@ def _score(
 class HostPlace:
     """The host's memory: the kernels make their own arrays, and every step is done when it returns."""
 
-    stream, visible_dtype = None, "float32"
+    stream, visible_dtype, hidden = None, "float32", False
 
     def __init__(self, engine: Engine) -> None:
         self.reconstruct, self.classify = engine.reconstruct, engine.classify
+
+    def at_once(self, *_: object) -> None:
+        """None: the host's kernels and networks take turns."""
 
     def buffer(self, *_: object) -> None:
         """None: on the host whoever writes an array makes it."""
 
 
-def enqueue(batch: TokenBatch, place: Place, preset: Preset, *, maps: bool) -> dict[str, Array]:
+def enqueue(batch: TokenBatch, place: Place, preset: Preset, *, maps: bool) -> Answers:
     """Mask, reconstruct, average, judge: the answers of a batch, in the place's memory once its stream is done.
 
     `score` or `ssim` [B] where the preset's measure needs them, `mse` and `mae` [B] with an MAE, and with maps
@@ -95,7 +102,11 @@ def enqueue(batch: TokenBatch, place: Place, preset: Preset, *, maps: bool) -> d
     if preset.input == "image":
         return {"score": place.classify(_patches(batch.images, batch, place, preset), batch.ids)}
     keep, rows = masks.visible(tokens), count * masks.passes
-    keep_ids, restore_ids = make_masks(masks, batch.slice_ids, tokens, place=place)
+    keep_ids, restore_ids, *others = make_masks(masks, batch.slice_ids, tokens, place=place)
+    hidden_ids = others[0] if others else restore_ids
+    whole = place.at_once(batch, keep_ids, hidden_ids, restore_ids)
+    if whole is not None:
+        return {name: array for name, array in whole.items() if maps or name not in PICTURES}
     visible = kernels.patchify_visible(
         batch.images,
         keep_ids,
@@ -105,7 +116,7 @@ def enqueue(batch: TokenBatch, place: Place, preset: Preset, *, maps: bool) -> d
         out=place.buffer("visible", (rows, keep, model.patch_pixels), place.visible_dtype),
         stream=place.stream,
     )
-    predictions = place.reconstruct(visible, batch.rows, keep_ids, restore_ids)
+    predictions = place.reconstruct(visible, batch.rows, keep_ids, hidden_ids)
     result = _differences(batch, predictions, restore_ids, place, preset, maps)
     answers = {"mse": result.mse, "mae": result.mae}
     if maps:
@@ -115,9 +126,7 @@ def enqueue(batch: TokenBatch, place: Place, preset: Preset, *, maps: bool) -> d
     return answers | _judge(batch, result, place, preset)
 
 
-def _judge_tokens(
-    batch: TokenBatch, predictions: Array, restore_ids: Array, place: Place, preset: Preset
-) -> dict[str, Array]:
+def _judge_tokens(batch: TokenBatch, predictions: Array, restore_ids: Array, place: Place, preset: Preset) -> Answers:
     """The judge's score, and its map in place of the difference. On the host: its features have no kernel yet."""
     if place.stream is not None:
         remedy = "score on the CPU, or with torchscript on the GPU"
@@ -161,7 +170,7 @@ def _differences(
     )
 
 
-def _judge(batch: TokenBatch, result: Differences, place: Place, preset: Preset) -> dict[str, Array]:
+def _judge(batch: TokenBatch, result: Differences, place: Place, preset: Preset) -> Answers:
     """The measure's own answer; mse and mae are at hand already."""
     count, size = len(batch.images), preset.model.image_size
     if preset.measure == "classifier":
@@ -183,7 +192,7 @@ def _patches(slices: Array, batch: TokenBatch, place: Place, preset: Preset) -> 
     return kernels.patchify(slices, batch.token_ids, patch=preset.model.patch_size, out=out, stream=place.stream)
 
 
-def _slice_scores(answers: dict[str, Array], images: Floats, preset: Preset, maps: bool) -> SliceScores:
+def _slice_scores(answers: Answers, images: Floats, preset: Preset, maps: bool) -> SliceScores:
     """Answers on the host as scores. Without an MAE (an ablation of section 4.5) the differences are zero."""
     if preset.input == "image":
         none = np.zeros(len(images), np.float32)

@@ -80,6 +80,12 @@ class TokenSets:
         """token_ids [B, T] of the slices `which` at T = `size` tokens, ascending."""
         return np.sort(self.order[which, :size], axis=-1).astype(np.int32)
 
+    @classmethod
+    def gathered(cls, picked: Sequence[tuple[TokenSets, int]]) -> TokenSets:
+        """The sets of single slices (sets, index), of as many scans as there are."""
+        parts = zip(*((sets.order[i], sets.count[i], sets.size[i]) for sets, i in picked), strict=True)
+        return cls(*(np.stack(part) for part in parts))
+
     def groups(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """(T, the slices whose sets have T tokens), without those that have no foreground."""
         for size in np.unique(self.size[self.size > 0]):

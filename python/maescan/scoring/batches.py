@@ -8,15 +8,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from maescan.config import Preset
-from maescan.method.tokens import token_sets
 from maescan.scoring.pool import LoadedScan, ReaderPool
 
 Slice = tuple[LoadedScan, int]
 """A scan, and the index of one of its slices."""
 
 
-def batches(pool: ReaderPool, size: int, preset: Preset) -> Iterator[list[Slice]]:
+def batches(pool: ReaderPool, size: int) -> Iterator[list[Slice]]:
     """Up to `size` slices of one token count each. A partial batch goes when the engine would wait otherwise, so that
     no scan is held back for want of others."""
     waiting: dict[int, list[Slice]] = defaultdict(list)
@@ -28,7 +26,7 @@ def batches(pool: ReaderPool, size: int, preset: Preset) -> Iterator[list[Slice]
             continue
         if scan is None:
             break
-        sets = token_sets(scan.images, preset)
+        sets = scan.reading.facts["sets"]  # the reader's: the engine's thread has no time for them
         for index, tokens in enumerate(np.zeros(scan.left, int) if sets is None else sets.size):
             waiting[int(tokens)].append((scan, index))
         full = [tokens for tokens, slices in waiting.items() for _ in range(len(slices) // size)]

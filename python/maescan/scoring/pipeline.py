@@ -22,6 +22,7 @@ from maescan.errors import ConfigError, DataError, EngineError, MaescanError
 from maescan.method import regions
 from maescan.method import score as steps
 from maescan.method.heat import even_out
+from maescan.method.tokens import TokenSets
 from maescan.scans.find import Found
 from maescan.scans.quiet import words
 from maescan.scans.source import PassedOver, ScanSource
@@ -109,7 +110,7 @@ def score_sources(sources: Iterable[ScanSource], job: Job, workers: int) -> None
     try:
         drawing = Drawing(job)
         with ScanWriter(job) as writer:
-            for batch in batches(pool, job.options.batch or job.engine.batch, job.bundle.preset):
+            for batch in batches(pool, job.options.batch or job.engine.batch):
                 if job.broken is not None:
                     break
                 _score(batch, job)
@@ -150,8 +151,9 @@ def _score_together(batch: list[Slice], job: Job) -> None:
     start = time.perf_counter()
     images = np.stack([scan.images[index] for scan, index in batch])
     ids = np.array([scan.reading.prepared.keys[index] for scan, index in batch], dtype=np.uint64)
-    preset = job.bundle.preset
-    result = steps.score_slices(images, ids, job.engine, preset, maps=job.options.mapped)
+    preset, found = job.bundle.preset, [(scan.reading.facts["sets"], index) for scan, index in batch]
+    sets = None if found[0][0] is None else TokenSets.gathered(found)
+    result = steps.score_slices(images, ids, job.engine, preset, maps=job.options.mapped, sets=sets)
     heat = even_out(result.difference, images, ids, preset) if result.difference is not None else None
     job.times["engine"].append(time.perf_counter() - start)
     for row, (scan, index) in enumerate(batch):

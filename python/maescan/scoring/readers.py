@@ -24,7 +24,7 @@ TRIES = 3
 
 class Reading(NamedTuple):
     """A scan that was read. content: the hash of what was read; images: [S, H, W] float32, which `prepared` has none
-    of; facts: {affine, warnings, seconds}."""
+    of; facts: {affine, warnings, seconds, ...}, `sets` being the slices' token sets."""
 
     content: str
     prepared: Any
@@ -44,6 +44,7 @@ def read_and_prepare(
     from maescan.method import gate, prints
     from maescan.method.intensity import scan_figures
     from maescan.method.preprocess import prepare
+    from maescan.method.tokens import token_sets
     from maescan.results.geometry import Geometry
 
     start = time.perf_counter()
@@ -58,7 +59,7 @@ def read_and_prepare(
     else:
         prepared = prepare(scan, preset, expected=expected)
     images = np.ascontiguousarray(prepared.images, dtype=np.float32)
-    own = prints.slice_prints(images)
+    own, sets = prints.slice_prints(images), token_sets(images, preset)
     where = getattr(prepared, "box", ()), getattr(prepared, "levels", ())
     end = time.perf_counter()
     facts = {
@@ -70,6 +71,7 @@ def read_and_prepare(
         "trained": prints.seen(own, training),
         "figures": scan_figures(scan, prepared.fit),
         "geometry": Geometry.of(scan, *where).to_json(),
+        "sets": sets,
         "seconds": {"read": middle - start, "preprocess": end - middle},
     }
     return dataclasses.replace(prepared, images=images[:0]), images, facts
