@@ -90,10 +90,10 @@ def prepare_golden(file: Path, preset: Preset) -> NDArray[np.float32]:
     scan = read_scan(find_scans([file])[0])
     if preset.intensity.method != "hu" or preset.grid.field_mm is not None:
         return prepare(scan, preset).images
-    view, _ = axial_view(scan)
+    view, axes = axial_view(scan)
     rows, columns = (side // 2 for side in view.shape[1:])
     centres = [(level, rows, columns + columns // 2 * (1 - 2 * (level % 2))) for level in range(len(view))]
-    return crop_patches(view, np.array(centres), scan, preset).images
+    return crop_patches(view, axes, np.array(centres), scan, preset).images
 
 
 def refuse(drift: dict[str, float], precision: str, folder: Path) -> None:
