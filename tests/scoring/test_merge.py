@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from helpers.mutations import mutations
 from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, write_scan
 from helpers.stubs import stub_bundle
-from maescan.errors import ConfigError, DataError
-from maescan.scoring.merge import merge
+from maescan.errors import ConfigError, DataError, MaescanError
+from maescan.scoring.merge import merge, read_run
 from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pipeline import score_folder
 
@@ -80,3 +83,20 @@ def test_shards_are_only_read(folder, tmp_path):
             merge(parts, BUNDLE, out)
     merge(parts, BUNDLE, tmp_path / "merged")
     assert [files_of(part) for part in parts] == before and not (parts[1] / "merged").exists()
+
+
+def test_every_field_of_run_json_changed_is_one_line_or_read(tmp_path):
+    write_scan(tmp_path / "scans" / "scan.nii.gz", 0)
+    score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "shard", ScoreOptions(workers=1, pictures=0))
+    file, wrong = tmp_path / "shard" / "run.json", []
+    for what, values in mutations(json.loads(file.read_text())):
+        file.write_text(json.dumps(values))
+        try:
+            run = read_run(tmp_path / "shard")
+            assert run["scans"]["found"] + run["listing"]["scans"] + run["seconds"] is not None
+            assert sorted([Shard(*run["options"]["shard"]), Shard(1, 2)])
+        except MaescanError as error:
+            wrong += [(what, str(error))] if "\n" in str(error) else []
+        except Exception as error:
+            wrong.append((what, repr(error)))
+    assert not wrong, wrong[:5]

@@ -1,11 +1,73 @@
-"""Checkpoints: a run that was killed goes on to the same weights."""
+"""Checkpoints: a run that was killed goes on to the same weights; a damaged one is refused in one line."""
 
 from __future__ import annotations
 
+import copy
 import signal
 from pathlib import Path
 
+import pytest
+import torch
+from torch import nn
+
+from helpers.mutations import mutations
 from helpers.tiny_training import differences, log, run, subprocess_run
+from maescan.errors import ConfigError, DataError, MaescanError
+from maescan.train.state import Position, load_checkpoint, restore, save_checkpoint
+
+KEY = {"preset": {"name": "tiny"}, "seed": 0, "data": ["a", "b"]}
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    file = tmp_path / "checkpoint.pt"
+    save_checkpoint(file, KEY, Position("mae", 2, 3), model=nn.Linear(3, 2))
+    return file
+
+
+def test_a_checkpoint_comes_back(checkpoint):
+    state = load_checkpoint(checkpoint, KEY)
+    assert state["at"] == Position("mae", 2, 3)
+    restore(state, "model", nn.Linear(3, 2), checkpoint.parent)
+    with pytest.raises(ConfigError, match="another seed"):
+        load_checkpoint(checkpoint, {**KEY, "seed": 1})
+
+
+def test_every_byte_changed_is_an_error_in_one_line_or_a_checkpoint(checkpoint):
+    """torch checks its zip's sums, not that what is in it is a checkpoint."""
+    whole, wrong = checkpoint.read_bytes(), []
+    for at in range(0, len(whole), 17):
+        for value in (0xFF, whole[at] ^ 1):
+            checkpoint.write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
+            try:
+                state = load_checkpoint(checkpoint, KEY)
+                restore(state, "model", nn.Linear(3, 2), checkpoint.parent)
+            except MaescanError as error:
+                wrong += [(at, str(error))] if "\n" in str(error) or "weights_only=False" in str(error) else []
+            except Exception as error:
+                wrong.append((at, repr(error)))
+    assert not wrong, wrong[:3]
+
+
+def test_every_field_changed_is_an_error_in_one_line_or_a_checkpoint(checkpoint):
+    whole, wrong = torch.load(checkpoint, weights_only=True), []
+    fields = {name: whole[name] for name in ("key", "at")}
+    for what, values in list(mutations(fields))[::2]:
+        torch.save({**copy.deepcopy(values), "model": whole["model"]}, checkpoint)
+        try:
+            load_checkpoint(checkpoint, KEY)
+        except MaescanError as error:
+            wrong += [(what, str(error))] if "\n" in str(error) else []
+        except Exception as error:
+            wrong.append((what, repr(error)))
+    assert not wrong, wrong[:3]
+
+
+@pytest.mark.parametrize("state", [{}, {"model": 3}, {"model": {"weight": torch.zeros(9)}}, {"model": {"weight": 1}}])
+def test_a_state_that_is_not_the_networks_is_one_line(tmp_path, state):
+    with pytest.raises(DataError, match=r"checkpoint\.pt: its model is not that of this run"):
+        restore(state, "model", nn.Linear(3, 2), tmp_path)
+
 
 KILLED = """
 import os, signal, sys

@@ -17,6 +17,7 @@ from maescan.config import Preset
 from maescan.engines.bundle import Bundle
 from maescan.engines.manifest import ANEW
 from maescan.errors import BundleError, DataError, MaescanError
+from maescan.records import check as check_values
 
 TOLERANCE = {
     "fp32": {"score": 1e-3, "difference": 1e-3},
@@ -120,9 +121,8 @@ def _key(bundle: Bundle, name: str, engine: Any) -> str:
 
 def _read(file: Path) -> dict[str, float] | None:
     try:
-        values = json.loads(file.read_bytes())
-        return {name: float(values[name]) for name in ("score", "difference")}
-    except (OSError, ValueError, KeyError, TypeError):
+        return check_values(dict[str, float], json.loads(file.read_bytes()), path=file, remedy="")
+    except (OSError, ValueError, RecursionError, DataError):
         return None
 
 

@@ -27,15 +27,15 @@ class Candidates:
 def read_candidates(table: Path) -> Candidates:
     """Raises DataError for a line that is no candidate."""
     remedy = f"its columns are {','.join(COLUMNS)}"
-    with open(table, newline="", encoding="utf-8-sig") as stream:
+    with open(table, newline="", encoding="utf-8-sig", errors="replace") as stream:
         lines = csv.DictReader(stream)
-        if set(COLUMNS) - set(lines.fieldnames or ()):
-            raise DataError("is no table of candidates", path=table, remedy=remedy)
         try:
+            if set(COLUMNS) - set(lines.fieldnames or ()):
+                raise DataError("is no table of candidates", path=table, remedy=remedy)
             found = [tuple(row[name] for name in COLUMNS) for row in lines]
             place = np.array([row[1:4] for row in found], float).reshape(-1, 3) * LPS_TO_RAS
             label = np.array([int(row[4]) for row in found], np.int8)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError, csv.Error) as error:
             raise DataError(f"holds a line that is no candidate: {error}", path=table, remedy=remedy) from error
     if not np.isfinite(place).all() or not np.isin(label, (0, 1)).all():
         raise DataError("holds a place or a class that is none", path=table, remedy=remedy)

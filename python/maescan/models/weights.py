@@ -6,6 +6,7 @@ import argparse
 import importlib
 import pathlib
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -31,10 +32,14 @@ def save_weights(path: Path, model: nn.Module) -> None:
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
-    """The inverse of `save_weights`."""
+    """The inverse of `save_weights`. Raises DataError."""
     from safetensors.torch import load_file
 
-    model.load_state_dict(load_file(path))
+    try:
+        model.load_state_dict(load_file(path))
+    except Exception as error:  # the library has a class of its own, and others for what it does not expect
+        reason = f"holds no weights of this network: {str(error).splitlines()[0][:200]}"
+        raise DataError(reason, path=path, remedy="copy the run folder anew, or train into another") from error
 
 
 def load_public(path: Path, model: Model) -> Model:
@@ -43,7 +48,10 @@ def load_public(path: Path, model: Model) -> Model:
     state = read_public(path)
     if faults := weight_faults(state, model.state_dict()):
         raise DataError("; ".join(faults), path=path, remedy="use the preset that the checkpoint was trained with")
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except Exception as error:  # tensors of kinds that nothing copies
+        raise DataError(_reason(error), path=path, remedy="give a file of dense tensors") from None
     return model.eval()
 
 
@@ -54,22 +62,35 @@ def read_public(path: Path) -> dict[str, Tensor]:
     Only tensors and plain values (and the options that training scripts save beside them) are unpickled. Raises
     DataError naming the file.
     """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: object = load_file(path)
-        else:
-            with torch.serialization.safe_globals(_plain()):
-                content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # neither library has a common type for damage
-        raise DataError(
-            _reason(error), path=path, remedy="give safetensors, or a file saved by torch.save with tensors only"
-        ) from None
+    if path.suffix == ".safetensors":
+        content: object = _safetensors(path)
+    else:
+        content = load_plain(path, "give safetensors, or a file saved by torch.save with tensors only")
     state = content.get("model", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError("holds no state dict", path=path, remedy='give {"model": state_dict} or a state dict')
     return {_bare(str(name)): value for name, value in state.items()}
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:  # the library has a class of its own, and others for what it does not expect
+        remedy = "give safetensors, or a file saved by torch.save with tensors only"
+        raise DataError(_reason(error), path=path, remedy=remedy) from None
+
+
+def load_plain(path: Path, remedy: str) -> object:
+    """What torch.save wrote, as long as it is tensors and plain values. Raises DataError, without torch's advice to
+    run what is in the file."""
+    try:
+        with torch.serialization.safe_globals(_plain()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a damaged file's storages are of all kinds
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file raises whatever its reader stumbles over
+        raise DataError(_reason(error), path=path, remedy=remedy) from None
 
 
 def _plain() -> list[Callable[..., object] | tuple[Callable[..., object], str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from maescan import files
-from maescan.errors import ConfigError, DataError
+from maescan.errors import ConfigError, DataError, MaescanError
+from maescan.records import Record, check, read
 from maescan.scoring.job import Job, job_key
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.options import ScoreOptions, Shard
@@ -29,7 +29,7 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
     for shard in shards:
         if out.resolve().is_relative_to(shard.resolve()):
             raise ConfigError("is a shard, or lies in one", path=out, remedy="use another --out")
-    runs = [_run_of(shard) for shard in shards]
+    runs = [read_run(shard) for shard in shards]
     options, engine = ScoreOptions.from_json(runs[0]["options"]), runs[0]["engine"]
     _check(shards, runs, job_key(bundle, engine, options))
     ledger = Ledger(out, runs[0]["job"])
@@ -58,15 +58,51 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
 AGAIN = "score all shards again, each into a new folder"
 
 
-def _run_of(shard: Path) -> dict[str, Any]:
+class Listing(Record, frozen=True):
+    """What a run's search found; `maescan watch` has none."""
+
+    key: str
+    scans: int
+
+
+class Counts(Record, frozen=True):
+    """What came of the scans."""
+
+    found: int
+
+
+class Asked(Record, frozen=True):
+    """What of a run's options a merge compares."""
+
+    maps: bool
+    shard: tuple[int, int]
+
+
+class Run(Record, frozen=True):
+    """What of run.json a merge reads."""
+
+    job: str
+    engine: str
+    options: Asked
+    listing: Listing
+    scans: Counts
+    seconds: float
+
+
+def read_run(shard: Path) -> dict[str, Any]:
+    """run.json. Raises DataError for one that no finished `maescan score` wrote."""
+    remedy = "run its `maescan score --shard` again to the end"
     try:
-        run: dict[str, Any] = json.loads((shard / "run.json").read_text(encoding="utf-8"))
-        if not isinstance(run["listing"], dict):
-            raise ValueError("a run of `maescan watch`")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        remedy = "run its `maescan score --shard` again to the end"
-        raise DataError("holds no finished run", path=shard, remedy=remedy) from error
+        run: dict[str, Any] = dict(read(dict[str, object], shard / "run.json", remedy=remedy))
+        check(Run, run, path=shard / "run.json", remedy=remedy)
+        ScoreOptions.from_json(run["options"])
+    except (DataError, ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"holds no finished run: {_words(error)}", path=shard, remedy=remedy) from error
     return run
+
+
+def _words(error: Exception) -> str:
+    return error.reason if isinstance(error, MaescanError) else f"an unknown option ({type(error).__name__})"
 
 
 def _check(shards: Sequence[Path], runs: list[dict[str, Any]], job: str) -> None:
@@ -97,7 +133,7 @@ def _passed_over(shards: Sequence[Path]) -> list[list[str]]:
     for shard in shards:
         if (shard / "passed_over.csv").is_file():
             with (shard / "passed_over.csv").open(newline="", encoding="utf-8") as stream:
-                found += [row for row in csv.reader(stream) if row not in found]
+                found += [row for row in csv.reader(stream) if len(row) > 1 and row not in found]
     return sorted(found, key=lambda row: (row[1] == "labels", row[0] if row[1] == "labels" else ""))
 
 

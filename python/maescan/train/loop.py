@@ -21,7 +21,7 @@ from maescan.models.weights import save_weights
 from maescan.options import TrainOptions
 from maescan.train import optimiser as optim
 from maescan.train.phases import Ids, Phase
-from maescan.train.state import Log, Position, save_checkpoint
+from maescan.train.state import Log, Position, restore, save_checkpoint
 
 Show = Callable[[int, float, float, float | None], None]
 """Called with the steps done, the mean loss since the last call, the learning rate and the validation's AUROC."""
@@ -76,14 +76,14 @@ class Trainer:
         saved = run.checkpoint if run.checkpoint and run.checkpoint["at"].phase == phase.name else None
         self.at: Position = saved["at"] if saved else Position(phase.name, seconds=seconds)
         if saved:
-            phase.model.load_state_dict(saved["model"])
+            restore(saved, "model", phase.model, run.out)
         if run.first:
             run.log.resume(self.at, self.steps)
         adamw = optim.adamw(phase.groups(), phase.training.betas)
         model = torch.compile(phase.model) if run.options.compile else phase.model
         self.forward, self.optimiser = run.fabric.setup(model, adamw)
         if saved:
-            self.optimiser.load_state_dict(saved["optimiser"])
+            restore(saved, "optimiser", self.optimiser, run.out)
         self.loss_sum = torch.tensor(self.at.loss_sum, dtype=torch.float64, device=run.fabric.device)
         self.saved_at = self.started = time.monotonic() - self.at.seconds
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DataError
 from maescan.files import whole_file
+from maescan.models.weights import load_plain
+from maescan.records import Record, check
 
 COLUMNS = ("phase", "epoch", "step", "loss", "lr", "samples_per_s", "val_auroc")
 
@@ -30,6 +32,16 @@ class Position:
     seconds: float = 0.0
 
 
+class Meta(Record, frozen=True):
+    """What a checkpoint holds beside tensors."""
+
+    key: dict[str, object]
+    at: Position
+
+
+DAMAGED = "remove it to train from the start, or put back a copy of it"
+
+
 def save_checkpoint(path: Path, key: dict[str, Any], at: Position, **parts: Any) -> None:
     """Position and the state of `parts`; `key` says which run this is. No random state: draws go by position."""
     state = {"key": key, "at": asdict(at), **{name: part.state_dict() for name, part in parts.items()}}
@@ -38,18 +50,30 @@ def save_checkpoint(path: Path, key: dict[str, Any], at: Position, **parts: Any)
 
 
 def load_checkpoint(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
-    """The checkpoint, or None where there is none. Raises ConfigError when another run left it."""
+    """The checkpoint, or None where there is none. Raises ConfigError when another run left it, DataError where it
+    is damaged."""
     if not path.exists():
         return None
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    other = sorted(name for name in {*key, *state["key"]} if state["key"].get(name) != key.get(name))
+    state: dict[str, Any] = dict(check(dict[str, object], load_plain(path, DAMAGED), path=path, remedy=DAMAGED))
+    meta = check(Meta, {name: state.get(name) for name in ("key", "at")}, path=path, remedy=DAMAGED)
+    other = sorted(name for name in {*key, *meta.key} if meta.key.get(name) != key.get(name))
     if other:
         raise ConfigError(
             f"the folder holds a run with another {' and '.join(other)}",
             path=path.parent,
             remedy="use another --out, or add --no-resume to start afresh",
         )
-    return {**state, "at": Position(**state["at"])}
+    return {**state, "at": meta.at}
+
+
+def restore(state: dict[str, Any], name: str, part: Any, out: Path) -> None:
+    """Gives a part its state in a checkpoint of the folder `out`. Raises DataError where it is not that part's."""
+    try:
+        part.load_state_dict(state[name])
+    except Exception as error:  # whatever torch stumbles over
+        first = (str(error).splitlines() or [""])[0][:200]
+        reason = f"its {name} is not that of this run: {type(error).__name__} {first}"
+        raise DataError(reason, path=out / "checkpoint.pt", remedy=DAMAGED) from None
 
 
 class Log:

@@ -15,6 +15,7 @@ from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.run import evaluate_slices
 from maescan.files import claim, write_json, write_text
 from maescan.options import EvaluateOptions, TrainOptions
+from maescan.records import read
 from maescan.train.ablations.experiments import experiment
 from maescan.train.ablations.folds import Fold, make_folds
 from maescan.train.ablations.tables import numbers, text
@@ -84,8 +85,8 @@ class AblationRunner:
             metrics = evaluate_slices(fold.test, engine, preset, folder, model, options)
             if self.say:
                 self.say(f"{folder.name}: AUROC {metrics['slice']['auroc']:.3f}")
-        kept: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-        return kept
+        remedy = f"remove {folder} to evaluate again"
+        return dict(read(dict[str, object], folder / "metrics.json", remedy=remedy))
 
     def trained(self, preset: Preset, seed: int, fold: Fold) -> Path:
         """The run folder of a preset: its MAE is trained in a folder of its own, that others share."""
