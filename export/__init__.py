@@ -167,7 +167,7 @@ def _made_of(run: Path, out: Path) -> bool:
     """Whether `out` is a bundle of this run's weights."""
     if not (out / "manifest.json").is_file():
         return False
-    files = Bundle.load(out, signed=False).manifest["files"]
+    files = Bundle.load(out, signed=False).known.files
     ours = {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in _weights(run, _preset(run))}
     return ours.items() <= files.items()
 
