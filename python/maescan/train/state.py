@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from maescan.config.types import Json
 from maescan.errors import ConfigError, DataError
 from maescan.files import whole_file
 from maescan.models.weights import load_plain
@@ -42,19 +43,19 @@ class Meta(Record, frozen=True):
 DAMAGED = "remove it to train from the start, or put back a copy of it"
 
 
-def save_checkpoint(path: Path, key: dict[str, Any], at: Position, **parts: Any) -> None:
+def save_checkpoint(path: Path, key: Json, at: Position, **parts: Any) -> None:
     """Position and the state of `parts`; `key` says which run this is. No random state: draws go by position."""
     state = {"key": key, "at": asdict(at), **{name: part.state_dict() for name, part in parts.items()}}
     with whole_file(path) as temporary:
         torch.save(state, temporary)
 
 
-def load_checkpoint(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+def load_checkpoint(path: Path, key: Json) -> Json | None:
     """The checkpoint, or None where there is none. Raises ConfigError when another run left it, DataError where it
     is damaged."""
     if not path.exists():
         return None
-    state: dict[str, Any] = dict(check(dict[str, object], load_plain(path, DAMAGED), path=path, remedy=DAMAGED))
+    state: Json = dict(check(dict[str, object], load_plain(path, DAMAGED), path=path, remedy=DAMAGED))
     meta = check(Meta, {name: state.get(name) for name in ("key", "at")}, path=path, remedy=DAMAGED)
     other = sorted(name for name in {*key, *meta.key} if meta.key.get(name) != key.get(name))
     if other:
@@ -66,7 +67,7 @@ def load_checkpoint(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     return {**state, "at": meta.at}
 
 
-def restore(state: dict[str, Any], name: str, part: Any, out: Path) -> None:
+def restore(state: Json, name: str, part: Any, out: Path) -> None:
     """Gives a part its state in a checkpoint of the folder `out`. Raises DataError where it is not that part's."""
     try:
         part.load_state_dict(state[name])
