@@ -76,6 +76,7 @@ class Job:
     def done(self, source: ScanSource, known: Known) -> bool:
         """Whether there is nothing to do for a scan; it is counted then."""
         lost = self.options.maps and not self.outputs.has("map", known)
+        lost = lost or (self.options.measured and not self.ledger.has_heat(known))
         if self.options.force or lost or not known.scored:
             return False
         with self._mutex:

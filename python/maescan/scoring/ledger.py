@@ -125,6 +125,10 @@ class Ledger:
         query = f"{columns} WHERE job = ? AND scores IS NOT NULL ORDER BY label"
         return [_scan_row(*values) for values in self.db.all(query, self.job)]
 
+    def has_heat(self, known: Known) -> bool:
+        """Whether a scan was scored for a calibration, its map looked at."""
+        return bool(self.db.one("SELECT result LIKE '%\"heat\": {%' FROM scans WHERE id = ?", known.id)[0])
+
     def places(self) -> dict[str, str]:
         """Where the scans lie, by label; see `place_of`."""
         return {label: os.fsdecode(place) for label, place in self.db.all("SELECT label, place FROM scans")}

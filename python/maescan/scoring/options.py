@@ -91,7 +91,9 @@ class ScoreOptions(Options):
         (), "No scans whose name matches this glob; may be given again.", text=GLOBS, parse=tuple
     )
     alert_rate: float = option(0.05, "Share of healthy scans that may alert.", minimum=0.0, maximum=1.0)
-    pictures: int = option(12, "Draw the highest-scoring slice of this many scans.", minimum=0)
+    pictures: int = option(
+        12, "Draw the highest slices of every alert and of this many scans; 0: of none.", minimum=0
+    )
     format: Format = option(Format.csv, "parquet: scores.parquet beside scores.csv.")
     dicom: tuple[str, ...] = option(
         (),
@@ -119,7 +121,12 @@ class ScoreOptions(Options):
     @property
     def mapped(self) -> bool:
         """Whether heat maps are made, written or not."""
-        return self.maps or self.healthy or bool(self.dicom)
+        return self.maps or self.measured or bool(self.dicom)
+
+    @property
+    def measured(self) -> bool:
+        """Whether of each map is kept what a calibration needs; of CT patches there is no such thing."""
+        return self.healthy and self.read.regions is None
 
     def wants(self, name: str) -> bool:
         """Whether a scan of this name is scored, by `include` and `exclude`: globs of its name or the last part."""

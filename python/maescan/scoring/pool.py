@@ -134,5 +134,5 @@ class ReaderPool:
         maps = np.zeros_like(images) if job.options.mapped else None
         empty: Any = images[:0]
         scan = LoadedScan(source, known, reading._replace(images=empty), images, maps)
-        scan.tissue = tissue_of(images, job.bundle.preset) if job.options.healthy else None
+        scan.tissue = tissue_of(images, job.bundle.preset) if job.options.measured else None
         self._ready.put(scan)
