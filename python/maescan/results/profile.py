@@ -52,7 +52,7 @@ def profile_of(scores: NDArray[np.float32], drawn: Sequence[int], geometry: Geom
     if geometry is not None and not geometry.levels:
         (mm, step), (voxel, by) = geometry.mm, geometry.voxel
         where = f"{mm:g} {step:g} {geometry.axis} {voxel} {by}"
-        first, last = f"{mm:.0f} mm, towards the feet", f"{mm + (count - 1) * step:.0f} mm, towards the head"
+        first, last = f"{mm:.0f} mm (feet)", f"{mm + (count - 1) * step:.0f} mm (head)"
         if geometry.box:
             low, high = geometry.box[0]
             band = f"translate({low * wide:.4g} 0) scale({max(high - 1 - low, 0.5) * wide / WIDTH:.4g} 1)"

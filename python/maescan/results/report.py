@@ -71,6 +71,7 @@ def _page(tables: Tables, run: Run, seen: Seen) -> dict[str, object]:
         "counts": _counts(cards, len(failures)),
         "banners": (run.get("population") or {}).get("warnings", ()),
         "calibration": _calibration(state),
+        "chances": CHANCES if tables.judge else "",
         "run": _run(run, seen),
         "scale": _scale(seen.scale),
         "heat": _heat(seen.scale),
@@ -111,7 +112,7 @@ def _calibration(state: Run) -> str:
     rate = f"{100 * state['alert_rate']:g} %"
     if not state["can_alert"]:
         return f"{state['scans']} healthy reference scans are too few to alert at a rate of {rate}."
-    return f"Of healthy scans like the {state['scans']} of the reference at most {rate} alert. {CHANCES}"
+    return f"Of healthy scans like the {state['scans']} of the reference at most {rate} alert."
 
 
 def _run(run: Run, seen: Seen) -> dict[str, str]:
