@@ -17,6 +17,8 @@ import pytest
 from pydicom import dcmread
 from pynetdicom import AE, evt
 
+from maescan.network.calling import undisturbed
+
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
 PLAIN = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
@@ -107,7 +109,8 @@ def association(
     remember = (evt.EVT_CONN_OPEN, lambda event: opened.append(event.assoc.dul.socket.socket))
     found = node.associate("127.0.0.1", port, ae_title=called, evt_handlers=[remember])
     try:
-        yield found
+        with undisturbed(found) if found.is_established else contextlib.nullcontext():
+            yield found
     finally:
         if found.is_established:
             found.release() if ends == "release" else found.abort()

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from typer.testing import CliRunner
 
 from helpers.certificates import certificates
-from helpers.dicom_node import receiver
+from helpers.dicom_node import association, receiver
 from maescan.cli import app
 from maescan.errors import ConfigError
 from maescan.network.calling import CallError, echo
 from maescan.network.peers import Destination, TlsFiles
+
+
+def test_an_answer_is_left_to_who_waits_for_it(tmp_path):
+    with receiver(tmp_path / "out") as (_, port), association(port) as found:
+        for seconds in (0.0, 0.1):
+            found.dimse.msg_queue.put((1, "answer"))
+            time.sleep(seconds)
+            assert found.dimse.msg_queue.get(timeout=0.1) == (1, "answer")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom: a refused socket

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from helpers.dicom_node import Node, receiver, send, spooled
+from helpers.dicom_node import Node, receiver, spooled, tool
 from helpers.pacs import Pacs, add_results
 from helpers.scoring_stub import PROCESSES, rows
 from helpers.series import write_slices
@@ -62,7 +62,9 @@ def test_files_stored_are_at_least_the_images_acknowledged(out, tmp_path, who):
         assert len(stored) == len(set(stored)) and set(acknowledged) <= set(stored)
     print(f"\n{who}: {KILLS} kills, {len(acknowledged)} acknowledged, {len(stored)} stored of {len(files)}")
     with receiver(out) as (node, port):
-        assert set(send(port, files)) == {0}
+        called = [tool("storescu"), "-R", "-aet", "SCANNER1", "-aec", "MAESCAN", "127.0.0.1", str(port)]
+        subprocess.run([*called, *map(str, files)], check=True, timeout=300)
+        assert node.until("association")["stored"] == len(files)
         assert not list((out / ".maescan" / "spool" / "part").iterdir())
     assert len(spooled(out)) == len(files) == KILLS * IMAGES
     assert not [path for path in spooled(out) if "conflict" in path.name]

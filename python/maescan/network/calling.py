@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -67,7 +68,8 @@ def associated(
             raise ClassError("takes none of these classes", path=str(to), remedy="allow them there")
         if not assoc.is_established:
             raise CallError(_why(assoc), path=str(to), remedy="check title, address, port and TLS of both sides")
-        yield assoc
+        with undisturbed(assoc):
+            yield assoc
         if assoc.is_established:
             assoc.release()
     finally:
@@ -77,6 +79,38 @@ def associated(
             opened.append(assoc.dul.socket.socket)
         for connection in opened:  # left to the garbage collector otherwise
             connection.close()
+
+
+class _Gate(threading.Event):
+    """Holds who waits at it until `opened`, whoever sets it meanwhile. waited: somebody does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waited.set()
+        return super().wait(timeout)
+
+    def set(self) -> None: ...
+
+    def opened(self) -> None:
+        super().set()
+
+
+@contextlib.contextmanager
+def undisturbed(assoc: Association) -> Iterator[None]:
+    """Keeps pynetdicom's reactor waiting: between two messages it runs, and where threads are slow it takes an answer
+    off the queue that the next send waits for, until that times out."""
+    gate, before = _Gate(), vars(assoc)["_reactor_checkpoint"]
+    vars(assoc)["_reactor_checkpoint"] = gate
+    gate.waited.wait(ANSWER_S)
+    try:
+        yield
+    finally:
+        vars(assoc)["_reactor_checkpoint"] = before
+        before.set()
+        gate.opened()
 
 
 def _why(assoc: Association) -> str:
