@@ -46,7 +46,7 @@ async function with_webgl(scan, heat) {
   await viewer.attachToCanvas(canvas);
   const volume = (data, name, more) => niivue.NVImage.loadFromBase64({base64: data, name, ...more});
   viewer.addVolume(await volume(scan, "scan.nii.gz", {colormap: "gray", cal_min: 0, cal_max: 255, opacity: 1}));
-  viewer.addVolume(await volume(heat, "map.nii.gz", {colormap: "red", cal_min: 0.04 * facts.full, cal_max: facts.full, opacity: 0.6}));
+  viewer.addVolume(await volume(heat, "map.nii.gz", {colormap: "red", cal_min: 0, cal_max: facts.full, opacity: 0.6}));
   viewer.setSliceType(viewer.sliceTypeMultiplanar);
   viewer.setMultiplanarLayout(3);
   show = (slice) => {
