@@ -151,11 +151,12 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Score held-back healthy scans and keep the reference in the bundle: then scans get p-values and alerts."""
+    from maescan.engines.signing import SIGNATURE
     from maescan.scoring.calibrate import calibrate as make
     from maescan.scoring.calibrate import folder_of
     from maescan.scoring.conformal import needed
 
-    options = replace(options, read=read, pictures=0)
+    options, signed = replace(options, read=read, pictures=0), (bundle / SIGNATURE).exists()
     with shown("calibrate", quiet):
         reference, failures = make(bundle, healthy, engine, options, how)
     for row in failures:
@@ -163,6 +164,8 @@ def calibrate(
     count = len(reference["scans"])
     rate = 1 / (count + 1)
     print(f"{count} healthy scans, {len(reference['slices'])} slices; alerts are possible at rates from {rate:.3f}")
+    if signed:
+        print(f"the bundle's signature is gone with what it signed: sign it anew, maescan sign {bundle} --key KEY")
     print(f"what it rests on: {(how.out or folder_of(bundle)) / 'report.html'}")
     default = ScoreOptions().alert_rate
     if rate > default:
