@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -78,3 +81,44 @@ def test_a_figure_that_scans_lack_is_not_bet_on():
     scans = [(name, {"b": values["b"]}) for name, values in figures(rng, 50)]
     found = martingale.drift(reference_of(figures(rng, 24)), scans)
     assert not found.changed and 0 < found.capital < 100
+
+
+PHANTOMS = Path(__file__).with_name("drift.csv")
+"""Scored phantoms, as they are and changed at their source; bench/drift.py makes them."""
+
+
+def phantoms():
+    """kind -> rows of (scan, values by figure)."""
+    found = {}
+    with PHANTOMS.open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            kind, size, scan = row.pop("kind"), row.pop("size"), row.pop("scan")
+            values = {name: float(value) for name, value in row.items()}
+            found.setdefault((kind, float(size)), []).append((f"{kind}{size}-{scan}", values))
+    return found
+
+
+def streams(rng, plain, changed, reference=24, before=100):
+    """A calibration's values and scans in order: some as they were, then changed ones."""
+    order = rng.permutation(len(plain))
+    held, arrived = ([plain[i] for i in part] for part in (order[:reference], order[reference : reference + before]))
+    return reference_of(held), [*arrived, *(changed[i] for i in rng.permutation(len(changed))[:60])]
+
+
+def test_20_streams_of_500_scored_phantoms_raise_no_alarm():
+    rng, plain = np.random.default_rng(0), phantoms()["plain", 0.0]
+    assert not any(martingale.drift(*streams(rng, plain, [], before=500)).changed for _ in range(20))
+
+
+@pytest.mark.parametrize("kind", [("noise", 0.25), ("intensity", 0.5), ("intensity", 2.0), ("resolution", 0.4)])
+def test_a_change_of_noise_intensity_or_resolution_is_noticed_within_60_scans(kind):
+    """Noise and intensities of these sizes leave the alert rate under its double, this blur makes it several times as
+    high. Of the blur there are 27 scans to draw."""
+    rng, found, of = np.random.default_rng(1), phantoms(), 0
+    for _ in range(10):
+        made = martingale.drift(*streams(rng, found["plain", 0.0], found[kind]))
+        of += made.changed and made.alarm_at >= 100
+    assert of >= (9 if kind[0] != "resolution" else 4)
+    rare = np.quantile([values["score"] for _, values in found["plain", 0.0]], 0.95)
+    alerts = np.mean([values["score"] > rare for _, values in found[kind]])
+    assert alerts > 0.3 if kind[0] == "resolution" else alerts < 0.1

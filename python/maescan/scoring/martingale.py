@@ -8,8 +8,18 @@ probability of at most 1 in C, whenever one looks (Ville). There is a gambler fo
 stake; the richest one is looked at, and K times 1 in 100 K is 1 in 100: their sum would not do, for the ranks of two
 figures together are not independent of what came before.
 
-A gambler mixes bets on high, on low and on no particular p-values, of several strengths, and changes sides at times
-(Vovk's Simple Jumper).
+A gambler mixes bets on high, on low and on no particular p-values, straight ones for small changes and powers for
+large ones, and changes sides at times (Vovk's Simple Jumper with more to bet on). Of what was tried on one figure
+that shifts (24 scans of calibration, 100 as before, then 60 shifted; alarms in time of 100, and after how many scans
+at the middle) this mixture loses little on small shifts and gains much on large ones:
+
+| shift, deviations | 0.5 | 1 | 1.5 | 2 |
+| --- | --- | --- | --- | --- |
+| straight bets alone | 2 | 82, 39 | 100, 27 | 100, 23 |
+| powers alone | 0 | 48, 43 | 100, 23 | 99, 14 |
+| both | 1 | 79, 42 | 100, 24 | 100, 14 |
+
+Half a deviation is hardly noticed within 60 scans, whatever the bets.
 """
 
 from __future__ import annotations
@@ -25,8 +35,10 @@ ALARM = 100.0
 JUMP = 0.01
 """How much of the stake changes sides at every scan."""
 
-BETS = (-2.0, -1.0, 0.0, 1.0, 2.0)
-"""Slopes of the bets 1 + slope * (p - 0.5): a p-value's density under each; none goes under 0."""
+SLOPES, POWERS = (-2.0, -1.0, 0.0, 1.0, 2.0), (0.3, 0.6)
+"""Of the bets 1 + slope * (p - 0.5), and power * p ** (power - 1) with its mirror image: densities of a p-value."""
+BETS = len(SLOPES) + 2 * len(POWERS)
+LEAST = 1e-9
 
 MOST = 1e300
 
@@ -52,18 +64,16 @@ class Gambler:
 
     def __init__(self, name: str, reference: Sequence[float]):
         self._name, self._seen = name, sorted(reference)
-        self._stakes = [1.0 / len(BETS)] * len(BETS)
+        self._stakes = [1.0 / BETS] * BETS
         self.capital = 1.0
 
     def see(self, identity: str, value: float) -> None:
         """The next scan. Ties are broken by a hash of its identity, so the same archive has the same capital."""
         p = _smoothed(self._seen, value, _uniform(f"{self._name} {identity}" if self._name else identity))
         bisect.insort(self._seen, value)
-        mixed = JUMP * sum(self._stakes) / len(BETS)
-        self._stakes = [
-            ((1 - JUMP) * stake + mixed) * (1 + slope * (p - 0.5))
-            for stake, slope in zip(self._stakes, BETS, strict=True)
-        ]
+        mixed = JUMP * sum(self._stakes) / BETS
+        pairs = zip(self._stakes, _bets(p), strict=True)
+        self._stakes = [((1 - JUMP) * stake + mixed) * bet for stake, bet in pairs]
         self.capital = min(sum(self._stakes), MOST)
         if self.capital >= MOST:
             self._stakes = [stake / self.capital for stake in self._stakes]
@@ -85,6 +95,13 @@ def drift(references: Mapping[str, Sequence[float]], arrived: Iterable[tuple[str
         if alarm_at is None and capital >= ALARM:
             alarm_at, figure = position, richest
     return Drift(capital, highest, alarm_at, figure)
+
+
+def _bets(p: float) -> list[float]:
+    """What each bet makes of a stake of 1 at a p-value."""
+    straight = [1 + slope * (p - 0.5) for slope in SLOPES]
+    low, high = max(p, LEAST), max(1 - p, LEAST)
+    return [*straight, *(power * end ** (power - 1) for power in POWERS for end in (low, high))]
 
 
 def _smoothed(seen: Sequence[float], value: float, theta: float) -> float:
