@@ -11,11 +11,17 @@ void make_masks(const MakeMasks& a, int threads) {
     int32_t* noise = static_cast<int32_t*>(scratch(0, blocks * 4 * sizeof(int32_t)));
     for (int32_t block = 0; block < blocks; ++block)
       noise_of_block(a.seed, a.slice_ids[slice], a.complementary ? 0 : chunk % a.passes, block, noise + 4 * block);
+    int32_t *restore = a.restore_ids + chunk * turns * tokens, *keep = a.keep_ids + chunk * turns * a.keep;
     for (int32_t token = 0; token < tokens; ++token) {
       const int32_t rank = rank_of(noise, tokens, token);
-      for (int32_t turn = 0; turn < turns; ++turn)
-        a.put(chunk * turns + turn, token, a.complementary ? turned(rank, turn * a.keep, tokens) : rank);
+      for (int32_t turn = 0; turn < turns; ++turn) {
+        const int32_t place = a.complementary ? turned(rank, turn * a.keep, tokens) : rank;
+        restore[turn * tokens + token] = place;
+        if (place < a.keep) keep[turn * a.keep + place] = token;
+      }
     }
+    for (int32_t at = 0; a.hidden_ids && at < turns * tokens; ++at)
+      a.hide(chunk * turns + at / tokens, at % tokens, restore[at]);
   });
 }
 

@@ -14,7 +14,10 @@ static __global__ void __launch_bounds__(kThreads) mask_rows(const MakeMasks a) 
     __syncthreads();
     for (int32_t token = me; token < a.tokens; token += kThreads) {
       const int32_t rank = rank_of(noise, a.tokens, token);
-      a.put(row, token, a.complementary ? turned(rank, pass * a.keep, a.tokens) : rank);
+      const int32_t place = a.complementary ? turned(rank, pass * a.keep, a.tokens) : rank;
+      a.restore_ids[row * a.tokens + token] = place;
+      if (place < a.keep) a.keep_ids[row * a.keep + place] = token;
+      a.hide(row, token, place);
     }
     __syncthreads();
   }

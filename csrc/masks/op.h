@@ -47,13 +47,9 @@ struct MakeMasks {
   uint64_t seed;
   bool complementary;
 
-  // A token of a row of masks stands at that place of its order.
-  MAESCAN_HD void put(int64_t row, int32_t token, int32_t place) const {
-    restore_ids[row * tokens + token] = place;
-    if (place < keep)
-      keep_ids[row * keep + place] = token;
-    else if (hidden_ids)
-      hidden_ids[row * (tokens - keep) + place - keep] = token;
+  // Where hidden_ids are wanted: a token of a row that stands behind the visible ones.
+  MAESCAN_HD void hide(int64_t row, int32_t token, int32_t place) const {
+    if (hidden_ids && place >= keep) hidden_ids[row * (tokens - keep) + place - keep] = token;
   }
 };
 
