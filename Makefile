@@ -45,7 +45,7 @@ test-lowest: $(INSTALLED)
 	$(BIN)/python -c "import shutil, glob, maescan._kernels as k; at = glob.glob('$(LOWEST)/lib/python3*/site-packages')[0]; \
 	  shutil.copytree('python/maescan', f'{at}/maescan', ignore=shutil.ignore_patterns('export')); \
 	  shutil.copytree('export', f'{at}/maescan/export'); shutil.copy(k.__file__, f'{at}/maescan')"
-	$(LOWEST)/bin/python -m pytest -q -o filterwarnings=default tests/scoring tests/results tests/test_options.py \
+	$(LOWEST)/bin/python -m pytest -q -o filterwarnings=default tests/scoring/test_pipeline.py tests/test_options.py \
 	  tests/cli/test_conventions.py tests/cli/test_demo.py tests/scans/test_nifti.py
 
 # Damaged scans of every kind for SECONDS; nothing may crash, hang or fail in other words than ours.

@@ -13,6 +13,8 @@ from maescan.cli.demo import SHIPPED, unpack
 from maescan.engines.bundle import Bundle
 from maescan.errors import BundleError
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
