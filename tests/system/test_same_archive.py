@@ -99,7 +99,7 @@ def bring(unit, tree, inbox):
 def test_the_archive_has_a_map_a_row_and_a_fit_a_row(whole):
     found = {row["scan"]: row["fit"] for row in rows(whole / "scans.csv")}
     assert len(found) == 13 and found["ct/3"] == "other", found
-    assert len(list((whole / "maps").rglob("*.nii.gz"))) == len(found)
+    assert len(list((whole / "maps").rglob("*_anomaly.nii.gz"))) == len(found)
     assert {row["file"] for row in rows(whole / "passed_over.csv")} >= {"labels.nii.gz"}
     assert [row["scan"] for row in rows(whole / "failures.csv")] == ["junk.nii.gz"]
 
