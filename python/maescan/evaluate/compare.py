@@ -17,7 +17,8 @@ from maescan.evaluate.matched import area_matched_auroc, position_in_brain
 from maescan.evaluate.ranking import auroc, bootstrap, interval
 from maescan.evaluate.within import auroc_by_patient, auroc_within
 
-Labels, Scores = NDArray[np.int64], NDArray[np.float64]
+Labels = NDArray[np.int64]
+Scores = NDArray[np.float64]
 FEW = 10
 """Patients under which an interval says less than each one's sign."""
 

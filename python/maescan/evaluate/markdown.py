@@ -58,8 +58,10 @@ def _about(metrics: Json) -> str:
 def _ranking(metrics: Json) -> str:
     rows = [_ranked(f"**{metrics['model']['score']}**", metrics["slice"], "")]
     rows += [_ranked(name, values, f" ({values['direction']})") for name, values in metrics["baselines"].items()]
-    columns = ("slices ranked by", "AUROC", "interval", "within patients", "area-matched", "within area strata")
-    columns += ("average precision",)
+    columns = [
+        *("slices ranked by", "AUROC", "interval", "within patients", "area-matched", "within area strata"),
+        "average precision",
+    ]
     return "## Slices\n\n" + table(columns, rows)
 
 

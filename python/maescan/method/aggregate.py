@@ -36,7 +36,7 @@ def positions(areas: np.ndarray) -> np.ndarray:
     filled = np.flatnonzero(np.asarray(areas) > 0)
     if len(filled) < 2:
         return np.full(len(areas), 0.5)
-    return (np.arange(len(areas)) - filled[0]) / float(filled[-1] - filled[0])
+    return np.asarray((np.arange(len(areas)) - filled[0]) / float(filled[-1] - filled[0]))
 
 
 def p_values(scores: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -48,5 +48,6 @@ def _grey(name: str, value: Tensor) -> Tensor:
     if name == "patch_embed.proj.weight" and value.ndim == 4:
         return value.sum(dim=1, keepdim=True)
     if name.startswith("decoder_pred.") and value.shape[0] % 3 == 0:
-        return value.unflatten(0, (-1, 3)).mean(dim=1)
+        grey: Tensor = value.unflatten(0, (-1, 3)).mean(dim=1)
+        return grey
     return value.to(torch.float32)

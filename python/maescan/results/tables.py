@@ -86,7 +86,7 @@ class Tables:
         """A row a CT patch with a place (RAS+ mm): REGIONS."""
         found: list[Row] = []
         for row in (row for row in self.rows if row.places):
-            levels = row.levels or [""] * len(row.places)
+            levels: Sequence[object] = row.levels or [""] * len(row.places)
             values = zip(levels, row.places, row.scores.tolist(), self._p_values(row), strict=True)
             found += [(row.label, i, at, *mm, score, p) for i, (at, mm, score, p) in enumerate(values)]
         return found

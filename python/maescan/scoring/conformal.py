@@ -127,8 +127,7 @@ def _numbers(values: object, count: int | None = None) -> bool:
     """Whether values are numbers, as many as that, or there are none."""
     if values == ():
         return True
-    right = isinstance(values, list) and count in (None, len(values))
-    return right and all(map(_is_score, values))  # type: ignore[arg-type]
+    return isinstance(values, list) and count in (None, len(values)) and all(map(_is_score, values))
 
 
 def _figures(values: object) -> bool:
