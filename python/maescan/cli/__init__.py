@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ def __getattr__(name: str) -> object:
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a fault of maescan, 2 wrong input, 3 done but some scans failed."""
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # what is done then is not to be stopped
     try:
         code = _run()
         _flush()
