@@ -2,10 +2,10 @@
 
     python bench/gpu_check.py [--plan rtx|hopper] [--out DIR] [--dry-run] [--only STAGE ...]
 
-rtx: a workstation with an RTX card and TensorRT-RTX. hopper: an H100 or H200 with torch, numpy, timm, pybind11 and
-nvcc, no TensorRT and nothing that reads scans. Each stage has a time limit, writes DIR/gpu-PLAN/STAGE.json when it is
-over (what its steps printed, or why it failed) and the next one starts, whatever became of it. `--dry-run` runs every
-stage small on the CPU, to try the plan where there is no GPU.
+rtx: a workstation with an RTX card and TensorRT-RTX. hopper: an H100 or H200 with torch, numpy, timm, msgspec,
+pybind11 and nvcc, no TensorRT and nothing that reads scans. Each stage has a time limit, writes
+DIR/gpu-PLAN/STAGE.json when it is over (what its steps printed, or why it failed) and the next one starts, whatever
+became of it. `--dry-run` runs every stage small on the CPU, to try the plan where there is no GPU.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def _common(dry: bool, architectures: str) -> tuple[list[Stage], list[str], list
     device, small = ["--device", "cpu" if dry else "cuda"], ["--small"] if dry else []
     kernels = [*pytest, "tests/kernels/test_kernels.py", "-k", "cpu and patchify" if dry else "cuda"]
     build = [sys.executable, "-c", "import maescan._kernels"] if dry else [*STEPS, "build"]
+    names = ("msgspec", "safetensors", "timm", "skimage", "onnxruntime", "cuda.bindings.runtime")
     stages = [
+        Stage("packages", 60, [[sys.executable, "-c", f"import {name}"] for name in names]),
         Stage("build", 180, [build if dry else [*build, "--architectures", architectures]]),
         Stage("kernels", 150, [kernels]),
         Stage("path", 150, [[*pytest, "tests/engines/test_place_cuda.py"]]),
