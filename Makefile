@@ -23,7 +23,7 @@ $(INSTALLED): $(BIN)/python pyproject.toml constraints.txt CMakeLists.txt $(wild
 	touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/maescan demo --train --out $(DEMO)
+	$(BIN)/maescan demo --out $(DEMO)
 
 # The bundle that `maescan demo` scores with, from the weights that are packed; AGAIN= trains them anew, in minutes.
 AGAIN ?= --again
