@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from helpers.tiny_training import PRESET, differences, log, run, slices, subprocess_run
@@ -88,3 +89,15 @@ def test_batches_divide_and_small_sets_fill_one():
     assert batches(100, 32, 2) == (32, 3) and batches(10, 32, 4) == (8, 1)
     with pytest.raises(DataError, match="too few"):
         batches(3, 32, 4)
+
+
+@pytest.mark.parametrize(("threads", "allowed"), [(1, 0.0), (2, 1e-5)])
+def test_a_run_on_as_many_threads_is_the_same_run(tmp_path, threads, allowed):
+    """On one thread to the bit; on several up to the rounding of sums, which an epoch of Adam may enlarge."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        one, two = (run(tmp_path / name) for name in "ab")
+    finally:
+        torch.set_num_threads(before)
+    assert max(differences(one, two).values()) <= allowed
