@@ -31,7 +31,7 @@ demo-bundle: $(INSTALLED)
 	$(BIN)/python bench/demo_bundle.py $(AGAIN)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=25
 
 test-fast: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
