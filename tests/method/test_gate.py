@@ -8,7 +8,7 @@ import pytest
 
 from maescan.config import preset
 from maescan.datasets.phantom import make_phantom
-from maescan.method.gate import holds_hounsfield, is_label_map, other_kind
+from maescan.method.gate import holds_hounsfield, is_label_map, other_kind, windowed
 from maescan.scans import find_scans, read_scan
 from maescan.scans.scan import Scan
 
@@ -75,3 +75,12 @@ def test_real_scans():
         found = read_scan(Path(DATA, path))
         assert (is_label_map(found), bool(other_kind(found, BRAIN))) == (label, other), path
     assert find_scans(Path(DATA, "lung"))
+
+
+def test_what_was_windowed_to_8_bits_is_judged_where_training_was_alike():
+    """FreeSurfer's conformed brains are of 8 bits too: a bundle trained on such scans judges them."""
+    window = np.clip((of_phantom("lung").voxels.astype(float) + 1000) / 1400 * 255, 0, 255).astype(np.uint8)
+    unlike = ("its values are spread otherwise than training's",)
+    assert "stored in 8 bits" in windowed(scan(window), unlike) and "8 bits" in windowed(scan(window / 1.0), unlike)
+    assert windowed(scan(window), ()) == "" and windowed(scan(window, Modality="MR"), unlike) == ""
+    assert windowed(of_phantom("brain"), unlike) == "" and windowed(scan(window + 0.25), unlike) == ""

@@ -38,6 +38,9 @@ FEW_LABELS, MOST_LABELS, ALIKE = 16, 256, 0.7
 noise makes differ in scans."""
 
 
+LEVELS_8_BIT = 255
+
+
 class Fit(enum.StrEnum):
     """ok: like training's scans; unlike: of the bundle's kind, but its values lie outside training's; other: of
     another kind, which is not judged."""
@@ -57,6 +60,17 @@ def admit(scan: Scan, preset: Preset, accept: Collection[str] = ()) -> str:
 def fit_of(other: str, unlike: Collection[str]) -> Fit:
     """From what `other_kind` and `Prepared.warnings` say."""
     return Fit.other if other else Fit.unlike if unlike else Fit.ok
+
+
+def windowed(scan: Scan, unlike: Collection[str]) -> str:
+    """Why a scan without tags whose values are unlike training's is none that can be judged: 256 levels are what an
+    export for viewing leaves, and nothing says any more what was windowed, a CT or an MR. "" where that is not so."""
+    if not unlike or scan.meta.get("Modality"):
+        return ""
+    some = _some(scan.voxels)
+    if not np.array_equal(some, np.round(some)) or float(some.max()) - float(some.min()) > LEVELS_8_BIT:
+        return ""
+    return "it is stored in 8 bits, has no tags, and its values are unlike training's"
 
 
 def other_kind(scan: Scan, preset: Preset) -> str:

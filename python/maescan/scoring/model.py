@@ -97,6 +97,7 @@ class Model:
         read = scan if isinstance(scan, Scan) else as_scan(scan) or read_scan(_path(scan))
         other = gate.admit(read, self.preset)
         prepared = prepare(read, self.preset, expected=self.bundle.manifest.get("intensity"))
+        other = other or gate.windowed(read, prepared.warnings)
         parts = [
             score_slices(prepared.images[start : start + self.engine.batch], ids, self.engine, self.preset, maps=True)
             for start, ids in self._batches(len(prepared.images))

@@ -58,6 +58,7 @@ def read_and_prepare(
         prepared = cut(scan, source, preset, options.regions, expected=expected)
     else:
         prepared = prepare(scan, preset, expected=expected)
+    other = other or gate.windowed(scan, prepared.warnings)
     images = np.ascontiguousarray(prepared.images, dtype=np.float32)
     own, sets = prints.slice_prints(images), token_sets(images, preset)
     where = getattr(prepared, "box", ()), getattr(prepared, "levels", ())
