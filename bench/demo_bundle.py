@@ -3,8 +3,8 @@
 Trains a small model on a phantom, rounds its weights to what float16 holds (they stay fp32, and pack to half),
 exports, calibrates on healthy phantoms of another seed, and packs it into the package. Takes minutes.
 
---again: exports the packed weights anew without training them, after a change of masks, of bundles' format or of what
-an engine is proved with. Takes seconds.
+--again: exports the packed weights anew without training them, after a change of masks, of bundles' format, of what
+is measured of training's scans or of what an engine is proved with. Takes a minute.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from maescan.config import Preset, preset
 from maescan.datasets.phantom import write_phantom
 from maescan.engines.manifest import Card
 from maescan.files import write_json
+from maescan.method.intensity import training_ranges
 from maescan.options import TrainOptions
 from maescan.scoring.calibrate import calibrate
+from maescan.train.setup import split
 
 HEALTHY, REFERENCE, SEED = 96, 40, 7_000_000
 CARD = Card(
@@ -49,8 +51,7 @@ def trained(work: Path) -> Path:
     from maescan import train
     from maescan.cli.progress import training_bar
 
-    write_phantom(work / "healthy", healthy=HEALTHY, lesions=0, seed=SEED)
-    slices = datasets.load(work / "healthy", small())
+    slices = training_slices(work)
     run = train.train(slices, small(), work / "run", TrainOptions(seed=SEED), progress=training_bar())
     for name in WEIGHTS:
         weights = load_file(run / name)
@@ -61,6 +62,12 @@ def trained(work: Path) -> Path:
     return run
 
 
+def training_slices(work: Path) -> datasets.SliceSet:
+    """What the model learns from."""
+    write_phantom(work / "healthy", healthy=HEALTHY, lesions=0, seed=SEED)
+    return datasets.load(work / "healthy", small())
+
+
 def packed_before(work: Path) -> Path:
     """The run folder that the packed bundle came from."""
     bundle, run = unpack(work / "before"), work / "run"
@@ -68,6 +75,9 @@ def packed_before(work: Path) -> Path:
     manifest = json.loads((bundle / "manifest.json").read_text())
     write_json(run / "preset.json", manifest["preset"])
     report = manifest["provenance"]
+    slices = training_slices(work)
+    seen = split(slices, small(), TrainOptions().val_fraction, SEED)[0]
+    report["intensity"] = training_ranges(slices.images, slices.patient, seen.patient)
     report["patients"] = {name: list(map(str, range(count))) for name, count in report["patients"].items()}
     write_json(run / "run.json", report)
     for name in WEIGHTS:
