@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.datasets.phantom import make_phantom, write_scan
 from maescan.engines.bundle import load_arrays
-from maescan.engines.golden import prepare_golden
+from maescan.engines.golden import prepare_golden, slices_of_golden
+from maescan.files import write_text
+from maescan.scans.memory import as_scan
 
 Golden = Literal["phantom", "real"]
 """phantom: nobody's picture; real: the run's slices of scans held back from training."""
@@ -30,8 +32,14 @@ def write_golden(run: Path, made: Path, preset: Preset, golden: Golden) -> None:
 
     scan = made / "golden" / "scan.nii.gz"
     phantom = make_phantom("lung" if preset.modality == "ct" else "brain", 0, SEED, ill=True, shape=SHAPE)
-    write_scan(scan, phantom.voxels, phantom.affine)
-    prepared = prepare_golden(scan, preset)
+    try:
+        write_scan(scan, phantom.voxels, phantom.affine)
+        prepared = prepare_golden(scan, preset)
+    except ModuleNotFoundError as error:  # a box that only measures engines lacks nibabel; verify will refuse it
+        write_text(scan, f"not written: {error}\n")
+        read = as_scan((phantom.voxels, phantom.affine))
+        assert read is not None
+        prepared = slices_of_golden(read, preset)
     rows = fullest(prepared)
     images, ids = prepared[rows], rows.astype(np.int64)
     if golden == "real":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -12,3 +13,14 @@ def test_the_public_names_load_when_asked_for():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "has no attribute 'nothing'" in done.stderr and "AssertionError" not in done.stderr
+
+
+def test_openvino_tells_nobody_that_it_was_imported(tmp_path):
+    """OpenVINO sends an event at every import where its telemetry package can be imported."""
+    spy = tmp_path / "openvino_telemetry"
+    spy.mkdir()
+    (spy / "__init__.py").write_text("raise SystemExit('telemetry')")
+    code = "import maescan, openvino, openvino.tools.ovc; print('quiet')"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout == "quiet\n", done.stderr

@@ -16,7 +16,11 @@ Names of `__all__` are loaded when they are asked for; everything else may chang
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
+
+# OpenVINO tells its makers of every import through this package, where it is installed; scoring opens no connection.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 if TYPE_CHECKING:
     from maescan.config import Preset, preset

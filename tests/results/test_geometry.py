@@ -39,7 +39,8 @@ def test_mm_and_voxel_of_a_slice_are_those_of_the_file(name):
 def test_instance_numbers_of_a_series(tmp_path):
     pytest.importorskip("pydicom")
     values = np.random.default_rng(0).integers(0, 99, (5, 8, 8), dtype=np.int16)
-    write_series(tmp_path, values, first=7)
+    for at, number in enumerate(range(7, 12)):
+        write_series(tmp_path, values[at : at + 1], depths=[at], first=number, InstanceNumber=number)
     scan = read_scan(find_scans(tmp_path)[0])
     geometry = Geometry.from_json(json.loads(json.dumps(Geometry.of(scan).to_json())))
     view, _ = axial_view(scan)

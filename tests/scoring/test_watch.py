@@ -62,7 +62,7 @@ class Watched:
     def until(self, *names):
         """The facts of the next event of one of these names."""
         while True:
-            assert self.pipe.poll(30), f"no {names} within 30 s"
+            assert self.pipe.poll(120), f"no {names} within 120 s"
             name, facts = self.pipe.recv()
             if name in names:
                 return facts

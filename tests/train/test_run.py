@@ -22,7 +22,7 @@ def test_the_run_folder(unbroken):
     ]  # fmt: skip
     aurocs = [float(row["val_auroc"]) for row in log(unbroken) if row["phase"] == "classifier"]
     assert report["best"] == {"epoch": aurocs.index(max(aurocs)), "val_auroc": pytest.approx(max(aurocs), abs=1e-4)}
-    assert sorted(report["intensity"]) == ["contrast", "mean", "share", "std"]
+    assert sorted(report["intensity"]) == ["contrast", "detail", "histogram", "mean", "noise", "share", "std"]
     golden = load_file(unbroken / "golden.safetensors")
     assert golden["images"].shape == (4, 16, 16) and golden["slice_ids"].dtype == torch.int64
     assert json.loads((unbroken / "preset.json").read_text()) == PRESET.to_dict()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from helpers.dicom_results import MAKER, made_of, read, write_oriented
+from maescan.results.dicom.finding import Earlier
 
 
 def texts(dataset):
@@ -41,6 +42,8 @@ def test_a_scan_that_is_not_judged_has_neither_p_value_nor_alert(tmp_path):
 
 def test_it_names_the_report_that_it_takes_the_place_of(tmp_path):
     write_oriented(tmp_path, shape=(3, 36, 40))
-    found = read(made_of(tmp_path, ["sr"], maker=replace(MAKER, supersedes=("1.2", "1.2.3"))), "sr")
+    found = read(
+        made_of(tmp_path, ["sr"], maker=replace(MAKER, earlier=Earlier("another", ("1.2", "1.2.3"), None))), "sr"
+    )
     (series,) = found.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
     assert (series.SeriesInstanceUID, series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) == ("1.2", "1.2.3")
