@@ -18,7 +18,6 @@ from maescan.engines.bundle import Bundle
 from maescan.engines.manifest import ANEW
 from maescan.errors import BundleError, DataError, MaescanError
 from maescan.records import check as check_values
-from maescan.scans.scan import Scan
 
 TOLERANCE = {
     "fp32": {"score": 1e-3, "difference": 1e-3},
@@ -85,17 +84,11 @@ def golden_scan(bundle: Bundle) -> float:
 def prepare_golden(file: Path, preset: Preset) -> NDArray[np.float32]:
     """The slices [S, H, W] of a golden scan as the models see them; of CT that is scored by patches, those around
     places in every slice."""
-    from maescan.scans import find_scans, read_scan
-
-    return slices_of_golden(read_scan(find_scans([file])[0]), preset)
-
-
-def slices_of_golden(scan: Scan, preset: Preset) -> NDArray[np.float32]:
-    """`prepare_golden` of a scan that was read."""
     from maescan.method.patches import crop_patches
     from maescan.method.preprocess import prepare
-    from maescan.scans import axial_view
+    from maescan.scans import axial_view, find_scans, read_scan
 
+    scan = read_scan(find_scans([file])[0])
     if preset.intensity.method != "hu" or preset.grid.field_mm is not None:
         return prepare(scan, preset).images
     view, axes = axial_view(scan)
