@@ -28,6 +28,7 @@ class Hanging(readers.ScanReader):
 
 def serve(inbox, out, pipe, pause):
     readers.ScanReader, worker.GRACE_S = Hanging, 1.0
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # readers' server, which may be ours too, blocks it
     with stopped_by_signals() as stop:
 
         def event(name, facts):
@@ -62,7 +63,7 @@ class Watched:
     def until(self, *names):
         """The facts of the next event of one of these names."""
         while True:
-            assert self.pipe.poll(120), f"no {names} within 120 s"
+            assert self.pipe.poll(60), f"no {names} within 60 s"
             name, facts = self.pipe.recv()
             if name in names:
                 return facts
