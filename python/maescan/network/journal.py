@@ -5,14 +5,10 @@ The files are what is promised; the journal is found again from them where it is
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from maescan.errors import DataError
+from maescan.network.store import Store
 
 VERSION = 1
 CLOCK_S = 60.0
@@ -52,42 +48,12 @@ class Series(NamedTuple):
     version: int
 
 
-class Journal:
-    """One connection for all threads of a process; processes take turns. Raises DataError where it cannot be used."""
+class Journal(Store):
+    """The journal of a spool's folder. Raises DataError where it cannot be used."""
 
     def __init__(self, folder: Path):
-        self.path = folder / "journal.sqlite"
-        self._mutex = threading.RLock()
-        try:
-            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=60)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, VERSION):
-                raise DataError(f"is a journal of version {version}", path=self.path, remedy="use another --out")
-            self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        except sqlite3.Error as error:
-            remedy = "free space; a damaged journal may be deleted: it is made anew from the files beside it"
-            raise DataError(f"the journal is unusable: {error}", path=self.path, remedy=remedy) from error
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """What is changed inside is recorded as one, or not at all. Raises sqlite3.Error."""
-        with self._mutex:
-            if self._db.in_transaction:
-                yield
-                return
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _all(self, query: str, *values: object) -> list[sqlite3.Row]:
-        with self._mutex:
-            return self._db.execute(query, values).fetchall()
+        remedy = "free space; a damaged journal may be deleted: it is made anew from the files beside it"
+        super().__init__(folder / "journal.sqlite", SCHEMA, VERSION, "journal", remedy)
 
     def of_uid(self, uid: str) -> list[Stored]:
         """Instances of a UID, the first that came first."""
@@ -175,8 +141,3 @@ class Journal:
         """Notes that the files of a series were removed."""
         with self.transaction():
             self._db.execute("UPDATE instances SET removed = 1 WHERE series = ?", (key,))
-
-    def close(self) -> None:
-        """Closes the connection."""
-        with self._mutex:
-            self._db.close()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import random
-import sqlite3
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from maescan.errors import DataError
 from maescan.files import OUTPUT
+from maescan.network.store import Store
 from maescan.scoring.database import connect
 
 VERSION = 1
@@ -36,38 +34,12 @@ class Result(NamedTuple):
     sha: str
 
 
-class Queue:
-    """The queue of an output folder. One connection for all threads. Raises DataError where it cannot be used."""
+class Queue(Store):
+    """The queue of an output folder. Raises DataError where it cannot be used."""
 
     def __init__(self, out: Path):
-        self.path = out / OUTPUT / "forward.sqlite"
-        self._mutex = threading.RLock()
-        try:
-            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=60)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, VERSION):
-                raise DataError(f"is a queue of version {version}", path=self.path, remedy="use another --out")
-            self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        except sqlite3.Error as error:
-            remedy = "free space; a damaged queue may be deleted, then all results are sent once more"
-            raise DataError(f"the queue is unusable: {error}", path=self.path, remedy=remedy) from error
-
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        with self._mutex:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _all(self, query: str, *values: object) -> list[sqlite3.Row]:
-        with self._mutex:
-            return self._db.execute(query, values).fetchall()
+        remedy = "free space; a damaged queue may be deleted, then all results are sent once more"
+        super().__init__(out / OUTPUT / "forward.sqlite", SCHEMA, VERSION, "queue", remedy)
 
     def add(self, destination: str, results: Iterable[Result]) -> None:
         """Queues results that were not queued for a destination before; waiting ones that are no longer there, as
@@ -82,13 +54,15 @@ class Queue:
         if not new and not gone:
             return
         columns = "(destination, uid, sha, path, sop_class, syntax)"
-        with self._changing() as db:
+        with self.transaction():
             for uid, sha in gone:
-                db.execute("DELETE FROM jobs WHERE destination = ? AND uid = ? AND sha = ?", (destination, uid, sha))
+                self._db.execute(
+                    "DELETE FROM jobs WHERE destination = ? AND uid = ? AND sha = ?", (destination, uid, sha)
+                )
             for key in sorted(new, key=lambda key: here[key].path):
                 result = here[key]
                 row = (destination, *key, result.path, result.sop_class, result.syntax)
-                db.execute(f"INSERT INTO jobs {columns} VALUES (?, ?, ?, ?, ?, ?)", row)
+                self._db.execute(f"INSERT INTO jobs {columns} VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def waiting(self, destination: str) -> list[Result]:
         """What is to be sent to a destination."""
@@ -111,14 +85,16 @@ class Queue:
 
     def _settle(self, destination: str, result: Result, state: str, reason: str) -> None:
         query = "UPDATE jobs SET state = ?, reason = ? WHERE destination = ? AND uid = ? AND sha = ?"
-        with self._changing() as db:
-            db.execute(query, (state, reason, destination, result.uid, result.sha))
+        with self.transaction():
+            self._db.execute(query, (state, reason, destination, result.uid, result.sha))
 
     def again(self, destination: str) -> None:
         """Tries at once, and what was parked too."""
-        with self._changing() as db:
-            db.execute("UPDATE jobs SET state = 'waiting' WHERE destination = ? AND state = 'parked'", (destination,))
-            db.execute("DELETE FROM destinations WHERE name = ?", (destination,))
+        with self.transaction():
+            self._db.execute(
+                "UPDATE jobs SET state = 'waiting' WHERE destination = ? AND state = 'parked'", (destination,)
+            )
+            self._db.execute("DELETE FROM destinations WHERE name = ?", (destination,))
 
     def due(self, destination: str) -> float:
         """When a destination may be tried (wall clock)."""
@@ -130,20 +106,17 @@ class Queue:
         rows = self._all("SELECT failures FROM destinations WHERE name = ?", destination)
         failures = int(rows[0][0]) + 1 if rows else 1
         pause = min(FIRST_S * 2.0 ** min(failures - 1, 30), LONGEST_S) * random.uniform(1 - JITTER, 1 + JITTER)
-        with self._changing() as db:
-            db.execute("INSERT OR REPLACE INTO destinations VALUES (?, ?, ?)", (destination, failures, now + pause))
+        with self.transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO destinations VALUES (?, ?, ?)", (destination, failures, now + pause)
+            )
         return pause
 
     def worked(self, destination: str) -> None:
         """Notes that a destination answers."""
         if self.due(destination):
-            with self._changing() as db:
-                db.execute("DELETE FROM destinations WHERE name = ?", (destination,))
-
-    def close(self) -> None:
-        """Closes the connection."""
-        with self._mutex:
-            self._db.close()
+            with self.transaction():
+                self._db.execute("DELETE FROM destinations WHERE name = ?", (destination,))
 
 
 class Results:

@@ -4,24 +4,13 @@ import json
 
 import pytest
 
-from maescan.config import ModelConfig, PseudoConfig, preset
+from helpers.tiny_ablation import SMALL
+from maescan.config import preset
 from maescan.errors import ConfigError
 from maescan.train.ablations import mae_part
 from maescan.train.ablations.experiments import NAMES, experiment
 
 BRATS, LUNA = preset("brats"), preset("luna16")
-
-SMALL = preset("tiny").replace(
-    model=ModelConfig(32, 8, 16, 1, 2, 16, 1, 2),
-    pseudo=PseudoConfig((1, 3), (4, 12)),
-    mae__epochs=2,
-    mae__batch_size=16,
-    mae__warmup_epochs=0,
-    classifier__epochs=1,
-    classifier__batch_size=16,
-    classifier__warmup_epochs=0,
-    masks__passes=2,
-)
 
 
 def papers(name, of=BRATS):

@@ -3,23 +3,14 @@
 import numpy as np
 import pytest
 
+from helpers.tiny_ablation import half_ill
 from maescan.datasets import SliceSet
 from maescan.errors import ConfigError, DataError
 from maescan.train.ablations.folds import make_folds
 
 
-def slices(patients=4, each=8):
-    rng = np.random.default_rng(0)
-    n = patients * each
-    images = rng.uniform(0.2, 1, (n, 32, 32)).astype(np.float32)
-    images[:, :6] = 0
-    label = (np.arange(n) % 2).astype(np.int8)
-    patient = np.repeat([f"p{i}" for i in range(patients)], each)
-    return SliceSet(images, patient, np.arange(n) % each, label, (images > 0).mean(axis=(1, 2)))
-
-
 def test_leave_one_patient_out_tests_everyone_once():
-    data = slices()
+    data = half_ill()
     folds = make_folds(data)
     assert sorted(str(fold.test.patient[0]) for fold in folds) == ["p0", "p1", "p2", "p3"]
     for fold in folds:
@@ -28,7 +19,7 @@ def test_leave_one_patient_out_tests_everyone_once():
 
 
 def test_many_patients_are_held_out_once_with_lesions_dealt_evenly():
-    data = slices(20, 2)
+    data = half_ill(20, 2)
     data.label[data.patient < "p15"] = 0  # lesions from p15 on, and p2 to p9
     (fold,) = make_folds(data)
     test = set(fold.test.patient)
@@ -37,7 +28,7 @@ def test_many_patients_are_held_out_once_with_lesions_dealt_evenly():
 
 
 def test_the_sets_own_test_part_is_the_only_fold():
-    data = slices()
+    data = half_ill()
     part = np.where(data.patient == "p2", "test", "train")
     (fold,) = make_folds(SliceSet(**{**vars(data), "split": part}), folds=3)
     assert set(fold.test.patient) == {"p2"} and set(fold.train.patient) == {"p0", "p1", "p3"}
@@ -45,6 +36,6 @@ def test_the_sets_own_test_part_is_the_only_fold():
 
 def test_one_patient_is_refused():
     with pytest.raises(DataError, match="one patient only"):
-        make_folds(slices(1))
+        make_folds(half_ill(1))
     with pytest.raises(ConfigError, match="1 folds leave nobody"):
-        make_folds(slices(), folds=1)
+        make_folds(half_ill(), folds=1)

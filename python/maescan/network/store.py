@@ -1,0 +1,54 @@
+"""A database that the threads of a process and several processes share: what the network's parts know for good."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from maescan.errors import DataError
+
+
+class Store:
+    """One connection for all threads of a process; processes take turns. name: what it is called in errors; remedy:
+    what may be done where it is damaged. Raises DataError where it cannot be used, or is of another version."""
+
+    def __init__(self, path: Path, schema: str, version: int, name: str, remedy: str) -> None:
+        self.path = path
+        self._mutex = threading.RLock()
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            found = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if found not in (0, version):
+                raise DataError(f"is a {name} of version {found}", path=path, remedy="use another --out")
+            self._db.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {version}; COMMIT;")
+        except sqlite3.Error as error:
+            raise DataError(f"the {name} is unusable: {error}", path=path, remedy=remedy) from error
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is changed inside is recorded as one, or not at all. Raises sqlite3.Error."""
+        with self._mutex:
+            if self._db.in_transaction:
+                yield
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _all(self, query: str, *values: object) -> list[sqlite3.Row]:
+        with self._mutex:
+            return self._db.execute(query, values).fetchall()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        with self._mutex:
+            self._db.close()
