@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from helpers.scan_files import write_nifti, write_series
 from maescan.errors import DataError, ScanError
 from maescan.options import ReadOptions
-from maescan.scans import read_scan
 from maescan.scans.inspect import inspect, show
-from maescan.scans.montage import TILE, TILES, Montage, png, tiles_of
+from maescan.scans.montage import TILE, TILES
 
 
 @pytest.fixture
@@ -64,23 +62,6 @@ def test_the_picture_never_takes_the_place_of_a_file_that_is_not_ours(folder):
     assert scan.read_bytes() == before and mine.read_bytes().endswith(b"holiday")
     for _ in range(2):  # our own may be written over
         show([folder], picture=folder / "m.png")
-
-
-def test_the_patients_right_is_on_the_left_and_slices_go_up(tmp_path):
-    values = np.zeros((20, 40, 60), np.int16)
-    values[15:, :, 30:] = 1000  # RAS: the upper quarter of the patient's right half
-    montage = Montage()
-    montage.add(tiles_of(read_scan(write_nifti(tmp_path / "a.nii", values))))
-    tiles = montage.lines[0].reshape(TILE, TILES, TILE).swapaxes(0, 1)[:, 20:, 20:]
-    assert tiles[0].max() == 0 and tiles[-1, :, :40].max() == 255
-    assert tiles[-1, :, 50:].max() == 0
-
-
-def test_png_is_what_it_should_be(tmp_path):
-    image = pytest.importorskip("skimage.io")
-    grey = np.arange(60, dtype=np.uint8).reshape(6, 10)
-    (tmp_path / "g.png").write_bytes(png(grey))
-    assert np.array_equal(image.imread(tmp_path / "g.png"), grey)
 
 
 def test_what_is_passed_over_is_told(folder):

@@ -54,7 +54,7 @@ class ItkHeader:
         if len(self.shape) < 3:
             raise ScanError(f"has {len(self.shape)} axes", path=self.path, remedy="a scan has three")
         check_shape(self.shape[:3], self.path)
-        if self.volumes > 1:
+        if self.shape[3:]:
             check_shape(self.shape[3:], self.path)
         real = real - self.start if self.start >= 0 else min(real, -self.start)
         check_length(self.packed, min(real, self.packed), self.data)
