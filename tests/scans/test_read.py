@@ -29,9 +29,7 @@ def test_none_or_several_are_named(tmp_path):
 def test_what_nobody_accepts_is_a_mistake(tmp_path):
     path = write_nifti(tmp_path / "a.nii")
     assert read_scan(path, accept=("shear",)).name == "a.nii"
-    with pytest.raises(
-        ConfigError, match="cannot accept 'anything, everything'"
-    ):
+    with pytest.raises(ConfigError, match="cannot accept 'anything, everything'"):
         read_scan(path, accept=("anything", "everything", "shear"))
 
 
