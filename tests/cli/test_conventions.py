@@ -81,7 +81,7 @@ def test_the_environment_gives_options_and_what_is_typed_wins(scored):
 
 def test_a_file_gives_options_and_what_is_typed_wins(scored, config):
     file = config('bundle = "b"\nworkers = 4\n[score]\nout = "o"\nmaps = true\nworkers = 5\ninclude = ["*.nii"]\n')
-    paths, bundle, out, _, options = scored("score", "in", "--config", file)
+    paths, bundle, out, _, options, _ = scored("score", "in", "--config", file)
     assert (paths, bundle, out) == ([Path("in")], Path("b"), Path("o"))
     assert options.maps and options.workers == 5 and options.include == ("*.nii",)
     assert scored("score", "in", "--config", file, "--workers", "3")[4].workers == 3

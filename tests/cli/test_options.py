@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from maescan.cli import app
+from maescan.cli import app, events
+from maescan.cli.events import Show
 from maescan.options import CandidateTable, EngineOptions, LungTiles, ReadOptions
 from maescan.scoring.options import (
     AlertOptions,
@@ -18,6 +20,7 @@ from maescan.scoring.options import (
     WatchOptions,
 )
 from maescan.scoring.summary import Summary
+from maescan.scoring.watch import Inbox
 
 SUMMARY = Summary([], [], 0, 1.0, 0, {})
 
@@ -36,12 +39,29 @@ def called(monkeypatch):
     return run
 
 
+def listened(monkeypatch, name):
+    """What a command asked to be listened to with, and what it was given for it."""
+    heard = []
+
+    def listen(name, facts):
+        pass
+
+    @contextlib.contextmanager
+    def given(*asked):
+        heard.append(asked)
+        yield listen
+
+    monkeypatch.setattr(events, name, given)
+    return heard, listen
+
+
 def test_score_without_flags_is_the_defaults(called):
     args, _ = called("maescan.scoring.run.score_paths", SUMMARY, "score", "in", "--bundle", "b", "--out", "o")
-    assert args == ([Path("in")], Path("b"), Path("o"), EngineOptions(), ScoreOptions())
+    assert args[:5] == ([Path("in")], Path("b"), Path("o"), EngineOptions(), ScoreOptions())
 
 
-def test_every_flag_of_score_arrives(called, tmp_path):
+def test_every_flag_of_score_arrives(called, monkeypatch, tmp_path):
+    heard, listen = listened(monkeypatch, "of_score")
     (tmp_path / "c.csv").write_text("table")
     alerts = "--include *.nii --include *.mha --exclude *mask* --on-alert mail --fail-on-alert --log l"
     typed = f"score in --bundle b --out o --device cuda:1 --precision bf16 --target onnx --threads 3 --volume 2 \
@@ -56,8 +76,8 @@ def test_every_flag_of_score_arrives(called, tmp_path):
         read=read, maps=True, force=True, workers=4, batch=8, shard=Shard(2, 5), alert_rate=0.1, pictures=0,
         format=Format.parquet, include=("*.nii", "*.mha"), exclude=("*mask*",),
     )  # fmt: skip
-    told = AlertOptions(on_alert="mail", fail_on_alert=True, log=Path("l"))
-    assert kwargs == {"alerts": told, "show": "quiet"}
+    assert kwargs == {} and args[5] is listen
+    assert heard == [(Show.nothing, AlertOptions(on_alert="mail", fail_on_alert=True, log=Path("l")))]
 
 
 def test_ray_gets_the_options_of_score(called):
@@ -67,17 +87,16 @@ def test_ray_gets_the_options_of_score(called):
     assert args[3:] == (RayOptions(address="auto", actors=2), EngineOptions(), tiled) and args[5].maps
 
 
-def test_watch_takes_what_score_takes(called):
+def test_watch_takes_what_score_takes(called, monkeypatch):
+    heard, listen = listened(monkeypatch, "of_watch")
     typed = "watch in --bundle b --out o --alert-rate 0.2 --pictures 3 --accept tilt --volume 1 --tile --threads 2 \
         --settle 1 --poll 0.1 --workers 1 --batch 2 --json"
     args, kwargs = called("maescan.scoring.run.watch_inbox", SUMMARY, *typed.split())
     read = ReadOptions(accept=frozenset({"tilt"}), volume=1, regions=LungTiles())
-    assert args[3:] == (
-        EngineOptions(threads=2),
-        ScoreOptions(read=read, alert_rate=0.2, pictures=3, workers=1, batch=2),
-        WatchOptions(settle_s=1.0, poll_s=0.1),
-    )
-    assert kwargs == {"alerts": AlertOptions(), "show": "json"}
+    assert args[0] == Inbox(Path("in"), WatchOptions(settle_s=1.0, poll_s=0.1))
+    options = ScoreOptions(read=read, alert_rate=0.2, pictures=3, workers=1, batch=2)
+    assert args[3:] == (EngineOptions(threads=2), options, listen) and kwargs == {}
+    assert heard == [(Show.json, AlertOptions())]
 
 
 def test_calibrate_takes_regions_and_may_leave_scans_out(called):
@@ -85,7 +104,7 @@ def test_calibrate_takes_regions_and_may_leave_scans_out(called):
     typed = "calibrate b healthy --tile --device cuda --skip-failed --workers 3"
     args, kwargs = called("maescan.scoring.calibrate.calibrate", answer, *typed.split())
     options = replace(ScoreOptions(workers=3, pictures=0), read=ReadOptions(regions=LungTiles()))
-    assert args[2:] == (EngineOptions(device="cuda"), options, CalibrateOptions(skip_failed=True)) and kwargs == {}
+    assert args[2:5] == (EngineOptions(device="cuda"), options, CalibrateOptions(skip_failed=True)) and kwargs == {}
 
 
 def flags_of(command):

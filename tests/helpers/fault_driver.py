@@ -54,7 +54,7 @@ def watched(inputs: Path, out: Path) -> None:
             stop.set()
 
     options, timing = ScoreOptions(maps=True, pictures=1, workers=1), WatchOptions(settle_s=0.0, poll_s=0.01)
-    watch.watch_folder(inputs / "scans", BUNDLE, Engine(), out, options, event, timing=timing, stop=stop)
+    watch.watch_folder(watch.Inbox(inputs / "scans", timing, stop), BUNDLE, Engine(), out, options, event)
 
 
 def prepared(inputs: Path, out: Path) -> None:

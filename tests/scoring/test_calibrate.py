@@ -94,11 +94,11 @@ def calibrated(tmp_path, monkeypatch):
         def classify(self, tokens, token_ids):
             return super().classify(tokens, token_ids) * np.float32(self.scale)
 
-    def score_paths(paths, _, out, engine, options):
+    def score_paths(paths, _, out, engine, options, listen):
         return score_folder(paths, bundle, Scaled(), out, options)
 
     monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: bundle)
-    monkeypatch.setattr("maescan.engines.bundle.update", lambda path, **fields: kept.update(fields))
+    monkeypatch.setattr("maescan.scoring.calibrate.update", lambda path, **fields: kept.update(fields))
     monkeypatch.setattr("maescan.scoring.run.score_paths", score_paths)
 
     def run(scale=1.0, only="", **options):

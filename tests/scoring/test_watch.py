@@ -17,7 +17,7 @@ from maescan.scans import worker
 from maescan.scoring import readers
 from maescan.scoring.options import ScoreOptions, WatchOptions
 from maescan.scoring.pipeline import score_folder
-from maescan.scoring.watch import stopped_by_signals, watch_folder
+from maescan.scoring.watch import Inbox, stopped_by_signals, watch_folder
 
 
 class Hanging(readers.ScanReader):
@@ -39,16 +39,8 @@ def serve(inbox, out, pipe, pause):
                 pipe.send(("scoring", {}))
                 return super().reconstruct(*arguments)
 
-        watch_folder(
-            inbox,
-            BUNDLE,
-            Telling(pause),
-            out,
-            ScoreOptions(),
-            event,
-            timing=WatchOptions(settle_s=0.3, poll_s=0.05),
-            stop=stop,
-        )
+        watched = Inbox(inbox, WatchOptions(settle_s=0.3, poll_s=0.05), stop)
+        watch_folder(watched, BUNDLE, Telling(pause), out, ScoreOptions(), event)
     pipe.send(("ended", {}))
 
 
@@ -263,6 +255,6 @@ def test_a_pipe_and_endless_files_hold_nobody_up_nor_the_end(inbox, tmp_path):
 
 def test_inboxes_that_cannot_be(inbox, tmp_path):
     with pytest.raises(DataError, match="no folder"):
-        watch_folder(tmp_path / "none", BUNDLE, Engine(), tmp_path / "out")
+        watch_folder(Inbox(tmp_path / "none"), BUNDLE, Engine(), tmp_path / "out")
     with pytest.raises(ConfigError, match="inside the inbox"):
-        watch_folder(inbox, BUNDLE, Engine(), inbox / "out")
+        watch_folder(Inbox(inbox), BUNDLE, Engine(), inbox / "out")

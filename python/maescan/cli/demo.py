@@ -35,6 +35,7 @@ def run_demo(out: Path, seed: int, *, train: bool = False, quiet: bool = False) 
     trained now on `HEALTHY` others."""
     from rich.console import Console
 
+    from maescan.cli.events import Show, of_score
     from maescan.config import Preset
     from maescan.scoring.options import ScoreOptions
     from maescan.scoring.run import score_paths
@@ -51,7 +52,8 @@ def run_demo(out: Path, seed: int, *, train: bool = False, quiet: bool = False) 
     say("scoring them")
     scans = [out / "unseen" / "healthy", out / "unseen" / "lesions"]
     options = ScoreOptions(maps=True, pictures=2 * UNSEEN, force=True)
-    summary = score_paths(scans, bundle, out / "scores", options=options, show="quiet" if quiet else "progress")
+    with of_score(Show.of(False, quiet)) as listen:
+        summary = score_paths(scans, bundle, out / "scores", options=options, listen=listen)
     used = Preset.from_dict(json.loads((bundle / "manifest.json").read_text())["preset"])
     console.print(_table(out, used, summary))
     _say_alerts(out, summary)

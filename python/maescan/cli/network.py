@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from maescan.cli.events import Show, of_listen
 from maescan.cli.options import BundleOption, Json, Out, Quiet, with_options
-from maescan.cli.scoring import check_format, leave, show
+from maescan.cli.scoring import check_format, leave
 from maescan.scoring.options import AlertOptions, EngineOptions, ReadOptions, ScoreOptions
 
 commands = typer.Typer()
@@ -105,7 +106,7 @@ def listen(
     how = ListenOptions.of({**(read_config(config) if config else {}), **typed})
     options = replace(options, read=read)
     check_format(options)
-    summary = run(bundle, out, how, (engine, options), alerts, show(json_events, quiet))
+    summary = run(bundle, out, how, (engine, options), alerts, of_listen(Show.of(json_events, quiet)))
     leave(replace(summary, failures=[], refused=[]), alerts)
 
 

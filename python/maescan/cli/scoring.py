@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maescan.cli import events
+from maescan.cli.events import Show
 from maescan.cli.options import BundleOption, Json, Out, Quiet, say_caution, with_options
 from maescan.cli.progress import shown
 from maescan.errors import ConfigError, require
@@ -59,7 +61,8 @@ def score(
             raise ConfigError("--ray makes shards of its own, without events", remedy=remedy)
         summary = score_on_ray(paths, bundle, out, ray, engine, options)
     else:
-        summary = score_paths(paths, bundle, out, engine, options, alerts=alerts, show=show(json_events, quiet))
+        with events.of_score(Show.of(json_events, quiet), alerts) as listen:
+            summary = score_paths(paths, bundle, out, engine, options, listen)
     if not (quiet or json_events):
         passed = f" {_count(summary.passed_over, 'label map')} passed over," if summary.passed_over else ""
         print(
@@ -100,11 +103,6 @@ def check_format(options: ScoreOptions) -> None:
         need_parquet()
     if options.dicom:
         require("highdicom", "--dicom-out")
-
-
-def show(json_events: bool, quiet: bool) -> Any:
-    """How events are shown."""
-    return "json" if json_events else "quiet" if quiet else "progress"
 
 
 def _say_archive(summary: Summary) -> None:
@@ -157,8 +155,8 @@ def calibrate(
     from maescan.scoring.conformal import needed
 
     options, signed = replace(options, read=read, pictures=0), (bundle / SIGNATURE).exists()
-    with shown("calibrate", quiet):
-        reference, failures = make(bundle, healthy, engine, options, how)
+    with shown("calibrate", quiet) as update:
+        reference, failures = make(bundle, healthy, engine, options, how, events.counted(update))
     for row in failures:
         print(f"left out: {row['scan']}: {row['reason']}", file=sys.stderr)
     count = len(reference["scans"])
@@ -198,10 +196,12 @@ def watch(
     with exit code 0; 4, a scan alerted (--fail-on-alert); 5, the scans are no longer like the calibration's. Started
     again it goes on."""
     from maescan.scoring.run import watch_inbox
+    from maescan.scoring.watch import Inbox
 
     options = replace(options, read=read)
     check_format(options)
-    summary = watch_inbox(inbox, bundle, out, engine, options, timing, alerts=alerts, show=show(json_events, quiet))
+    with events.of_watch(Show.of(json_events, quiet), alerts) as listen:
+        summary = watch_inbox(Inbox(inbox, timing), bundle, out, engine, options, listen)
     leave(replace(summary, failures=[], refused=[]), alerts)
 
 

@@ -6,13 +6,10 @@ Three processes: what scores may be slow, what forwards may wait for days, neith
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from maescan import files
@@ -25,7 +22,7 @@ from maescan.network.spool import folder_of
 from maescan.scans.budget import Limits
 from maescan.scoring.alerts import passed_on
 from maescan.scoring.options import AlertOptions, EngineOptions, ScoreOptions
-from maescan.scoring.run import Show, opened
+from maescan.scoring.run import opened, unheard
 from maescan.scoring.summary import Summary
 from maescan.scoring.watch import stopped_by_signals, watch_origin
 
@@ -39,10 +36,10 @@ def listen(
     options: ListenOptions,
     scoring: tuple[EngineOptions, ScoreOptions],
     alerts: AlertOptions = AlertOptions(),
-    show: Show = "progress",
+    show: Tell = unheard,
 ) -> Summary:
     """Receives, scores and forwards until SIGTERM or SIGINT; whatever is killed goes on where it was when it is
-    started again. scoring: how, and with which engine.
+    started again. scoring: how, and with which engine. show: told of each event, without names.
 
     Raises ConfigError where it cannot listen so, DataError where `out` cannot be used, and what `score_paths` does
     of a bundle."""
@@ -52,8 +49,7 @@ def listen(
     os.umask(0o077)
     engine, score = scoring
     private(out)
-    printed = {"json": _json, "progress": _line}.get(show, lambda *_: None)
-    tell = _nameless(printed)
+    tell = _nameless(show)
     with (
         opened(bundle, engine, score) as (loaded, started),
         stopped_by_signals() as stop,
@@ -115,14 +111,3 @@ def _nameless(show: Tell) -> Tell:
             show(name, facts)
 
     return tell
-
-
-def _json(name: str, facts: Mapping[str, object]) -> None:
-    sys.stdout.write(json.dumps({"event": name, **facts}, sort_keys=True) + "\n")
-    sys.stdout.flush()
-
-
-def _line(name: str, facts: Mapping[str, object]) -> None:
-    """An event for people."""
-    words = " ".join(f"{key}={value}" for key, value in facts.items() if value is not None and key != "time")
-    print(f"{datetime.now(UTC).isoformat(timespec='seconds')} {name} {words}".rstrip(), flush=True)

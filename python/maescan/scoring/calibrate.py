@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from maescan.config import Preset
+from maescan.engines.bundle import Bundle, update
 from maescan.errors import ConfigError, DataError
 from maescan.method import aggregate
 from maescan.method.gate import Fit
@@ -18,6 +19,8 @@ from maescan.method.healthy import gather, profile
 from maescan.method.heat import full_scale
 from maescan.results.geometry import Geometry
 from maescan.results.rows import Failure, ScanRow
+from maescan.scoring import run
+from maescan.scoring.job import Event
 from maescan.scoring.ledger import rows_of
 from maescan.scoring.options import CalibrateOptions, EngineOptions, ScoreOptions
 
@@ -34,6 +37,7 @@ def calibrate(
     engine: EngineOptions = EngineOptions(),
     options: ScoreOptions = ScoreOptions(),
     how: CalibrateOptions = CalibrateOptions(),
+    listen: Event = run.unheard,
 ) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """Scores held-back healthy scans and writes their reference into the bundle; returns it, and what was left out.
 
@@ -41,8 +45,6 @@ def calibrate(
     bundle, unless `how.skip_failed` leaves it out, ConfigError for a rule of aggregation that there is not, and as
     `run.score_paths` does.
     """
-    from maescan.engines.bundle import Bundle, update
-    from maescan.scoring.run import score_paths
 
     if how.aggregation not in (None, *RULES):
         raise ConfigError(f"unknown aggregation '{how.aggregation}'", remedy=f"use one of {', '.join(RULES)}")
@@ -50,7 +52,7 @@ def calibrate(
     chosen = RULES[how.aggregation] if how.aggregation else loaded.manifest.get("aggregation") or aggregate.DEFAULT
     out = how.out or folder_of(bundle)
     within = replace(options, pictures=0, maps=False, dicom=(), healthy=True)
-    summary = score_paths(list(healthy), bundle, out, engine, within)
+    summary = run.score_paths(list(healthy), bundle, out, engine, within, listen)
     if summary.failures and not (how.skip_failed and summary.scored):
         first = summary.failures[0]
         remedy = "repair it, leave it out, or let --skip-failed do so; what was scored is kept"

@@ -26,7 +26,8 @@ from maescan.scoring.ledger import Known, Ledger
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.outputs import Outputs
 
-Event = Callable[[str, dict[str, Any]], None]
+Facts = dict[str, Any]
+Event = Callable[[str, Facts], None]
 Report = Callable[[ScanSource, str, dict[str, Any]], None]
 """Told of a source: "scored", "failed", "skipped" or "passed_over", with the facts of the event."""
 

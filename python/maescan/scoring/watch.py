@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -30,32 +31,36 @@ from maescan.scoring.pipeline import check_apart, opened_job, score_sources, tel
 from maescan.scoring.summary import Summary, write_results
 
 
+@dataclass(frozen=True)
+class Inbox:
+    """A folder that scans arrive in. timing: when they are whole; stop: ends the watch."""
+
+    path: Path
+    timing: WatchOptions = WatchOptions()
+    stop: threading.Event = field(default_factory=threading.Event, compare=False)
+
+
 def watch_folder(
-    inbox: Path,
-    bundle: Any,
-    engine: Any,
+    inbox: Inbox,
+    bundle: Bundle,
+    engine: Engine,
     out: Path,
-    options: ScoreOptions | None = None,
+    options: ScoreOptions = ScoreOptions(),
     event: Event | None = None,
-    *,
-    timing: WatchOptions = WatchOptions(),
-    stop: threading.Event | None = None,
 ) -> Summary:
-    """Scores scans that arrive in `inbox` until `stop` is set; those in flight are scored to the end.
+    """Scores scans that arrive in `inbox` until `inbox.stop` is set; those in flight are scored to the end.
 
     All files of a scan (of a series: all with its UID) must stand still for `timing.settle_s`. Events: "arriving"
     when a scan begins to come; "scored" and "failed" carry latency_s, from the last byte to the result, and the
     scan's state, complete or incomplete. Raises ConfigError where `out` lies in the inbox, DataError where
     there is no inbox or `out` cannot be written or is being written by another run.
     """
-    if not inbox.is_dir():
-        raise DataError("is no folder", path=inbox, remedy="create it, or check the path")
-    if out.resolve().is_relative_to(inbox.resolve()):
+    if not inbox.path.is_dir():
+        raise DataError("is no folder", path=inbox.path, remedy="create it, or check the path")
+    if out.resolve().is_relative_to(inbox.path.resolve()):
         raise ConfigError("the output lies inside the inbox", path=out, remedy="use an --out beside it")
-    check_apart([inbox], out)
-    options = options or ScoreOptions()
-    origin = Folder(inbox, timing, Limits.of(options.read), stop or threading.Event())
-    return watch_origin(origin, bundle, engine, out, options, event)
+    check_apart([inbox.path], out)
+    return watch_origin(Folder(inbox, Limits.of(options.read)), bundle, engine, out, options, event)
 
 
 def watch_origin(
@@ -99,11 +104,11 @@ class Folder:
     """An inbox. A file over which the process that looks is lost is left out from then on; what it gave is forgotten
     then, but by the ledger."""
 
-    def __init__(self, inbox: Path, timing: WatchOptions, limits: Limits, stop: threading.Event):
-        self.stop = stop
-        self._inbox, self._timing, self._limits = inbox, timing, limits
+    def __init__(self, inbox: Inbox, limits: Limits):
+        self.stop, timing = inbox.stop, inbox.timing
+        self._inbox, self._timing, self._limits = inbox.path, timing, limits
         self._faults: dict[str, ScanError] = {}
-        self.place, self.roots, self.poll_s = str(inbox), [inbox], timing.poll_s
+        self.place, self.roots, self.poll_s = str(self._inbox), [self._inbox], timing.poll_s
         self._worker = self._looking()
 
     def _looking(self) -> Worker:
@@ -215,8 +220,8 @@ def stopped_by_signals() -> Iterator[threading.Event]:
 
     def handle(number: int, frame: Any) -> None:
         stop.set()
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for known, handler in before.items():
+            signal.signal(known, handler)
 
     for number in before:
         signal.signal(number, handle)
