@@ -42,7 +42,11 @@ def echo(
 
 @commands.command()
 @with_options(
-    engine=EngineOptions, read=ReadOptions, options=ScoreOptions, alerts=AlertOptions, leave_out=("shard", "force")
+    engine=EngineOptions,
+    read=ReadOptions,
+    options=ScoreOptions,
+    alerts=AlertOptions,
+    leave_out=("shard", "force", "pseudonyms"),
 )
 def listen(
     bundle: BundleOption,

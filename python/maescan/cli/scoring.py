@@ -218,6 +218,22 @@ def view(
 
 
 @commands.command()
+def pseudonym(
+    key: Annotated[Path, typer.Argument(help="The KEYFILE of --pseudonyms.", metavar="KEYFILE")],
+    paths: Annotated[list[Path], typer.Argument(help="Scans, or folders of them, as they were given to `score`.")],
+    label: Annotated[list[str] | None, typer.Option(help="Only this pseudonym; may be given again.")] = None,
+) -> None:
+    """Which scan is which: pseudonym, name and path of those under PATHS. Exit code 3: a --label is none of them."""
+    from maescan.scoring.whose import whose
+
+    found = whose(key, paths, label)
+    for row in found:
+        print("\t".join(row))
+    if label and {name for name, _, _ in found} != set(label):
+        raise typer.Exit(3)
+
+
+@commands.command()
 def merge(
     shards: Annotated[list[Path], typer.Argument(help="The --out folders of shards 1/N to N/N.")],
     bundle: BundleOption,

@@ -64,7 +64,7 @@ def _page(tables: Tables, run: Run, seen: Seen) -> dict[str, object]:
     threshold = state.get("threshold") if (tables.rule or {}).get("method") != "area" else None
     values = {name: sorted({getattr(card, name) or "none" for card in cards}) for name in FILTERS}
     return {
-        "title": f"maescan: {seen.out.name}",
+        "title": "maescan" if _unnamed(run) else f"maescan: {seen.out.name}",
         "rows": cards,
         "columns": columns_of(cards),
         "filters": [{"name": n, "values": values[n]} for n in FILTERS if len(values[n]) > 1 or n != "state"],
@@ -119,9 +119,15 @@ def _run(run: Run, seen: Seen) -> dict[str, str]:
     written = run.get("written") or ""
     date = datetime.fromisoformat(written).strftime("%Y-%m-%d %H:%M") if written else ""
     bundle = run["bundle"]
-    about = {"written": written, "date": date, "folder": outputs.printable(str(seen.out.absolute()))}
+    folder = "" if _unnamed(run) else outputs.printable(str(seen.out.absolute()))
+    about = {"written": written, "date": date, "folder": folder}
     return {**about, "bundle": outputs.printable(bundle["path"]), "hash": bundle["hash"][:12],
             "engine": run["engine"], "version": run["maescan"]}  # fmt: skip
+
+
+def _unnamed(run: Run) -> bool:
+    """Whether scans have pseudonyms: then no path is told either."""
+    return bool((run.get("options") or {}).get("pseudonyms"))
 
 
 def _scale(scale: Scale) -> dict[str, object]:

@@ -22,6 +22,7 @@ from maescan.results.rows import Failure, ScanRow
 from maescan.scoring import run
 from maescan.scoring.job import Event
 from maescan.scoring.ledger import rows_of
+from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import CalibrateOptions, EngineOptions, ScoreOptions
 
 RULES: dict[str, dict[str, Any]] = {
@@ -51,27 +52,30 @@ def calibrate(
     loaded = Bundle.load(bundle)
     chosen = RULES[how.aggregation] if how.aggregation else loaded.manifest.get("aggregation") or aggregate.DEFAULT
     out = how.out or folder_of(bundle)
-    within = replace(options, pictures=0, maps=False, dicom=(), healthy=True)
-    summary = run.score_paths(list(healthy), bundle, out, engine, within, listen)
-    if summary.failures and not (how.skip_failed and summary.scored):
-        first = summary.failures[0]
-        remedy = "repair it, leave it out, or let --skip-failed do so; what was scored is kept"
-        raise DataError(f"{first['scan']} cannot be scored: {first['reason']}", path=healthy[0], remedy=remedy)
-    ours = {row["scan"] for row in summary.scored}
-    rows = [row for row in rows_of(out) if row.label in ours]
-    if not rows:
-        raise DataError("holds no scan that can be scored", path=healthy[0], remedy="give healthy scans")
-    unfit = {} if "modality" in options.read.accept else {row.label: row.why for row in rows if row.fit == Fit.other}
-    unfit |= no_reference(rows)
-    if unfit and not (how.skip_failed and len(unfit) < len(rows)):
-        label, reason = next(iter(unfit.items()))
-        remedy = "leave it out, or let --skip-failed do so"
-        raise DataError(f"{label} is no healthy scan to compare with: {reason}", path=healthy[0], remedy=remedy)
-    kept = [row for row in rows if row.label not in unfit]
-    reference = reference_of(kept, chosen) | healthy_maps(kept, loaded.preset)
-    update(bundle, calibration=reference, aggregation=chosen)
-    left_out = [Failure(label, "calibrate", reason, "", "")._asdict() for label, reason in unfit.items()]
-    return reference, [*summary.failures, *left_out]
+    with kept_in(names_of(options.pseudonyms), [out, bundle], *healthy):
+        within = replace(options, pictures=0, maps=False, dicom=(), healthy=True)
+        summary = run.score_paths(list(healthy), bundle, out, engine, within, listen)
+        if summary.failures and not (how.skip_failed and summary.scored):
+            first = summary.failures[0]
+            remedy = "repair it, leave it out, or let --skip-failed do so; what was scored is kept"
+            raise DataError(f"{first['scan']} cannot be scored: {first['reason']}", path=healthy[0], remedy=remedy)
+        ours = {row["scan"] for row in summary.scored}
+        rows = [row for row in rows_of(out) if row.label in ours]
+        if not rows:
+            raise DataError("holds no scan that can be scored", path=healthy[0], remedy="give healthy scans")
+        unfit = (
+            {} if "modality" in options.read.accept else {row.label: row.why for row in rows if row.fit == Fit.other}
+        )
+        unfit |= no_reference(rows)
+        if unfit and not (how.skip_failed and len(unfit) < len(rows)):
+            label, reason = next(iter(unfit.items()))
+            remedy = "leave it out, or let --skip-failed do so"
+            raise DataError(f"{label} is no healthy scan to compare with: {reason}", path=healthy[0], remedy=remedy)
+        kept = [row for row in rows if row.label not in unfit]
+        reference = reference_of(kept, chosen) | healthy_maps(kept, loaded.preset)
+        update(bundle, calibration=reference, aggregation=chosen)
+        left_out = [Failure(label, "calibrate", reason, "", "")._asdict() for label, reason in unfit.items()]
+        return reference, [*summary.failures, *left_out]
 
 
 def folder_of(bundle: Path) -> Path:

@@ -46,11 +46,11 @@ class DamagedError(DataError):
 class Database:
     """One connection for all threads. A second run on the same folder is refused while one is under way."""
 
-    def __init__(self, out: Path):
-        """Raises DataError, also for a folder that holds what maescan did not write."""
+    def __init__(self, out: Path, kind: str = "scores"):
+        """kind: see `files.claim`. Raises DataError, also for a folder that holds what maescan did not write."""
         self.folder = out / OUTPUT
         self._mutex, self.notes = threading.RLock(), list[str]()
-        claim(out, "scores")
+        claim(out, kind)
         try:
             self._lock = (self.folder / "lock").open("w")
         except OSError as error:

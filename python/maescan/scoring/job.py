@@ -88,7 +88,7 @@ class Job:
 
     def fail(self, source: ScanSource, known: Known, stage: str, error: MaescanError) -> None:
         """Records that a scan has no scores, and why."""
-        failure = Failure.of(known.label, stage, error)
+        failure = self.ledger.names.failure(Failure.of(known.label, stage, error), *named(source))
         self.ledger.fail(known, failure)
         with self._mutex:
             self.seen.discard(known.label)
@@ -99,6 +99,7 @@ class Job:
         """Counts what can be read and is no scan; nothing is kept of it."""
         self.ledger.forget(known)
         reason = escaped(error.reason + (f" ({error.remedy})" if error.remedy else ""))
+        reason = self.ledger.names.told(reason, *named(source))
         with self._mutex:
             self.seen.discard(known.label)
             self.failed.pop(known.label, None)
@@ -133,6 +134,11 @@ class Job:
             p50, p95, p99 = (float(value) for value in np.percentile(list(values), [50, 95, 99]))
             stages[stage] = {"busy": sum(values) / seconds, "p50": p50, "p95": p95, "p99": p99}
         return stages
+
+
+def named(source: ScanSource) -> tuple[object, ...]:
+    """What names a scan."""
+    return source.name, source.path, *source.members, *(file.name for file in source.files)
 
 
 def one_at_a_time(event: Event) -> Event:

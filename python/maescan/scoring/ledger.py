@@ -23,6 +23,7 @@ from maescan.results.rows import DicomRecord, Failure, ScanRow
 from maescan.scans.labels import longer_labels
 from maescan.scans.source import ScanSource
 from maescan.scoring.database import Database, connect
+from maescan.scoring.names import PLAIN, Names
 
 COLUMNS = "label, folded, identity, place, content, job, scores, areas, result, failure"
 
@@ -38,16 +39,16 @@ class Known(NamedTuple):
 class Ledger:
     """The scans of an output folder. A second run on the same folder is refused while one is under way."""
 
-    def __init__(self, out: Path, job: str):
+    def __init__(self, out: Path, job: str, names: Names = PLAIN):
         """`job`: hash of all that decides a score; rows of another job are not reused. Raises DataError, also for a
-        folder that holds what maescan did not write."""
-        self.out, self.job, self.db = out, job, Database(out)
+        folder that holds what maescan did not write, or scans by other names."""
+        self.out, self.job, self.db, self.names = out, job, Database(out, names.kind), names
         self._present: set[tuple[str, str]] = set()
         self._promised: dict[tuple[str, str], str] = {}
 
     def expect(self, sources: Iterable[ScanSource]) -> None:
         """Says that all of these are there: what is alike among them are copies, not one scan that was moved."""
-        self._present |= {(source.identity, place_of(source)) for source in sources}
+        self._present |= {(self.names.code(source.identity), self._place(source)) for source in sources}
 
     def know(self, source: ScanSource, content: str) -> Known:
         """The row of a source, made where there is none. content: hash of its bytes, "" where it cannot be read.
@@ -55,9 +56,10 @@ class Ledger:
         The same series or content at the same place is the same scan, and so it is where its old place is gone (it
         was moved) or lies around the new one (the series grew). Elsewhere it is a copy with a row of its own; other
         content at the place of a file takes that file's row."""
-        identity, place = source.identity or content, os.fsencode(place_of(source))
+        series, content, at = self.names.code(source.identity), self.names.code(content), self._place(source)
+        identity, place = series or content, os.fsencode(at)
         with self.db.transaction():
-            row = self._row_of(source.identity, content, place_of(source))
+            row = self._row_of(series, content, at)
             if row is None:
                 label = self._promised.pop(_named(source), "") or self._free(source)
                 self.db.do(
@@ -75,7 +77,7 @@ class Ledger:
     def promise(self, source: ScanSource) -> str:
         """The label of a source that is not known yet: the one it has here, or will have."""
         with self.db.transaction():
-            row = self._row_of(source.identity, "", place_of(source))
+            row = self._row_of(self.names.code(source.identity), "", self._place(source))
             return row[1] if row else self._promised.setdefault(_named(source), self._free(source))
 
     def _row_of(self, identity: str, content: str, place: str) -> Any:
@@ -86,7 +88,8 @@ class Ledger:
             pairs = list(zip(rows, places, strict=True))
             here = [row for row, old in pairs if old == place]
             grown = [row for row, old in pairs if around(old, place) and (identity, old) not in self._present]
-            moved = [row for row, old in pairs if not there(old)] or grown
+            still = self.names.there(places)
+            moved = [row for row, is_there in zip(rows, still, strict=True) if not is_there] or grown
             if here or moved:
                 return (here or moved)[0]
         return None if identity else self.db.one(f"{columns} WHERE place = ?", os.fsencode(place))
@@ -95,10 +98,10 @@ class Ledger:
         """The source's label; where another scan has it, with as many folders in front as no other has, or a hash."""
         hashed = f"{source.name}~{short_hash(source.identity + place_of(source))}"
         promised = self._promised.values()
-        for label in [source.name, *longer_labels(source), hashed]:
+        for label in map(self.names.label, [source.name, *longer_labels(source), hashed]):
             if self.db.one("SELECT 1 FROM scans WHERE label = ?", label) is None and label not in promised:
                 return label
-        return f"{hashed}-{self.db.one('SELECT MAX(id) FROM scans')[0]}"
+        return self.names.label(f"{hashed}-{self.db.one('SELECT MAX(id) FROM scans')[0]}")
 
     def add(self, known: Known, content: str, row: ScanRow) -> None:
         """Records a scored scan."""
@@ -108,7 +111,7 @@ class Ledger:
         result = {name: getattr(row, name) for name in facts}
         self.db.do(
             "UPDATE scans SET job = ?, content = ?, scores = ?, areas = ?, result = ?, failure = NULL WHERE id = ?",
-            *(self.job, content, *blobs, json.dumps(result, sort_keys=True), known.id),
+            *(self.job, self.names.code(content), *blobs, json.dumps(result, sort_keys=True), known.id),
         )
 
     def fail(self, known: Known, failure: Failure) -> None:
@@ -150,8 +153,9 @@ class Ledger:
         """Labels of scored scans that are no longer where they were. Failures below `roots` that are gone go."""
         rows = self.db.all("SELECT id, label, place, failure FROM scans ORDER BY label")
         places = [(number, label, os.fsdecode(place), failure) for number, label, place, failure in rows]
-        lost = [row for row in places if not there(row[2])]
-        bases = [os.path.realpath(root) for root in roots]
+        still = self.names.there([place for _, _, place, _ in places])
+        lost = [row for row, is_there in zip(places, still, strict=True) if not is_there]
+        bases = [self.names.place(os.path.realpath(root)) for root in roots]
         with self.db.transaction():
             for number, _, place, failure in lost:
                 if failure is not None and any(around(base, place) for base in bases):
@@ -197,6 +201,9 @@ class Ledger:
                 )
         return [row[0] for row in rows]
 
+    def _place(self, source: ScanSource) -> str:
+        return self.names.place(place_of(source))
+
     def close(self) -> None:
         """Frees the folder for other runs."""
         self.db.close()
@@ -239,11 +246,6 @@ def place_of(source: ScanSource) -> str:
 def _named(source: ScanSource) -> tuple[str, str]:
     """Which source a label is promised to, though more of its files come."""
     return source.series_uid or place_of(source), source.name
-
-
-def there(place: str) -> bool:
-    """Whether a place still exists."""
-    return os.path.lexists(place.split("\0", maxsplit=1)[0])
 
 
 def around(some: str, other: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.records import Record, check, read
 from maescan.scoring.job import Job, job_key
 from maescan.scoring.ledger import Ledger
+from maescan.scoring.names import names_of
 from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.outputs import outputs_of
 from maescan.scoring.summary import Summary, write_results
@@ -32,7 +33,7 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
     runs = [read_run(shard) for shard in shards]
     options, engine = ScoreOptions.from_json(runs[0]["options"]), runs[0]["engine"]
     _check(shards, runs, job_key(bundle, engine, options))
-    ledger = Ledger(out, runs[0]["job"])
+    ledger = Ledger(out, runs[0]["job"], names_of(options.pseudonyms))
     try:
         files.remove_halves(out)
         job = Job(bundle, SimpleNamespace(name=engine), out, options, ledger, lambda *_: None)
@@ -110,7 +111,7 @@ def _check(shards: Sequence[Path], runs: list[dict[str, Any]], job: str) -> None
     if first["job"] != job:
         raise DataError("was scored with another bundle", path=shards[0], remedy="name the bundle of the shards")
     for shard, run in zip(shards, runs, strict=True):
-        if (run["job"], run["options"]["maps"]) != (job, first["options"]["maps"]):
+        if (run["job"], _asked(run)) != (job, _asked(first)):
             remedy = "score all shards with the same bundle, engine and options"
             raise DataError(f"was scored with other options than {shards[0]}", path=shard, remedy=remedy)
         if run["listing"] != first["listing"]:
@@ -125,6 +126,10 @@ def _check(shards: Sequence[Path], runs: list[dict[str, Any]], job: str) -> None
     found = sum(run["scans"]["found"] for run in runs)
     if found != first["listing"]["scans"]:
         raise DataError(f"{found} of {first['listing']['scans']} scans are there", path=shards[0], remedy=AGAIN)
+
+
+def _asked(run: Mapping[str, Mapping[str, object]]) -> tuple[object, object]:
+    return run["options"]["maps"], run["options"].get("pseudonyms")
 
 
 def _passed_over(shards: Sequence[Path]) -> list[list[str]]:

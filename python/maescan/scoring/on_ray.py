@@ -10,6 +10,7 @@ from typing import Any
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.files import claim
 from maescan.scoring.merge import merge
+from maescan.scoring.names import names_of
 from maescan.scoring.options import EngineOptions, RayOptions, ScoreOptions, Shard
 from maescan.scoring.pipeline import check_apart
 from maescan.scoring.summary import Summary
@@ -32,7 +33,7 @@ def score_on_ray(
     Each actor runs the whole pipeline on its shard into `out`/shards; `merge` makes `out`. Raises ConfigError without
     Ray or a cluster, DataError when a shard's actor died `TRIES` times more, and as `score_paths` does."""
     check_apart(paths, out)
-    claim(out, "scores")
+    claim(out, names_of(options.pseudonyms).kind)
     ray = _connect(str(ray_options.address))
     try:
         plan = plan_actors(ray, ray_options.actors, engine)

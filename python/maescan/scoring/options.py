@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from maescan.errors import ConfigError
 from maescan.options import EngineOptions, LungTiles, Options, ReadOptions, option
 from maescan.results.dicom import KINDS
+from maescan.scoring.names import Pseudonyms
 
 __all__ = [
     "AlertOptions",
@@ -102,18 +103,39 @@ class ScoreOptions(Options):
         text=(str, ""),
         parse=parse_kinds,
     )
+    pseudonyms: Pseudonyms | None = option(
+        None,
+        "Call scans by a keyed hash wherever they are named; the key is made where KEYFILE is not there yet.",
+        text=(Path, None),
+        parse=lambda pseudonyms: Pseudonyms.read(pseudonyms) if pseudonyms else None,
+    )
     max_map: int = option(200_000_000, "Largest map of --dicom-out pm.", text=(str, "200M"), parse=parse_bytes)
     queue_bytes: int = 256 << 20
     healthy: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.pseudonyms and self.dicom:
+            remedy = "leave out one of them"
+            raise ConfigError(
+                "--dicom-out writes patients' names, as archives need, --pseudonyms none", remedy=remedy
+            )
         if isinstance(self.read.regions, LungTiles):
             object.__setattr__(self, "maps", True)
+
+    def to_json(self) -> dict[str, object]:
+        """See `Options`. Under pseudonyms without what may name scans: globs, a table's path."""
+        values = super().to_json()
+        if self.pseudonyms:
+            values |= {"include": [], "exclude": [], "pseudonyms": self.pseudonyms.mark}
+            values["read"] = {**values["read"], "regions": _unnamed(values["read"]["regions"])}
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ScoreOptions:
         """What `to_json` made."""
+        mark = values.get("pseudonyms")
+        values = {**values, "pseudonyms": Pseudonyms(str(mark)) if mark else None}
         read, shard = ReadOptions.from_json(values["read"]), Shard(*values["shard"])
         globs = {name: tuple(values[name]) for name in ("include", "exclude", "dicom")}
         return cls(**{**values, **globs, "read": read, "shard": shard, "format": Format(values["format"])})
@@ -136,6 +158,10 @@ class ScoreOptions(Options):
     def key(self) -> dict[str, Any]:
         """What changes a score."""
         return {"read": self.read.key()}
+
+
+def _unnamed(regions: Mapping[str, object] | None) -> Mapping[str, object] | None:
+    return {**regions, "candidates": ""} if regions and "candidates" in regions else regions
 
 
 def _matches(name: str, globs: tuple[str, ...]) -> bool:

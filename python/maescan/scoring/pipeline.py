@@ -30,6 +30,7 @@ from maescan.scoring.batches import Slice, batches
 from maescan.scoring.drawing import Drawing, draw_missing
 from maescan.scoring.job import Event, Job, Report, job_key, listing_key, one_at_a_time
 from maescan.scoring.ledger import Ledger
+from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pool import ReaderPool
 from maescan.scoring.summary import Listing, Summary, write_results
@@ -54,21 +55,23 @@ def score_folder(
     from maescan.scans.search import search_all
 
     options, tell = options or ScoreOptions(), one_at_a_time(event or (lambda name, facts: None))
-    check_apart(paths, out)
-    with opened_job(bundle, engine, out, options, lambda source, name, facts: tell(name, facts)) as job:
-        found = chosen(search_all(paths, Limits.of(options.read)), options)
-        if not found.sources:
-            remedy = "see which files maescan reads with `maescan inspect`"
-            raise DataError("no scans found", path=paths[0], remedy=remedy)
-        sources = [source for source in found.sources if in_shard(source, options.shard)]
-        tell("found", {"scans": len(sources)})
-        job.ledger.expect(sources)
-        score_sources(sources, job, min(options.workers, len(sources)))
-        draw_missing(job)
-        listing = Listing(listing_key(found.sources), len(found.sources), len(sources), found.passed_over)
-        summary = write_results(job, listing, roots=paths)
-        tell_population(summary, tell)
-        return summary
+    names = names_of(options.pseudonyms)
+    with kept_in(names, [out], *paths):
+        check_apart(paths, out)
+        with opened_job(bundle, engine, out, options, lambda source, name, facts: tell(name, facts)) as job:
+            found = chosen(search_all(paths, Limits.of(options.read)), options)
+            if not found.sources:
+                remedy = "see which files maescan reads with `maescan inspect`"
+                raise DataError("no scans found", path=paths[0], remedy=remedy)
+            sources = [source for source in found.sources if in_shard(source, options.shard)]
+            tell("found", {"scans": len(sources)})
+            job.ledger.expect(sources)
+            score_sources(sources, job, min(options.workers, len(sources)))
+            draw_missing(job)
+            passed, key = names.found(found).passed_over, names.code(listing_key(found.sources))
+            summary = write_results(job, Listing(key, len(found.sources), len(sources), passed), roots=paths)
+            tell_population(summary, tell)
+            return summary
 
 
 def chosen(found: Found, options: ScoreOptions) -> Found:
@@ -96,7 +99,7 @@ def opened_job(bundle: Any, engine: Any, out: Path, options: ScoreOptions, repor
     """A job on `out`, which no other run may write into meanwhile. Raises DataError; ConfigError for a bundle of CT
     patches without regions, and regions for any other."""
     regions.check(bundle.preset, options.read.regions)
-    ledger = Ledger(out, job_key(bundle, engine.name, options))
+    ledger = Ledger(out, job_key(bundle, engine.name, options), names_of(options.pseudonyms))
     try:
         files.remove_halves(out)
         yield Job(bundle, engine, out, options, ledger, report)

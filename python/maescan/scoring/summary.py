@@ -75,7 +75,7 @@ def write_results(
     summary.calibration = reference.state() if reference else None
     summary.population, summary.passed_over = Population.of(known, reference), len(job.passed_over)
     summary.archive, summary.gone, summary.other_jobs = len(known.rows), gone, job.ledger.of_other_jobs()
-    summary.notes = job.ledger.db.notes
+    summary.notes = [job.ledger.names.told(note, job.out) for note in job.ledger.db.notes]
     job.outputs.tidy()
     _keep_pictures(job, known)
     _refresh_maps(job)
@@ -95,7 +95,7 @@ def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str,
     return {
         "maescan": __version__,
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "bundle": {"path": str(job.bundle.path), "hash": job.bundle.hash},
+        "bundle": {"path": job.ledger.names.own(job.bundle.path), "hash": job.bundle.hash},
         "engine": job.engine.name,
         "calibration": summary.calibration,
         "population": summary.population.state() if summary.population else None,

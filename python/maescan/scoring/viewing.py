@@ -69,6 +69,9 @@ def view(out: Path, scan: str, page: Path | None = None) -> Path:
     except (OSError, ValueError, KeyError, TypeError) as error:
         remedy = "name the --out of a finished `maescan score`"
         raise DataError("holds no finished run", path=out, remedy=remedy) from error
+    if run["options"].get("pseudonyms"):
+        remedy = "score the scan into another --out without --pseudonyms, and view it there"
+        raise DataError("was scored under pseudonyms: where its scans lie is not kept", path=out, remedy=remedy)
     if page is not None and os.path.lexists(page) and not _is_page(page):
         raise ConfigError("is no page that maescan wrote", path=page, remedy="name another --out")
     found = _scored(out, job, scan)

@@ -26,6 +26,7 @@ from maescan.scoring.arrivals import Arrivals, Arrived, Poll
 from maescan.scoring.drawing import draw_missing
 from maescan.scoring.job import KEPT, Event, Job, one_at_a_time
 from maescan.scoring.ledger import place_of
+from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import ScoreOptions, WatchOptions
 from maescan.scoring.pipeline import check_apart, opened_job, score_sources, tell_population
 from maescan.scoring.summary import Summary, write_results
@@ -55,12 +56,13 @@ def watch_folder(
     scan's state, complete or incomplete. Raises ConfigError where `out` lies in the inbox, DataError where
     there is no inbox or `out` cannot be written or is being written by another run.
     """
-    if not inbox.path.is_dir():
-        raise DataError("is no folder", path=inbox.path, remedy="create it, or check the path")
-    if out.resolve().is_relative_to(inbox.path.resolve()):
-        raise ConfigError("the output lies inside the inbox", path=out, remedy="use an --out beside it")
-    check_apart([inbox.path], out)
-    return watch_origin(Folder(inbox, Limits.of(options.read)), bundle, engine, out, options, event)
+    with kept_in(names_of(options.pseudonyms), [out], inbox.path):
+        if not inbox.path.is_dir():
+            raise DataError("is no folder", path=inbox.path, remedy="create it, or check the path")
+        if out.resolve().is_relative_to(inbox.path.resolve()):
+            raise ConfigError("the output lies inside the inbox", path=out, remedy="use an --out beside it")
+        check_apart([inbox.path], out)
+        return watch_origin(Folder(inbox, Limits.of(options.read)), bundle, engine, out, options, event)
 
 
 def watch_origin(
@@ -149,7 +151,7 @@ class _Watch:
 
     def go(self, job: Job) -> Summary:
         job.stopped = self.stop  # a read that hangs is not waited for either
-        self.event("watching", {"inbox": self.origin.place})
+        self.event("watching", {"inbox": job.ledger.names.label(self.origin.place)})
         score_sources(self._sources(job), job, job.options.workers)
         draw_missing(job)
         return self._write(job)

@@ -19,7 +19,7 @@ from maescan.results import maps, pictures
 from maescan.results.geometry import Geometry, axial_of, tissue_box
 from maescan.results.rows import ScanRow
 from maescan.scoring.dicom_writer import DicomResults, kept
-from maescan.scoring.job import Job
+from maescan.scoring.job import Job, named
 from maescan.scoring.pool import LoadedScan
 
 
@@ -93,6 +93,11 @@ class ScanWriter:
         prepared, known = scan.reading.prepared, scan.known
         names = ("warnings", "fit", "why", "print", "trained", "figures", "geometry")
         facts, area = {name: scan.reading.facts[name] for name in names}, np.asarray(prepared.area)
+        told, around = self._job.ledger.names.told, named(scan.source)
+        facts["warnings"], facts["why"] = (
+            [told(text, *around) for text in facts["warnings"]],
+            told(facts["why"], *around),
+        )
         row = ScanRow(known.label, scan.scores, area, **facts, heat=heat, order=known.id)
         if isinstance(prepared, Regions):
             row = row._replace(places=np.round(prepared.places, 3).tolist(), levels=prepared.levels)

@@ -1,0 +1,253 @@
+"""What scans are called in all that is written and told: their labels, or pseudonyms that only a key makes.
+
+A pseudonym is HMAC-SHA256 of the label. Of an error's text what maescan itself says is told, and nothing else: a
+library's words, and names of files, may be a patient's.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import errno
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import signal
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maescan.errors import ConfigError, MaescanError
+
+if TYPE_CHECKING:
+    from maescan.results.rows import Failure
+    from maescan.scans.find import Found
+
+KEY_BYTES = 32
+"""Characters that a key has at least: 128 bits as hexadecimal digits."""
+DIGITS = 16
+"""Hexadecimal digits of a pseudonym; 64 bits: two of a million scans share one with a chance of one in 30 million."""
+QUOTED = re.compile(r"""(?<!\w)(['"]).*?\1(?!\w)|\d+(?:\.\d+){2,}|\b\d{7,}\b""")
+"""What is quoted, identifiers, long numbers."""
+OURS = re.compile(f"p?[0-9a-f]{{{DIGITS}}}")
+"""A pseudonym, and the mark of a key."""
+COMMON = frozenset(
+    ["a", "an", "and", "as", "at", "by", "for", "in", "is", "it", "no", "not", "of", "on", "or", "the", "to", "with"]
+)
+"""Words that are told though a folder is called so."""
+HIDDEN = "*"
+REMEMBERED = 100_000
+"""Paths of which the hash is kept, to look whether they are still there."""
+
+
+class Names:
+    """Scans are called by their labels."""
+
+    kind = "scores"
+    """Of the output folder, see `files.claim`."""
+    known = True
+
+    def label(self, text: str) -> str:
+        """What stands for a label."""
+        return text
+
+    def code(self, text: str) -> str:
+        """What stands for a hash of what a scan is; none for none."""
+        return text
+
+    def place(self, text: str) -> str:
+        """What stands for a place of `ledger.place_of`; what lies in another place still does."""
+        return text
+
+    def there(self, places: Sequence[str]) -> list[bool]:
+        """Of each place whether it still exists."""
+        return [os.path.lexists(place.split("\0", maxsplit=1)[0]) for place in places]
+
+    def told(self, text: str, *_around: object) -> str:
+        """What may be told of a text. _around: what names the scan."""
+        return text
+
+    def failure(self, failure: Failure, *_around: object) -> Failure:
+        """What may be told of a failure."""
+        return failure
+
+    def found(self, found: Found) -> Found:
+        """What may be told of what was passed over."""
+        return found
+
+    def own(self, path: Path, /) -> str:
+        """What may be written of a path that is no scan's."""
+        return str(path)
+
+
+PLAIN = Names()
+
+
+@dataclass(frozen=True)
+class Pseudonyms(Names):
+    """Scans are called by a keyed hash of their labels. mark: tells keys apart; path: the key's file. Without a key:
+    those of another run."""
+
+    mark: str
+    key: bytes = field(default=b"", repr=False)
+    path: Path | None = field(default=None, repr=False)
+    _places: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, path: Path) -> Pseudonyms:
+        """Those of a key's file, which is made where there is none. Raises ConfigError for one that others may read,
+        that is too short, or that cannot be read."""
+        key = _read(path)
+        return cls(_hash(key, "maescan pseudonyms"), key, path)
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        """See `Names`."""
+        return f"scores under pseudonyms of the key {self.mark}"
+
+    @property
+    def known(self) -> bool:  # type: ignore[override]
+        """Whether the key is at hand."""
+        return bool(self.key)
+
+    def label(self, text: str) -> str:
+        """See `Names`. It begins with a letter: no spreadsheet takes it for a number."""
+        return f"p{_hash(self.key, text)}"
+
+    def code(self, text: str) -> str:
+        """See `Names`."""
+        return _hash(self.key, text) if text else ""
+
+    def place(self, text: str) -> str:
+        """See `Names`: every part of a path is hashed along with those above it."""
+        path, *members = text.split("\0")
+        above = ""
+        if len(self._places) > REMEMBERED:
+            self._places.clear()
+        for count, part in enumerate(parts := Path(path).parts[1:], 1):
+            above = self._place(above, f"/{'/'.join(parts[:count])}") if part else above
+        return "\0".join([above, *map(self.code, members)])
+
+    def _place(self, above: str, path: str) -> str:
+        hashed = f"{above}/{_hash(self.key, path)}" if above else _hash(self.key, path)
+        self._places[hashed] = path
+        return hashed
+
+    def there(self, places: Sequence[str]) -> list[bool]:
+        """See `Names`; looked for from the top down. Without a key nobody knows, and they are taken to be."""
+        listed = set[str]()
+        paths = (self._path(place.split("\0", maxsplit=1)[0], listed) for place in places)
+        return [not self.key or os.path.lexists(path) for path in paths]
+
+    def _path(self, place: str, listed: set[str]) -> str:
+        """The path of a place; "" where there is none. listed: folders that were looked into."""
+        above, _, _ = place.rpartition("/")
+        if place not in self._places and self.key and above not in listed:
+            listed.add(above)
+            folder = self._path(above, listed) if above else "/"
+            with contextlib.suppress(OSError):
+                for path in Path(folder).iterdir() if folder else ():
+                    self._place(above, str(path))
+        return self._places.get(place, "")
+
+    def told(self, text: str, *around: object) -> str:
+        """See `Names`: maescan's own words and numbers, but for those that are in names of the scan."""
+        taken = {word.casefold() for name in around for word in _words(str(name)) if len(word) > 1}
+        words, text = vocabulary(), QUOTED.sub(HIDDEN, text)
+
+        def shown(word: str) -> bool:
+            low = word.casefold()
+            known = low in COMMON or (low not in taken and (word.isdecimal() or low in words))
+            return known or OURS.fullmatch(word) is not None
+
+        return re.sub(r"\w+", lambda match: match[0] if shown(match[0]) else HIDDEN, text)
+
+    def failure(self, failure: Failure, *around: object) -> Failure:
+        """See `Names`."""
+        names = (*around, failure.file)
+        reason, remedy = (self.told(text, *names) for text in (failure.reason, failure.remedy))
+        return failure._replace(reason=reason, remedy=remedy, file="")
+
+    def found(self, found: Found) -> Found:
+        """See `Names`."""
+        passed = [
+            replace(item, name=self.label(item.name), reason=self.told(item.reason, item.name, item.path))
+            for item in found.passed_over
+        ]
+        return replace(found, passed_over=passed)
+
+    def own(self, _path: Path, /) -> str:
+        """See `Names`: none, folders may be named for patients too."""
+        return ""
+
+
+def names_of(pseudonyms: Pseudonyms | None) -> Names:
+    """Those that were asked for."""
+    return pseudonyms or PLAIN
+
+
+@contextlib.contextmanager
+def kept_in(names: Names, own: Sequence[Path], *around: object) -> Iterator[None]:
+    """What ends a run is told as `names` tell it; paths in `own`, output folder first, stay. around: what was given.
+
+    Raises ConfigError for a key in the output folder."""
+    if names is PLAIN:
+        yield
+        return
+    try:
+        if isinstance(names, Pseudonyms) and names.path and names.path.resolve().is_relative_to(own[0].resolve()):
+            remedy = "keep it where OUT's readers do not come"
+            raise ConfigError("the key lies inside the output folder", path=own[0], remedy=remedy)
+        yield
+    except MaescanError as error:
+        inside = error.path is not None and any(Path(os.fspath(error.path)).is_relative_to(path) for path in own)
+        hidden = () if inside else (error.path, error.file)
+        reason, remedy = (names.told(text or "", *around, *hidden) for text in (error.reason, error.remedy))
+        raise type(error)(reason, path=error.path if inside else None, remedy=remedy or None) from None
+    except Exception as error:
+        raise RuntimeError(f"{type(error).__name__}: {names.told(str(error), *around)}") from None
+
+
+def _hash(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:DIGITS]
+
+
+def _words(text: str) -> list[str]:
+    return [part for word in re.findall(r"\w+", text) for part in {word, *word.split("_")} if part]
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """The words that maescan says: all of its source, of the system's errors, names of signals and exceptions."""
+    package = Path(__file__).resolve().parents[1]
+    texts: list[str] = [file.read_text(encoding="utf-8") for file in package.rglob("*.py")]
+    texts += [os.strerror(number) for number in errno.errorcode]
+    texts += [*errno.errorcode.values(), *(each.name for each in signal.Signals), *dir(builtins)]
+    return frozenset(word.casefold() for text in texts for word in re.findall(r"\w+", text))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(handle, "w", encoding="ascii") as made:
+                made.write(f"{secrets.token_hex(KEY_BYTES)}\n")
+                made.flush()
+                os.fsync(handle)
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            found = os.fstat(stream.fileno())
+            content = stream.read(1 << 16) if stat.S_ISREG(found.st_mode) else b""
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path=path, remedy="check --pseudonyms") from error
+    if found.st_mode & 0o077:
+        raise ConfigError("a key that others may read keeps no secret", path=path, remedy=f"chmod 600 {path}")
+    key = content.strip()
+    if len(key) < KEY_BYTES:
+        remedy = "name a file that is not there yet, and one is made"
+        raise ConfigError(f"is too short for a key: under {KEY_BYTES} characters", path=path, remedy=remedy)
+    return key

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from maescan.errors import ConfigError, DataError
+from maescan.results.rows import Failure
+from maescan.scoring.ledger import around
+from maescan.scoring.names import PLAIN, Pseudonyms, kept_in
+from maescan.scoring.options import ScoreOptions
+
+
+@pytest.fixture
+def names(tmp_path):
+    return Pseudonyms.read(tmp_path / "key")
+
+
+def test_a_key_is_made_for_its_user_alone_and_kept(tmp_path):
+    first, again = Pseudonyms.read(tmp_path / "key"), Pseudonyms.read(tmp_path / "key")
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert first.label("a/b.nii") == again.label("a/b.nii") != Pseudonyms.read(tmp_path / "other").label("a/b.nii")
+    assert first.key.decode() not in repr(first)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "reason"),
+    [("k" * 40, 0o640, "others may read"), ("k" * 40, 0o604, "others may read"), ("k" * 31, 0o600, "too short"),
+     (" \n" * 90, 0o600, "too short")],
+)  # fmt: skip
+def test_a_key_that_keeps_no_secret_is_refused(tmp_path, content, mode, reason):
+    (tmp_path / "key").write_text(content)
+    (tmp_path / "key").chmod(mode)
+    with pytest.raises(ConfigError, match=reason):
+        Pseudonyms.read(tmp_path / "key")
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "nowhere"])
+def test_what_is_no_file_is_no_key(tmp_path, kind):
+    path = tmp_path / "key"
+    if kind == "pipe":
+        os.mkfifo(path, 0o600)
+    else:
+        path = tmp_path if kind == "folder" else tmp_path / "none" / "key"
+    with pytest.raises(ConfigError):
+        Pseudonyms.read(path)
+
+
+def test_places_lie_in_each_other_as_they_did_and_say_whether_they_are_there(names, tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "scan.nii").write_text("")
+    folder, file, gone = (names.place(str(tmp_path / "a" / name)) for name in ("b", "scan.nii", "gone"))
+    assert around(names.place(str(tmp_path / "a")), file) and not around(folder, file)
+    assert "scan" not in names.place(f"{tmp_path}/a.zip\0scan.nii")
+    fresh = replace(names, _places={})  # as the next run, which has only the ledger's
+    assert fresh.there([folder, file, gone]) == [True, True, False]
+    assert Pseudonyms("mark").there([gone]) == [True]  # nobody knows without the key
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("lacks 2 of 7 slices", "lacks 2 of 7 slices"),
+        ("names 'smith.raw', outside its folder", "names *, outside its folder"),
+        ("cannot be read: Permission denied", "cannot be read: Permission denied"),
+        ("reading failed: ValueError: Meyer VR", "reading failed: ValueError: * VR"),
+        ("its slices 1.2.840.10008 and 20261126", "its slices * and *"),
+        ("is no scan: the folder is", "is no *: the folder is"),
+        ("calls p0123456789abcdef a copy", "calls p0123456789abcdef a copy"),
+    ],
+)
+def test_of_a_text_our_own_words_are_told(names, text, told):
+    assert names.told(text, "scan/other") == told
+    assert PLAIN.told(text, "scan/other") == text
+
+
+def test_a_failure_names_no_file(names):
+    failure = Failure("p1", "read", "is damaged: Anna", "remove Anna.nii", "/data/Anna.nii")
+    assert names.failure(failure, "Anna.nii") == Failure("p1", "read", "is damaged: *", "remove *.*", "")
+
+
+def test_what_ends_a_run_keeps_paths_of_its_output_alone(names, tmp_path):
+    with pytest.raises(DataError) as inside, kept_in(names, [tmp_path / "out"], tmp_path / "smith"):
+        raise DataError("cannot write", path=tmp_path / "out" / "scans.csv")
+    with pytest.raises(DataError) as outside, kept_in(names, [tmp_path / "out"], tmp_path / "smith"):
+        raise DataError("no scans found", path=tmp_path / "smith", remedy="look into smith")
+    with pytest.raises(RuntimeError, match=r"^OSError: \[Errno 5\] \*$"), kept_in(names, [tmp_path / "out"]):
+        raise OSError("[Errno 5] Smithy")
+    assert inside.value.path == tmp_path / "out" / "scans.csv"
+    assert str(outside.value) == "no scans found (look into *)" and outside.value.__suppress_context__
+
+
+def test_a_key_in_the_output_folder_is_refused(tmp_path):
+    (tmp_path / "out").mkdir()
+    names = Pseudonyms.read(tmp_path / "out" / "key")
+    with pytest.raises(ConfigError, match="inside the output folder"), kept_in(names, [tmp_path / "out"]):
+        pass
+
+
+def test_options_are_written_without_key_and_names(names):
+    options = ScoreOptions(pseudonyms=names, include=("smith*",))
+    written = options.to_json()
+    assert written["pseudonyms"] == names.mark and written["include"] == []
+    assert str(Path("smith")) not in repr(written) and names.key.decode() not in repr(written)
+    assert ScoreOptions.from_json(written).pseudonyms == Pseudonyms(names.mark)
+    assert pickle.loads(pickle.dumps(options)).pseudonyms.label("a") == names.label("a")  # as Ray's actors get it
+
+
+def test_dicom_results_have_names_and_are_refused(names):
+    with pytest.raises(ConfigError, match="patients' names"):
+        ScoreOptions(pseudonyms=names, dicom=("sr",))
