@@ -89,14 +89,14 @@ def test_an_engine_that_raises_costs_the_scan_alone(folder, tmp_path, monkeypatc
     whole = score_folder([folder], BUNDLE, Engine(), tmp_path / "whole", ScoreOptions(maps=True, pictures=0))
     (bad,) = (source for source in find_scans(folder) if "scan2" in source.name)
     refused = readers.read_and_prepare(bad, BUNDLE.preset, ReadOptions())[1]
-    real = pipeline.steps.score_slices
+    real = pipeline.mapped_slices
 
-    def score_slices(images, *arguments, **options):
+    def mapped_slices(images, *arguments, **options):
         if any(np.array_equal(image, refused[3]) for image in images):
             raise error
         return real(images, *arguments, **options)
 
-    monkeypatch.setattr(pipeline.steps, "score_slices", score_slices)
+    monkeypatch.setattr(pipeline, "mapped_slices", mapped_slices)
     summary = score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True, pictures=0))
     assert [(row["scan"], row["stage"]) for row in summary.failures] == [(bad.name, "score")]
     assert summary.scored == [row for row in whole.scored if row["scan"] != bad.name]

@@ -77,10 +77,10 @@ def stress_set(
 def engine_scorer(engine: Engine, preset: Preset) -> Scorer:
     """The path of `maescan score`, with every measure that it has beside its own, which comes first."""
     from maescan.method import measures
-    from maescan.method.score import score_slices
+    from maescan.method.heat import mapped_slices
 
     def score(images: NDArray[np.float32], keys: NDArray[np.uint64]) -> Answer:
-        scored = score_slices(images, keys, engine, preset, maps=True)
+        scored = mapped_slices(images, keys, engine, preset)
         assert scored.reconstruction is not None
         own = {"score": scored.score}
         if preset.input == "image":

@@ -158,8 +158,8 @@ def _draw(slices: SliceSet, scored: Scored, engine: Engine, preset: Preset, out:
 
 
 def _heat(slices: SliceSet, numbers: NDArray[np.intp], engine: Engine, preset: Preset) -> NDArray[np.float32]:
-    from maescan.method.score import score_slices
+    from maescan.method.heat import mapped_slices
 
     images = np.ascontiguousarray(slices.images[numbers], np.float32)
-    drawn = score_slices(images, slices.keys[numbers], engine, preset, maps=True)
+    drawn = mapped_slices(images, slices.keys[numbers], engine, preset)
     return np.asarray(drawn.difference, np.float32).reshape(images.shape)

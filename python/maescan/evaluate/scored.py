@@ -57,6 +57,7 @@ class Scored:
 
 def score_set(slices: SliceSet, engine: Engine, preset: Preset, *, batch: int = 32) -> Scored:
     """Scores every slice of a SliceSet. Raises DataError for a score that is not finite."""
+    from maescan.method.heat import mapped_slices
     from maescan.method.score import score_slices
 
     n, mask, keys = len(slices.images), slices.mask, slices.keys
@@ -68,7 +69,8 @@ def score_set(slices: SliceSet, engine: Engine, preset: Preset, *, batch: int = 
         part = np.s_[start : start + batch]
         images = np.ascontiguousarray(slices.images[part], np.float32)
         begun = time.perf_counter()
-        scores = score_slices(images, keys[part], engine, preset, maps=mask is not None)
+        scored = score_slices if mask is None else mapped_slices
+        scores = scored(images, keys[part], engine, preset)
         seconds += time.perf_counter() - begun
         score[part] = scores.score
         if pixels is not None and mask is not None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maescan.config import Preset
+from maescan.method.engine import Engine
 from maescan.method.masks import make_masks
-from maescan.method.tokens import token_sets
+from maescan.method.score import SliceScores, score_slices
+from maescan.method.tokens import TokenSets, token_sets
 
 Floats = NDArray[np.float32]
 LEVELS = 256
@@ -43,6 +47,15 @@ def levels(values: ArrayLike, full: float) -> NDArray[np.uint8]:
 def level_values(full: float) -> NDArray[np.float64]:
     """The map value in the middle of each level [256]."""
     return 2 * full * (np.arange(LEVELS) / (LEVELS - 1)) ** 2
+
+
+def mapped_slices(
+    images: Floats, slice_ids: ArrayLike, engine: Engine, preset: Preset, *, sets: TokenSets | None = None
+) -> SliceScores:
+    """`score_slices` with maps, which are evened out: whoever shows or judges a heat map takes this one."""
+    scored = score_slices(images, slice_ids, engine, preset, maps=True, sets=sets)
+    assert scored.difference is not None
+    return replace(scored, difference=even_out(scored.difference, images, slice_ids, preset))
 
 
 def even_out(maps: Floats, images: Floats, slice_ids: ArrayLike, preset: Preset) -> Floats:

@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maescan import files as outputs
 from maescan.config import Preset
-from maescan.method import score as steps
-from maescan.method.heat import even_out, full_scale, level_values, levels
+from maescan.method.heat import full_scale, level_values, levels, mapped_slices
 from maescan.method.preprocess import upright
 from maescan.results.rows import ScanRow
 from maescan.results.tables import Tables
@@ -67,9 +66,9 @@ def draw(images: NDArray[np.float32], keys: Sequence[int], engine: Any, preset: 
     for start in range(0, len(images), engine.batch):
         part = slice(start, start + engine.batch)
         ids = np.array(keys[part], np.uint64)
-        found = steps.score_slices(images[part], ids, engine, preset, maps=True)
+        found = mapped_slices(images[part], ids, engine, preset)
         assert found.reconstruction is not None and found.difference is not None
-        made[part], heat[part] = found.reconstruction, even_out(found.difference, images[part], ids, preset)
+        made[part], heat[part] = found.reconstruction, found.difference
     return strip(upright(images, preset), upright(made, preset), upright(heat, preset), preset)
 
 

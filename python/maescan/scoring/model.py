@@ -88,9 +88,8 @@ class Model:
         Raises ScanError for what cannot be read or scored and for label maps, ConfigError for a bundle of CT patches.
         """
         from maescan.method import aggregate, gate, regions
-        from maescan.method.heat import even_out
+        from maescan.method.heat import mapped_slices
         from maescan.method.preprocess import prepare, to_source, upright
-        from maescan.method.score import score_slices
         from maescan.results.pictures import panels
 
         regions.check(self.preset, None)
@@ -99,7 +98,7 @@ class Model:
         prepared = prepare(read, self.preset, expected=self.bundle.manifest.get("intensity"))
         other = other or gate.windowed(read, prepared.warnings)
         parts = [
-            score_slices(prepared.images[start : start + self.engine.batch], ids, self.engine, self.preset, maps=True)
+            mapped_slices(prepared.images[start : start + self.engine.batch], ids, self.engine, self.preset)
             for start, ids in self._batches(len(prepared.images))
         ]
         scores = np.concatenate([part.score for part in parts])
@@ -107,8 +106,7 @@ class Model:
             raise ScanError(
                 "has slices without a finite score", path=read.path, remedy="run `maescan verify` on the bundle"
             )
-        raw = np.concatenate([part.difference for part in parts if part.difference is not None])
-        difference = even_out(raw, prepared.images, np.arange(len(raw), dtype=np.uint64), self.preset)
+        difference = np.concatenate([part.difference for part in parts if part.difference is not None])
         made = np.concatenate([part.reconstruction for part in parts if part.reconstruction is not None])
         worst = int(np.argmax(scores))
         image, expected, heat = (upright(part[worst], self.preset) for part in (prepared.images, made, difference))

@@ -21,7 +21,7 @@ from maescan import files
 from maescan.errors import ConfigError, DataError, EngineError, MaescanError
 from maescan.method import regions
 from maescan.method import score as steps
-from maescan.method.heat import even_out
+from maescan.method.heat import mapped_slices
 from maescan.method.tokens import TokenSets
 from maescan.scans.find import Found
 from maescan.scans.quiet import words
@@ -156,13 +156,13 @@ def _score_together(batch: list[Slice], job: Job) -> None:
     ids = np.array([scan.reading.prepared.keys[index] for scan, index in batch], dtype=np.uint64)
     preset, found = job.bundle.preset, [(scan.reading.facts["sets"], index) for scan, index in batch]
     sets = None if found[0][0] is None else TokenSets.gathered(found)
-    result = steps.score_slices(images, ids, job.engine, preset, maps=job.options.mapped, sets=sets)
-    heat = even_out(result.difference, images, ids, preset) if result.difference is not None else None
+    scored = mapped_slices if job.options.mapped else steps.score_slices
+    result = scored(images, ids, job.engine, preset, sets=sets)
     job.times["engine"].append(time.perf_counter() - start)
     for row, (scan, index) in enumerate(batch):
         scan.scores[index] = result.score[row]
-        if scan.maps is not None and heat is not None:
-            scan.maps[index] = heat[row]
+        if scan.maps is not None and result.difference is not None:
+            scan.maps[index] = result.difference[row]
 
 
 def in_shard(source: ScanSource, shard: Shard) -> bool:
