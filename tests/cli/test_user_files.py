@@ -42,6 +42,7 @@ def stays(mine):
     "words",
     [
         "phantom OUT --healthy 1",
+        "demo -o OUT",
         "prepare SCANS --preset tiny --out OUT",
         "train SCANS --preset tiny --out OUT",
         "ablate SCANS --preset tiny --out OUT --experiment beta",

@@ -70,6 +70,12 @@ def test_a_log_that_cannot_be_written_is_refused(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("folder", [".", "/", ".."])
+def test_a_folder_is_no_log(folder):
+    with pytest.raises(DataError, match="is a folder"), passed_on(print, AlertOptions(log=Path(folder))):
+        pass
+
+
 @pytest.mark.parametrize("name", ["log", "log.1"])
 def test_a_log_never_takes_the_place_of_a_file_that_is_none(tmp_path, name):
     """Neither appended to nor put aside: it may be a scan."""

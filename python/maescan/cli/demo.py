@@ -32,14 +32,16 @@ Say = Callable[[str], None]
 
 def run_demo(out: Path, seed: int, *, train: bool = False, quiet: bool = False) -> None:
     """Scores 2 * `UNSEEN` phantom scans, half with lesions, with the bundle that comes with the package, or with one
-    trained now on `HEALTHY` others."""
+    trained now on `HEALTHY` others. Raises DataError for an `out` that holds anything else."""
     from rich.console import Console
 
     from maescan.cli.events import Show, of_score
     from maescan.config import Preset
+    from maescan.files import claim
     from maescan.scoring.options import ScoreOptions
     from maescan.scoring.run import score_paths
 
+    claim(out, "demo", mark=".maescan-demo")
     console, start = Console(), time.perf_counter()
 
     def say(text: str) -> None:

@@ -106,6 +106,8 @@ class _Log:
     """Events as lines of JSON in a file that is put aside when it is large."""
 
     def __init__(self, path: Path):
+        if path.is_dir():
+            raise DataError("is a folder", path=path, remedy="name a file as --log")
         for file in (path, *(path.with_name(f"{path.name}.{number}") for number in range(1, LOGS + 1))):
             _check_log(file)
         try:
