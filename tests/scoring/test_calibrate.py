@@ -207,6 +207,20 @@ def test_the_reference_tells_where_slices_lie_and_what_scans_are_like(tmp_path, 
     assert reference["figures"]["voxel size"] == pytest.approx([500 ** (1 / 3)] * 3, abs=1e-3)
 
 
+def test_a_calibration_and_an_archive_never_share_a_folder(tmp_path, calibrated):
+    """Calibrating into the archive of a site's patients would take its maps and pictures away."""
+    write_scan(tmp_path / "patients" / "scan.nii.gz", 0)
+    write_scan(tmp_path / "healthy" / "scan.nii.gz", 1)
+    score_folder([tmp_path / "patients"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True))
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match="holds scores that maescan wrote"):
+        calibrated(out=tmp_path / "out")
+    assert before == {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    calibrated(out=tmp_path / "calibration")
+    with pytest.raises(DataError, match="holds a calibration of scores that maescan wrote"):
+        score_folder([tmp_path / "patients"], BUNDLE, Engine(), tmp_path / "calibration")
+
+
 def test_label_maps_alone_are_no_calibration(tmp_path, calibrated):
     labels = np.zeros((24, 24, 6), np.uint8)
     labels[4:12, 4:12] = 1

@@ -47,7 +47,7 @@ class Database:
     """One connection for all threads. A second run on the same folder is refused while one is under way."""
 
     def __init__(self, out: Path, kind: str = "scores"):
-        """kind: see `files.claim`. Raises DataError, also for a folder that holds what maescan did not write."""
+        """kind: see `files.claim`. Raises DataError, also for a folder that holds anything else."""
         self.folder = out / OUTPUT
         self._mutex, self.notes = threading.RLock(), list[str]()
         claim(out, kind)

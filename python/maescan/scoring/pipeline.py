@@ -99,7 +99,9 @@ def opened_job(bundle: Any, engine: Any, out: Path, options: ScoreOptions, repor
     """A job on `out`, which no other run may write into meanwhile. Raises DataError; ConfigError for a bundle of CT
     patches without regions, and regions for any other."""
     regions.check(bundle.preset, options.read.regions)
-    ledger = Ledger(out, job_key(bundle, engine.name, options), names_of(options.pseudonyms))
+    names = names_of(options.pseudonyms)
+    kind = f"a calibration of {names.kind}" if options.healthy else ""
+    ledger = Ledger(out, job_key(bundle, engine.name, options), names, kind=kind)
     try:
         files.remove_halves(out)
         yield Job(bundle, engine, out, options, ledger, report)

@@ -102,7 +102,7 @@ def _target(out: Path, job: str, label: str, page: Path | None) -> Iterator[Path
     if page is not None:
         yield page
         return
-    ledger = Ledger(out, job)
+    ledger = Ledger(out, job, kind=(out / OUTPUT / "kind").read_text().strip())
     try:
         yield Outputs(ledger).path("view", ledger.known(label))
     finally:
