@@ -40,8 +40,8 @@ class Ledger:
     """The scans of an output folder. A second run on the same folder is refused while one is under way."""
 
     def __init__(self, out: Path, job: str, names: Names = PLAIN, *, kind: str = ""):
-        """`job`: hash of all that decides a score; rows of another job are not reused. kind: of the folder, where it is
-        not what `names` say. Raises DataError, also for a folder that holds anything else, or scans by other names."""
+        """job: hash of all that decides a score; rows of another job are not reused. kind: the folder's, where
+        `names` do not say it. Raises DataError, also for a folder of anything else, or of scans by other names."""
         self.out, self.job, self.db, self.names = out, job, Database(out, kind or names.kind), names
         self._present: set[tuple[str, str]] = set()
         self._promised: dict[tuple[str, str], str] = {}
