@@ -8,7 +8,7 @@ import pytest
 
 from helpers.scoring_stub import BUNDLE, Engine, files_of, write_scan
 from maescan.errors import DataError
-from maescan.scoring.database import Database
+from maescan.scoring.database import Database, reading
 from maescan.scoring.ledger import rows_of
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
@@ -160,3 +160,28 @@ def test_other_programs_cannot_change_a_row_unseen(tmp_path):
     with pytest.raises(sqlite3.OperationalError, match="checksum"):
         db.execute("UPDATE outputs SET path = '../../thesis.txt'")
     db.close()
+
+
+def test_what_is_only_read_keeps_every_byte_and_may_lie_on_a_read_only_disk(tmp_path):
+    write_scan(tmp_path / "scans" / "scan.nii.gz", 0)
+    score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(workers=1))
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    with reading(tmp_path / "out" / ".maescan") as db:
+        assert db.execute("SELECT label FROM scans").fetchall() == [("scan.nii.gz",)]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            db.execute("DELETE FROM scans")
+    assert before == {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+
+
+def test_what_a_run_has_not_yet_put_away_is_read_too(tmp_path):
+    writing = Database(tmp_path)
+    writing.do("INSERT INTO scans (label, folded, identity, place) VALUES ('a', 'a', '', '')")
+    with reading(tmp_path / ".maescan") as db:
+        assert db.execute("SELECT label FROM scans").fetchall() == [("a",)]
+    writing.close()
+
+
+def test_a_folder_without_scores_is_named_and_stays_empty(tmp_path):
+    with pytest.raises(DataError, match="holds no scores"), reading(tmp_path / ".maescan"):
+        pass
+    assert not list(tmp_path.iterdir())

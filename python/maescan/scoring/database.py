@@ -123,24 +123,51 @@ def connect(folder: Path) -> sqlite3.Connection:
     """The database of an output folder, made where there is none. Raises DataError: of another version, damaged, with
     rows that are not as they were written."""
     path = folder / "ledger.sqlite"
-    try:
+    with _said(path):
         db = _connected(path)
-        if db.execute("SELECT 1 FROM sqlite_master").fetchone():
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            newer, fault = version > VERSION, fault_of(db, VERSION) if version <= VERSION else ""
-            if newer or fault:
-                db.close()
-                reason = f"is a ledger of version {version}" if newer else f"the ledger {fault}"
-                raise (DataError if newer else DamagedError)(reason, path=path, remedy="use another --out")
+        _check(db, path)
         # as one: a kill between the tables and the version would leave a ledger that every later run refuses
         db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {triggers()} PRAGMA user_version = {VERSION}; COMMIT;")
+    return db
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The database of an output folder that is only read: not a byte of it changes, and its disk may be read-only.
+    Raises DataError as `connect` does, and where there is none."""
+    path = folder / "ledger.sqlite"
+    if not path.is_file():
+        raise DataError("holds no scores", path=folder.parent, remedy="name an --out of `maescan score`")
+    alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"  # no run writes, or was killed
+    with (
+        _said(path),
+        contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True)) as db,
+    ):
+        register(db)
+        _check(db, path)
+        yield db
+
+
+@contextlib.contextmanager
+def _said(path: Path) -> Iterator[None]:
+    try:
+        yield
     except sqlite3.DatabaseError as error:
-        damaged = getattr(error, "sqlite_errorname", "") in DAMAGED
-        if damaged:
+        if getattr(error, "sqlite_errorname", "") in DAMAGED:
             raise DamagedError(f"the ledger is damaged: {error}", path=path, remedy="use another --out") from error
         remedy = "free space or use another --out"
         raise DataError(f"the ledger is unusable: {error}", path=path, remedy=remedy) from error
-    return db
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+        return
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    newer, fault = version > VERSION, fault_of(db, VERSION) if version <= VERSION else ""
+    if newer or fault:
+        db.close()
+        reason = f"is a ledger of version {version}" if newer else f"the ledger {fault}"
+        raise (DataError if newer else DamagedError)(reason, path=path, remedy="use another --out")
 
 
 def _connected(path: Path) -> sqlite3.Connection:

@@ -22,7 +22,7 @@ from maescan.records import decode
 from maescan.results.rows import DicomRecord, Failure, ScanRow
 from maescan.scans.labels import longer_labels
 from maescan.scans.source import ScanSource
-from maescan.scoring.database import Database, connect
+from maescan.scoring.database import Database, reading
 from maescan.scoring.names import PLAIN, Names
 
 COLUMNS = "label, folded, identity, place, content, job, scores, areas, result, failure"
@@ -180,11 +180,8 @@ class Ledger:
     def take(self, other: Path) -> list[str]:
         """Adds the rows of another output folder and returns their labels. Raises DataError for a ledger that cannot
         be read, and where it calls another scan what one is called here."""
-        theirs = connect(other / OUTPUT)
-        try:
+        with reading(other / OUTPUT) as theirs:
             rows = theirs.execute(f"SELECT {COLUMNS} FROM scans ORDER BY id").fetchall()
-        finally:
-            theirs.close()
         with self.db.transaction():
             for row in rows:
                 here = self.db.one("SELECT identity, place FROM scans WHERE label = ?", row[0])
@@ -225,14 +222,11 @@ def _facts(text: str) -> Json:
 
 def rows_of(out: Path) -> list[ScanRow]:
     """The scored scans of another output folder, of one job."""
-    db = connect(out / OUTPUT)
-    try:
+    with reading(out / OUTPUT) as db:
         found = db.execute(
             "SELECT id, label, scores, areas, result FROM scans WHERE scores IS NOT NULL ORDER BY label"
         )
         return [_scan_row(*values) for values in found]
-    finally:
-        db.close()
 
 
 def place_of(source: ScanSource) -> str:

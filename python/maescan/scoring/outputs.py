@@ -10,7 +10,7 @@ from pathlib import Path
 from maescan.errors import DataError, ScanError
 from maescan.files import OUTPUT
 from maescan.results.paths import PLACES
-from maescan.scoring.database import connect
+from maescan.scoring.database import reading
 from maescan.scoring.ledger import Known, Ledger
 
 
@@ -93,15 +93,12 @@ class Outputs:
 
 def outputs_of(folder: Path, job: str) -> list[tuple[str, str, Path]]:
     """(kind, label, path) of the outputs of a job's scans in another output folder."""
-    db = connect(folder / OUTPUT)
-    try:
+    with reading(folder / OUTPUT) as db:
         found = db.execute(
             "SELECT kind, label, path FROM outputs JOIN scans ON scan = scans.id"
             " WHERE outputs.job = ?1 AND scans.job = ?1 ORDER BY label",
             (job,),
         ).fetchall()
-    finally:
-        db.close()
     return [(kind, label, folder / path) for kind, label, path in found]
 
 

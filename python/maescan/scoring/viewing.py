@@ -26,7 +26,7 @@ from maescan.scans.search import search_all
 from maescan.scans.source import ScanSource
 from maescan.scans.streams import content_hash
 from maescan.scans.worker import Worker
-from maescan.scoring.database import connect
+from maescan.scoring.database import reading
 from maescan.scoring.ledger import Ledger, place_of
 from maescan.scoring.outputs import Outputs, outputs_of
 
@@ -110,12 +110,9 @@ def _target(out: Path, job: str, label: str, page: Path | None) -> Iterator[Path
 
 
 def _scored(out: Path, job: str, label: str) -> Scored:
-    db = connect(out / OUTPUT)
-    try:
+    with reading(out / OUTPUT) as db:
         query = "SELECT label, identity, place, content, scores FROM scans WHERE job = ? AND scores IS NOT NULL"
         rows = {row[0]: row for row in db.execute(query, (job,))}
-    finally:
-        db.close()
     if label not in rows:
         near = get_close_matches(label, rows, 3, 0.3)
         remedy = f"it has {', '.join(near)}" if near else "see its scans.csv for names"
