@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from maescan.export.engine import build
 from maescan.export.golden import Golden, write_golden
 from maescan.files import sync, written_into
 from maescan.records import Record, check, read
-from maescan.scans.scratch import folder_beside
+from maescan.scans.scratch import folder_beside, remove_abandoned, scratch_folder
 
 AGAIN = "give a finished run folder of `maescan train`"
 
@@ -115,8 +114,9 @@ def import_checkpoint(
         raise DataError("exists already", path=out, remedy="choose another --out or remove it")
     chosen = named(preset)
     slices = None if data is None else datasets.load(data, chosen, modality=modality)
-    with tempfile.TemporaryDirectory(prefix="maescan-") as folder:
-        run = checkpoints.import_checkpoint(mae, classifier, chosen, Path(folder), slices)
+    remove_abandoned()
+    with scratch_folder() as folder:
+        run = checkpoints.import_checkpoint(mae, classifier, chosen, folder, slices)
         return export(run, out, **options)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 
 import nibabel
 import numpy as np
@@ -90,3 +91,13 @@ def test_outputs_are_their_users_alone_unless_the_folder_was_opened(tmp_path, ma
     assert stat.S_IMODE(out.stat().st_mode) == expected
     assert stat.S_IMODE((out / "maps" / "deep").stat().st_mode) == expected & ~mask
     assert stat.S_IMODE((out / "maps" / "deep" / "a.txt").stat().st_mode) == expected & ~mask & 0o666
+
+
+def test_what_a_run_killed_long_ago_was_writing_goes_when_the_folder_is_taken_again(tmp_path):
+    outputs.claim(tmp_path / "out", "an evaluation")
+    old, new = (tmp_path / "out" / f"{outputs.PARTIAL}{name}.csv" for name in ("old", "new"))
+    for half in (old, new):
+        half.write_text("half")
+    os.utime(old, (time.time() - 2 * outputs.OLD_S,) * 2)
+    outputs.claim(tmp_path / "out", "an evaluation")
+    assert new.exists() and not old.exists()

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import tempfile
+import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ OUTPUT = ".maescan"
 """The folder that marks another as written by maescan: what stands beside it is never an input."""
 PARTIAL = ".maescan-part-"
 """How the names of files begin that are not whole yet. Nobody else's begin so."""
+OLD_S = 3600.0
+"""A half that nobody has written into for so many seconds is a killed run's."""
 PART_BYTES, PATH_BYTES = 255, 900
 UNSAFE = re.compile(r'[<>:"|?*\\/]')
 """What other file systems do not take in a name."""
@@ -91,6 +94,7 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
         found = {path.name for path in folder.iterdir()} - JUNK
         taken = mark_file.read_text(encoding="utf-8").strip() if mark_file.is_file() else ""
         if taken == kind:
+            _remove_old_halves(folder)
             return
         if found - {Path(mark).parts[0]} or taken:
             what = f"holds {taken} that maescan wrote" if taken else "holds files that maescan did not write"
@@ -100,6 +104,13 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
     except OSError as error:
         remedy = "use another --out or change its permissions"
         raise DataError(f"cannot write: {error.strerror}", path=folder, remedy=remedy) from error
+
+
+def _remove_old_halves(folder: Path) -> None:
+    """Removes what a run that was killed long ago was writing into a folder that has no lock. Raises OSError."""
+    for half in folder.glob(f"{PARTIAL}*"):
+        if half.is_file() and not half.is_symlink() and time.time() - half.stat().st_mtime > OLD_S:
+            half.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:

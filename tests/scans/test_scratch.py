@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
-from maescan.scans.scratch import folder_beside, remove_abandoned, scratch_folder
+from maescan.scans.scratch import NEW, folder_beside, remove_abandoned, scratch_folder
 
 
 def test_what_a_killed_process_unpacked_goes(tmp_path, monkeypatch):
@@ -39,3 +40,34 @@ def test_what_a_killed_export_left_beside_goes_and_what_others_are_called_stays(
     with folder_beside(out) as first, folder_beside(out) as second:  # one run at work does not disturb another
         assert first.is_dir() and second.is_dir() and not left.exists()
     assert list(out.parent.iterdir()) == [others] and (others / "thesis.tex").exists()
+
+
+def test_a_folder_that_was_killed_before_it_had_its_name_goes_when_it_is_old(tmp_path):
+    old, new = tmp_path / f"{NEW}a", tmp_path / f"{NEW}b"
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (time.time() - 3600,) * 2)
+    remove_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == [new]
+
+
+WORKER = (
+    "import os, signal, sys, time; from pathlib import Path\n"
+    "from maescan.scans.budget import Limits; from maescan.scans.search import Finder; "
+    "from maescan.scans.worker import Worker\n"
+    "if __name__ == '__main__':\n"
+    "    worker = Worker(Finder, limits=Limits())\n"
+    "    worker.call('find', [Path(sys.argv[1])], {}, path=Path(sys.argv[1]))\n"
+    "    os.kill(os.getpid(), signal.SIGKILL) if sys.argv[2] == 'kill' else worker.close()\n"
+)
+
+
+def test_of_a_killed_process_with_readers_nothing_stays(tmp_path, tmp_path_factory):
+    script, temporary = tmp_path / "run.py", tmp_path_factory.mktemp("t")  # a socket's path must be short
+    script.write_text(WORKER)
+    for end in ("kill", "kill", "close"):
+        command = [sys.executable, str(script), str(tmp_path / "run.py"), end]
+        subprocess.run(command, env={**os.environ, "TMPDIR": str(temporary)}, timeout=120)
+        left = [path.name for path in temporary.iterdir()]
+        assert all(name.startswith("maescan-scratch-") for name in left)
+        assert len(left) == (end == "kill")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from maescan.engines.targets import best_for
 from maescan.errors import ConfigError, EngineError
 from maescan.files import claim
 from maescan.machine import require_gpu, usable
+from maescan.scans.scratch import remove_abandoned, scratch_folder
 
 SCHEMA = 1
 PRECISIONS = "fp32", "bf16", "int8"
@@ -60,8 +60,8 @@ def bench(
         raise ConfigError("give one of the two", remedy="--bundle B, or --preset P --random-weights")
     claim(out, "a benchmark")
     size = size or (QUICK if quick else Size())
-    with tempfile.TemporaryDirectory(prefix="maescan-bench-") as temporary:
-        at = Path(temporary)
+    remove_abandoned()
+    with scratch_folder() as at:
         if bundle is None:
             say("nothing yet: building engines of random weights")
             bundle = _random(named(preset), at, device, quick)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,13 +69,12 @@ def unpack(bundle: Path) -> Path:
     Raises BundleError where what is there is not whole, DataError where it cannot be written."""
     from maescan.engines.bundle import Bundle
     from maescan.files import written_into
+    from maescan.scans.scratch import folder_beside
 
     if not bundle.exists():
-        with written_into(bundle.parent):
-            bundle.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".maescan-part-", dir=bundle.parent) as folder:
-                shutil.unpack_archive(SHIPPED, Path(folder) / "bundle")
-                (Path(folder) / "bundle").rename(bundle)
+        with written_into(bundle.parent), folder_beside(bundle) as folder:
+            shutil.unpack_archive(SHIPPED, folder / "bundle")
+            (folder / "bundle").rename(bundle)
     Bundle.load(bundle)
     return bundle
 

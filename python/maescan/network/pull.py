@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -17,7 +16,8 @@ from urllib.parse import quote, urlsplit
 from maescan import progress
 from maescan.engines.bundle import Bundle
 from maescan.errors import BundleError, ConfigError, DataError
-from maescan.files import PARTIAL, written_into
+from maescan.files import written_into
+from maescan.scans.scratch import folder_beside
 
 ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
 HUB = "https://huggingface.co"
@@ -36,17 +36,15 @@ def pull(address: str, out: Path, sha256: str | None = None) -> tuple[Path, str]
     if out.exists():
         raise DataError("exists already", path=out, remedy="choose another --out or remove it")
     url = web_address(address, sha256)
-    with written_into(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=out.parent) as folder:
-            made = Path(folder) / "bundle"
-            if urlsplit(url).path.endswith(ARCHIVES):
-                found = _archive(url, Path(folder), made, sha256)
-            else:
-                found = _files(url.rstrip("/"), made, sha256)
-            made = _root(made, address)
-            Bundle.load(made)
-            made.rename(out)
+    with written_into(out), folder_beside(out) as folder:
+        made = folder / "bundle"
+        if urlsplit(url).path.endswith(ARCHIVES):
+            found = _archive(url, folder, made, sha256)
+        else:
+            found = _files(url.rstrip("/"), made, sha256)
+        made = _root(made, address)
+        Bundle.load(made)
+        made.rename(out)
     return out, found
 
 

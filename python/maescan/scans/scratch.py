@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from multiprocessing.process import current_process
 from pathlib import Path
 
 from maescan.files import PARTIAL
 
-PREFIX, LOCK = "maescan-scratch-", ".lock"
+PREFIX, NEW, LOCK = "maescan-scratch-", ".maescan-new-", ".lock"
+NEW_S = 60.0
+"""Seconds that a folder takes at most to get its name."""
+SOCKET_BYTES = 108 - len("/listener-01234567") - 1
+"""A socket's path is of 107 bytes at most."""
 
 
 @contextmanager
@@ -21,8 +29,8 @@ def scratch_folder(parent: Path | None = None, prefix: str = PREFIX) -> Iterator
 
     It gets its name when its lock is held, so that nobody takes it for abandoned before. parent: where it lies, by
     default among the temporary files."""
-    made = Path(tempfile.mkdtemp(prefix=".maescan-new-", dir=parent))
-    folder = made.with_name(prefix + made.name.removeprefix(".maescan-new-"))
+    made = Path(tempfile.mkdtemp(prefix=NEW, dir=parent))
+    folder = made.with_name(prefix + made.name.removeprefix(NEW))
     lock = os.open(made / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -45,10 +53,29 @@ def folder_beside(path: Path) -> Iterator[Path]:
         yield folder
 
 
+@cache
+def tidy_up() -> None:
+    """Once in a process: removes what killed ones left, and has `multiprocessing` put its sockets where the next one
+    finds them, were this one killed. It has no other way to say where."""
+    remove_abandoned()
+    settings = current_process()._config  # type: ignore[attr-defined]  # noqa: SLF001
+    if "tempdir" in settings:
+        return
+    with suppress(OSError), ExitStack() as stack:
+        folder = stack.enter_context(scratch_folder())
+        if len(os.fsencode(folder)) <= SOCKET_BYTES:
+            settings["tempdir"] = str(folder)
+            atexit.register(stack.pop_all().close)
+
+
 def remove_abandoned(parent: Path | None = None, prefix: str = PREFIX) -> int:
     """Removes the scratch folders of killed processes of this user; how many."""
-    removed = 0
-    for folder in Path(parent or tempfile.gettempdir()).glob(f"{prefix}*"):
+    removed, place = 0, Path(parent or tempfile.gettempdir())
+    with suppress(OSError):
+        for folder in place.glob(f"{NEW}*"):
+            if folder.stat().st_uid == os.getuid() and time.time() - folder.stat().st_mtime > NEW_S:
+                shutil.rmtree(folder, ignore_errors=True)
+    for folder in place.glob(f"{prefix}*"):
         try:
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue

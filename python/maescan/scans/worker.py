@@ -23,7 +23,7 @@ import numpy as np
 from maescan.errors import ConfigError, MaescanError, ScanError
 from maescan.scans.budget import Limits, gigabytes, listening, set_memory
 from maescan.scans.quiet import words
-from maescan.scans.scratch import remove_abandoned
+from maescan.scans.scratch import remove_abandoned, tidy_up
 
 PRELOAD = ["maescan.scoring.readers", "maescan.method.preprocess", "maescan.scans", "nibabel"]
 """What the process that forks workers imports once for all of them."""
@@ -106,6 +106,7 @@ class Worker:
 
     def _start(self) -> None:
         """Raises WorkerLostError for a process killed each time as it starts, ConfigError where none can run."""
+        tidy_up()
         for _ in range(TRIES):
             if self._process is not None:
                 return
