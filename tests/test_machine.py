@@ -73,6 +73,13 @@ def test_a_cpu_is_known_by_its_model_and_its_arithmetic(monkeypatch):
     assert machine.cpu_name().endswith("avx2") and len(machine.cpu_name()) > len("avx2")
 
 
+def test_cpu_features_are_those_that_the_system_names(monkeypatch):
+    monkeypatch.setattr(machine, "_cpuinfo", lambda: {"flags": "fpu avx2 avx512f_like amx_int8 avx512_vnni"})
+    assert machine.cpu_features() == ("avx2", "avx512_vnni", "amx_int8")
+    monkeypatch.setattr(machine, "_cpuinfo", dict)
+    assert machine.cpu_features() == ()
+
+
 def test_gpus_are_the_drivers(monkeypatch):
     monkeypatch.setattr(machine, "_driver", lambda: driver(2, (9, 0), "NVIDIA H100", 12040))
     assert machine.driver_version() == 12040

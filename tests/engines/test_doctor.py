@@ -56,10 +56,3 @@ def test_a_card_is_told_with_what_it_takes(monkeypatch, capability, takes, rtx):
 def test_a_cpu_without_bf16_is_told(monkeypatch):
     monkeypatch.setattr(doctor, "cpu_features", lambda: ("avx2",))
     assert doctor._precision() == "fp32; bf16 runs as fp32"
-
-
-def test_cpu_features_are_those_that_the_system_names(monkeypatch):
-    monkeypatch.setattr(device, "_cpuinfo", lambda: {"flags": "fpu avx2 avx512f_like amx_int8 avx512_vnni"})
-    assert device.cpu_features() == ("avx2", "avx512_vnni", "amx_int8")
-    monkeypatch.setattr(device, "_cpuinfo", dict)
-    assert device.cpu_features() == ()

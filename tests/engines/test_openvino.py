@@ -1,0 +1,54 @@
+"""OpenVINO's halves of a batch: rows beside each other, joined in their order, none of them lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+openvino = pytest.importorskip("openvino")
+
+from maescan.engines.openvino import OpenVinoEngine, _split  # noqa: E402
+
+IDS = np.tile(np.arange(4, dtype=np.int32), (7, 1))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A classifier that answers with the mean of a row."""
+    from openvino import opset13 as ops
+
+    patches = ops.parameter([-1, -1, 4], np.float32, name="patches")
+    ids = ops.parameter([-1, -1], np.int32, name="token_ids")
+    mean = ops.reduce_mean(patches, np.array([1, 2]), keep_dims=False)
+    nothing = ops.reduce_sum(ops.convert(ids, np.float32), np.array([1]), keep_dims=False)
+    model = openvino.Model([ops.add(mean, ops.multiply(nothing, np.float32(0)))], [patches, ids], "classifier")
+    openvino.save_model(model, tmp_path / "classifier.xml", compress_to_fp16=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("threads", "parts"), [(1, 1), (2, 2), (9, 2)])
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_halves_are_joined_in_order(folder, threads, parts, rows):
+    engine = OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=threads, preset=None)
+    tokens = np.arange(7, dtype=np.float32)[:rows, None, None] * np.ones((1, 4, 4), np.float32)
+    assert engine.parts == parts and engine.name == "openvino-fp32"
+    assert engine.classify(tokens, IDS[:rows]).tolist() == list(range(rows))
+    assert engine.classify(tokens[::-1], IDS[:rows]).tolist() == list(range(rows))[::-1], "whatever its strides"
+    engine.close()
+
+
+def test_an_answer_is_the_callers_own(folder):
+    """The next call would write over a request's own memory."""
+    engine = OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=2, preset=None)
+    first = engine.classify(np.ones((3, 4, 4), np.float32), IDS[:3])
+    engine.classify(np.zeros((3, 4, 4), np.float32), IDS[:3])
+    assert first.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("rows", range(1, 6))
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_rows_are_dealt_evenly_and_once(rows, count):
+    parts = _split((np.arange(rows), np.arange(rows) * 10), count)
+    assert len(parts) == min(rows, count) and all(len(first) > 0 for first, _ in parts)
+    assert np.concatenate([first for first, _ in parts]).tolist() == list(range(rows))
+    assert all((second == first * 10).all() for first, second in parts)
