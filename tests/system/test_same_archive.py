@@ -128,6 +128,16 @@ def test_scans_named_one_by_one_are_one_run(tree, bundle, whole, tmp_path):
     assert all(maps[name] == data for name, data in archive(whole).items() if name in maps and "maps/" in name)
 
 
+def test_the_way_a_scan_is_named_changes_its_label_alone(tree, bundle, whole, tmp_path):
+    """Given alone, its folder given, or the whole tree: all of its row but the label, and its map, are the same."""
+    rest = [{k: v for k, v in row.items() if k != "scan"} for row in rows(whole / "scans.csv") if "y.nii" in row["scan"]]
+    maps = [data for name, data in archive(whole).items() if "y.nii" in name]
+    for number, given in enumerate(("sub2/y.nii.gz", "sub2")):
+        out = score([tree / given], bundle, tmp_path / str(number))
+        (row,) = rows(out / "scans.csv")
+        assert row.pop("scan") == "y.nii.gz" and row in rest and archive(out)["maps/y.nii.gz_anomaly.nii.gz"] in maps
+
+
 def test_watched_is_one_run(tree, bundle, whole, tmp_path):
     inbox, out = tmp_path / "inbox", tmp_path / "out"
     inbox.mkdir()
