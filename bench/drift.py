@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +96,14 @@ def doubling(kind: str, score: Score, threshold: float, count: int) -> float:
     return round(high, 3)
 
 
-def rows(score: Score, plain: list[Mapping[str, Any]], count: int, each: int) -> Iterator[Mapping[str, Any]]:
-    """A row a scan. Other scans are changed than those that stay as they are."""
-    yield from plain
-    threshold = float(np.quantile([float(row["score"]) for row in plain], 1 - RATE))
+def rows(score: Score, again: list[Row], plain: int, count: int, each: int) -> Iterator[Row]:
+    """A row a scan. Other scans are changed than those that stay as they are, which may come from a table `again`."""
+    scores = []
+    for row in again or (score("plain", 0.0, number) for number in range(plain)):
+        scores.append(float(row["score"]))
+        yield row
     for kind in LARGEST:
-        size = doubling(kind, score, threshold, count)
+        size = doubling(kind, score, float(np.quantile(scores, 1 - RATE)), count)
         yield from (score(kind, size, CHANGED + i) for i in range(each))
 
 
@@ -110,19 +112,19 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--plain", type=int, default=560, help="unchanged scans")
     parser.add_argument("--changed", type=int, default=60, help="rows of each change")
-    parser.add_argument("--count", type=int, default=200, help="scans of which alerts are counted")
+    parser.add_argument("--count", type=int, default=100, help="scans of which alerts are counted")
     parser.add_argument("--again", type=Path, metavar="CSV", help="take unchanged scans from this table")
     arguments = parser.parse_args()
-    score = scorer(Bundle.load(arguments.bundle))
+    score, again, writer = scorer(Bundle.load(arguments.bundle)), list[Row](), None
     if arguments.again:
         with arguments.again.open(newline="") as stream:
-            plain: list[Mapping[str, Any]] = [row for row in csv.DictReader(stream) if row["kind"] == "plain"]
-    else:
-        plain = [score("plain", 0.0, number) for number in range(arguments.plain)]
-    writer = csv.DictWriter(sys.stdout, list(plain[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows(score, plain, arguments.count, arguments.changed):
+            again = [row for row in csv.DictReader(stream) if row["kind"] == "plain"]
+    for row in rows(score, again, arguments.plain, arguments.count, arguments.changed):
+        if writer is None:
+            writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
+            writer.writeheader()
         writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -86,3 +86,15 @@ def test_who_prints_to_nobody_goes_on():
     running.stdout.close()
     assert running.stderr.read() == "whole\n" and running.wait() == 0
     running.stderr.close()
+
+
+def test_a_part_is_heard_only_where_the_whole_is(monkeypatch):
+    monkeypatch.setattr(progress, "EVERY_S", 0.01)
+    monkeypatch.setattr(sys, "stderr", Lines())
+    with progress.part("pairs", "slices") as update:
+        update(1, 2)
+        threading.Event().wait(0.05)
+    assert sys.stderr.getvalue() == ""
+    with progress.shown("train"), progress.part("pairs", "slices") as update:
+        update(1, 2)
+        sys.stderr.wait("pairs: 1/2 slices")

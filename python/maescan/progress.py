@@ -86,6 +86,11 @@ def shown(what: str, quiet: bool = False, unit: str = "", *, keep: bool = False)
             _speakers[-1].go_on()
 
 
+def part(what: str, unit: str = "") -> contextlib.AbstractContextManager[Update]:
+    """As `shown`, for a long part of what is shown already; unheard where nothing is."""
+    return shown(what, not _speakers, unit)
+
+
 def _unheard(done: int, total: int | None, text: str = "") -> None:
     pass
 

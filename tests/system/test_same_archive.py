@@ -130,7 +130,9 @@ def test_scans_named_one_by_one_are_one_run(tree, bundle, whole, tmp_path):
 
 def test_the_way_a_scan_is_named_changes_its_label_alone(tree, bundle, whole, tmp_path):
     """Given alone, its folder given, or the whole tree: all of its row but the label, and its map, are the same."""
-    rest = [{k: v for k, v in row.items() if k != "scan"} for row in rows(whole / "scans.csv") if "y.nii" in row["scan"]]
+    rest = [
+        {k: v for k, v in row.items() if k != "scan"} for row in rows(whole / "scans.csv") if "y.nii" in row["scan"]
+    ]
     maps = [data for name, data in archive(whole).items() if "y.nii" in name]
     for number, given in enumerate(("sub2/y.nii.gz", "sub2")):
         out = score([tree / given], bundle, tmp_path / str(number))

@@ -35,3 +35,20 @@ def test_pairs_are_normal_and_altered_reconstructions(kind):
     assert np.allclose(normal, {"l1": 0.5, "l2": 0.25, "reconstruction": 1}[kind])
     untouched = {"l1": 1.5, "l2": 2.25, "reconstruction": 2}[kind]
     assert 0 < np.isclose(altered, untouched).mean() < 1
+
+
+def test_pairs_say_how_far_they_are(monkeypatch, tmp_path):
+    """They take minutes, between the phases that show themselves."""
+    from contextlib import nullcontext
+    from types import SimpleNamespace
+
+    from maescan.train import pairs
+
+    told = []
+    monkeypatch.setattr(pairs, "part", lambda what, unit: nullcontext(lambda done, total: told.append((done, total))))
+    monkeypatch.setattr(pairs.steps, "reconstructions", lambda model, images, *rest, **more: images)
+    alone = SimpleNamespace(
+        barrier=lambda: None, is_global_zero=True, global_rank=0, world_size=1, autocast=nullcontext
+    )
+    made = pairs.Pairs(alone, tmp_path / "pairs.npy", None, images(), PRESET, seed=0)(0)
+    assert made.shape == (2, 130, 8, 8) and told == [(at, 260) for at in (0, 64, 128, 130, 194, 258)]

@@ -19,6 +19,7 @@ from maescan.evaluate.stress import SLICES, Answer, Healthy, Progress, Scorer, S
 from maescan.files import claim, whole_file, write_csv, write_json, write_text
 from maescan.method.engine import Engine
 from maescan.options import EngineOptions, StressOptions
+from maescan.progress import part
 
 MEASURES = {"mse": "mean squared error", "mae": "mean absolute error", "ssim": "SSIM"}
 COLUMNS, TILE = 4, 128
@@ -71,7 +72,8 @@ def stress_set(
         healthy = Healthy(slices, preset, most=most, seed=seed)
     except DataError:
         return None
-    return summarise(stress_slices(healthy, engine_scorer(engine, preset)), seed=seed)
+    with part("stress test", "slices") as update:
+        return summarise(stress_slices(healthy, engine_scorer(engine, preset), progress=update), seed=seed)
 
 
 def engine_scorer(engine: Engine, preset: Preset) -> Scorer:

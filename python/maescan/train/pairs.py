@@ -17,6 +17,7 @@ from maescan.method.slices import SliceStore
 from maescan.method.tokens import TokenSets, token_sets
 from maescan.models import MaskedAutoencoder
 from maescan.models.classifier import ABNORMAL, NORMAL
+from maescan.progress import part
 from maescan.train import steps
 
 Ids = NDArray[np.int64]
@@ -58,11 +59,13 @@ class Pairs:
         fabric.barrier()
         pairs = np.load(self.path, mmap_mode="r+")
         mine = np.arange(fabric.global_rank, len(self.images), fabric.world_size)
-        for half in range(2):
-            seed = draws.seed_of(self.seed, epoch, draws.PAIR_MASKS + half)
-            for start in range(0, len(mine), CHUNK):
-                ids = mine[start : start + CHUNK]
-                pairs[half, ids] = self._reconstruct(self.images[ids], ids, seed)
+        with part("the classifier's pairs", "slices") as update:
+            for half in range(2):
+                seed = draws.seed_of(self.seed, epoch, draws.PAIR_MASKS + half)
+                for start in range(0, len(mine), CHUNK):
+                    update(half * len(mine) + start, 2 * len(mine))
+                    ids = mine[start : start + CHUNK]
+                    pairs[half, ids] = self._reconstruct(self.images[ids], ids, seed)
         pairs.flush()
         fabric.barrier()
 
@@ -127,12 +130,14 @@ def _inputs(
 ) -> NDArray[np.float32]:
     made = [np.empty((0, *images.shape[1:]), np.float32)]
     mask_seed = draws.seed_of(seed, 0, draws.VALIDATION_MASKS + altered)
-    for start in range(0, len(images), CHUNK):
-        batch = images[start : start + CHUNK].astype(np.float32)
-        ids = np.arange(start, start + len(batch))
-        with fabric.autocast():
-            reconstructions = steps.reconstructions(model, batch, ids, preset, seed=mask_seed)
-        if altered:
-            reconstructions = pseudo_abnormal(reconstructions, preset, batch, ids, seed=mask_seed)
-        made.append(steps.classifier_input(preset.input, batch, reconstructions))
+    with part("validation slices", "slices") as update:
+        for start in range(0, len(images), CHUNK):
+            update(start, len(images))
+            batch = images[start : start + CHUNK].astype(np.float32)
+            ids = np.arange(start, start + len(batch))
+            with fabric.autocast():
+                reconstructions = steps.reconstructions(model, batch, ids, preset, seed=mask_seed)
+            if altered:
+                reconstructions = pseudo_abnormal(reconstructions, preset, batch, ids, seed=mask_seed)
+            made.append(steps.classifier_input(preset.input, batch, reconstructions))
     return np.concatenate(made)
