@@ -21,10 +21,13 @@ def test_bench_from_the_command_line_writes_its_report(bundle, tmp_path, monkeyp
     for module in (engines, scaling):  # in one process: a new one for each part takes seconds
         monkeypatch.setattr(module, "apart", lambda call, *arguments, **options: call(*arguments, **options))
     arguments = ["bench", "--bundle", str(bundle), "--quick", "--threads", "1", "--out", str(tmp_path)]
+    arguments += ["--device", "auto"]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     values = json.loads((tmp_path / "bench.json").read_text())
-    assert values["schema"] == 1 and values["versions"]["openvino"] and "commit" in values
+    assert (
+        values["schema"] == 1 and values["device"] == "cpu" and values["versions"]["openvino"] and "commit" in values
+    )
     assert [row["batch"] for row in values["engines"][0]["batches"]] == [1, 2]
     assert all(row["share"] > 0 for row in values["engines"][0]["batches"])
     assert {row["format"] for row in values["folders"]} == set(folder.FORMATS.values())

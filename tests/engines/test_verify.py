@@ -44,3 +44,8 @@ def test_it_says_what_personal_data_there_is_and_whether_the_card_is_the_manifes
     (bundle / "README.md").write_text("trained on a million scans")
     verify.show(bundle, device="cuda")
     assert "README.md            is not what the manifest says: `maescan card" in capsys.readouterr().out
+
+
+def test_device_auto_takes_what_the_bundle_has_engines_for(bundle, capsys):
+    assert verify.show(bundle, device="auto")
+    assert "openvino-fp32        drift on cpu: score" in capsys.readouterr().out

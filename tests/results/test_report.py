@@ -30,6 +30,7 @@ def scored(tmp_path_factory):
     for index, name in enumerate(["a.nii.gz", "b.nii.gz", "sub/c.nii.gz", NASTY]):
         write_scan(folder / "scans" / name, index)
     (folder / "scans" / "broken.nii.gz").write_bytes(b"no gzip")
+    (folder / "scans" / "notes.txt").write_text("no scan")
     bundle = stub_bundle(calibration={"scans": [0.0] * 30, "slices": [0.0]})
     score_folder([folder / "scans"], bundle, Engine(), folder / "out", ScoreOptions(pictures=3))
     return folder, bundle
@@ -44,10 +45,14 @@ def test_everything_is_in_one_file_and_what_is_linked_is_there(scored):
     text = page(folder)
     assert text.count("<article") == 4 and text.count("data:image/png;base64,") == 4
     assert "broken.nii.gz" in text and "<b>4</b> scans scored" in text and "<b>1</b> failed" in text
-    links = set(re.findall(r'(?:src|href)="(?!data:|#)([^"]*)', text))
+    assert '<a href="passed_over.csv"><b>1</b> passed over by the last run</a>' in text
+    assert (folder / "out" / "passed_over.csv").is_file()
+    links = set(re.findall(r'(?:src|href)="(?!data:|#|passed_over.csv)([^"]*)', text))
     assert all(link.startswith("file:///") for link in links) and len(links) == 4
     assert {unquote(link.removeprefix("file://")) for link in links} == {
-        str(path) for path in (folder / "scans").rglob("*") if path.is_file() and path.name != "broken.nii.gz"
+        str(path)
+        for path in (folder / "scans").rglob("*")
+        if path.is_file() and path.name not in ("broken.nii.gz", "notes.txt")
     }
     assert len(list((folder / "out" / "pictures").rglob("*.png"))) == 4
 

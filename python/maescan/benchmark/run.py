@@ -11,11 +11,12 @@ from typing import Any
 from maescan.benchmark import engines, folder, limits, machine, report, scaling, weights
 from maescan.config import PRESETS, Preset
 from maescan.config import preset as named
+from maescan.engines import device_for
 from maescan.engines.bundle import Bundle
 from maescan.engines.targets import best_for
 from maescan.errors import ConfigError, EngineError
 from maescan.files import claim
-from maescan.machine import require_gpu, usable
+from maescan.machine import gpus, require_gpu, usable
 from maescan.scans.scratch import remove_abandoned, scratch_folder
 
 SCHEMA = 1
@@ -74,9 +75,9 @@ def bench(
 def _random(preset: Preset, at: Path, device: str, quick: bool) -> Path:
     images = weights.slices_of_a_phantom(preset, at / "phantom", 48)
     settings = weights.with_buckets(preset, images)
-    if device == "cpu":
+    if device == "cpu" or (device == "auto" and not gpus()):
         return weights.random_bundle(settings, at / "random", PRECISIONS[:2] if quick else PRECISIONS, images)
-    best = best_for(require_gpu(device))
+    best = best_for(require_gpu("cuda" if device == "auto" else device))
     fast = importlib.util.find_spec(best.package) is not None
     to, precisions = ("torchscript", *([best.name] if fast else [])), ("fp32", "fp16", "bf16")
     return weights.random_bundle(settings, at / "random", precisions, images, to=to)
@@ -92,6 +93,7 @@ def _measure(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     loaded = Bundle.load(bundle)
+    device = device_for(loaded, device, trust=True)
     preset, found = loaded.preset, engines.runnable(loaded, device)
     if not found:
         raise EngineError(f"has no engine for '{device}'", path=bundle, remedy="see `maescan export --help`")

@@ -18,7 +18,7 @@ commands = typer.Typer()
 @commands.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(help="The bundle.")],
-    device: Annotated[str | None, typer.Option(help="Only engines of this device.")] = None,
+    device: Annotated[str | None, typer.Option(help="Only engines of this device: auto, cpu, gpu or cuda:N.")] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Also run TorchScript engines, which can run any code.")
     ] = False,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from maescan.engines import kind_of
+from maescan.engines import device_for, kind_of
 from maescan.engines.bundle import Bundle
 from maescan.engines.card import CARD, personal_data, render
 from maescan.engines.child import prove_apart
@@ -34,7 +34,8 @@ def show(
     """Prints what holds of a bundle, then a line per engine: its drift, why it is refused, or why it cannot run here;
     or all of it as JSON. True where nothing is refused.
 
-    With `device` only engines that run there, and there; TorchScript, which can run any code, only with `trust`.
+    With `device` (auto, cpu, gpu, cuda:N) only engines that run there, and there; TorchScript, which can run any
+    code, only with `trust`.
     `key`: public keys of minisign, one of which must have signed it. Raises BundleError for a file that is not as
     exported, a signature that is not there or not of one of the keys.
     """
@@ -57,6 +58,7 @@ def show(
 
 def _findings(bundle: Bundle, device: str | None, trust: bool, limits: Limits) -> Iterator[Finding]:
     yield from _parts(bundle)
+    device = device_for(bundle, device, trust=trust) if device else None
     for name, values in sorted(bundle.engines().items()):
         kinds = getattr(TARGETS.get(values["target"]), "kinds", ())
         if device and kind_of(device) not in kinds:

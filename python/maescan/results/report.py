@@ -68,7 +68,7 @@ def _page(tables: Tables, run: Run, seen: Seen) -> dict[str, object]:
         "rows": cards,
         "columns": columns_of(cards),
         "filters": [{"name": n, "values": values[n]} for n in FILTERS if len(values[n]) > 1 or n != "state"],
-        "counts": _counts(cards, len(failures)),
+        "counts": _counts(cards, len(failures), run),
         "banners": (run.get("population") or {}).get("warnings", ()),
         "calibration": _calibration(state),
         "chances": CHANCES if tables.judge else "",
@@ -93,8 +93,9 @@ def _top(tables: Tables, seen: Seen, state: Run) -> float:
     return max(1e-6, *judged, *band, float(state.get("threshold") or 0.0))
 
 
-def _counts(cards: Sequence[Card], failed: int) -> list[dict[str, object]]:
+def _counts(cards: Sequence[Card], failed: int, run: Run) -> list[dict[str, object]]:
     alerts, other = sum(card.alert == "yes" for card in cards), sum(card.fit == "other" for card in cards)
+    passed, listed = (run.get("scans") or {}).get("passed_over", 0), "passed_over.csv" if run.get("listing") else ""
     cut = sum(card.state != "complete" for card in cards)
     found: list[tuple[int, str, str, str]] = [
         (len(cards), "scan scored" if len(cards) == 1 else "scans scored", "", ""),
@@ -102,6 +103,7 @@ def _counts(cards: Sequence[Card], failed: int) -> list[dict[str, object]]:
         *([(other, "of another kind, not judged", "", "")] if other else []),
         *([(cut, "incomplete", "", "")] if cut else []),
         *([(failed, "failed", "", "#failed")] if failed else []),
+        *([(passed, "passed over by the last run", "", listed)] if passed else []),
     ]
     return [dict(zip(("number", "text", "kind", "href"), each, strict=True)) for each in found]
 
