@@ -1,0 +1,135 @@
+"""How commands that score end, and what they say at the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from maescan.cli import app, scoring
+from maescan.errors import ConfigError
+from maescan.scoring.options import AlertOptions, ScoreOptions, Shard
+from maescan.scoring.summary import Summary
+
+FAILED = {"scan": "b.nii", "reason": "is no scan", "remedy": "look at it", "stage": "read", "file": ""}
+DONE = Summary([], [], 0, 1.5, 0, {})
+CHANGED = SimpleNamespace(changed_at=3, warnings=lambda: {"martingale": "scans are no longer alike"})
+STILL = SimpleNamespace(changed_at=None, warnings=dict)
+
+
+def typed(*words):
+    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("summary", "alerts", "code"),
+    [
+        (DONE, AlertOptions(), 0),
+        (replace(DONE, failures=[FAILED]), AlertOptions(), 3),
+        (replace(DONE, refused=[FAILED]), AlertOptions(), 3),
+        (replace(DONE, scored=[{"alert": "yes"}], failures=[FAILED]), AlertOptions(fail_on_alert=True), 4),
+        (replace(DONE, scored=[{"alert": "yes"}]), AlertOptions(), 0),
+        (replace(DONE, scored=[{"alert": "no"}]), AlertOptions(fail_on_alert=True), 0),
+        (replace(DONE, population=CHANGED, failures=[FAILED]), AlertOptions(), 5),
+        (replace(DONE, population=STILL), AlertOptions(), 0),
+    ],
+)
+def test_how_a_run_ends(summary, alerts, code, capsys):
+    try:
+        scoring.leave(replace(summary, notes=["a note"]), alerts)
+        found = 0
+    except typer.Exit as leaving:
+        found = leaving.exit_code
+    said = capsys.readouterr().err
+    assert found == code and said.startswith("warning: a note\n")
+    assert ("scans are no longer alike" in said) is (summary.population is CHANGED)
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Types `score`, which ends with this summary."""
+
+    def run(summary, *words):
+        monkeypatch.setattr("maescan.scoring.run.score_paths", lambda *given: summary)
+        return typed("score", "in", "--bundle", "b", "--out", "o", *words)
+
+    return run
+
+
+def test_score_says_what_it_did(scored):
+    rows = [{"alert": "", "scan": name} for name in "abc"]
+    summary = replace(DONE, scored=rows, skipped=2, slices=1, failures=[FAILED], passed_over=1, archive=9,
+                      gone=["w", "x", "y", "z"], other_jobs=4)  # fmt: skip
+    done = scored(summary)
+    assert done.exit_code == 3
+    assert done.stdout.splitlines()[:4] == [
+        "1 scan scored, 2 reused, 1 failed, 1 label map passed over, 1 slice in 1.5 s: o/report.html",
+        "the tables hold 9 scans, with those of earlier runs",
+        "no longer where they were: w, x, y and 1 others",
+        "4 scans scored with another bundle, engine or options are in no table",
+    ]
+    assert done.stderr == "b.nii: is no scan (look at it)\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (None, "no p-values or alerts: calibrate the bundle with `maescan calibrate b HEALTHY_SCANS`"),
+        ({"alert_rate": 0.0, "can_alert": False, "scans": 5}, "no scan can alert at a rate of 0"),
+        (
+            {"alert_rate": 0.05, "can_alert": False, "scans": 5},
+            "that takes 19 healthy scans, the bundle was calibrated",
+        ),
+        ({"alert_rate": 0.05, "can_alert": True, "scans": 19}, ""),
+    ],
+)
+def test_score_says_whether_a_scan_can_alert(scored, state, said):
+    done = scored(replace(DONE, calibration=state))
+    lines = done.stdout.splitlines()[1:]
+    assert said in done.stdout and (said or not [line for line in lines if "alert" in line])
+
+
+@pytest.mark.parametrize("flag", ["--quiet", "--json"])
+def test_nothing_else_is_said_where_a_program_listens(scored, flag):
+    assert scored(DONE, flag).output == ""
+
+
+@pytest.mark.parametrize("words", [("--shard", "1/2"), ("--json",), ("--on-alert", "mail"), ("--log", "l")])
+def test_ray_makes_shards_of_its_own(scored, words):
+    with pytest.raises(ConfigError, match=r"--ray makes shards of its own.*leave out --shard"):
+        scored(DONE, "--ray", "local", *words)
+
+
+def test_results_that_a_package_is_missing_for_are_refused_at_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(scoring, "require", lambda *given: asked.append(given))
+    scoring.check_format(ScoreOptions(shard=Shard(1, 1)))
+    scoring.check_format(ScoreOptions(dicom=("sr",)))
+    assert asked == [("highdicom", "--dicom-out")]
+
+
+def test_a_calibration_says_what_it_allows(monkeypatch, tmp_path):
+    reference = {"scans": [0.5] * 9, "slices": [0.5] * 90}
+    monkeypatch.setattr("maescan.scoring.calibrate.calibrate", lambda *given: (reference, [FAILED]))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "manifest.json.minisig").write_text("")
+    done = typed("calibrate", tmp_path / "b", "healthy", "--quiet")
+    assert "9 healthy scans, 90 slices; alerts are possible at rates from 0.100" in done.stdout
+    assert "signature is gone" in done.stdout and "b-calibration/report.html" in done.stdout
+    assert done.stderr.splitlines() == [
+        "left out: b.nii: is no scan",
+        "the default rate of 0.05 takes 19 healthy scans",
+    ]
+
+
+def test_merge_and_view(monkeypatch):
+    monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: path)
+    monkeypatch.setattr("maescan.scoring.merge.merge", lambda shards, bundle, out: replace(DONE, failures=[FAILED]))
+    done = typed("merge", "s1", "s2", "--bundle", "b", "--out", "o")
+    assert done.exit_code == 3 and done.stdout == "0 scans, 1 failed: o/scans.csv\n"
+    monkeypatch.setattr("maescan.scoring.viewing.view", lambda *given: given)
+    assert typed("view", "o", "a.nii", "--out", "p").stdout.strip() == str((Path("o"), "a.nii", Path("p")))

@@ -1,0 +1,99 @@
+"""Commands that train, export and evaluate hand on what is typed and say what is next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from maescan.cli import app, training
+from maescan.engines.manifest import Card
+
+pytest.importorskip("torch")
+import maescan.export
+import maescan.train.ablations
+from maescan import datasets, evaluate
+from maescan.evaluate import acceptance, compare
+
+
+def typed(*words):
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Takes a function's place, and keeps what it is asked for."""
+
+    def take(module, name, answer=None):
+        calls = []
+        monkeypatch.setattr(module, name, lambda *given, **named: calls.append((given, named)) or answer)
+        return calls
+
+    return take
+
+
+def test_train_takes_a_preset_with_other_epochs(asked):
+    loaded, calls = asked(datasets, "load", "slices"), asked(maescan.train, "train", Path("run"))
+    done = typed("train", "data", "--out", "o", "--preset", "tiny", "--epochs", 3, "--batch-size", 5, "--modality",
+                 "t1", "--seed", 4, "--quiet")  # fmt: skip
+    (slices, preset, out, options), named = calls[0]
+    assert (slices, out, options.seed, named) == ("slices", Path("o"), 4, {"progress": None})
+    assert (preset.mae.epochs, preset.mae.batch_size, preset.classifier.batch_size) == (3, 5, 5)
+    assert loaded[0][1] == {"modality": "t1"}
+    assert done.stdout == "trained; next: maescan export run --out BUNDLE\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "to", "precision"),
+    [((), ("openvino",), ()), (("--to", "onnx,openvino", "--precision", "fp16"), ("onnx", "openvino"), ("fp16",))],
+)
+def test_export_takes_lists_by_commas(asked, words, to, precision):
+    calls, cautions = asked(maescan.export, "export", Path("b")), asked(training, "say_caution")
+    done = typed("export", "run", "--licence", "CC0", "--golden", "real", "--quiet", *words)
+    assert calls[0][0] == (Path("run"), Path("run")), "without --out it is added to"
+    assert calls[0][1] == {"to": to, "precision": precision, "golden": "real", "card": Card(licence="CC0")}
+    assert done.stdout == "bundle: b\n" and cautions == [((Path("b"),), {})]
+
+
+@pytest.mark.parametrize("data", [(), ("--data", "scans")])
+def test_an_import_without_scans_says_what_it_cannot_do(asked, data):
+    calls = asked(maescan.export, "import_checkpoint", Path("b"))
+    done = typed("import-checkpoint", "--mae", "m.pth", "--out", "o", "--quiet", *data)
+    assert calls[0][0] == (Path("m.pth"), None, "brats-official", Path("o"))
+    assert calls[0][1]["data"] == (Path("scans") if data else None)
+    assert ("flagged as unlike" in done.stdout) is (not data)
+
+
+@pytest.mark.parametrize(("command", "module", "name"), [("evaluate", evaluate, "evaluate"),
+                                                         ("stress", acceptance, "stress")])  # fmt: skip
+def test_a_report_is_shown(asked, tmp_path, command, module, name):
+    calls = asked(module, name)
+    report = "report" if command == "evaluate" else command
+    (tmp_path / f"{report}.md").write_text("# What was found\n")
+    done = typed(command, "data", "--bundle", "b", "--out", tmp_path, "--quiet", "--threads", 2)
+    assert "What was found" in done.stdout and calls[0][0][:3] == (Path("data"), Path("b"), tmp_path)
+    assert calls[0][0][3].threads == 2
+
+
+def test_compare_and_card(asked, monkeypatch, tmp_path):
+    calls = asked(compare, "compare", "figures")
+    monkeypatch.setattr(compare, "text_of", lambda found: f"{found}\n")
+    assert typed("compare", "a", "b", "--seed", 3).stdout == "figures\n"
+    assert calls == [((Path("a"), Path("b")), {"seed": 3})]
+    filled = asked(__import__("maescan.engines.describe", fromlist=["x"]), "fill_card")
+    (tmp_path / "README.md").write_text("# Card\n")
+    assert typed("card", tmp_path, "--licence", "CC0").stdout == "# Card\n\n"
+    assert filled == [((tmp_path, None), {"training_data": "", "licence": "CC0", "intended_use": ""})]
+
+
+def test_ablate_trains_as_many_seeds_as_are_asked_for(asked, tmp_path):
+    calls = asked(maescan.train.ablations, "ablate")
+    (tmp_path / "beta.md").write_text("# Beta\n")
+    typed("ablate", "data", "--experiment", "beta", "--out", tmp_path, "--preset", "tiny", "--seeds", 3, "--folds", 2,
+          "--quiet")  # fmt: skip
+    (given, named) = calls[0]
+    assert given[1] == "beta" and given[2].name == "tiny" and named["seeds"] == range(3) and named["folds"] == 2
+    assert named["say"] is None and named["progress"] is None
