@@ -70,7 +70,7 @@ def export(
 @contextlib.contextmanager
 def _new(out: Path) -> Iterator[Path]:
     """A folder beside `out` that becomes it. Raises DataError where there is an `out`, before or meanwhile."""
-    taken = DataError("exists already", path=out, remedy="choose another --out or remove it")
+    taken = DataError("exists already", path=out, remedy="name a new folder")
     if out.exists():
         raise taken
     with written_into(out.parent):
@@ -111,7 +111,7 @@ def import_checkpoint(
     from maescan.export import checkpoint as checkpoints
 
     if out.exists():
-        raise DataError("exists already", path=out, remedy="choose another --out or remove it")
+        raise DataError("exists already", path=out, remedy="name a new folder")
     chosen = named(preset)
     slices = None if data is None else datasets.load(data, chosen, modality=modality)
     remove_abandoned()

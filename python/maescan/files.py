@@ -86,24 +86,37 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
     into it has them.
 
     mark: the file that says so, below `folder`; with the default no search for scans enters it."""
+    check_claim(folder, kind, mark=mark)
     mark_file = folder / mark
     try:
         if not folder.parent.exists():
             folder.parent.mkdir(parents=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = {path.name for path in folder.iterdir()} - JUNK
-        taken = mark_file.read_text(encoding="utf-8").strip() if mark_file.is_file() else ""
-        if taken == kind:
+        if mark_file.is_file():
             _remove_old_halves(folder)
-            return
-        if found - {Path(mark).parts[0]} or taken:
-            what = f"holds {taken} that maescan wrote" if taken else "holds files that maescan did not write"
-            raise DataError(what, path=folder, remedy="name an empty or a new folder")
-        mark_file.parent.mkdir(exist_ok=True)
-        write_text(mark_file, f"{kind}\n")
+        else:
+            mark_file.parent.mkdir(exist_ok=True)
+            write_text(mark_file, f"{kind}\n")
     except OSError as error:
-        remedy = "use another --out or change its permissions"
-        raise DataError(f"cannot write: {error.strerror}", path=folder, remedy=remedy) from error
+        raise _refused(folder, error) from error
+
+
+def check_claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
+    """Raises DataError where `claim` would for what lies in `folder`; writes nothing. For what begins slowly."""
+    mark_file = folder / mark
+    try:
+        found = {path.name for path in folder.iterdir()} - JUNK if folder.exists() else set()
+        taken = mark_file.read_text(encoding="utf-8").strip() if mark_file.is_file() else ""
+    except OSError as error:
+        raise _refused(folder, error) from error
+    if taken != kind and (found - {Path(mark).parts[0]} or taken):
+        what = f"holds {taken} that maescan wrote" if taken else "holds files that maescan did not write"
+        raise DataError(what, path=folder, remedy="name an empty or a new folder")
+
+
+def _refused(folder: Path, error: OSError) -> DataError:
+    remedy = "use another --out or change its permissions"
+    return DataError(f"cannot write: {error.strerror}", path=folder, remedy=remedy)
 
 
 def _remove_old_halves(folder: Path) -> None:

@@ -45,10 +45,15 @@ def stays(mine):
         "demo -o OUT",
         "prepare SCANS --preset tiny --out OUT",
         "train SCANS --preset tiny --out OUT",
+        "train NOWHERE --preset tiny --out OUT",
+        "evaluate NOWHERE --bundle NOWHERE --out OUT",
+        "stress NOWHERE --bundle NOWHERE --out OUT",
+        "bench --bundle NOWHERE --out OUT",
         "ablate SCANS --preset tiny --out OUT --experiment beta",
     ],
 )
 def test_a_folder_with_files_is_refused(words, mine, scans):
+    """Before anything is read: with NOWHERE nothing could be."""
     words = words.replace("OUT", str(mine)).replace("SCANS", str(scans)).split()
     done = CliRunner().invoke(app, words)
     assert isinstance(done.exception, DataError), done.output

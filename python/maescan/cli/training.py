@@ -46,7 +46,9 @@ def train(
     """Train the masked autoencoder on healthy slices, then the classifier. Run again to resume."""
     from maescan import datasets
     from maescan import train as training
+    from maescan.files import check_claim
 
+    check_claim(out, "a training run")  # before hours of reading
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, fresh_negatives)
     with shown("train", quiet):
         slices = datasets.load(data, chosen, modality=modality)

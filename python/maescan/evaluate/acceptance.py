@@ -16,7 +16,7 @@ from maescan.evaluate.insertions import LESIONS, Insertion
 from maescan.evaluate.markdown import stress_text
 from maescan.evaluate.scans import trained_scans, trained_text
 from maescan.evaluate.stress import SLICES, Answer, Healthy, Progress, Scorer, Stressed, stress_slices, summarise
-from maescan.files import claim, whole_file, write_csv, write_json, write_text
+from maescan.files import check_claim, claim, whole_file, write_csv, write_json, write_text
 from maescan.method.engine import Engine
 from maescan.options import EngineOptions, StressOptions
 from maescan.progress import part
@@ -42,6 +42,7 @@ def stress(
     from maescan import datasets, engines
 
     engine, options = engine or EngineOptions(), options or StressOptions()
+    check_claim(out, "an evaluation")
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
     if isinstance(data, str | Path):
         data = datasets.load(Path(data), bundle.preset, modality=options.modality)

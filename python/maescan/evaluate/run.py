@@ -27,7 +27,7 @@ from maescan.evaluate.markdown import report
 from maescan.evaluate.scans import trained_scans
 from maescan.evaluate.scored import Scored, score_set
 from maescan.evaluate.summary import summarise
-from maescan.files import claim, write_csv, write_json, write_text
+from maescan.files import check_claim, claim, write_csv, write_json, write_text
 from maescan.method.engine import Engine
 from maescan.options import EngineOptions, EvaluateOptions
 
@@ -54,6 +54,7 @@ def evaluate(
     from maescan import datasets, engines
 
     engine, options = engine or EngineOptions(), options or EvaluateOptions()
+    check_claim(out, "an evaluation")
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
     table = options.groups
     if isinstance(data, str | Path):

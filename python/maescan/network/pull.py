@@ -34,7 +34,7 @@ def pull(address: str, out: Path, sha256: str | None = None) -> tuple[Path, str]
     `out` exists or nothing can be fetched, BundleError for another hash or a bundle that is not whole.
     """
     if out.exists():
-        raise DataError("exists already", path=out, remedy="choose another --out or remove it")
+        raise DataError("exists already", path=out, remedy="name a new folder")
     url = web_address(address, sha256)
     with written_into(out), folder_beside(out) as folder:
         made = folder / "bundle"
