@@ -64,14 +64,14 @@ def inputs_stay(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not harmed, f"inputs were changed or removed: {harmed}"
 
 
-SLOW = ("system", "train", "export")
-"""Folders whose tests are slow, all of them; others say so themselves, or by what they use: `exported_bundle`."""
+SLOW, EXPORTS = ("system",), {"exported_bundle", "small_bundle", "all_targets", "run_folder"}
+"""Folders whose tests are slow, all of them, and fixtures that take an export; other tests say so themselves."""
 LACKING = re.compile(r"could not import|not installed|no Chromium|needs (pydicom|valgrind|a C compiler)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.parent.name in SLOW or "exported_bundle" in getattr(item, "fixturenames", ()):
+        if item.path.parent.name in SLOW or not EXPORTS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.marks import slow
 from maescan.benchmark import cost
 from maescan.config import PRESETS
 
@@ -10,7 +11,7 @@ def test_paper_preset_costs_what_the_formula_says():
     assert cost.slice_operations(PRESETS["brats"]) == pytest.approx(112e9, rel=0.02)
 
 
-@pytest.mark.parametrize("name", ["tiny", "luna16"])
+@pytest.mark.parametrize("name", ["tiny", *slow("luna16")])
 def test_formula_matches_counted_operations(name):
     torch = pytest.importorskip("torch")
     from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -30,7 +31,7 @@ def test_formula_matches_counted_operations(name):
     assert counted.get_total_flops() == pytest.approx(cost.classifier(preset), rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["tiny", "luna16"])
+@pytest.mark.parametrize("name", ["tiny", *slow("luna16")])
 def test_exported_networks_cost_what_the_formula_says(name):
     torch = pytest.importorskip("torch")
     from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -52,7 +53,7 @@ def test_exported_networks_cost_what_the_formula_says(name):
     assert spared > 0.02 * total
 
 
-@pytest.mark.parametrize("name", ["tiny", "luna16"])
+@pytest.mark.parametrize("name", ["tiny", *slow("luna16")])
 def test_weights_and_activations_match_the_models(name):
     torch = pytest.importorskip("torch")
     from maescan.models.classifier import Classifier

@@ -10,6 +10,7 @@ from maescan.benchmark import engines, folder, run, scaling, weights
 from maescan.errors import ConfigError, DataError
 
 
+@pytest.mark.slow
 def test_bench_from_the_command_line_writes_its_report(bundle, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 

@@ -27,6 +27,7 @@ def demo(tmp_path_factory):
     return out, subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_it_scores_without_torch_and_says_how_well(demo):
     out, done = demo
     assert done.returncode == 0, done.stderr
@@ -37,6 +38,7 @@ def test_it_scores_without_torch_and_says_how_well(demo):
     assert (out / "scores" / "report.html").is_file() and len(maps) == 24
 
 
+@pytest.mark.slow
 def test_scans_with_lesions_alert_more_than_healthy_ones(demo):
     out, done = demo
     with open(out / "scores" / "scans.csv", newline="") as stream:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from helpers.marks import slow
 from helpers.trees import write_brats_tree, write_hdf5_tree, write_luna16_tree
 from maescan import datasets
 from maescan.cli import app
@@ -37,7 +38,7 @@ def run(*arguments):
     return result.output
 
 
-@pytest.mark.parametrize("kind", TREES)
+@pytest.mark.parametrize("kind", ["brats-hdf5", *slow("folder", "brats", "luna16")])
 def test_from_files_to_a_report(kind, tmp_path):
     chosen, write = TREES[kind]
     write(tmp_path / "tree")

@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from maescan import datasets
 from maescan.config import preset
@@ -51,6 +52,7 @@ def _hang(made_preset):
     time.sleep(600)
 
 
+@pytest.mark.slow
 def test_a_reader_that_crashes_or_hangs_costs_one_scan(made, tmp_path):
     _, found = datasets.find(made[0])
     found[1], found[2] = replace(found[1], read=_hang), replace(found[2], read=_die)

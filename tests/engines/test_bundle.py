@@ -112,6 +112,7 @@ def run_cli(capsys, monkeypatch, *arguments):
     return code, *capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_checkpoints_become_a_bundle_that_verifies(tmp_path, capsys, monkeypatch):
     mae, classifier = checkpoints(tmp_path)
     (tmp_path / "small.json").write_text(json.dumps(SMALL.to_dict()))

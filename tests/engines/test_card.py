@@ -53,6 +53,7 @@ def test_a_folder_without_an_evaluation_is_refused(bundle, tmp_path):
         fill_card(bundle, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_bundle_names_nobody(tmp_path, monkeypatch):
     """Patients' names, their slices and their pictures stay in the run folder."""
     run = a_run(tmp_path, SMALL)
@@ -71,6 +72,7 @@ def test_a_bundle_names_nobody(tmp_path, monkeypatch):
     assert modes == {0o644}
 
 
+@pytest.mark.slow
 def test_real_golden_slices_are_said_to_be(tmp_path):
     path = export(a_run(tmp_path, SMALL), tmp_path / "bundle", golden="real")
     assert "pictures of people" in personal_data(Bundle.load(path).known)[0]

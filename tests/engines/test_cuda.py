@@ -10,6 +10,7 @@ from maescan.errors import EngineError
 from maescan.method.score import score_slices
 
 
+@pytest.mark.slow
 def test_nothing_is_left_after_any_call_fails(engine_of, monkeypatch, tmp_path):
     """Each call of CUDA in turn fails once: an error names it, the next batch scores, and all is given back."""
     made, named = engine_of("small"), set()

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from helpers.gpu_machine import CASES, install, same, slices_of
+from helpers.marks import slow
 from maescan.method.score import score_slices
 
 
-@pytest.mark.parametrize("name", [*CASES, "brats", "luna16", "tiny", "brats-fg", "tiny-fg"])
+@pytest.mark.parametrize("name", [*CASES, "tiny", "tiny-fg", *slow("brats", "luna16", "brats-fg")])
 def test_the_path_is_bit_equal_to_the_cpus(engine_of, monkeypatch, tmp_path, name):
     cuda, _ = install(monkeypatch, tmp_path)
     made = engine_of(name, "fp16" if name == "small-fg" else "fp32")
@@ -25,7 +26,7 @@ def test_the_path_is_bit_equal_to_the_cpus(engine_of, monkeypatch, tmp_path, nam
     assert cuda.left() == (0, 0, 0, False)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [*range(3), *slow(*range(3, 20))])
 def test_no_order_of_streams_changes_a_score(engine_of, monkeypatch, tmp_path, seed):
     monkeypatch.setattr("maescan.engines.tensorrt.BATCHES", (1, 2, 4))
     install(monkeypatch, tmp_path, seed=seed)

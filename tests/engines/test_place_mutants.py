@@ -96,6 +96,7 @@ def test_without_a_fault_the_path_scores(engine_of, monkeypatch, tmp_path, whole
     scored(engine_of, cuda, planted(monkeypatch, *NONE), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "fault", "whole"), CASES)
 def test_a_planted_fault_is_found(engine_of, monkeypatch, tmp_path, name, fault, whole):
     cuda, _ = install(monkeypatch, tmp_path)

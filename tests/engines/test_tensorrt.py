@@ -75,6 +75,7 @@ def test_a_plan_that_comes_with_the_bundle_is_of_this_release(engine_of, monkeyp
         TensorRtEngine(folder, values, device="cuda", threads=None, preset=SMALL)
 
 
+@pytest.mark.slow
 def test_loading_a_bundle_proves_it_on_the_gpu(small_bundle, monkeypatch, tmp_path):
     cuda, _ = install(monkeypatch, tmp_path)
     engine = engines.load(small_bundle, device="cuda:1")

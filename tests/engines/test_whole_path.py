@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from helpers.gpu_machine import install, same, slices_of
+from helpers.marks import slow
 from maescan.method.score import score_slices
 
-FITS = ["small", "small-fg", "complementary", "brats", "luna16", "tiny", "brats-fg", "tiny-fg"]
+FITS = ["small", "small-fg", "complementary", "tiny", "tiny-fg", *slow("brats", "luna16", "brats-fg")]
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -37,7 +38,7 @@ def test_the_graph_is_the_cpus_path(engine_of, name):
         np.testing.assert_allclose(getattr(found, field), value, rtol=2e-6, atol=2e-6, err_msg=field)
 
 
-@pytest.mark.parametrize("name", ["brats", "brats-fg"])
+@pytest.mark.parametrize("name", slow("brats", "brats-fg"))
 def test_ids_and_slices_of_16_bits_go_up_and_scores_come_down(engine_of, monkeypatch, tmp_path, name):
     cuda, _ = install(monkeypatch, tmp_path)
     made = engine_of(name, "fp16", whole=True)

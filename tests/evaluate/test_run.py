@@ -14,6 +14,7 @@ from maescan.evaluate.scored import score_set
 from maescan.options import EvaluateOptions
 
 
+@pytest.mark.slow
 def test_twice_the_same_bytes(tmp_path):
     evaluated(tmp_path / "a")
     evaluated(tmp_path / "b", batch=5)

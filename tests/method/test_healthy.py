@@ -50,6 +50,7 @@ def test_the_share_of_healthy_scans_as_high_at_this_place():
     assert shares.min() >= 0.1 and shares.max() <= 1
 
 
+@pytest.mark.slow
 def test_a_healthy_scan_is_seldom_rare_at_a_place():
     """Conformal: of all places of healthy scans at most a tenth are as high as none of nine others."""
     found = reference()

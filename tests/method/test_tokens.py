@@ -69,6 +69,7 @@ def test_a_hole_in_the_foreground_is_inside():
     assert inside[1:3, 1].all() and not inside[:3, 2].any()
 
 
+@pytest.mark.slow
 def test_two_hundred_lesions_of_the_phantom_are_inside_their_sets():
     """Those at the rim and those as dark as air among them."""
     fg, seen, at_rim = preset("tiny-fg"), 0, 0

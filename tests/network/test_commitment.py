@@ -74,6 +74,7 @@ def test_what_is_no_request_is_refused(tmp_path, given, action, status):
         assert Asking().ask(port, given, action)[0] == status
 
 
+@pytest.mark.slow
 def test_a_sender_that_was_named_is_called_back(tmp_path, slices):
     asking = Asking()
     asking.node.add_supported_context(PUSH_MODEL, PLAIN, scu_role=False, scp_role=True)

@@ -109,6 +109,7 @@ def test_the_command_says_what_came_of_them(out):
     assert isinstance(missing.exception, DataError)
 
 
+@pytest.mark.slow
 def test_the_process_sends_what_comes_and_survives_a_kill(out):
     uids = add_results(out, range(3))
     with Pacs().serving() as pacs:

@@ -114,6 +114,7 @@ def test_a_class_that_is_no_image_is_not_taken(shared):
         assert not found.accepted_contexts
 
 
+@pytest.mark.slow
 def test_silent_connections_keep_nobody_out(shared, slices):
     silent = [socket.create_connection(("127.0.0.1", shared[2])) for _ in range(200)]
     half = [socket.create_connection(("127.0.0.1", shared[2])) for _ in range(20)]
@@ -124,6 +125,7 @@ def test_silent_connections_keep_nobody_out(shared, slices):
         each.close()
 
 
+@pytest.mark.slow
 def test_a_silent_connection_is_closed(out):
     quick = "from maescan.network import server; server.SILENT_S = 0.2"
     with receiver(out, quick) as (_, port), socket.create_connection(("127.0.0.1", port)) as silent:
@@ -177,6 +179,7 @@ def test_a_connection_that_is_lost_while_its_image_is_written_leaves_no_series_w
     journal.close()
 
 
+@pytest.mark.slow
 def test_logs_hold_no_identifiers(out, tmp_path):
     from helpers.series import write_slices
 
@@ -197,6 +200,7 @@ def test_logs_hold_no_identifiers(out, tmp_path):
     assert said and not [word for word in ("PLANTED", "77777", "1977", "1.2.") if word in said], said
 
 
+@pytest.mark.slow
 def test_killed_while_images_come_it_has_all_that_it_acknowledged(out, slices, tmp_path):
     from helpers.series import write_slices
 

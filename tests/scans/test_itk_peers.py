@@ -215,6 +215,7 @@ def test_a_name_of_windows(tmp_path):
     assert [file.name for file in source.files] == ["a.mhd", "win.raw"]
 
 
+@pytest.mark.slow
 def test_a_header_without_end_is_refused(tmp_path):
     (tmp_path / "a.mhd").write_bytes(b"ObjectType = Image\n" + b"Key%d = 1\n" * (2**24 // 10 + 9))
     with pytest.raises(ScanError, match="does not end within"):

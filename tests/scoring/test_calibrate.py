@@ -25,6 +25,7 @@ from maescan.scoring.options import CalibrateOptions, ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
 
+@pytest.mark.slow
 def test_healthy_scans_of_the_pipeline_alert_as_often_as_promised(tmp_path):
     """100 scans to calibrate with, 100 others: one in ten may alert."""
     for index in range(200):

@@ -68,6 +68,7 @@ def test_at_a_rate_of_0_nothing_alerts():
     assert needed(0.0) is None and not reference.can_alert and reference.scan(9.0)[1] == "no"
 
 
+@pytest.mark.slow
 def test_surplus_is_the_share_of_draws_with_so_many_alerts():
     rng, counts = np.random.default_rng(0), []
     for _ in range(4000):

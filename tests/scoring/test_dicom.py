@@ -38,6 +38,7 @@ def uids(out):
     return {name: dataset.SOPInstanceUID for name, dataset in results(out).items()}
 
 
+@pytest.mark.slow
 def test_results_lie_beside_the_tables_and_a_second_run_and_a_forced_one_write_the_same_bytes(tmp_path):
     write_oriented(tmp_path / "in", spacing=(5.0, 5.0, 5.0))
     assert not score(tmp_path / "in", tmp_path / "out").refused
@@ -50,6 +51,7 @@ def test_results_lie_beside_the_tables_and_a_second_run_and_a_forced_one_write_t
     assert files_of(tmp_path / "out") == first == files_of(tmp_path / "again")
 
 
+@pytest.mark.slow
 def test_results_that_are_lost_or_asked_for_later_are_made_and_those_of_another_calibration_made_anew(tmp_path):
     write_oriented(tmp_path / "in")
     score(tmp_path / "in", tmp_path / "out", dicom=("sr",))
@@ -68,6 +70,7 @@ def test_results_that_are_lost_or_asked_for_later_are_made_and_those_of_another_
     assert uids(tmp_path / "out")["sr"] == after.SOPInstanceUID
 
 
+@pytest.mark.slow
 def test_a_series_that_grows_supersedes_and_a_run_without_results_leaves_none_that_are_old(tmp_path):
     paths = write_oriented(tmp_path / "in")
     kept = paths[-1].read_bytes()
@@ -115,6 +118,7 @@ def test_names_of_files_and_folders_are_in_no_object(tmp_path):
     assert any(b"1 files beside it cannot be read" in content for content in objects)
 
 
+@pytest.mark.slow
 def test_results_of_shards_come_together_as_of_one_run(tmp_path):
     for number in range(3):
         write_oriented(tmp_path / "in" / f"s{number}", shape=(4, 36, 40), SeriesInstanceUID=f"1.2.9.2{number}")

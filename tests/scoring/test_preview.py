@@ -32,6 +32,7 @@ def tree(tmp_path_factory):
     return unpack(folder / "bundle"), folder / "scans", folder
 
 
+@pytest.mark.slow
 def test_what_it_foresees_comes_true(tree):
     bundle, scans, folder = tree
     told = maescan("inspect", scans, "--bundle", bundle, "--json")
@@ -58,6 +59,7 @@ def test_a_line_a_scan_and_one_about_the_bundle(tree):
     assert "preset demo, openvino-fp32; calibrated: scans get p-values" in last
 
 
+@pytest.mark.slow
 def test_a_refusal_has_exit_code_3_without_a_bundle_too(tree):
     _, scans, _ = tree
     assert maescan("inspect", scans).returncode == 3

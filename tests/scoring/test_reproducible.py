@@ -70,6 +70,7 @@ def test_a_resumed_run_gives_the_same_bytes(bundle, folder, whole, tmp_path):
     assert files_of(score(bundle, [folder], tmp_path / "out", maps=True)) == files_of(whole)
 
 
+@pytest.mark.slow
 def test_merged_shards_are_the_whole(bundle, folder, whole, tmp_path):
     parts = [score(bundle, [folder], tmp_path / f"{i}", maps=True, shard=(i, 3)) for i in (1, 2, 3)]
     summary = merge(parts[::-1], bundle, tmp_path / "merged")
@@ -78,6 +79,7 @@ def test_merged_shards_are_the_whole(bundle, folder, whole, tmp_path):
     assert json.loads((tmp_path / "merged" / "run.json").read_text())["scans"]["scored"] == 7
 
 
+@pytest.mark.slow
 def test_a_merge_of_what_does_not_belong_together_is_refused(bundle, folder, tmp_path):
     parts = [score(bundle, [folder], tmp_path / f"{i}", shard=(i, 2), maps=i == 3) for i in (1, 2)]
     with pytest.raises(DataError, match="the shards are 1/2"):

@@ -55,6 +55,7 @@ def maps(out):
 LABELS = ["A/ct/3", "A/x.nii.gz", "B/x.nii", "B/x.nii.gz"]
 
 
+@pytest.mark.slow
 def test_every_order_folder_split_and_rerun_gives_the_same_names_and_as_many_maps_as_rows(mixed, tmp_path):
     calls = [
         [mixed],
@@ -73,6 +74,7 @@ def test_every_order_folder_split_and_rerun_gives_the_same_names_and_as_many_map
         assert len(maps(out)) == 4
 
 
+@pytest.mark.slow
 def test_scan_by_scan_is_as_all_at_once(mixed, tmp_path):
     whole = score([mixed], tmp_path / "whole", maps=True)
     assert (len(whole.scored), len(whole.failures), whole.archive) == (4, 1, 4)
@@ -86,6 +88,7 @@ def test_scan_by_scan_is_as_all_at_once(mixed, tmp_path):
     assert len(labels(tmp_path / "A")) == 4
 
 
+@pytest.mark.slow
 def test_the_same_bytes_however_the_archive_was_made(tmp_path):
     for number in range(3):
         write_scan(tmp_path / "in" / f"p{number}" / f"scan{number}.nii.gz", number)

@@ -106,6 +106,7 @@ def test_a_file_that_still_grows_is_waited_for(inbox, tmp_path):
     assert watched.end(signal.SIGINT) == 0
 
 
+@pytest.mark.slow
 def test_a_scan_that_failed_half_arrived_is_scored_when_it_is_whole(inbox, tmp_path):
     whole = write_scan(tmp_path / "scan.nii.gz", 0).read_bytes()
     (inbox / "scan.nii.gz").write_bytes(whole[:900])
@@ -116,6 +117,7 @@ def test_a_scan_that_failed_half_arrived_is_scored_when_it_is_whole(inbox, tmp_p
     assert watched.end() == 0 and rows(tmp_path / "out" / "failures.csv") == []
 
 
+@pytest.mark.slow
 def test_sigterm_finishes_the_scan_in_flight_and_a_restart_goes_on(inbox, tmp_path):
     write_scan(inbox / "scan0.nii.gz", 0, slices=12)
     watched = Watched(inbox, tmp_path / "out", pause=0.3)
@@ -131,6 +133,7 @@ def test_sigterm_finishes_the_scan_in_flight_and_a_restart_goes_on(inbox, tmp_pa
     assert len(rows(tmp_path / "out" / "scans.csv")) == 3
 
 
+@pytest.mark.slow
 def test_sigterm_does_not_wait_for_a_read_that_hangs_and_blames_nobody(inbox, tmp_path):
     watched = Watched(inbox, tmp_path / "out")
     write_scan(inbox / "good.nii.gz", 0)
@@ -142,6 +145,7 @@ def test_sigterm_does_not_wait_for_a_read_that_hangs_and_blames_nobody(inbox, tm
     assert rows(tmp_path / "out" / "failures.csv") == []
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on(inbox, tmp_path):
     watched = Watched(inbox, tmp_path / "out")
     write_scan(inbox / "scan0.nii.gz", 0)
@@ -163,6 +167,7 @@ def event_of(watched, *names):
             return name, facts
 
 
+@pytest.mark.slow
 def test_a_series_whose_first_slice_came_early_is_one_row_and_scored_again(inbox, tmp_path):
     watched = Watched(inbox, tmp_path / "out")
     write_slices(inbox, [0])
@@ -191,6 +196,7 @@ def test_half_a_series_says_so(inbox, tmp_path):
     assert sum("incomplete: 3 of the images before number 6 are not there" in text for text in told) == 1
 
 
+@pytest.mark.slow
 def test_a_second_patient_in_a_flat_inbox_changes_nothing_of_the_first(inbox, tmp_path):
     watched = Watched(inbox, tmp_path / "out")
     seen = []
@@ -213,6 +219,7 @@ def test_a_second_patient_in_a_flat_inbox_changes_nothing_of_the_first(inbox, tm
     assert [row["scan"] for row in rows(tmp_path / "out" / "scans.csv")] == sorted([*labels, facts["scan"]])
 
 
+@pytest.mark.slow
 def test_steady_traffic_in_a_flat_inbox_holds_nobody_back(inbox, tmp_path):
     watched = Watched(inbox, tmp_path / "out")
     write_slices(inbox, range(4), uid="1.2.1", patient="A")
@@ -234,6 +241,7 @@ def test_steady_traffic_in_a_flat_inbox_holds_nobody_back(inbox, tmp_path):
     assert watched.end() == 0
 
 
+@pytest.mark.slow
 def test_events_of_many_scans_at_once_are_whole_lines_and_none_is_lost(inbox, tmp_path):
     for number in range(60):
         write_slices(inbox / f"{number:02d}", [0], uid=f"1.2.{number}")
@@ -242,6 +250,7 @@ def test_events_of_many_scans_at_once_are_whole_lines_and_none_is_lost(inbox, tm
     assert len(set(names)) == 60 and watched.end() == 0
 
 
+@pytest.mark.slow
 def test_a_pipe_and_endless_files_hold_nobody_up_nor_the_end(inbox, tmp_path):
     os.mkfifo(inbox / "a.nii")
     os.mkfifo(inbox / "b")

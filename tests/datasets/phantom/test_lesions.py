@@ -20,6 +20,7 @@ def test_a_lesion_can_be_seen():
         assert change > 0.15 * (np.percentile(well.voxels, 99) - well.voxels.min())
 
 
+@pytest.mark.slow
 def test_nothing_trivial_gives_lesions_away(tmp_path):
     from maescan import datasets
     from maescan.config import preset
