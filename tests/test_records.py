@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from maescan.errors import BundleError, DataError
-from maescan.records import Record, StrictRecord, check, decode, read, read_rows
+from maescan.records import Record, StrictRecord, check, decode, read, read_rows, whole_rows
 
 
 class Row(Record, frozen=True):
@@ -60,3 +60,19 @@ def test_rows_become_numbers_and_a_wrong_cell_names_its_line(tmp_path):
     file.write_bytes(b"scan,slice\n\xff,1\n")
     with pytest.raises(DataError, match=r"a\.csv"):
         read_rows(Row, file, remedy="mend it")
+
+
+def test_of_what_a_killed_run_left_the_whole_rows_are_read(tmp_path):
+    file = tmp_path / "log.csv"
+    file.write_text("scan,slice\nx,3\n\x00\x00\ny,four\nz,5\nz")
+    assert whole_rows(Row, file) == [Row(scan="x", slice=3), Row(scan="z", slice=5)]
+    file.write_bytes(b"")
+    assert whole_rows(Row, file) == []
+    with pytest.raises(DataError, match="cannot be read"):
+        whole_rows(Row, tmp_path / "none.csv")
+
+
+def test_others_tables_may_have_tabs_and_words_of_their_own(tmp_path):
+    (tmp_path / "a.tsv").write_text("scan\tslice\nx\tthree\n")
+    with pytest.raises(DataError, match=r"line 2: is no row: Expected `int`, got `str` in `slice`"):
+        read_rows(Row, tmp_path / "a.tsv", remedy="", delimiter="\t", said="is no row")

@@ -5,6 +5,7 @@ By msgspec, which costs no start-up time; `config.fields` checks presets, whose 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Iterable
@@ -58,12 +59,27 @@ def check(
         raise error(_reason(fault), path=path, remedy=remedy) from None
 
 
-def read_rows(kind: type[Kind], path: Path, *, remedy: str, columns: Iterable[str] = ()) -> list[Kind]:
+OURS = "is not as maescan writes it"
+"""What is said of content that is not as it should be, where maescan wrote it."""
+
+
+def read_rows(
+    kind: type[Kind],
+    path: Path,
+    *,
+    remedy: str,
+    columns: Iterable[str] = (),
+    delimiter: str = ",",
+    said: str = OURS,
+) -> list[Kind]:
     """The rows of a CSV file with a header, each as a `kind`; cells become numbers where a field is one. A file that
-    lacks one of `columns` is refused. Raises DataError naming file and line."""
+    lacks one of `columns` is refused. said: of a row that is not as it should be. Raises DataError naming file and
+    line."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+        reader = csv.DictReader(
+            io.StringIO(text, newline=""), skipinitialspace=True, strict=True, delimiter=delimiter
+        )
         if lacking := [name for name in columns if name not in (reader.fieldnames or ())]:
             raise DataError(f"lacks the column {', '.join(lacking)}", path=path, remedy=remedy)
         rows = []
@@ -76,10 +92,25 @@ def read_rows(kind: type[Kind], path: Path, *, remedy: str, columns: Iterable[st
         raise DataError(f"cannot be read: {fault.strerror or fault}", path=path, remedy=remedy) from fault
     except (msgspec.MsgspecError, csv.Error, UnicodeError) as fault:
         where = f"line {reader.line_num}: " if "reader" in locals() else ""
-        raise DataError(f"{where}{_reason(fault)}", path=path, remedy=remedy) from None
+        raise DataError(f"{where}{_reason(fault, said)}", path=path, remedy=remedy) from None
 
 
-def _reason(fault: Exception) -> str:
+def whole_rows(kind: type[Kind], path: Path) -> list[Kind]:
+    """The rows of a CSV file that are as they should be: a run that was killed may have left half of one. Raises
+    DataError where it cannot be read."""
+    try:
+        lines = path.read_bytes().decode("utf-8", "replace").splitlines()
+    except OSError as fault:
+        raise DataError(f"cannot be read: {fault.strerror or fault}", path=path, remedy="remove it") from fault
+    found = []
+    for row in csv.DictReader(lines[:1] + [line for line in lines[1:] if line.isprintable()]):
+        with contextlib.suppress(msgspec.MsgspecError):
+            if None not in row and None not in row.values():
+                found.append(msgspec.convert(row, type=kind, strict=False))
+    return found
+
+
+def _reason(fault: Exception, said: str = OURS) -> str:
     if isinstance(fault, RecursionError):
         return "is nested too deeply"
-    return f"is not as maescan writes it: {str(fault)[:WORDS]}"
+    return f"{said}: {str(fault)[:WORDS]}".replace(" - at `$.", " in `")

@@ -131,9 +131,15 @@ SCAN = "healthy/brain_0000.nii.gz"
         (stray_mask, "other.nii.gz: is the mask of no scan (give it its scan's path"),
         (with_labels(f"{SCAN},8,1"), "brain_0000.nii.gz: labels.csv names slice 8, it has 8 (slices count from 0"),
         (with_labels("brain.nii.gz,0,1"), "labels.csv: line 2 names brain.nii.gz, which is not there (scans"),
-        (with_labels(f"{SCAN},0,1", f"{SCAN},1,yes"), "labels.csv: line 3 is not a label: healthy/brain_0000"),
-        (with_labels(f"{SCAN},-1,1"), "labels.csv: line 2 is not a label"),
-        (with_labels("0,1", columns="slice,label"), "labels.csv: line 2 is not a label"),
+        (
+            with_labels(f"{SCAN},0,1", f"{SCAN},1,yes"),
+            "labels.csv: line 3: is no label: Expected `int`, got `str` in `label`",
+        ),
+        (with_labels(f"{SCAN},-1,1"), "labels.csv: line 2: is no label: Expected `int` >= 0 in `slice`"),
+        (
+            with_labels("0,1", columns="slice,label"),
+            "labels.csv: line 2: is no label: Object missing required field `scan`",
+        ),
         (with_labels(), "labels.csv: holds no label"),
     ],
 )

@@ -54,7 +54,7 @@ def test_a_tree_without_its_cts_and_other_presets_are_refused(tmp_path, luna16_t
     with pytest.raises(DataError, match=r"there is no \.mhd of any series"):
         datasets.load(tmp_path, LUNA)
     (tmp_path / "candidates.csv").write_text("a,b\n")
-    with pytest.raises(DataError, match="is no table of candidates"):
+    with pytest.raises(DataError, match="lacks the column seriesuid"):
         datasets.load(tmp_path, LUNA)
     with pytest.raises(ConfigError, match="preset 'tiny' is not in Hounsfield units"):
         datasets.load(luna16_tree, preset("tiny"))

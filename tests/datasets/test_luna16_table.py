@@ -72,10 +72,10 @@ PLACE = (40, 40, 1, 0)
     "places, message",
     [
         ([PLACE, (40, 40, 99, 1)], "1.2.3.mhd: row 1 of the candidates lies outside"),
-        ([(40, "x", 1, 0)], "holds a line that is no candidate: could not convert"),
-        ([(40, 40, 1, 2)], "holds a place or a class that is none"),
-        ([(40, "nan", 1, 1)], "holds a place or a class that is none"),
-        ([(40, 40)], "holds a line that is no candidate"),
+        ([(40, "x", 1, 0)], "line 2: is no candidate: Expected `float`, got `str` in `coordY`"),
+        ([(40, 40, 1, 2)], "is no candidate: Expected `int` <= 1 in `class`"),
+        ([(40, "nan", 1, 1)], "holds a place that is none"),
+        ([(40, 40)], "line 2 has another number of cells"),
     ],
 )
 def test_bad_candidates_are_refused(tmp_path, places, message):

@@ -36,15 +36,32 @@ FLOOR = {
 """A room imports lower floors only. maescan is the public face: `maescan/__init__.py`, which loads when asked."""
 
 TORCH = ("models", "train", "export", "engines/eager", "engines/torchscript", "kernels/arrays")
-TEMPORARY = ("files", "scans/scratch")
+TEMPORARY, RECORDS = (
+    ("files", "scans/scratch"),
+    ("records", "config/types"),
+)  # types: its own values, as JSON has them
+RAW = ("json.load", "json.loads", "csv.reader", "csv.DictReader", "ast.literal_eval", "eval")
 FILE, BODY, PARAMETERS, TESTED = 300, 40, 6, 40
 
 
 def temporary() -> Iterator[str]:
     """Temporary files made past `scans.scratch`: nobody would take away what a kill leaves of them."""
     for module in PACKAGE:
-        if module.path not in [f"python/maescan/{name}.py" for name in TEMPORARY]:
+        if not _is_one_of(module, TEMPORARY):
             yield from (f"{module.path} imports {name}" for name, _ in imports(module) if name == "tempfile")
+
+
+def raw() -> Iterator[str]:
+    """JSON and tables read past `records`, which gives them types and says in one line what is wrong with them."""
+    for module in PACKAGE:
+        calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+        for name in [ast.unparse(call.func) for call in calls] if not _is_one_of(module, RECORDS) else []:
+            if name in RAW:
+                yield f"{module.path} calls {name}"
+
+
+def _is_one_of(module: Module, names: tuple[str, ...]) -> bool:
+    return module.path in [f"python/maescan/{name}.py" for name in names]
 
 
 def floors() -> Iterator[str]:
@@ -153,5 +170,6 @@ def anys() -> Iterator[str]:
 
 
 RULES: dict[str, Callable[[], Iterator[str]]] = {
-    rule.__name__: rule for rule in (floors, circles, private, torch, temporary, files, bodies, parameters, untested)
+    rule.__name__: rule
+    for rule in (floors, circles, private, torch, temporary, raw, files, bodies, parameters, untested)
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +65,7 @@ def measure(
         alone = max(before, _alone(engine, loaded.preset))
     finally:
         engine.close()
-    stages = json.loads((out / "run.json").read_text())["stages"]
-    count = len(summary.scored)
+    stages, count = summary.stages, len(summary.scored)
     return {
         "engine": engine.name,
         "scans": count,

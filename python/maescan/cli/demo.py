@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -35,7 +33,7 @@ def run_demo(out: Path, seed: int, *, train: bool = False, quiet: bool = False) 
     from rich.console import Console
 
     from maescan.cli.events import Show, of_score
-    from maescan.config import Preset
+    from maescan.engines.bundle import Bundle
     from maescan.files import claim
     from maescan.scoring.options import ScoreOptions
     from maescan.scoring.run import score_paths
@@ -55,8 +53,7 @@ def run_demo(out: Path, seed: int, *, train: bool = False, quiet: bool = False) 
     options = ScoreOptions(maps=True, pictures=2 * UNSEEN, force=True)
     with of_score(Show.of(False, quiet)) as listen:
         summary = score_paths(scans, bundle, out / "scores", options=options, listen=listen)
-    used = Preset.from_dict(json.loads((bundle / "manifest.json").read_text())["preset"])
-    console.print(_table(out, used, summary))
+    console.print(_table(out, Bundle.load(bundle).preset, summary))
     _say_alerts(out, summary)
     console.print(f"look at: {out / 'scores' / 'report.html'}   heat maps: {out / 'scores' / 'maps'}", soft_wrap=True)
     console.print(f"next, scans of your own: maescan score SCANS --bundle {bundle} --out OUT", soft_wrap=True)
@@ -100,11 +97,15 @@ def _trained(out: Path, seed: int, say: Say, quiet: bool) -> Path:
 
 def _comes_from(bundle: Path, run: Path) -> bool:
     """Whether a bundle was made of this very run."""
+    from maescan.engines.bundle import Bundle
+    from maescan.errors import BundleError, DataError
+    from maescan.records import read
+
     try:
-        made = json.loads((bundle / "manifest.json").read_text())["provenance"]
-        report = json.loads((run / "run.json").read_text())
+        made = Bundle.load(bundle).manifest["provenance"]
+        report = read(dict[str, object], run / "run.json", remedy="")
         return all(made[name] == report[name] for name in ("data", "seed", "seconds"))
-    except (OSError, ValueError, KeyError):
+    except (BundleError, DataError, KeyError):
         return False
 
 
@@ -151,8 +152,14 @@ def _table(out: Path, used: Preset, summary: Summary) -> Table:
 
 
 def _scores(path: Path) -> dict[tuple[str, int], float]:
-    with open(path, newline="") as stream:
-        return {(Path(row["scan"]).name, int(row["slice"])): float(row["score"]) for row in csv.DictReader(stream)}
+    from maescan.records import Record, read_rows
+
+    class Scored(Record, frozen=True):
+        scan: str
+        slice: int
+        score: float
+
+    return {(Path(row.scan).name, row.slice): row.score for row in read_rows(Scored, path, remedy="score again")}
 
 
 @commands.command()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+import msgspec
 
 from maescan.config.training import ClassifierTraining, JudgeTraining, MaeTraining
 from maescan.config.types import (
@@ -82,12 +83,14 @@ def preset(name: str) -> Preset:
     if name in PRESETS:
         return PRESETS[name]
     if name.endswith(".json"):
+        remedy = "give a preset's JSON file, as preset.json of a run folder"
         try:
-            return Preset.from_dict(json.loads(Path(name).read_text()))
+            values = msgspec.json.decode(Path(name).read_bytes(), type=dict[str, object])
+        except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise ConfigError(f"cannot read the preset: {error}", path=name, remedy=remedy) from error
+        try:
+            return Preset.from_dict(values)
         except ConfigError as error:
             remedy = error.remedy or "change it in the file"
             raise ConfigError(error.reason, path=name, remedy=remedy) from error
-        except (OSError, ValueError, RecursionError) as error:
-            remedy = "give a preset's JSON file, as preset.json of a run folder"
-            raise ConfigError(f"cannot read the preset: {error}", path=name, remedy=remedy) from error
     raise ConfigError(f"unknown preset '{name}'", remedy=f"use one of {', '.join(PRESETS)} or a .json file")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.datasets.items import Item
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
+from maescan.records import Record, read_rows
 from maescan.scans import Scan, ScanSource, read_scan
 from maescan.scans.find import EXTENSIONS
 from maescan.scans.scan import axial_axes
@@ -100,22 +101,24 @@ def _label(labels: Labels, count: int, source: ScanSource) -> NDArray[np.int8]:
     return made
 
 
+class Label(Record, frozen=True):
+    """A row of labels.csv: of one slice, or of all."""
+
+    scan: Annotated[str, Meta(min_length=1)]
+    label: Annotated[int, Meta(ge=0, le=1)]
+    slice: Annotated[int, Meta(ge=0)] | None = None
+
+
 def _labels(file: Path, scans: set[str]) -> dict[str, dict[Any, int]] | None:
     """scan -> slice (None: all) -> label; None without a labels.csv."""
     if not file.is_file():
         return None
     found: dict[str, dict[Any, int]] = {}
-    with open(file, newline="", encoding="utf-8-sig", errors="replace") as stream:
-        for line, row in enumerate(csv.DictReader(stream, skipinitialspace=True), start=2):
-            scan, number, label = (row.get(name) for name in ("scan", "slice", "label"))
-            if not scan or label not in ("0", "1") or not (number is None or number.isdigit()):
-                raise DataError(
-                    f"line {line} is not a label: {','.join(map(str, row.values()))}", path=file, remedy=REMEDY
-                )
-            if scan not in scans:
-                reason = f"line {line} names {scan}, which is not there"
-                raise DataError(reason, path=file, remedy=f"scans are named by their path, as {min(scans)}")
-            found.setdefault(scan, {})[None if number is None else int(number)] = int(label)
+    for line, row in enumerate(read_rows(Label, file, remedy=REMEDY, said="is no label"), start=2):
+        if row.scan not in scans:
+            reason = f"line {line} names {row.scan}, which is not there"
+            raise DataError(reason, path=file, remedy=f"scans are named by their path, as {min(scans)}")
+        found.setdefault(row.scan, {})[row.slice] = row.label
     if not found:
         raise DataError("holds no label", path=file, remedy=REMEDY)
     return found

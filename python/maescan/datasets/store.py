@@ -127,7 +127,7 @@ class Store:
             room -= known.count
             if room < 0 or check != _check_of(text):
                 break
-            found.append(json.loads(text))
+            found.append(decode(dict, text, path=self.folder, remedy=""))
         return found
 
     def add(self, block: CachedScan) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from maescan.config import Preset
 from maescan.engines.bundle import Bundle
 from maescan.engines.manifest import ANEW
 from maescan.errors import BundleError, DataError, MaescanError
-from maescan.records import check as check_values
+from maescan.records import read as read_values
 
 TOLERANCE = {
     "fp32": {"score": 1e-3, "difference": 1e-3},
@@ -121,8 +120,8 @@ def _key(bundle: Bundle, name: str, engine: Any) -> str:
 
 def _read(file: Path) -> dict[str, float] | None:
     try:
-        return check_values(dict[str, float], json.loads(file.read_bytes()), path=file, remedy="")
-    except (OSError, ValueError, RecursionError, DataError):
+        return read_values(dict[str, float], file, remedy="")
+    except DataError:
         return None
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import Annotated, NamedTuple, TypedDict
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from maescan.errors import DataError
@@ -16,6 +15,7 @@ from maescan.evaluate.markdown import interval_text, table
 from maescan.evaluate.matched import area_matched_auroc, position_in_brain
 from maescan.evaluate.ranking import auroc, bootstrap, interval
 from maescan.evaluate.within import auroc_by_patient, auroc_within
+from maescan.records import Record, read, read_rows
 
 Labels = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -59,6 +59,29 @@ class Comparison(TypedDict):
     each: list[OfPatient]
 
 
+class ModelName(Record, frozen=True):
+    """What was evaluated."""
+
+    name: str
+    score: str
+
+
+class Metrics(Record, frozen=True):
+    """What of metrics.json a comparison reads."""
+
+    model: ModelName
+
+
+class Judged(Record, frozen=True):
+    """A row of slices.csv."""
+
+    scan: str
+    slice: int
+    label: Annotated[int, Meta(ge=-1, le=1)]
+    score: float
+    area: float
+
+
 class Evaluation(NamedTuple):
     """slices.csv of an evaluation: label, score, area [N] by (scan, slice)."""
 
@@ -68,17 +91,14 @@ class Evaluation(NamedTuple):
 
 def read_evaluation(folder: Path) -> Evaluation:
     """An output folder of `maescan evaluate`. Raises DataError for anything else."""
+    remedy = "give two folders that `maescan evaluate` wrote"
     try:
-        model = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["model"]
-        with (folder / "slices.csv").open(newline="", encoding="utf-8") as stream:
-            rows = {
-                (row["scan"], int(row["slice"])): (int(row["label"]), float(row["score"]), float(row["area"]))
-                for row in csv.DictReader(stream)
-            }
-        return Evaluation(f"{model['name']} ({model['score']})", rows)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        remedy = "give two folders that `maescan evaluate` wrote"
-        raise DataError("holds no evaluation", path=folder, remedy=remedy) from error
+        model = read(Metrics, folder / "metrics.json", remedy=remedy).model
+        found = read_rows(Judged, folder / "slices.csv", remedy=remedy)
+    except DataError as error:
+        raise DataError(f"holds no evaluation: {error.reason}", path=error.path, remedy=remedy) from error
+    rows = {(row.scan, row.slice): (row.label, row.score, row.area) for row in found}
+    return Evaluation(f"{model.name} ({model.score})", rows)
 
 
 def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) -> Comparison:

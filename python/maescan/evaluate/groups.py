@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maescan.errors import DataError
 from maescan.evaluate.ranking import auroc
+from maescan.records import read_rows
 
 NAMES = ("participant_id", "patient", "scan", "subject", "id")
 """What the column may be called that says which scan a row is of; else it is the first."""
@@ -24,11 +24,14 @@ Groups = Mapping[str, Mapping[str, str]]
 
 def read_groups(table: Path) -> Groups:
     """Columns of a table, CSV or TSV with a header. Raises DataError."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t" if table.suffix.lower() == ".tsv" else ","))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot be read: {error}", path=table, remedy="give a CSV or TSV with a header") from error
+    delimiter = "\t" if table.suffix.lower() == ".tsv" else ","
+    rows = read_rows(
+        dict[str, str],
+        table,
+        remedy="give a CSV or TSV with a header",
+        delimiter=delimiter,
+        said="is no row of a table",
+    )
     columns = [name for name in (rows[0] if rows else ()) if name]
     name = next((column for column in columns if column.lower() in NAMES), columns[0] if columns else "")
     if len(columns) < 2:

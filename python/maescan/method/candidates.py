@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta, field
 from numpy.typing import NDArray
 
 from maescan.errors import DataError
+from maescan.records import Record, read_rows
 
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "class")
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+
+
+class Candidate(Record, frozen=True):
+    """A row."""
+
+    series: str = field(name="seriesuid")
+    x: float = field(name="coordX")
+    y: float = field(name="coordY")
+    z: float = field(name="coordZ")
+    label: Annotated[int, Meta(ge=0, le=1)] = field(name="class")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +39,11 @@ class Candidates:
 def read_candidates(table: Path) -> Candidates:
     """Raises DataError for a line that is no candidate."""
     remedy = f"its columns are {','.join(COLUMNS)}"
-    with open(table, newline="", encoding="utf-8-sig", errors="replace") as stream:
-        lines = csv.DictReader(stream)
-        try:
-            if set(COLUMNS) - set(lines.fieldnames or ()):
-                raise DataError("is no table of candidates", path=table, remedy=remedy)
-            found = [tuple(row[name] for name in COLUMNS) for row in lines]
-            place = np.array([row[1:4] for row in found], float).reshape(-1, 3) * LPS_TO_RAS
-            label = np.array([int(row[4]) for row in found], np.int8)
-        except (ValueError, TypeError, OverflowError, csv.Error) as error:
-            raise DataError(f"holds a line that is no candidate: {error}", path=table, remedy=remedy) from error
-    if not np.isfinite(place).all() or not np.isin(label, (0, 1)).all():
-        raise DataError("holds a place or a class that is none", path=table, remedy=remedy)
-    return Candidates(np.array([row[0] for row in found], str), place, label)
+    found = read_rows(Candidate, table, remedy=remedy, columns=COLUMNS, said="is no candidate")
+    places = [(row.x, row.y, row.z) for row in found]
+    place = np.array(places, float).reshape(-1, 3) * LPS_TO_RAS
+    if not np.isfinite(place).all():
+        raise DataError("holds a place that is none", path=table, remedy=remedy)
+    return Candidates(
+        np.array([row.series for row in found], str), place, np.array([r.label for r in found], np.int8)
+    )

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DataError
+from maescan.records import decode
 
 Tell = Callable[[str, dict[str, object]], None]
 FIRST_S, LONGEST_S = 1.0, 60.0
@@ -67,9 +69,9 @@ class Child:
         worked = False
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            with contextlib.suppress(ValueError):
-                facts = json.loads(line)
-                name = str(facts.pop("event"))
+            with contextlib.suppress(DataError):
+                facts = decode(dict[str, object], line, path=Path(self._name), remedy="")
+                name = str(facts.pop("event", ""))
                 if name == "fault":
                     self._fault = str(facts.get("reason"))
                 worked = worked or name == self._ready

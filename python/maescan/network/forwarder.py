@@ -159,7 +159,7 @@ def main() -> int:
     quiet_libraries()
     values, stop = told()
     try:
-        out, options = Path(str(values["out"])), ListenOptions.of(values["options"])
+        out, options = Path(values.out), ListenOptions.of(values.options)
         with locked(out):
             return _forward(out, options, stop)
     except MaescanError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tarfile
 import urllib.error
 import urllib.request
@@ -17,12 +16,19 @@ from maescan import progress
 from maescan.engines.bundle import Bundle
 from maescan.errors import BundleError, ConfigError, DataError
 from maescan.files import written_into
+from maescan.records import Record, read
 from maescan.scans.scratch import folder_beside
 
 ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
 HUB = "https://huggingface.co"
 MOST, CHUNK, TIMEOUT_S = 20 << 30, 1 << 20, 60.0
 """Bytes that a bundle may have, bytes at a time, and seconds without an answer."""
+
+
+class Listed(Record, frozen=True):
+    """What of a manifest is needed to fetch the rest; what it is worth is known when all is there."""
+
+    files: dict[str, str]
 
 
 def pull(address: str, out: Path, sha256: str | None = None) -> tuple[Path, str]:
@@ -107,11 +113,12 @@ def _files(url: str, made: Path, sha256: str | None) -> str:
 
 def _listed(manifest: Path, url: str) -> Iterator[tuple[str, int]]:
     try:
-        names = sorted(json.loads(manifest.read_bytes())["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError("is no manifest", path=f"{url}/manifest.json", remedy="check the address") from error
-    _check_names(url, [(str(name), 0) for name in names])
-    return ((str(name), len(names)) for name in names)
+        names = sorted(read(Listed, manifest, remedy="check the address", error=BundleError).files)
+    except BundleError as error:
+        reason = f"is no manifest: {error.reason}"
+        raise BundleError(reason, path=f"{url}/manifest.json", remedy=error.remedy) from error
+    _check_names(url, [(name, 0) for name in names])
+    return ((name, len(names)) for name in names)
 
 
 def _fetch(url: str, file: Path) -> str:

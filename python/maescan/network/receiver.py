@@ -23,6 +23,7 @@ from maescan.network.commitment import PUSH_MODEL, Commitment
 from maescan.network.options import ListenOptions
 from maescan.network.quiet import quiet_libraries
 from maescan.network.spool import SUCCESS, Spool
+from maescan.records import Record, decode
 
 if TYPE_CHECKING:
     from pynetdicom.events import Event, EventHandlerType
@@ -183,14 +184,21 @@ class Receiver:
             assoc.abort()
 
 
-def told() -> tuple[dict[str, dict[str, object]], threading.Event]:
+class Told(Record, frozen=True):
+    """What `network.child` says: an output folder, and `ListenOptions` as JSON has them."""
+
+    out: str
+    options: dict[str, object]
+
+
+def told() -> tuple[Told, threading.Event]:
     """What the parent says on standard input, and an event that is set when it closes it, or at SIGTERM or SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     # a traceback may quote what a sender wrote
     threading.excepthook = lambda failed: tell("fault", {"reason": failed.exc_type.__name__})
-    values = json.loads(sys.stdin.readline())
+    values = decode(Told, sys.stdin.readline(), path=Path("standard input"), remedy="run `maescan listen`")
 
     def wait() -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -218,8 +226,8 @@ def main() -> int:
     quiet_libraries()
     values, stop = told()
     try:
-        options = ListenOptions.of(values["options"])
-        spool = Spool(Path(str(values["out"])), largest=options.max_instance)
+        options = ListenOptions.of(values.options)
+        spool = Spool(Path(values.out), largest=options.max_instance)
         try:
             Receiver(spool, options, tell).run(stop)
         except OSError as error:

@@ -17,6 +17,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from maescan.errors import DataError
+from maescan.records import Record, decode
 from maescan.scoring.job import Event, one_at_a_time
 from maescan.scoring.options import AlertOptions
 
@@ -130,17 +131,21 @@ class _Log:
         self._handler.close()
 
 
+class Logged(Record, frozen=True):
+    """What every line of a log has."""
+
+    time: str
+    event: str
+
+
 def _check_log(path: Path) -> None:
     """Raises DataError for a file that is there and no log of events: it may be a scan."""
     try:
         if not path.is_file() or not path.stat().st_size:
             return
         with path.open("rb") as stream:
-            first = json.loads(stream.readline(LOG_BYTES))
-        ours = isinstance(first, dict) and {"time", "event"} <= first.keys()
-    except ValueError:
-        ours = False
+            decode(Logged, stream.readline(LOG_BYTES), path=path, remedy="")
+    except DataError:
+        raise DataError("exists already, and is no log of maescan's", path=path, remedy="use another --log") from None
     except OSError as error:
         raise DataError(f"cannot write: {error.strerror}", path=path, remedy="use another --log") from error
-    if not ours:
-        raise DataError("exists already, and is no log of maescan's", path=path, remedy="use another --log")

@@ -18,7 +18,7 @@ import numpy as np
 from maescan.config.types import Json
 from maescan.errors import DataError
 from maescan.files import OUTPUT, short_hash
-from maescan.records import decode
+from maescan.records import Kind, Record, decode
 from maescan.results.rows import DicomRecord, Failure, ScanRow
 from maescan.scans.labels import longer_labels
 from maescan.scans.source import ScanSource
@@ -170,8 +170,7 @@ class Ledger:
     def dicom(self, known: Known) -> DicomRecord | None:
         """What came of a scan's DICOM results; None where none were made, and of a scan that is not scored."""
         found = self.db.one("SELECT result FROM scans WHERE id = ?", known.id)
-        record: DicomRecord | None = json.loads(found[0]).get("dicom") if found and found[0] else None
-        return record
+        return _decoded(Result, found[0]).dicom if found and found[0] else None
 
     def shares_label(self, label: str) -> bool:
         """Whether another scan is called so, letter case and normal form aside."""
@@ -216,8 +215,18 @@ def _scan_row(number: int, label: str, scores: bytes, areas: bytes, result: str)
         ) from error
 
 
+class Result(Record, frozen=True):
+    """What of a scan's result is asked for alone."""
+
+    dicom: DicomRecord | None = None
+
+
 def _facts(text: str) -> Json:
-    return decode(dict, text, path=Path(OUTPUT) / "ledger.sqlite", remedy="use another --out")
+    return _decoded(dict, text)
+
+
+def _decoded(kind: type[Kind], text: str) -> Kind:
+    return decode(kind, text, path=Path(OUTPUT) / "ledger.sqlite", remedy="use another --out")
 
 
 def rows_of(out: Path) -> list[ScanRow]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from maescan import files
 from maescan.errors import ConfigError, DataError, MaescanError
-from maescan.records import Record, check, read
+from maescan.records import Record, check, read, read_rows
 from maescan.scoring.job import Job, job_key
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.names import names_of
@@ -50,7 +49,7 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
         job.failed = {failure.scan: failure for failure in ledger.failures() if failure.scan in labels}
         summary = write_results(job, seconds=max(run["seconds"] for run in runs))
         if passed := _passed_over(shards):
-            files.write_csv(job.outputs.path("passed_over.csv"), passed[0], passed[1:])
+            files.write_csv(job.outputs.path("passed_over.csv"), ("file", "why", "reason"), passed)
         return summary
     finally:
         ledger.close()
@@ -77,6 +76,14 @@ class Asked(Record, frozen=True):
 
     maps: bool
     shard: tuple[int, int]
+
+
+class PassedRow(Record, frozen=True):
+    """Of passed_over.csv."""
+
+    file: str
+    why: str
+    reason: str
 
 
 class Run(Record, frozen=True):
@@ -133,12 +140,13 @@ def _asked(run: Mapping[str, Mapping[str, object]]) -> tuple[object, object]:
 
 
 def _passed_over(shards: Sequence[Path]) -> list[list[str]]:
-    """Header and rows of passed_over.csv: what the search passed over is the same in all, label maps are not."""
+    """Rows of passed_over.csv: what the search passed over is the same in all, label maps are not."""
     found: list[list[str]] = []
     for shard in shards:
         if (shard / "passed_over.csv").is_file():
-            with (shard / "passed_over.csv").open(newline="", encoding="utf-8") as stream:
-                found += [row for row in csv.reader(stream) if len(row) > 1 and row not in found]
+            rows = read_rows(PassedRow, shard / "passed_over.csv", remedy=AGAIN)
+            there = [[row.file, row.why, row.reason] for row in rows]
+            found += [row for row in there if row not in found]
     return sorted(found, key=lambda row: (row[1] == "labels", row[0] if row[1] == "labels" else ""))
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from maescan.errors import ConfigError, DataError, ScanError
 from maescan.files import OUTPUT
 from maescan.options import ReadOptions
+from maescan.records import Record, read, read_rows
 from maescan.results.view import Volume, grey_volume, heat_volume, write_view
 from maescan.scans.budget import Limits
 from maescan.scans.read import read_scan
@@ -32,6 +31,29 @@ from maescan.scoring.outputs import Outputs, outputs_of
 
 MARK = '<meta name="generator" content="maescan view">'
 """In every page: only such a file is written over."""
+
+
+class BundleOf(Record, frozen=True):
+    """The bundle of a run."""
+
+    hash: str
+
+
+class Asked(Record, frozen=True):
+    """What of a run's options a page needs."""
+
+    read: dict[str, object]
+    pseudonyms: str | None = None
+
+
+class Run(Record, frozen=True):
+    """What of run.json a page needs."""
+
+    job: str
+    maescan: str
+    engine: str
+    bundle: BundleOf
+    options: Asked
 
 
 @dataclass(frozen=True)
@@ -62,14 +84,14 @@ def view(out: Path, scan: str, page: Path | None = None) -> Path:
 
     Raises DataError: no such output folder or scan, or one scored without maps; ScanError: the scan cannot be read,
     or has changed; ConfigError for a page that is no page of maescan's."""
+    remedy = "name the --out of a finished `maescan score`"
     try:
-        run = json.loads((out / "run.json").read_text(encoding="utf-8"))
-        job, options = str(run["job"]), ReadOptions.from_json(run["options"]["read"])
-        made = f"maescan {run['maescan']}, {run['engine']}, bundle {run['bundle']['hash'][:12]}. For research."
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        remedy = "name the --out of a finished `maescan score`"
+        run = read(Run, out / "run.json", remedy=remedy)
+        options = ReadOptions.from_json(run.options.read)
+    except (DataError, ConfigError, ValueError, KeyError, TypeError) as error:
         raise DataError("holds no finished run", path=out, remedy=remedy) from error
-    if run["options"].get("pseudonyms"):
+    job, made = run.job, f"maescan {run.maescan}, {run.engine}, bundle {run.bundle.hash[:12]}. For research."
+    if run.options.pseudonyms:
         remedy = "score the scan into another --out without --pseudonyms, and view it there"
         raise DataError("was scored under pseudonyms: where its scans lie is not kept", path=out, remedy=remedy)
     if page is not None and os.path.lexists(page) and not _is_page(page):
@@ -155,10 +177,10 @@ def _read(found: Scored, options: ReadOptions) -> Volume:
 def _words(out: Path, label: str) -> dict[str, str]:
     """What scans.csv says of a scan."""
     try:
-        with (out / "scans.csv").open(newline="", encoding="utf-8") as stream:
-            rows = {row["scan"]: row for row in csv.DictReader(stream)}
-    except (OSError, KeyError) as error:
-        raise DataError("has no scans.csv", path=out, remedy="score into it again") from error
+        found = read_rows(dict[str, str], out / "scans.csv", remedy="score into it again", columns=["scan"])
+        rows = {row["scan"]: row for row in found}
+    except DataError as error:
+        raise DataError(f"has no scans.csv: {error.reason}", path=out, remedy=error.remedy) from error
     row = rows.get(label) or rows.get(f"'{label}") or {}
     parts = [f"score {row.get('score', '')}", f"p {row['p_value']}" if row.get("p_value") else "no p-value"]
     parts += {"yes": ["ALERT"], "no": ["no alert"]}.get(row.get("alert", ""), [])

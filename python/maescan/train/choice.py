@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 
 import numpy as np
@@ -17,6 +16,7 @@ from maescan.evaluate.acceptance import MEASURES, engine_scorer, stress_set
 from maescan.evaluate.baselines import trivial_baselines
 from maescan.evaluate.ranking import auroc
 from maescan.files import write_json
+from maescan.records import Record, whole_rows
 from maescan.train.loop import Run
 
 STRESSED, BATCH = 64, 32
@@ -76,11 +76,17 @@ def _field(name: str, preset: Preset) -> str:
     return next((field for field, words in MEASURES.items() if words == name), preset.measure)
 
 
+class Loss(Record, frozen=True):
+    """What of a row of log.csv is looked at."""
+
+    phase: str
+    loss: float
+
+
 def near_chance(run: Run, preset: Preset) -> list[str]:
     """A line where the last loss in log.csv is about that of a network that tells nothing."""
-    limit, losses = CHANCE.get(preset.measure), []
-    with (run.out / "log.csv").open(newline="") as file:
-        losses = [float(row["loss"]) for row in csv.DictReader(file) if row["phase"] == preset.measure]
+    limit = CHANCE.get(preset.measure)
+    losses = [row.loss for row in whole_rows(Loss, run.out / "log.csv") if row.phase == preset.measure]
     if limit is None or not losses or losses[-1] < NEAR * limit:
         return []
     return [f"the {preset.measure}'s loss stayed near chance: {losses[-1]:.3f}, where a coin has {limit:.3f}"]

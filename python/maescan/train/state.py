@@ -14,7 +14,7 @@ from maescan.config.types import Json
 from maescan.errors import ConfigError, DataError
 from maescan.files import whole_file
 from maescan.models.weights import load_plain
-from maescan.records import Record, check
+from maescan.records import Record, check, whole_rows
 
 COLUMNS = ("phase", "epoch", "step", "loss", "lr", "samples_per_s", "val_auroc")
 
@@ -86,11 +86,11 @@ class Log:
 
     def resume(self, at: Position, steps: int) -> None:
         """Drops the rows that come after `at`, of a phase with `steps` steps an epoch."""
-        rows: list[list[str]] = []
+        rows: list[list[object]] = []
         if self.path.exists():
             done = at.epoch * steps + at.step
-            with self.path.open(newline="") as file:
-                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and _kept(row, at.phase, done)]
+            logged = [row for row in whole_rows(Logged, self.path) if _kept(row, at.phase, done)]
+            rows = [[getattr(row, name) for name in COLUMNS] for row in logged]
         with whole_file(self.path) as temporary, temporary.open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
 
@@ -109,10 +109,22 @@ class Log:
                     self.writer.add_scalar(f"{at.phase}/{name}", value, step)
 
 
-def _kept(row: list[str], phase: str, done: int) -> bool:
-    if place(row[0]) > place(phase):
+class Logged(Record, frozen=True):
+    """A row of log.csv; numbers as they were written."""
+
+    phase: str
+    epoch: str
+    step: int
+    loss: str
+    lr: str
+    samples_per_s: str
+    val_auroc: str
+
+
+def _kept(row: Logged, phase: str, done: int) -> bool:
+    if place(row.phase) > place(phase):
         return False
-    return row[0] != phase or int(row[2]) <= done
+    return row.phase != phase or row.step <= done
 
 
 def place(phase: str) -> int:
