@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,47 @@ def broadcast(size: int) -> str:
 <input><port id="0" precision="FP32">{dims}</port></input></layer></layers>
 <edges><edge from-layer="0" from-port="0" to-layer="2" to-port="0"/><edge from-layer="1" from-port="0" to-layer="2"
 to-port="1"/><edge from-layer="2" from-port="2" to-layer="3" to-port="0"/></edges></net>"""
+
+
+def with_endless_loop(engine):
+    """Puts a Loop without an end behind an OpenVINO engine's output, which would be the same else."""
+    import numpy as np
+    import openvino
+    from openvino import opset13 as ops
+
+    model = openvino.Core().read_model(engine)
+    x = ops.parameter([-1], np.float32)
+    highest = ops.reduce_max(x, ops.constant(np.array([0])), keep_dims=False)
+    more = ops.less(highest, ops.constant(np.float32(np.inf)))
+    y = ops.add(x, ops.constant(np.float32(0)))
+    loop = ops.loop(ops.constant(np.int64(-1)), ops.constant(True, dtype=bool))
+    loop.set_function(openvino.Model([more, y], [x]))
+    loop.set_special_body_ports([-1, 0])
+    answer = model.outputs[0].get_node()
+    before = answer.input_value(0)
+    flat = ops.reshape(before, ops.constant(np.array([-1])), special_zero=False)
+    loop.set_merged_input(x, flat.output(0), y.output(0))
+    after = ops.reshape(loop.get_iter_value(y.output(0), -1), ops.shape_of(before), special_zero=False)
+    answer.input(0).replace_source_output(after.output(0))
+    model.validate_nodes_and_infer_types()
+    made = engine.with_name("looping.xml")
+    openvino.save_model(model, made, compress_to_fp16=False)
+    for end in (".xml", ".bin"):
+        made.with_suffix(end).replace(engine.with_suffix(end))
+
+
+def test_an_engine_with_an_endless_loop_is_ended_and_nothing_of_it_stays(bundle, capsys):
+    with_endless_loop(engine_file(bundle, "openvino-fp32", "mae.xml"))
+    reseal(bundle)
+    before = children()
+    assert not verify.show(bundle, limits=Limits(seconds=15))
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert "refused: " in line and "took over 15 s to load and to answer" in line
+    assert children() == before
+
+
+def children():
+    return {each for file in Path("/proc/self/task").glob("*/children") for each in file.read_text().split()}
 
 
 def test_an_engine_of_more_memory_than_it_may_take_is_one_line(bundle, capsys):
