@@ -15,10 +15,12 @@ from skimage.transform import resize
 from typer.testing import CliRunner
 
 from helpers.official import OfficialClassifier, OfficialMae
+from helpers.trees import write_candidates_tree
 from maescan import datasets
 from maescan.cli import app
 from maescan.config import PRESETS, ModelConfig
 from maescan.method.masks import make_masks
+from maescan.method.patches import place_keys
 from maescan.method.preprocess import prepare
 from maescan.models import Classifier
 from maescan.scans import Scan
@@ -80,36 +82,49 @@ def networks():
 
 
 @torch.no_grad()
-def official_scores(networks, images):
-    """softmax(classifier(|x - mean of R reconstructions|))[0], with our masks in place of unseeded ones."""
+def official_scores(networks, images, preset=SMALL, keys=None):
+    """softmax(classifier(|x - mean of R reconstructions|))[0], with our masks, by these keys, in place of unseeded
+    ones."""
     mae, classifier = networks
-    keep, _ = make_masks(SMALL.masks, np.arange(len(images)), SMALL.model.tokens)
-    passes = SMALL.masks.passes
+    keep, _ = make_masks(preset.masks, np.arange(len(images)) if keys is None else keys, preset.model.tokens)
+    passes = preset.masks.passes
     x = torch.from_numpy(images.astype(np.float32))[:, None]
     made = mae(x.repeat_interleave(passes, dim=0), torch.from_numpy(keep.astype(np.int64)))
-    difference = (x[:, 0] - made.reshape(len(images), passes, SIZE, SIZE).mean(dim=1)).abs()
+    difference = (x[:, 0] - made.reshape(len(images), passes, *images.shape[1:]).mean(dim=1)).abs()
     return classifier(difference[:, None]).softmax(dim=1)[:, 0].numpy()
 
 
-def save_as_the_authors_do(networks, folder):
+def save_as_the_authors_do(networks, folder, preset=SMALL):
     for name, network in zip(("mae", "classifier"), networks, strict=True):
         optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
         options = argparse.Namespace(model="vit_base_patch16", lr=1e-3, distributed=False, output_dir="out")
         state = {"model": network.state_dict(), "optimizer": optimiser.state_dict(), "epoch": 99, "args": options}
         torch.save({**state, "scaler": {"scale": 65536.0, "growth_factor": 2.0, "_growth_tracker": 7}},
                    folder / f"{name}.pth")  # fmt: skip
-    (folder / "preset.json").write_text(json.dumps(SMALL.to_dict()))
+    (folder / "preset.json").write_text(json.dumps(preset.to_dict()))
+
+
+def imported(networks, data, folder, preset=SMALL):
+    save_as_the_authors_do(networks, folder, preset)
+    command = ["import-checkpoint", "--mae", folder / "mae.pth", "--classifier", folder / "classifier.pth",
+               "--preset", folder / "preset.json", "--data", data, "--out", folder / "bundle"]  # fmt: skip
+    return run(command, folder / "bundle")
+
+
+def run(command, out):
+    result = CliRunner().invoke(app, [str(word) for word in command])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def scores_of(table):
+    with open(table, newline="") as stream:
+        return np.array([float(row["score"]) for row in csv.DictReader(stream)])
 
 
 @pytest.fixture(scope="module")
 def bundle(networks, trees, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("imported")
-    save_as_the_authors_do(networks, folder)
-    command = ["import-checkpoint", "--mae", folder / "mae.pth", "--classifier", folder / "classifier.pth",
-               "--preset", folder / "preset.json", "--data", trees[0], "--out", folder / "bundle"]  # fmt: skip
-    result = CliRunner().invoke(app, [str(word) for word in command])
-    assert result.exit_code == 0, result.output
-    return folder / "bundle"
+    return imported(networks, trees[0], tmp_path_factory.mktemp("imported"))
 
 
 def test_inputs_are_theirs_from_nifti_and_from_hdf5(trees, volume):
@@ -139,15 +154,45 @@ def test_masks_lie_where_the_slices_show_the_lesion(trees):
 def test_scores_are_theirs(bundle, networks, trees, volume, tmp_path):
     wanted = official_scores(networks, official_inputs(volume))
     assert np.ptp(wanted) > 0.02  # a constant would agree with anything
-    command = ["score", trees[0] / "BraTS20_Training_001" / "BraTS20_Training_001_t1.nii.gz", "--bundle", bundle,
-               "--out", tmp_path / "out", "--maps"]  # fmt: skip
-    result = CliRunner().invoke(app, [str(word) for word in command])
-    assert result.exit_code == 0, result.output
-    with open(tmp_path / "out" / "scores.csv", newline="") as stream:
-        found = [float(row["score"]) for row in csv.DictReader(stream)]
-    assert np.abs(np.array(found) - wanted).max() < 1e-4
-    heat = nibabel.load(next((tmp_path / "out" / "maps").rglob("*.nii.gz"))).get_fdata()
+    scan = trees[0] / "BraTS20_Training_001" / "BraTS20_Training_001_t1.nii.gz"
+    out = run(["score", scan, "--bundle", bundle, "--out", tmp_path / "out", "--maps"], tmp_path / "out")
+    assert np.abs(scores_of(out / "scores.csv") - wanted).max() < 1e-4
+    heat = nibabel.load(next((out / "maps").rglob("*.nii.gz"))).get_fdata()
     assert heat.shape == volume.shape
+
+
+def test_scores_are_theirs_from_hdf5_too(bundle, networks, trees, volume, tmp_path):
+    options = ["--no-pictures", "--resamples", "0", "--stressed", "0"]
+    command = ["evaluate", trees[1], "--bundle", bundle, "--out", tmp_path / "report", *options]
+    found = scores_of(run(command, tmp_path / "report") / "slices.csv")
+    assert np.abs(found - official_scores(networks, official_inputs(volume))).max() < 1e-4
+
+
+CT = PRESETS["luna16-official"].replace(model=ModelConfig(64, PATCH, 48, 3, 4, 32, 2, 2))
+PLACES = ((40, 36, 1), (60, 50, 2), (33, 50, 4), (55, 34, 3))
+"""Of candidates, voxels; in millimetres to the left, back and top they are the same."""
+
+
+def test_scores_of_ct_patches_are_theirs(tmp_path):
+    torch.manual_seed(6)
+    mae, classifier = OfficialMae(64, PATCH, 48, 3, 4, (32, 2, 2)), OfficialClassifier(64, PATCH, 48, 3, 4)
+    torch.nn.init.normal_(classifier.head.weight, std=0.3)
+    networks = mae.eval(), classifier.eval()
+    x, y, z = np.mgrid[:100, :90, :6]
+    noise = np.random.default_rng(4).normal(0, 40, x.shape)
+    voxels = np.where((x - 50) ** 2 + (y - 45) ** 2 < 900, 40 * z - 700 * (x % 7 < 3), -3024) + noise.astype(int)
+    root = write_candidates_tree(
+        tmp_path, voxels.astype(np.int16), np.diag([-1.0, -1.0, 1.0, 1.0]), [(*place, 0) for place in PLACES]
+    )
+    bundle = imported(networks, root, tmp_path, CT)
+    command = ["score", root / "subset3" / "1.2.3.mhd", "--candidates", root / "candidates.csv", "--bundle", bundle]
+    found = scores_of(run([*command, "--out", tmp_path / "out"], tmp_path / "out") / "scores.csv")
+    array = voxels.transpose(2, 1, 0)  # [Z, Y, X], as SimpleITK reads a .mhd
+    patches = np.stack([array[k, j - 32 : j + 32, i - 32 : i + 32] / 100 for i, j, k in PLACES])
+    keys = place_keys(np.array(PLACES) * [-1.0, -1.0, 1.0])
+    wanted = official_scores(networks, patches, CT, keys)
+    assert np.ptp(wanted) > 0.02
+    assert np.abs(found - wanted).max() < 1e-4
 
 
 def their_groups(network, base=1e-3, decay=0.05, layer_decay=0.75):
