@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 
 from maescan.config import preset
-from maescan.datasets.phantom import write_phantom
+from maescan.datasets.phantom import Look, write_phantom
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import Summary, score_folder
 
@@ -59,7 +59,7 @@ class Peak(threading.Thread):
 
 
 def measure(folder: Path, scans: int, milliseconds: float, workers: int, name: str) -> dict:
-    write_phantom(folder / "made", healthy=2, lesions=0, seed=0, shape=(240, 240, 155))
+    write_phantom(folder / "made", healthy=2, lesions=0, seed=0, look=Look(shape=(240, 240, 155)))
     made = sorted((folder / "made" / "healthy").iterdir())
     (folder / "scans").mkdir()
     for index in range(scans):

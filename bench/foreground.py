@@ -25,7 +25,7 @@ from safetensors.numpy import save_file
 from maescan import datasets, engines, export
 from maescan.benchmark import cost
 from maescan.config import Preset, preset
-from maescan.datasets.phantom import write_phantom
+from maescan.datasets.phantom import Look, write_phantom
 from maescan.engines.bundle import Bundle
 from maescan.export.checkpoint import import_checkpoint
 from maescan.method.score import score_slices
@@ -62,7 +62,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     grid, scans = preset(arguments.preset), arguments.scans
     if scans is None:
         scans = folder / "phantom"
-        write_phantom(scans, healthy=2, lesions=2, seed=0, shape=(240, 240, 60))
+        write_phantom(scans, healthy=2, lesions=2, seed=0, look=Look(shape=(240, 240, 60)))
     images = np.asarray(datasets.load(scans, grid, modality=arguments.modality).images, np.float32)
     fg = with_buckets(grid, images)
     images = images[:: arguments.step]

@@ -24,7 +24,7 @@ import torch
 from foreground import spread, with_buckets
 from maescan import datasets
 from maescan.config import Preset, preset
-from maescan.datasets.phantom import write_phantom
+from maescan.datasets.phantom import Look, write_phantom
 from maescan.method import draws
 from maescan.method.tokens import air_level
 from maescan.models import Classifier, MaskedAutoencoder
@@ -46,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if arguments.scans is None:
             arguments.scans = Path(folder)
-            write_phantom(arguments.scans, healthy=4, lesions=0, seed=0, shape=(240, 240, 60))
+            write_phantom(arguments.scans, healthy=4, lesions=0, seed=0, look=Look(shape=(240, 240, 60)))
         grid = preset(arguments.preset)
         images = np.asarray(datasets.load(arguments.scans, grid, modality=arguments.modality).images, np.float32)
     foreground = with_buckets(preset(f"{arguments.preset}-fg"), images)

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from maescan import engines
-from maescan.datasets.phantom import write_phantom
+from maescan.datasets.phantom import Look, write_phantom
 from maescan.engines.bundle import Bundle
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
@@ -49,7 +49,7 @@ def memory() -> int:
 
 
 def soak(folder: Path, bundle: Path, scans: int, workers: int) -> dict:
-    write_phantom(folder / "scans", healthy=scans, lesions=0, seed=0, shape=(60, 72, 40))
+    write_phantom(folder / "scans", healthy=scans, lesions=0, seed=0, look=Look(shape=(60, 72, 40)))
     files = sorted((folder / "scans" / "healthy").iterdir())
     damaged = {file.name: DAMAGE[i % 4] for i, file in enumerate(files[7::20])}
     for file in files:

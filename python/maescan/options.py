@@ -40,18 +40,21 @@ def option(
     name: str = "",
     minimum: float | None = None,
     maximum: float | None = None,
-    text: tuple[type, object] | None = None,
-    flags: tuple[Flag, ...] = (),
-    parse: Callable[..., T] | None = None,
+    text: tuple[type, object, Callable[..., T]] | None = None,
 ) -> T:
     """A field of an `Options` type. minimum, maximum: its limits, both allowed.
 
     name: of its flag where the field's own does not do. text: type and default of what is typed where that is not the
-    field's own, and parse makes the value of it. flags: several of them for one field, given to parse by name."""
-    kind, typed = text or (None, default)
+    field's own, and what makes the value of it."""
+    kind, typed, parse = text or (None, default, None)
     own = Flag(help=help, name=name, kind=kind, default=typed, minimum=minimum, maximum=maximum)
-    metadata = {"flags": flags or (own,), "parse": parse}
-    made: T = field(default=default, metadata=metadata)
+    made: T = field(default=default, metadata={"flags": (own,), "parse": parse})
+    return made
+
+
+def several(default: T, *flags: Flag, parse: Callable[..., T]) -> T:
+    """A field that several flags decide on, which `parse` is given by name."""
+    made: T = field(default=default, metadata={"flags": flags, "parse": parse})
     return made
 
 
@@ -153,15 +156,12 @@ class ReadOptions(Options):
 
     volume: int | None = option(None, "Which volume of a 4-D scan, from 0.", minimum=0)
     accept: frozenset[str] = option(
-        frozenset(), "Faults to accept, comma-separated; `inspect` names them.", text=(str, ""), parse=parse_accept
+        frozenset(), "Faults to accept, comma-separated; `inspect` names them.", text=(str, "", parse_accept)
     )
-    regions: CandidateTable | LungTiles | None = option(
+    regions: CandidateTable | LungTiles | None = several(
         None,
-        "",
-        flags=(
-            Flag(name="candidates", kind=Path, default=None, help="CT: score the patches around a table's rows."),
-            Flag(name="tile", kind=bool, default=False, help="CT: score overlapping tiles of the lungs."),
-        ),
+        Flag(name="candidates", kind=Path, default=None, help="CT: score the patches around a table's rows."),
+        Flag(name="tile", kind=bool, default=False, help="CT: score overlapping tiles of the lungs."),
         parse=parse_regions,
     )
     limit_s: float = option(600.0, "Seconds that reading one scan may take.", name="limit-seconds", minimum=0.0)
@@ -211,8 +211,7 @@ class TrainOptions(Options):
     init: Path | None = option(
         None,
         "Start the MAE from a ViT's public weights: timm's or the MAE authors' layout, .pth, .bin or .safetensors.",
-        text=(Path, None),
-        parse=lambda init: init,
+        text=(Path, None, lambda init: init),
     )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from maescan.benchmark import engines
 from maescan.engines.bundle import Bundle
+from maescan.options import EngineOptions
 
 
 def test_engines_are_measured_apart_and_one_that_is_missing_is_named(bundle, images):
-    options = {"device": "cpu", "threads": 1, "batches": (1, 4), "seconds": 0.01}
+    engine, much = EngineOptions(target="openvino", precision="fp32", threads=1), ((1, 4), 0.01)
     assert engines.runnable(Bundle.load(bundle), "cpu") == [("openvino", "fp32")]
-    found = engines.measure(bundle, "openvino", "fp32", images, **options)
+    found = engines.measure(bundle, engine, images, *much)
     assert [row["batch"] for row in found["batches"]] == [1, 4]
     assert all(row["p50_s"] <= row["p99_s"] and row["slices_per_second"] > 0 for row in found["batches"])
-    assert "int8" in engines.measure(bundle, "openvino", "int8", images, **options)["skipped"]
+    assert "int8" in engines.measure(bundle, replace(engine, precision="int8"), images, *much)["skipped"]
     assert engines.apart(engines.summary, [1.0, 3.0], 2)["slices_per_second"] == 1.0

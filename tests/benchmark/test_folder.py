@@ -7,6 +7,7 @@ import pytest
 
 from helpers.bundles import SMALL
 from maescan.benchmark import folder
+from maescan.options import EngineOptions
 
 
 @pytest.mark.parametrize("form", ["nifti", "dicom"])
@@ -14,8 +15,8 @@ def test_a_generated_folder_is_scored_to_the_end(bundle, tmp_path, form):
     if not folder.can_write(form):
         pytest.skip("needs pydicom")
     scans = folder.write_scans(tmp_path / "scans", 5, (24, 20, 4), SMALL, form)
-    options = {"device": "cpu", "target": "openvino", "precision": "fp32", "threads": 1, "workers": 1}
-    found = folder.measure(scans, bundle, tmp_path / "out", **options)
+    engine = EngineOptions(target="openvino", precision="fp32", threads=1)
+    found = folder.measure(scans, bundle, tmp_path / "out", engine, 1)
     assert (found["scans"], found["failed"], found["slices"]) == (5, 0, 20)
     assert 0 < found["engine_busy"] <= 1 and {"read", "engine", "write"} <= set(found["stages"])
 

@@ -39,11 +39,11 @@ def test_bench_from_the_command_line_writes_its_report(bundle, tmp_path, monkeyp
 @pytest.mark.parametrize("arguments", [{}, {"bundle": "x", "random_weights": True}])
 def test_bench_wants_a_bundle_or_random_weights(tmp_path, arguments):
     with pytest.raises(ConfigError, match="one of the two"):
-        run.bench(tmp_path, **arguments)
+        run.bench(tmp_path, run.Subject(**arguments))
 
 
 def test_bench_writes_over_nobodys_files(tmp_path):
     (tmp_path / "bench.md").write_text("mine")
     with pytest.raises(DataError, match="maescan did not write"):
-        run.bench(tmp_path, bundle=tmp_path)
+        run.bench(tmp_path, run.Subject(bundle=tmp_path))
     assert (tmp_path / "bench.md").read_text() == "mine"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from helpers.bundles import SMALL
 from maescan.benchmark import scaling
+from maescan.options import EngineOptions
 
 
 def test_scaling_over_threads_passes_tokens_and_folders(bundle, images, tmp_path):
-    chosen = {"device": "cpu", "target": "openvino", "precision": "fp32"}
-    rows = scaling.threads(bundle, images, [1], 0.01, **chosen)
+    engine = EngineOptions(target="openvino", precision="fp32", threads=1)
+    rows = scaling.threads(bundle, images, [1], 0.01, engine)
     assert rows[0]["threads"] == 1
-    rows = scaling.sizes(bundle, images, 0.01, threads=1, **chosen)
+    rows = scaling.sizes(bundle, images, 0.01, engine)
     assert [row["passes"] for row in rows] == [1, 2, 4, 8, 4, 4, 4]
     assert rows[3]["operations"] > 3 * rows[0]["operations"] and rows[4]["tokens"] == SMALL.model.tokens // 4
-    (row,) = scaling.folders(bundle, SMALL, tmp_path, (2,), threads=1, workers=1, **chosen)
+    (row,) = scaling.folders(bundle, tmp_path, (2,), engine, 1)
     assert row["scans"] == 2 and row["slices"] == 2 * scaling.SHAPE[2]

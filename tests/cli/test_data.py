@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from helpers.scan_files import write_nifti, write_series
+from maescan import datasets
 from maescan.cli import app
+from maescan.datasets.phantom import Look
 from maescan.errors import ConfigError
 
 
@@ -30,7 +32,7 @@ def test_a_phantom_is_asked_for_as_it_is_typed(made, tmp_path):
     )
     out, named = made[0]
     del named["progress"]
-    assert out == tmp_path and named == {"healthy": 3, "lesions": 0, "seed": 7, "kind": "lung", "mhd": True}
+    assert out == tmp_path and named == {"healthy": 3, "lesions": 0, "seed": 7, "look": Look(kind="lung", mhd=True)}
     assert done.stdout == f"3 healthy scans and 0 with lesions are in {tmp_path}\n"
 
 
@@ -51,8 +53,8 @@ def test_prepare_tells_what_it_did_and_what_it_left_out(monkeypatch, tmp_path, f
     monkeypatch.setattr("maescan.datasets.prepare", prepare)
     done = typed("prepare", "in", "--out", tmp_path, "--preset", "tiny", "--workers", 3, "--modality", "t1",
                  "--limit-seconds", 5, "--seed", 9)  # fmt: skip
-    assert done.exit_code == code and asked["preset"] == "tiny" and asked["workers"] == 3
-    assert (asked["modality"], asked["seed"], asked["limits"].seconds) == ("t1", 9, 5)
+    assert done.exit_code == code and asked["preset"] == "tiny" and asked["readers"].count == 3
+    assert asked["of"] == datasets.Selection(modality="t1", seed=9) and asked["readers"].limits.seconds == 5
     said = f"60 slices of 6 scans (4 of them before) are in {tmp_path}\ntwo patients share a name\n"
     assert done.stdout == said
     assert done.stderr == (

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from maescan import __version__
+from maescan.benchmark import run
 from maescan.cli import app
 
 
@@ -75,8 +76,7 @@ def test_bench_measures_what_is_asked_for_and_shows_it(asked, monkeypatch):
     values = SimpleNamespace()
     calls, shown = asked("maescan.benchmark.run.bench", values), asked("maescan.benchmark.report.show")
     done = typed("bench", "--bundle", "b", "--threads", 2, "--quick", "--out", "o")
-    named = calls[0][1]
-    assert named["bundle"] == Path("b") and named["quick"] and named["threads"] == 2 and named["device"] == "cpu"
+    assert calls[0][0] == (Path("o"), run.Subject(bundle=Path("b"), threads=2, quick=True))
     assert shown == [((values,), {})] and done.stdout == "report: o/bench.md\n"
 
 

@@ -95,5 +95,6 @@ def test_ablate_trains_as_many_seeds_as_are_asked_for(asked, tmp_path):
     typed("ablate", "data", "--experiment", "beta", "--out", tmp_path, "--preset", "tiny", "--seeds", 3, "--folds", 2,
           "--quiet")  # fmt: skip
     (given, named) = calls[0]
-    assert given[1] == "beta" and given[2].name == "tiny" and named["seeds"] == range(3) and named["folds"] == 2
-    assert named["say"] is None and named["progress"] is None
+    assert given[1] == "beta" and given[2].name == "tiny" and named == {}
+    assert given[4] == maescan.train.ablations.Design(seeds=range(3), folds=2)
+    assert given[5] == maescan.train.ablations.Told()

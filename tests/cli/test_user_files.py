@@ -9,7 +9,7 @@ from helpers.stubs import StubEngine
 from helpers.training import slices
 from maescan.cli import app
 from maescan.config import preset
-from maescan.datasets.phantom import write_phantom
+from maescan.datasets.phantom import Look, write_phantom
 from maescan.errors import DataError
 from maescan.evaluate.run import evaluate_slices
 from maescan.options import EvaluateOptions
@@ -28,7 +28,7 @@ def mine(tmp_path):
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantom") / "scans"
-    write_phantom(folder, healthy=2, lesions=1, seed=0, shape=(16, 16, 4))
+    write_phantom(folder, healthy=2, lesions=1, seed=0, look=Look(shape=(16, 16, 4)))
     return folder
 
 
@@ -69,5 +69,5 @@ def test_evaluate_asks_too(mine):
 def test_a_phantom_is_made_anew_and_found_by_a_search(scans):
     from maescan.scans import find_scans
 
-    write_phantom(scans, healthy=2, lesions=1, seed=1, shape=(16, 16, 4))
+    write_phantom(scans, healthy=2, lesions=1, seed=1, look=Look(shape=(16, 16, 4)))
     assert len(find_scans(scans)) == 4

@@ -7,7 +7,7 @@ import pytest
 from helpers.trees import write_luna16_tree
 from maescan import datasets
 from maescan.config import preset
-from maescan.datasets.phantom import write_phantom
+from maescan.datasets.phantom import Look, write_phantom
 
 TINY = preset("tiny")
 
@@ -16,7 +16,7 @@ TINY = preset("tiny")
 def made(tmp_path_factory):
     """(a tree of 5 scans, its cache)."""
     root = tmp_path_factory.mktemp("prepared")
-    write_phantom(root / "tree", healthy=3, lesions=2, seed=1, shape=(48, 40, 8))
+    write_phantom(root / "tree", healthy=3, lesions=2, seed=1, look=Look(shape=(48, 40, 8)))
     assert datasets.prepare(root / "tree", TINY, root / "cache") == {"scans": 5, "slices": 40, "kept": 0, "failed": 0}
     return root / "tree", root / "cache"
 

@@ -66,7 +66,9 @@ def test_a_list_that_the_segmentation_contradicts_is_refused_with_its_first_line
     (lists / "normal_training_samples.txt").write_text("\n".join(lines) + "\n")
     for load in (
         datasets.load,
-        lambda path, preset, **options: datasets.prepare(path, preset, tmp_path / "c", **options),
+        lambda path, preset, split_dir: datasets.prepare(
+            path, preset, tmp_path / "c", of=datasets.Selection(split_dir=split_dir)
+        ),
     ):
         with pytest.raises(ConfigError, match=r"normal_training_samples.txt: line 2 calls normal, which is abnormal"):
             load(tree, TINY, split_dir=lists)

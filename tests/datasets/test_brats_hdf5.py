@@ -109,7 +109,9 @@ def test_prepare_says_which_channel_it_took_and_the_cache_knows_it(tmp_path):
     (tmp_path / "tree").mkdir()
     glioma(tmp_path / "tree", ("flair", "t1", "t1ce", "t2"))
     told = []
-    datasets.prepare(tmp_path / "tree", TINY, tmp_path / "cache", modality="t1", listen=told.append)
+    datasets.prepare(
+        tmp_path / "tree", TINY, tmp_path / "cache", of=datasets.Selection(modality="t1"), listen=told.append
+    )
     assert told == ["channel 1 of the HDF5 files: it looks like t1"]
     assert len(datasets.load(tmp_path / "cache", TINY, modality="t1")) == 8
     with pytest.raises(DataError, match="prepared with modality t1, not t2"):

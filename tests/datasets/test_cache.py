@@ -11,7 +11,7 @@ import pytest
 from helpers.mutations import mutations
 from maescan import datasets
 from maescan.config import PRESETS
-from maescan.datasets.phantom import write_phantom
+from maescan.datasets.phantom import Look, write_phantom
 from maescan.errors import DataError
 
 TINY = PRESETS["tiny"]
@@ -20,8 +20,8 @@ TINY = PRESETS["tiny"]
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
-    write_phantom(folder / "tree", healthy=2, lesions=1, seed=0, shape=(24, 24, 4))
-    datasets.prepare(folder / "tree", TINY, folder / "cache", workers=1)
+    write_phantom(folder / "tree", healthy=2, lesions=1, seed=0, look=Look(shape=(24, 24, 4)))
+    datasets.prepare(folder / "tree", TINY, folder / "cache", readers=datasets.Workers(1))
     return folder
 
 
@@ -77,6 +77,6 @@ def test_a_journal_line_that_is_none_is_prepared_again(prepared, cache):
         (cache / "scans.jsonl").write_text(
             "\n".join([lines[0], f"{json.dumps(values)} {lines[1][-16:]}", lines[2], ""])
         )
-        done = datasets.prepare(prepared / "tree", TINY, cache, workers=1)
+        done = datasets.prepare(prepared / "tree", TINY, cache, readers=datasets.Workers(1))
         assert done["scans"] == 3, what
         datasets.load(cache, TINY)

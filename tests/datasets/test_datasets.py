@@ -34,19 +34,19 @@ def test_a_cache_holds_what_the_folder_does(made):
 
 
 def test_it_is_the_same_bytes_whatever_the_workers(made, tmp_path):
-    datasets.prepare(made[0], TINY, tmp_path, workers=1)
+    datasets.prepare(made[0], TINY, tmp_path, readers=datasets.Workers(1))
     assert bytes_of(tmp_path) == bytes_of(made[1])
 
 
 def test_what_is_prepared_is_not_read_again(own, monkeypatch):
     monkeypatch.setattr(readers, "read_scan_slices", None)
-    assert datasets.prepare(own[0], TINY, own[1], workers=1)["kept"] == 5
+    assert datasets.prepare(own[0], TINY, own[1], readers=datasets.Workers(1))["kept"] == 5
 
 
 def test_a_changed_scan_and_those_behind_it_are_read_again(own):
     before = bytes_of(own[1])
     os.utime(own[0] / "healthy" / "brain_0002.nii.gz", ns=(1, 1))
-    assert datasets.prepare(own[0], TINY, own[1], workers=1)["kept"] == 2
+    assert datasets.prepare(own[0], TINY, own[1], readers=datasets.Workers(1))["kept"] == 2
     after = bytes_of(own[1])
     assert after["images.npy"] == before["images.npy"] and after["scans.jsonl"] != before["scans.jsonl"]
 
@@ -54,7 +54,7 @@ def test_a_changed_scan_and_those_behind_it_are_read_again(own):
 def test_a_new_label_is_prepared(own):
     text = (own[0] / "labels.csv").read_text()
     (own[0] / "labels.csv").write_text(text.replace("healthy/brain_0001.nii.gz,3,0", "healthy/brain_0001.nii.gz,3,1"))
-    datasets.prepare(own[0], TINY, own[1], workers=1)
+    datasets.prepare(own[0], TINY, own[1], readers=datasets.Workers(1))
     assert datasets.load(own[1], TINY).label[11] == 1
 
 

@@ -14,14 +14,14 @@ from helpers.trees import write_brats_tree, write_hdf5_tree, write_luna16_tree
 from maescan import datasets
 from maescan.cli import app
 from maescan.config import GridConfig, IntensityConfig, ModelConfig, preset
-from maescan.datasets.phantom import write_phantom
+from maescan.datasets.phantom import Look, write_phantom
 
 BRAIN = preset("tiny").replace(model=ModelConfig(32, 8, 32, 1, 2, 32, 1, 2), pseudo__size=(3, 8))
 LUNG = BRAIN.replace(name="lung", modality="ct", intensity=IntensityConfig("hu"), grid=GridConfig(None))
 
 
 def folder_tree(out):
-    write_phantom(out, healthy=4, lesions=4, seed=2, shape=(48, 48, 12))
+    write_phantom(out, healthy=4, lesions=4, seed=2, look=Look(shape=(48, 48, 12)))
 
 
 TREES = {

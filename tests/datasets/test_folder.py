@@ -6,7 +6,7 @@ import pytest
 
 from maescan import datasets
 from maescan.config import preset
-from maescan.datasets.phantom import write_phantom
+from maescan.datasets.phantom import Look, write_phantom
 from maescan.errors import DataError
 
 TINY = preset("tiny")
@@ -15,7 +15,7 @@ SHAPE = (48, 40, 8)
 
 @pytest.fixture
 def tree(tmp_path):
-    write_phantom(tmp_path / "tree", healthy=2, lesions=2, seed=1, shape=SHAPE)
+    write_phantom(tmp_path / "tree", healthy=2, lesions=2, seed=1, look=Look(shape=SHAPE))
     return tmp_path / "tree"
 
 

@@ -32,7 +32,7 @@ def _slow_prepare(tree, out):
         plain(stream)
 
     store._sync = sync
-    datasets.prepare(tree, TINY, out, workers=2)
+    datasets.prepare(tree, TINY, out, readers=datasets.Workers(2))
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.03, 0.09, 0.2])
@@ -48,7 +48,7 @@ def test_killed_at_any_moment_it_goes_on(made, tmp_path, wait):
     with pytest.raises(DataError, match="is not finished"):
         datasets.load(tmp_path, TINY)
     whole = (tmp_path / "scans.jsonl").read_bytes().count(b"\n")
-    assert datasets.prepare(made[0], TINY, tmp_path, workers=1)["kept"] == whole < 5
+    assert datasets.prepare(made[0], TINY, tmp_path, readers=datasets.Workers(1))["kept"] == whole < 5
     assert bytes_of(tmp_path) == bytes_of(made[1])
 
 
@@ -58,7 +58,7 @@ def test_a_journal_or_an_array_cut_anywhere_is_mended(own, made, cut):
         size = (own[1] / name).stat().st_size
         os.truncate(own[1] / name, int(size * share))
     (own[1] / "cache.json").unlink()
-    assert datasets.prepare(*[own[0], TINY, own[1]], workers=1)["kept"] < 5
+    assert datasets.prepare(*[own[0], TINY, own[1]], readers=datasets.Workers(1))["kept"] < 5
     assert bytes_of(own[1])["images.npy"] == bytes_of(made[1])["images.npy"]
     assert datasets.load(own[1], TINY).fingerprint() == datasets.load(made[1], TINY).fingerprint()
 

@@ -36,9 +36,9 @@ def test_the_command_writes_tables_and_a_picture_twice_alike(exported_bundle, tm
     from typer.testing import CliRunner
 
     from maescan.cli import app
-    from maescan.datasets.phantom import write_phantom
+    from maescan.datasets.phantom import Look, write_phantom
 
-    write_phantom(tmp_path / "scans", healthy=2, lesions=0, seed=0, shape=(48, 48, 12))
+    write_phantom(tmp_path / "scans", healthy=2, lesions=0, seed=0, look=Look(shape=(48, 48, 12)))
     for name in ("a", "b"):
         arguments = [
             str(tmp_path / "scans"),

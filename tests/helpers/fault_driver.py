@@ -58,7 +58,7 @@ def watched(inputs: Path, out: Path) -> None:
 
 
 def prepared(inputs: Path, out: Path) -> None:
-    prepare(inputs / "scans", BUNDLE.preset, out, workers=1)
+    prepare(inputs / "scans", BUNDLE.preset, out, readers=block_readers.Workers(1))
 
 
 def merge(inputs: Path, out: Path) -> None:

@@ -31,7 +31,7 @@ def test_samples_are_all_where_blanks_are_altered_too():
 def test_pairs_are_normal_and_altered_reconstructions(kind):
     preset = PRESET.replace(input=kind)
     x, pairs = np.full((1, 16, 16), 0.5, np.float32), np.stack([np.full((1, 16, 16), v, np.float32) for v in (1, 2)])
-    normal, altered = pair_inputs(preset, x[[0, 0]], pairs, np.array([0, 0]), np.array([1, 0]), seed=0, epoch=0)
+    normal, altered = pair_inputs(preset, x[[0, 0]], pairs, np.array([1, 0]), seed=0, epoch=0)
     assert np.allclose(normal, {"l1": 0.5, "l2": 0.25, "reconstruction": 1}[kind])
     untouched = {"l1": 1.5, "l2": 2.25, "reconstruction": 2}[kind]
     assert 0 < np.isclose(altered, untouched).mean() < 1

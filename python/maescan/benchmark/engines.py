@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from maescan.benchmark.limits import gemm_peak
 from maescan.benchmark.machine import Watts, peak_memory
 from maescan.engines.openvino import HINT
 from maescan.errors import MaescanError
+from maescan.options import EngineOptions
+
+if TYPE_CHECKING:
+    from maescan.engines.bundle import Bundle
 
 
 def apart(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -26,7 +30,7 @@ def apart(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         return pool.submit(call, *arguments, **options).result()
 
 
-def runnable(bundle: Any, device: str) -> list[tuple[str, str]]:
+def runnable(bundle: Bundle, device: str) -> list[tuple[str, str]]:
     """(target, precision) of the bundle's engines that can run on that device."""
     from maescan.engines.targets import kind_of, runs_on
     from maescan.machine import require_gpu
@@ -38,45 +42,28 @@ def runnable(bundle: Any, device: str) -> list[tuple[str, str]]:
 
 
 def measure(
-    bundle: Path,
-    target: str,
-    precision: str,
-    images: Any,
-    *,
-    device: str,
-    threads: int | None,
-    batches: tuple[int, ...],
-    seconds: float,
+    bundle: Path, engine: EngineOptions, images: Any, batches: tuple[int, ...], seconds: float
 ) -> dict[str, Any]:
     """One engine: {"engine", "target", "precision", "batches": rows, ...} or {"target", "precision", "skipped": why}.
 
     images [N, H, W]: slices that batches are taken from. seconds: how long each batch size runs, at least 3 times.
     """
-    head = {"target": target, "precision": precision}
+    head = {"target": engine.target, "precision": engine.precision}
     try:
-        return {**head, **_measure(bundle, target, precision, images, device, threads, batches, seconds)}
+        return {**head, **_measure(bundle, engine, images, batches, seconds)}
     except MaescanError as error:
         return {**head, "skipped": str(error)}
 
 
 def _measure(
-    path: Path,
-    target: str,
-    precision: str,
-    images: Any,
-    device: str,
-    threads: int | None,
-    batches: tuple[int, ...],
-    seconds: float,
+    path: Path, asked: EngineOptions, images: Any, batches: tuple[int, ...], seconds: float
 ) -> dict[str, Any]:
     start = time.perf_counter()
-    from maescan import engines
-    from maescan.engines.bundle import Bundle
     from maescan.machine import usable
     from maescan.method.score import score_slices
 
-    bundle = Bundle.load(path)
-    engine = engines.load(bundle, device=device, target=target, precision=precision, threads=threads, trust=True)
+    bundle, engine = loaded(path, asked)
+    device, precision, threads = asked.device, str(asked.precision), asked.threads
 
     def call(batch: int) -> None:
         score_slices(np.resize(images, (batch, *images.shape[1:])), np.arange(batch), engine, bundle.preset)
@@ -93,6 +80,16 @@ def _measure(
             break  # a larger batch would take minutes, and gain nothing where one is this slow
     engine.close()
     return {"engine": engine.name, "first_score_s": first, "peak_memory": peak_memory(), "batches": rows}
+
+
+def loaded(path: Path, engine: EngineOptions) -> tuple[Bundle, Any]:
+    """A bundle and its engine."""
+    from maescan import engines
+    from maescan.engines.bundle import Bundle
+
+    bundle = Bundle.load(path)
+    asked = {name: getattr(engine, name) for name in ("device", "target", "precision", "threads")}
+    return bundle, engines.load(bundle, **asked, trust=True)
 
 
 def timed(call: Callable[[], object], seconds: float, *, least: int = 3) -> list[float]:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from maescan.benchmark.engines import timed
+from maescan.benchmark.engines import loaded, timed
 from maescan.benchmark.machine import peak_memory
 from maescan.config import Preset
 from maescan.datasets.phantom import make_phantom, write_scan
 from maescan.method.score import score_slices
+from maescan.options import EngineOptions
 
 FORMATS = {"nifti": "gzip NIfTI", "dicom": "DICOM"}
 ORIGINALS = 4
@@ -38,36 +39,23 @@ def can_write(form: str) -> bool:
     return form == "nifti" or importlib.util.find_spec("pydicom") is not None
 
 
-def measure(
-    scans: Path,
-    bundle: Path,
-    out: Path,
-    *,
-    device: str,
-    target: str,
-    precision: str,
-    threads: int | None,
-    workers: int,
-) -> dict[str, Any]:
+def measure(scans: Path, bundle: Path, out: Path, engine: EngineOptions, workers: int) -> dict[str, Any]:
     """Scores the folder once. Seconds do not count loading the engine; `share` is the rate over that of the engine
     alone, measured just before and after; `stages` is run.json's, per stage the share of the run that it was busy
     (readers together) and percentiles of its seconds."""
-    from maescan import engines
-    from maescan.engines.bundle import Bundle
     from maescan.scoring.options import ScoreOptions
     from maescan.scoring.pipeline import score_folder
 
-    loaded = Bundle.load(bundle)
-    engine = engines.load(loaded, device=device, target=target, precision=precision, threads=threads, trust=True)
+    opened, running = loaded(bundle, engine)
     try:
-        before = _alone(engine, loaded.preset)
-        summary = score_folder([scans], loaded, engine, out, ScoreOptions(force=True, pictures=0, workers=workers))
-        alone = max(before, _alone(engine, loaded.preset))
+        before = _alone(running, opened.preset)
+        summary = score_folder([scans], opened, running, out, ScoreOptions(force=True, pictures=0, workers=workers))
+        alone = max(before, _alone(running, opened.preset))
     finally:
-        engine.close()
+        running.close()
     stages, count = summary.stages, len(summary.scored)
     return {
-        "engine": engine.name,
+        "engine": running.name,
         "scans": count,
         "failed": len(summary.failures),
         "slices": summary.slices,

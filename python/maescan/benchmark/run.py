@@ -17,6 +17,7 @@ from maescan.engines.targets import best_for
 from maescan.errors import ConfigError, EngineError
 from maescan.files import claim
 from maescan.machine import gpus, require_gpu, usable
+from maescan.options import EngineOptions
 from maescan.scans.scratch import remove_abandoned, scratch_folder
 
 SCHEMA = 1
@@ -38,36 +39,40 @@ class Size:
 QUICK = Size((1, 8), 0.3, 4.0, 2, 32, (2, 8))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is measured: a bundle, or a preset with random weights; on which device, with how many threads and
+    readers; quick: in a minute. size: how much, where neither is."""
+
+    bundle: Path | None = None
+    preset: str = "brats"
+    random_weights: bool = False
+    device: str = "cpu"
+    threads: int | None = None
+    workers: int = 2
+    quick: bool = False
+    size: Size | None = None
+
+
 def bench(
-    out: Path,
-    *,
-    bundle: Path | None = None,
-    preset: str = "brats",
-    random_weights: bool = False,
-    device: str = "cpu",
-    threads: int | None = None,
-    workers: int = 2,
-    quick: bool = False,
-    size: Size | None = None,
-    command: str = "",
-    say: Callable[[str], None] = lambda text: None,
+    out: Path, subject: Subject, *, command: str = "", say: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
     """Measures a bundle's engines, or those of random weights, and writes OUT/bench.json, bench.md and pictures.
 
     Raises ConfigError for neither or both of bundle and random_weights, and for random weights without torch;
     EngineError where the bundle has no engine for `device`; DataError where `out` holds what maescan did not write.
     """
-    if (bundle is None) != random_weights:
+    if (subject.bundle is None) != subject.random_weights:
         raise ConfigError("give one of the two", remedy="--bundle B, or --preset P --random-weights")
     claim(out, "a benchmark")
-    size = size or (QUICK if quick else Size())
     remove_abandoned()
     with scratch_folder() as at:
-        if bundle is None:
+        if subject.bundle is None:
             say("nothing yet: building engines of random weights")
-            bundle = _random(named(preset), at, device, quick)
-        values = _measure(bundle, at, device, threads, workers, size, say)
-    values = {"schema": SCHEMA, "command": command, "random_weights": random_weights, "quick": quick, **values}
+            bundle = _random(named(subject.preset), at, subject.device, subject.quick)
+        values = _measure(subject.bundle or bundle, at, subject, say)
+    head = {"command": command, "random_weights": subject.random_weights, "quick": subject.quick}
+    values = {"schema": SCHEMA, **head, **values}
     report.write(out, values)
     return values
 
@@ -83,17 +88,9 @@ def _random(preset: Preset, at: Path, device: str, quick: bool) -> Path:
     return weights.random_bundle(settings, at / "random", precisions, images, to=to)
 
 
-def _measure(
-    bundle: Path,
-    at: Path,
-    device: str,
-    threads: int | None,
-    workers: int,
-    size: Size,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
-    loaded = Bundle.load(bundle)
-    device = device_for(loaded, device, trust=True)
+def _measure(bundle: Path, at: Path, subject: Subject, say: Callable[[str], None]) -> dict[str, Any]:
+    loaded, size = Bundle.load(bundle), subject.size or (QUICK if subject.quick else Size())
+    threads, device = subject.threads, device_for(loaded, subject.device, trust=True)
     preset, found = loaded.preset, engines.runnable(loaded, device)
     if not found:
         raise EngineError(f"has no engine for '{device}'", path=bundle, remedy="see `maescan export --help`")
@@ -103,9 +100,8 @@ def _measure(
     images, rows = weights.slices_of_a_phantom(preset, at / "slices", 48)[8:40], []
     for target, precision in found:
         say(f"engine {target}-{precision}")
-        options: dict[str, Any] = {"device": device, "threads": threads}
-        options |= {"batches": size.batches, "seconds": size.seconds}
-        rows.append(engines.apart(engines.measure, bundle, target, precision, images, **options))
+        engine = EngineOptions(device=device, target=target, precision=precision, threads=threads)
+        rows.append(engines.apart(engines.measure, bundle, engine, images, size.batches, size.seconds))
     working = [row for row in rows if "batches" in row]
     _beside(working, bounds, preset)
     values = {**machine.describe(), "device": device, "threads": cores, "preset": preset.to_dict(), "limits": bounds}
@@ -113,15 +109,16 @@ def _measure(
     if not working:
         return values
     best = max(working, key=lambda row: max(each["slices_per_second"] for each in row["batches"]))
-    settings: dict[str, Any] = {"device": device, "target": best["target"], "precision": best["precision"]}
+    engine = EngineOptions(device=device, target=best["target"], precision=best["precision"], threads=threads)
     say(f"folders, with {best['engine']}")
-    values["folders"] = _folders(bundle, preset, at, best, size, {**settings, "threads": threads, "workers": workers})
+    rate = max(each["slices_per_second"] for each in best["batches"])
+    values["folders"] = _folders(bundle, at, size, rate, engine, subject.workers)
     say("scaling")
     counts = _powers(cores) if device == "cpu" else []
     values["scaling"] = {
-        "threads": engines.apart(scaling.threads, bundle, images, counts, size.seconds, **settings),
-        "sizes": engines.apart(scaling.sizes, bundle, images, size.seconds, threads=threads, **settings),
-        "folders": _many(at, size, threads, workers),
+        "threads": engines.apart(scaling.threads, bundle, images, counts, size.seconds, engine),
+        "sizes": engines.apart(scaling.sizes, bundle, images, size.seconds, engine),
+        "folders": _many(at, size, threads, subject.workers),
     }
     return values
 
@@ -142,10 +139,10 @@ def _beside(rows: list[dict[str, Any]], bounds: dict[str, Any], preset: Preset) 
 
 
 def _folders(
-    bundle: Path, preset: Preset, at: Path, best: dict[str, Any], size: Size, options: dict[str, Any]
+    bundle: Path, at: Path, size: Size, rate: float, engine: EngineOptions, workers: int
 ) -> list[dict[str, Any]]:
     """Folders of gzip NIfTI and of DICOM, of about as many slices as take `size.folder_seconds`."""
-    rate = max(each["slices_per_second"] for each in best["batches"])
+    preset = Bundle.load(bundle).preset
     depth = int(min(size.depth, max(8, rate * size.folder_seconds / size.scans)))
     side = preset.model.image_size * 240 // 224
     rows: list[dict[str, Any]] = []
@@ -154,7 +151,7 @@ def _folders(
             rows.append({"format": name, "skipped": "needs pydicom: pip install 'maescan[dicom]'"})
             continue
         scans = folder.write_scans(at / form, size.scans, (side, side, depth), preset, form)
-        row = engines.apart(folder.measure, scans, bundle, at / f"out-{form}", **options)
+        row = engines.apart(folder.measure, scans, bundle, at / f"out-{form}", engine, workers)
         rows.append({"format": name, "shape": [side, side, depth], **row})
     return rows
 
@@ -167,8 +164,8 @@ def _many(at: Path, size: Size, threads: int | None, workers: int) -> list[dict[
         bundle = weights.random_bundle(tiny, at / "tiny", ("fp32",), images)
     except ConfigError:
         return []
-    settings: dict[str, Any] = {"device": "cpu", "target": "openvino", "precision": "fp32"}
-    return scaling.folders(bundle, tiny, at / "many", size.folders, **settings, threads=threads, workers=workers)
+    engine = EngineOptions(device="cpu", target="openvino", precision="fp32", threads=threads)
+    return scaling.folders(bundle, at / "many", size.folders, engine, workers)
 
 
 def _powers(cores: int) -> list[int]:

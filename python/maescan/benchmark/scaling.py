@@ -2,60 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from maescan.benchmark import folder
-from maescan.benchmark.engines import apart, summary, timed
+from maescan.benchmark.engines import apart, loaded, summary, timed
 from maescan.config import Preset
+from maescan.engines.bundle import Bundle
+from maescan.options import EngineOptions
 
 FOLDERS = 10, 50, 200
 SHAPE = 64, 64, 8
 
 
-def folders(bundle: Path, preset: Preset, at: Path, counts: tuple[int, ...], **options: Any) -> list[dict[str, Any]]:
+def folders(
+    bundle: Path, at: Path, counts: tuple[int, ...], engine: EngineOptions, workers: int
+) -> list[dict[str, Any]]:
     """Folders of `counts` small scans, each in a process of its own: seconds, scans an hour, peak memory."""
     rows = []
     for count in counts:
-        scans = folder.write_scans(at / f"{count}", count, SHAPE, preset)
-        rows.append(apart(_folder, scans, bundle, at / f"out-{count}", **options))
+        scans = folder.write_scans(at / f"{count}", count, SHAPE, Bundle.load(bundle).preset)
+        rows.append(apart(_folder, scans, bundle, at / f"out-{count}", engine, workers))
     return rows
 
 
-def _folder(scans: Path, bundle: Path, out: Path, **options: Any) -> dict[str, Any]:
-    found = folder.measure(scans, bundle, out, **options)
+def _folder(scans: Path, bundle: Path, out: Path, engine: EngineOptions, workers: int) -> dict[str, Any]:
+    found = folder.measure(scans, bundle, out, engine, workers)
     return {name: found[name] for name in ("scans", "slices", "seconds", "scans_per_hour", "peak_memory")}
 
 
-def threads(bundle: Path, images: Any, counts: list[int], seconds: float, **options: Any) -> list[dict[str, Any]]:
+def threads(
+    bundle: Path, images: Any, counts: list[int], seconds: float, engine: EngineOptions
+) -> list[dict[str, Any]]:
     """Slices a second on 1, 2, 4, ... threads."""
-    from maescan import engines
-    from maescan.engines.bundle import Bundle
     from maescan.method.score import score_slices
 
-    loaded, rows = Bundle.load(bundle), []
+    rows = []
     for count in counts:
-        engine = engines.load(loaded, threads=count, **options)
-        batch, ids = _some(images, engine.batch)
-        taken = timed(lambda g=batch, i=ids, e=engine: score_slices(g, i, e, loaded.preset), seconds)  # type: ignore[misc]
+        opened, running = loaded(bundle, replace(engine, threads=count))
+        batch, ids = _some(images, running.batch)
+        taken = timed(lambda g=batch, i=ids, e=running, b=opened: score_slices(g, i, e, b.preset), seconds)  # type: ignore[misc]
         rows.append({"threads": count, **summary(taken, len(batch))})
-        engine.close()
+        running.close()
     return rows
 
 
-def sizes(bundle: Path, images: Any, seconds: float, **options: Any) -> list[dict[str, Any]]:
+def sizes(bundle: Path, images: Any, seconds: float, asked: EngineOptions) -> list[dict[str, Any]]:
     """Slices a second with 1, 2, 4, 8 passes, and with the patches of a quarter, half or all of a slice. An image of
     half the side has a quarter of the patches, and to the models a slice is its patches."""
-    from maescan import engines
     from maescan.benchmark import cost
-    from maescan.engines.bundle import Bundle
     from maescan.method.score import score_slices
 
-    loaded = Bundle.load(bundle)
-    engine, rows = engines.load(loaded, **options), []
-    grid = loaded.preset.replace(tokens__method="all")
+    (opened, engine), rows = loaded(bundle, asked), []
+    grid = opened.preset.replace(tokens__method="all")
     batch, ids = _some(images, engine.batch)
     for passes in (1, 2, 4, 8):
         preset = grid.replace(masks__passes=passes)

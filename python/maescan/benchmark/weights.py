@@ -48,9 +48,11 @@ def random_bundle(
 def slices_of_a_phantom(preset: Preset, folder: Path, count: int) -> Any:
     """`count` slices [N, H, W] float32 on the preset's grid, of artificial scans written into `folder`."""
     from maescan import datasets
-    from maescan.datasets.phantom import write_phantom
+    from maescan.datasets.phantom import Look, write_phantom
 
-    write_phantom(folder, healthy=-(-count // 24), lesions=0, seed=0, kind=_kind(preset), shape=(96, 96, 24))
+    write_phantom(
+        folder, healthy=-(-count // 24), lesions=0, seed=0, look=Look(kind=_kind(preset), shape=(96, 96, 24))
+    )
     return np.asarray(datasets.load(folder, preset).images, np.float32)[:count]
 
 

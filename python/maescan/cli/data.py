@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -26,10 +26,12 @@ def phantom(
 ) -> None:
     """Make artificial scans (healthy/, lesions/, masks/, labels.csv), the same for the same seed."""
     from maescan.cli.progress import shown
-    from maescan.datasets.phantom import write_phantom
+    from maescan.datasets.phantom import Look, write_phantom
 
     with shown("phantom", quiet) as progress:
-        write_phantom(out, healthy=healthy, lesions=lesions, seed=seed, kind=kind.value, mhd=mhd, progress=progress)
+        write_phantom(
+            out, healthy=healthy, lesions=lesions, seed=seed, look=Look(kind=kind.value, mhd=mhd), progress=progress
+        )
     print(f"{healthy} healthy scans and {lesions} with lesions are in {out}")
 
 
@@ -55,13 +57,10 @@ def prepare(
     from maescan.config import preset as named
     from maescan.scans.budget import Limits
 
-    options: dict[str, Any] = {"modality": modality, "split_dir": split_dir, "seed": seed}
-    options["limits"] = Limits.of(read)
-    notes: list[str] = []
-    with shown("prepare", quiet) as progress:
-        made = datasets.prepare(
-            data, named(preset), out, workers=workers, progress=progress, listen=notes.append, **options
-        )
+    of = datasets.Selection(modality=modality, split_dir=split_dir, seed=seed)
+    readers, notes = datasets.Workers(workers, Limits.of(read)), list[str]()
+    with shown("prepare", quiet):
+        made = datasets.prepare(data, named(preset), out, of=of, readers=readers, listen=notes.append)
     print(f"{made['slices']} slices of {made['scans']} scans ({made['kept']} of them before) are in {out}")
     for note in notes:
         print(note)

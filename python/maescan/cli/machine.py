@@ -106,8 +106,7 @@ def bench(
     """How many scans an hour this machine scores, where the time goes, how far that is from its limit."""
     from maescan.benchmark import report, run
 
-    values = run.bench(
-        out,
+    subject = run.Subject(
         bundle=bundle,
         preset=preset,
         random_weights=random_weights,
@@ -115,6 +114,10 @@ def bench(
         threads=threads,
         workers=workers,
         quick=quick,
+    )
+    values = run.bench(
+        out,
+        subject,
         command=" ".join(["maescan", *sys.argv[1:]]),
         say=lambda text: print(f"measuring {text}", file=sys.stderr),
     )

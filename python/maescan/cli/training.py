@@ -204,19 +204,11 @@ def ablate(
     from maescan.train import ablations
 
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, False)
+    design = ablations.Design(seeds=range(seeds), folds=folds, device=device, modality=modality)
+    say = None if quiet else partial(print, file=sys.stderr, flush=True)
     with shown("ablate", quiet):
-        ablations.ablate(
-            data,
-            experiment,
-            chosen,
-            out,
-            seeds=range(seeds),
-            folds=folds,
-            device=device,
-            modality=modality,
-            progress=training_bar(quiet),
-            say=None if quiet else partial(print, file=sys.stderr, flush=True),
-        )
+        told = ablations.Told(progress=training_bar(quiet), say=say)
+        ablations.ablate(data, experiment, chosen, out, design, told)
     show_markdown((out / f"{experiment}.md").read_text())
 
 

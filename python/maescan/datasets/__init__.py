@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from maescan.config import Preset
 from maescan.datasets.items import Item
+from maescan.datasets.readers import Workers
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
 from maescan.files import written_into
-from maescan.scans.budget import Limits
 
-__all__ = ["SliceSet", "find", "load", "prepare"]
+__all__ = ["Selection", "SliceSet", "Workers", "find", "load", "prepare"]
 
-Progress = Callable[[int, int], None]  # called with (scans done, scans in all)
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What is taken of a data set: BraTS's modality; the patients' split, by the authors' files or by a seed."""
+
+    modality: str | None = None
+    split_dir: Path | None = None
+    seed: int = 0
 
 
 def find(
@@ -74,28 +82,23 @@ def prepare(
     preset: Preset,
     out: Path,
     *,
-    modality: str | None = None,
-    split_dir: Path | None = None,
-    seed: int = 0,
-    workers: int = 2,
-    limits: Limits | None = None,
-    progress: Progress | None = None,
+    of: Selection = Selection(),
+    readers: Workers = Workers(),
     listen: Callable[[str], None] | None = None,
 ) -> dict[str, int]:
-    """Reads a data set once into a cache at `out` that `load` maps; returns {scans, slices, kept, failed}. Scans that
-    cannot be read are left out and stand in failures.csv. Killed, it goes on when called again. `listen` is told
-    which channel of HDF5 files was taken, and why. Raises as `load`."""
+    """Reads a data set once into a cache at `out` that `load` maps; returns {scans, slices, kept, failed}. of: what
+    is taken of it. Scans that cannot be read are left out and stand in failures.csv. Killed, it goes on when called
+    again. `listen` is told which channel of HDF5 files was taken, and why. Raises as `load`."""
     from maescan.datasets.brats import checked_modality
     from maescan.datasets.cache import prepare_cache
-    from maescan.datasets.readers import Workers
 
-    kind, items = find(data, modality=modality, split_dir=split_dir, seed=seed)
+    modality = of.modality
+    kind, items = find(data, modality=modality, split_dir=of.split_dir, seed=of.seed)
     if kind == "brats":
         modality = checked_modality(modality)
     elif kind == "brats-hdf5":
         modality = modality or "channel:0"
     if items[0].note and listen:
         listen(items[0].note)
-    readers = Workers(workers, limits or Limits())
     with written_into(out):
-        return prepare_cache(kind, items, preset, out, workers=readers, progress=progress, modality=modality)
+        return prepare_cache(kind, items, preset, out, workers=readers, modality=modality)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
+from maescan import progress
 from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.datasets.items import Item
@@ -26,7 +27,6 @@ from maescan.records import Record, read, read_rows
 
 VERSION = 2  # of the files and of what preprocessing makes of a scan
 COLUMNS = ("patient", "slice", "label", "area", "split", "source", "key", "hash")
-Progress = Callable[[int, int], None]
 
 
 def is_cache(path: Path) -> bool:
@@ -41,7 +41,6 @@ def prepare_cache(
     out: Path,
     *,
     workers: Workers = Workers(),
-    progress: Progress | None = None,
     **options: str | None,
 ) -> dict[str, int]:
     """Writes the slices of `items` into `out` and returns {scans, slices, kept, failed}: `kept` scans were there
@@ -71,8 +70,7 @@ def prepare_cache(
             block.record["stamp"] = stamp(item)
             store.add(block)
             done.append(block.record)
-            if progress:
-                progress(len(done), len(items))
+            progress.tell(len(done), len(items))
         store.finish()
     finally:
         store.close()

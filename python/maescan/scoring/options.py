@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -71,7 +71,7 @@ def parse_bytes(text: str) -> int:
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
-GLOBS: tuple[type, object] = (list[str], [])
+GLOBS: tuple[type, object, Callable[..., tuple[str, ...]]] = (list[str], [], tuple)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +84,9 @@ class ScoreOptions(Options):
     force: bool = option(False, "Score again what is already scored.")
     workers: int = option(2, "Reader processes.", minimum=1)
     batch: int | None = option(None, "Slices a batch; scores do not depend on it.", minimum=1)
-    shard: Shard = option(Shard(1, 1), "I/N: the I-th of N parts of the scans.", text=(str, "1/1"), parse=Shard.parse)
-    include: tuple[str, ...] = option(
-        (), "Only scans whose name matches this glob; may be given again.", text=GLOBS, parse=tuple
-    )
-    exclude: tuple[str, ...] = option(
-        (), "No scans whose name matches this glob; may be given again.", text=GLOBS, parse=tuple
-    )
+    shard: Shard = option(Shard(1, 1), "I/N: the I-th of N parts of the scans.", text=(str, "1/1", Shard.parse))
+    include: tuple[str, ...] = option((), "Only scans whose name matches this glob; may be given again.", text=GLOBS)
+    exclude: tuple[str, ...] = option((), "No scans whose name matches this glob; may be given again.", text=GLOBS)
     alert_rate: float = option(0.05, "Share of healthy scans that may alert.", minimum=0.0, maximum=1.0)
     pictures: int = option(
         12, "Draw the highest slices of every alert and of this many scans; 0: of none.", minimum=0
@@ -100,16 +96,14 @@ class ScoreOptions(Options):
         (),
         "DICOM results of DICOM series: some of sr,sc,seg,ko,pm, comma-separated.",
         name="dicom-out",
-        text=(str, ""),
-        parse=parse_kinds,
+        text=(str, "", parse_kinds),
     )
     pseudonyms: Pseudonyms | None = option(
         None,
         "Call scans by a keyed hash wherever they are named; the key is made where KEYFILE is not there yet.",
-        text=(Path, None),
-        parse=lambda pseudonyms: Pseudonyms.read(pseudonyms) if pseudonyms else None,
+        text=(Path, None, lambda pseudonyms: Pseudonyms.read(pseudonyms) if pseudonyms else None),
     )
-    max_map: int = option(200_000_000, "Largest map of --dicom-out pm.", text=(str, "200M"), parse=parse_bytes)
+    max_map: int = option(200_000_000, "Largest map of --dicom-out pm.", text=(str, "200M", parse_bytes))
     queue_bytes: int = 256 << 20
     healthy: bool = False
 

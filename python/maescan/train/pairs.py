@@ -75,12 +75,14 @@ class Pairs:
 
 
 def pair_inputs(
-    preset: Preset, slices: NDArray[Any], pairs: NDArray[np.float32], which: Ids, label: Ids, *, seed: int, epoch: int
+    preset: Preset, slices: NDArray[Any], pairs: NDArray[np.float32], samples: Ids, *, seed: int, epoch: int
 ) -> NDArray[np.float32]:
-    """Classifier inputs [B, H, W] of `slices` [B, H, W], numbers `which` [B] of the pairs [2, N, H, W].
+    """Classifier inputs [B, H, W] of samples [B] (see `training_samples`) of the pairs [2, N, H, W], and their slices
+    [B, H, W].
 
-    Those of `label` abnormal are the altered half, with the boxes of (seed, slice, epoch).
+    Those that are abnormal are the altered half, with the boxes of (seed, slice, epoch).
     """
+    which, label = np.divmod(samples, 2)
     reconstructions = np.where((label == NORMAL)[:, None, None], pairs[0, which], pairs[1, which])
     altered = np.flatnonzero(label == ABNORMAL)
     if len(altered):

@@ -116,11 +116,10 @@ class ClassifierPhase:
 
     def batch(self, ids: Ids, epoch: int) -> tuple[Tensor, ...]:
         """Inputs [B, H, W], labels [B] (0 abnormal, 1 normal), and the slices where token sets are wanted."""
-        which, label = np.divmod(self.pair_samples[ids], 2)
+        samples = self.pair_samples[ids]
+        which, label = np.divmod(samples, 2)
         boxes_epoch = epoch if self.training.fresh_negatives else 0
-        inputs = pair_inputs(
-            self.preset, self.images[which], self.pairs, which, label, seed=self.seed, epoch=boxes_epoch
-        )
+        inputs = pair_inputs(self.preset, self.images[which], self.pairs, samples, seed=self.seed, epoch=boxes_epoch)
         slices = (
             () if self.preset.tokens.method == "all" else (torch.from_numpy(self.images[which].astype(np.float32)),)
         )

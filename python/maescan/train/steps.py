@@ -37,21 +37,20 @@ def reconstruct(
     preset: Preset,
     *,
     seed: int | None = None,
-    passes: int | None = None,
     token_ids: NDArray[np.int32] | None = None,
     **wanted: bool,
 ) -> Any:
-    """Differences of slices [B, H, W]: the MAE's predictions of `passes` masks, visible patches pasted (unless
+    """Differences of slices [B, H, W]: the MAE's predictions of several masks, visible patches pasted (unless
     preset.masks says otherwise), averaged.
 
-    `seed` and `passes` default to preset.masks, token_ids [B, T] to the full grid; `wanted` are
+    `seed` defaults to that of preset.masks, token_ids [B, T] to the full grid; `wanted` are
     `kernels.average_difference`'s flags (reconstruction, squared, tokens, errors). The model is used as it is: call
     eval() first.
     """
     config, device = preset.model, next(model.parameters()).device
     images = np.ascontiguousarray(images, np.float32)
     count = config.tokens if token_ids is None else token_ids.shape[1]
-    keep_ids, restore_ids = make_masks(preset.masks, slice_ids, count, seed=seed, passes=passes)
+    keep_ids, restore_ids = make_masks(preset.masks, slice_ids, count, seed=seed)
     visible = kernels.patchify_visible(images, keep_ids, token_ids, patch=config.patch_size)
     given, keep, restore = (torch.from_numpy(a).to(device) for a in (visible, keep_ids, restore_ids))
     if token_ids is None:

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from maescan.datasets.phantom import write_phantom
+from maescan.datasets.phantom import Look, write_phantom
 from maescan.errors import ConfigError
 from maescan.scans import axial_view, find_scans, read_scan
 
@@ -22,13 +22,13 @@ def files(folder):
 
 def test_same_seed_same_bytes(tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        write_phantom(tmp_path / name, healthy=1, lesions=1, seed=seed, kind="both", shape=SMALL)
+        write_phantom(tmp_path / name, healthy=1, lesions=1, seed=seed, look=Look(kind="both", shape=SMALL))
     assert files(tmp_path / "a") == files(tmp_path / "b")
     assert files(tmp_path / "a")["healthy/brain_0000.nii.gz"] != files(tmp_path / "c")["healthy/brain_0000.nii.gz"]
 
 
 def test_labels_are_where_the_masks_are(tmp_path):
-    write_phantom(tmp_path, healthy=1, lesions=3, seed=1, shape=SMALL)
+    write_phantom(tmp_path, healthy=1, lesions=3, seed=1, look=Look(shape=SMALL))
     labels = {}
     with open(tmp_path / "labels.csv", newline="") as stream:
         for row in csv.DictReader(stream):
@@ -43,11 +43,11 @@ def test_labels_are_where_the_masks_are(tmp_path):
 def test_metaimage_is_the_same_scan(tmp_path):
     pytest.importorskip("SimpleITK")
     for name, mhd in (("nii", False), ("mhd", True)):
-        write_phantom(tmp_path / name, healthy=1, lesions=0, seed=2, kind="lung", mhd=mhd, shape=SMALL)
+        write_phantom(tmp_path / name, healthy=1, lesions=0, seed=2, look=Look(kind="lung", mhd=mhd, shape=SMALL))
     nifti, meta = (read_scan(find_scans([tmp_path / name / "healthy"])[0]) for name in ("nii", "mhd"))
     assert np.array_equal(nifti.voxels, meta.voxels) and np.allclose(nifti.affine, meta.affine, atol=1e-3)
 
 
 def test_unknown_kind(tmp_path):
     with pytest.raises(ConfigError, match="brain, lung, both"):
-        write_phantom(tmp_path, healthy=1, lesions=1, seed=0, kind="knee")
+        write_phantom(tmp_path, healthy=1, lesions=1, seed=0, look=Look(kind="knee"))

@@ -3,7 +3,7 @@
 import pytest
 
 from helpers.tiny_ablation import SMALL, half_ill
-from maescan.train.ablations import ablate
+from maescan.train.ablations import Design, ablate
 from maescan.train.ablations.tables import text
 
 
@@ -32,5 +32,5 @@ def test_a_second_time_nothing_is_trained(done, monkeypatch):
     out, result = done
     before = (out / "table2b.md").read_bytes()
     monkeypatch.setattr(maescan.train, "train", None)
-    assert ablate(half_ill(), "table2b", SMALL, out, seeds=(0, 1), folds=2, device="cpu") == result
+    assert ablate(half_ill(), "table2b", SMALL, out, Design(seeds=(0, 1), folds=2, device="cpu")) == result
     assert (out / "table2b.md").read_bytes() == before == text(result).encode()

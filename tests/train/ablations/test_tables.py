@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.tiny_ablation import SMALL, half_ill
-from maescan.train.ablations import ablate
+from maescan.train.ablations import Design, ablate
 
 
 def test_mean_and_deviation_are_of_the_judged_folds(done):
@@ -23,7 +23,7 @@ def test_mean_and_deviation_are_of_the_judged_folds(done):
 
 @pytest.mark.parametrize("name", ["table1", "table2a", "beta", "loss", "mask-ratio", "epochs", "no-mae"])
 def test_every_kind_runs(name, tmp_path):
-    result = ablate(half_ill(2), name, SMALL, tmp_path, folds=2, device="cpu")
+    result = ablate(half_ill(2), name, SMALL, tmp_path, Design(folds=2, device="cpu"))
     assert all(0 <= row["auroc"]["mean"] <= 1 for row in result["rows"])
     shown = (tmp_path / f"{name}.md").read_text()
     assert all(f"| {row['name']} |" in shown for row in result["rows"] + result["baselines"])

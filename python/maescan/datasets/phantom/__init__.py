@@ -42,33 +42,41 @@ class Phantom:
         return axial_axes(self.affine).to_axial(self.mask).any(axis=(1, 2)).astype(int)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What scans are made: their kind, brain, lung or both; their voxels; whether lungs are MetaImage instead of
+    NIfTI; whether the air around a brain keeps its noise."""
+
+    kind: str = "brain"
+    shape: Shape | None = None
+    mhd: bool = False
+    noisy_air: bool = False
+
+
 def write_phantom(
     out: Path,
     *,
     healthy: int,
     lesions: int,
     seed: int,
-    kind: str = "brain",
-    shape: Shape | None = None,
-    mhd: bool = False,
-    noisy_air: bool = False,
+    look: Look = Look(),
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Writes OUT/healthy, OUT/lesions, OUT/masks (masks have their scan's name) and OUT/labels.csv (scan, slice,
-    label), `healthy` and `lesions` scans of each kind. With `mhd`, lung scans are MetaImage instead of NIfTI.
-    `progress` is called with (scans done, scans in all).
+    label), `healthy` and `lesions` scans of each kind of `look`. `progress` is called with (scans done, scans in
+    all).
 
     Raises ConfigError for an unknown kind or shape, DataError where `out` cannot be written.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"unknown kind '{kind}'", remedy=f"use one of {', '.join(KINDS)}")
+    if look.kind not in KINDS:
+        raise ConfigError(f"unknown kind '{look.kind}'", remedy=f"use one of {', '.join(KINDS)}")
     claim(out, "phantom scans", mark=".maescan-phantom")
-    jobs = [(each, index) for each in KINDS[kind] for index in range(healthy + lesions)]
+    jobs = [(each, index) for each in KINDS[look.kind] for index in range(healthy + lesions)]
     rows: list[tuple[str, int, int]] = []
     for done, (each, index) in enumerate(jobs, start=1):
         ill = index >= healthy
-        made = make_phantom(each, index, seed, ill=ill, shape=shape, noisy_air=noisy_air)
-        name = f"{each}_{index:04d}" + (".mhd" if mhd and each == "lung" else ".nii.gz")
+        made = make_phantom(each, index, seed, ill=ill, shape=look.shape, noisy_air=look.noisy_air)
+        name = f"{each}_{index:04d}" + (".mhd" if look.mhd and each == "lung" else ".nii.gz")
         folder = "lesions" if ill else "healthy"
         write_scan(out / folder / name, made.voxels, made.affine)
         if ill:

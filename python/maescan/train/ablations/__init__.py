@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +25,39 @@ from maescan.train.loop import Progress
 MANY = 5
 
 
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """How often every row is trained, and on what: seeds, folds as in `folds.make_folds`, BraTS's modality. batch: of
+    judging."""
+
+    seeds: Sequence[int] = (0,)
+    folds: int | None = None
+    modality: str | None = None
+    device: str = "auto"
+    batch: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """Who is told: progress shows trainings, say gets every result."""
+
+    progress: Progress | None = None
+    say: Callable[[str], None] | None = None
+
+
 def ablate(
     data: SliceSet | Path | str,
     name: str,
     preset: Preset,
     out: Path,
-    *,
-    seeds: Sequence[int] = (0,),
-    folds: int | None = None,
-    modality: str | None = None,
-    device: str = "auto",
-    batch: int = 32,
-    progress: Progress | None = None,
-    say: Callable[[str], None] | None = None,
+    design: Design = Design(),
+    told: Told = Told(),
 ) -> dict[str, Any]:
     """Runs the experiment `name` (`experiments.NAMES`) and returns its table; writes it to `out`/NAME.json and .md.
 
-    `data`: a SliceSet or a path for `datasets.load`; `folds` as in `folds.make_folds`. Every row is trained and
+    `data`: a SliceSet or a path for `datasets.load`. Every row is trained and
     judged once a seed and fold. `out`/runs and `out`/results are kept: a killed run goes on, rows and experiments
     that share an MAE train it once, what was judged is not judged again.
-
-    `progress` shows trainings, `say` is told of every result.
 
     Raises ConfigError for another experiment, DataError for data that cannot be split or judged.
     """
@@ -52,13 +65,13 @@ def ablate(
 
     chosen = experiment(name, preset)
     claim(Path(out), "ablations")
-    slices = datasets.load(Path(data), preset, modality=modality) if isinstance(data, str | Path) else data
-    runner = AblationRunner(Path(out), make_folds(slices, folds), device, batch)
-    runner.progress, runner.say = progress, say
+    slices = datasets.load(Path(data), preset, modality=design.modality) if isinstance(data, str | Path) else data
+    runner = AblationRunner(Path(out), make_folds(slices, design.folds), design, told)
     metrics: list[list[list[dict[str, Any]]]] = [
-        [[runner.judged(row.preset, seed, fold) for fold in runner.folds] for seed in seeds] for row in chosen.rows
+        [[runner.judged(row.preset, seed, fold) for fold in runner.folds] for seed in design.seeds]
+        for row in chosen.rows
     ]
-    result = {"experiment": name, "preset": preset.name, **numbers(chosen, metrics, list(seeds), runner.folds)}
+    result = {"experiment": name, "preset": preset.name, **numbers(chosen, metrics, list(design.seeds), runner.folds)}
     write_json(runner.out / f"{name}.json", result)
     write_text(runner.out / f"{name}.md", text(result))
     return result
@@ -67,10 +80,9 @@ def ablate(
 class AblationRunner:
     """Runs and results in one folder, each named by a hash of all that decides it."""
 
-    def __init__(self, out: Path, folds: list[Fold], device: str, batch: int):
-        self.out, self.folds, self.device, self.batch = out, folds, device, batch
-        self.progress: Progress | None = None
-        self.say: Callable[[str], None] | None = None
+    def __init__(self, out: Path, folds: list[Fold], design: Design, told: Told = Told()):
+        self.out, self.folds, self.device, self.batch = out, folds, design.device, design.batch
+        self.progress, self.say = told.progress, told.say
         self.data = {fold.name: [fold.train.fingerprint(), fold.test.fingerprint()] for fold in folds}
 
     def judged(self, preset: Preset, seed: int, fold: Fold) -> dict[str, Any]:
