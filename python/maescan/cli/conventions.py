@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.models import CommandInfo, OptionInfo
@@ -59,9 +59,14 @@ def options_of(info: CommandInfo) -> Options:
     return {typed: name for name, typed, _ in _given(info.callback)} if info.callback else {}
 
 
+@functools.cache  # they are wanted three times of each command, and take a tenth of a start
+def _hints(callback: Callable[..., object]) -> Mapping[str, Any]:
+    return get_type_hints(callback, include_extras=True)
+
+
 def _given(callback: Callable[..., object]) -> Iterator[tuple[str, str, OptionInfo]]:
     """Parameter, what is typed, and Typer's facts, of each option."""
-    hints = get_type_hints(callback, include_extras=True)
+    hints = _hints(callback)
     for name in inspect.signature(callback).parameters:
         for fact in get_args(hints[name])[1:]:
             if isinstance(fact, OptionInfo):
@@ -70,7 +75,7 @@ def _given(callback: Callable[..., object]) -> Iterator[tuple[str, str, OptionIn
 
 
 def _conventional(name: str, callback: Callable[..., object], known: Mapping[str, Options]) -> Callable[..., None]:
-    hints = get_type_hints(callback, include_extras=True)
+    hints = dict(_hints(callback))
     for parameter, typed, fact in _given(callback):
         named = copy.copy(fact)
         named.envvar, named.show_envvar = variables(name, typed), False
