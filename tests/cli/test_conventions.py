@@ -10,14 +10,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from maescan.cli import app, assembly, conventions
+from maescan.cli import app, conventions
 from maescan.cli.examples import EXAMPLES
 from maescan.errors import ConfigError
 from maescan.options import EngineOptions
 from maescan.scoring.summary import Summary
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = {conventions.name_of(info): info for room in assembly.ROOMS for info in room.commands.registered_commands}
+COMMANDS = {conventions.name_of(info): info for info in app.registered_commands}
 SCORE = ("score", "in", "--bundle", "b", "--out", "o")
 
 

@@ -9,7 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from maescan.cli.assembly import app
+    from typer import Typer
+
+    app: Typer
 
 __all__ = ["app", "main"]
 
@@ -19,9 +21,9 @@ GO_ON = frozenset({"score", "train", "prepare", "ablate", "watch"})
 
 def __getattr__(name: str) -> object:
     if name == "app":
-        from maescan.cli.assembly import app
+        from maescan.cli.assembly import whole
 
-        return app
+        return whole()
     raise AttributeError(f"module 'maescan.cli' has no attribute '{name}'")
 
 
@@ -42,9 +44,9 @@ def _run() -> int | str | None:
     from maescan.errors import MaescanError, lacking
 
     try:
-        from maescan.cli.assembly import app
+        from maescan.cli.assembly import app_for
 
-        app(prog_name="maescan")
+        app_for(sys.argv[1:])(prog_name="maescan")
     except SystemExit as stop:
         return stop.code
     except Exception as error:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, get_args, get_type_hints
 
 import typer
 from typer.models import CommandInfo, OptionInfo
@@ -35,12 +35,15 @@ OTHERS = frozenset(
 
 Options = Mapping[str, str]
 """An option as it is typed, without dashes -> the parameter that takes it."""
+Known = Callable[[], Mapping[str, Options]]
+"""Every command's options; they are asked for only where a file or the environment names some."""
 
 
-def apply(commands: list[CommandInfo]) -> None:
-    """Gives the commands what all have in common."""
-    known = {name_of(info): options_of(info) for info in commands}
+def apply(commands: list[CommandInfo], known: Known) -> None:
+    """Gives the commands what all have in common, once."""
     for info in commands:
+        if hasattr(info.callback, "bare"):
+            continue
         name = name_of(info)
         panel, example = EXAMPLES.get(name, ("More", ""))
         info.rich_help_panel = panel
@@ -56,11 +59,12 @@ def name_of(info: CommandInfo) -> str:
 
 def options_of(info: CommandInfo) -> Options:
     """The options of a command."""
-    return {typed: name for name, typed, _ in _given(info.callback)} if info.callback else {}
+    callback = getattr(info.callback, "bare", info.callback)
+    return {typed: name for name, typed, _ in _given(callback)} if callback else {}
 
 
 @functools.cache  # they are wanted three times of each command, and take a tenth of a start
-def _hints(callback: Callable[..., object]) -> Mapping[str, Any]:
+def _hints(callback: Callable[..., object]) -> Mapping[str, object]:
     return get_type_hints(callback, include_extras=True)
 
 
@@ -74,14 +78,15 @@ def _given(callback: Callable[..., object]) -> Iterator[tuple[str, str, OptionIn
                 yield name, long[0].partition("/")[0][2:] if long else name.replace("_", "-"), fact
 
 
-def _conventional(name: str, callback: Callable[..., object], known: Mapping[str, Options]) -> Callable[..., None]:
+def _conventional(name: str, callback: Callable[..., object], known: Known) -> Callable[..., None]:
     hints = dict(_hints(callback))
-    for parameter, typed, fact in _given(callback):
+    given = list(_given(callback))
+    for parameter, typed, fact in given:
         named = copy.copy(fact)
         named.envvar, named.show_envvar = variables(name, typed), False
         hints[parameter] = Annotated[get_args(hints[parameter])[0], named]
     own = [p.replace(annotation=hints[p.name]) for p in inspect.signature(callback).parameters.values()]
-    more = [_verbose(name)] if "config" in known[name] else [_config(name, known), _verbose(name)]
+    more = [] if any(typed == "config" for _, typed, _ in given) else [_config(name, known)]
 
     @functools.wraps(callback)
     def call(**values: object) -> None:
@@ -99,8 +104,9 @@ def _conventional(name: str, callback: Callable[..., object], known: Mapping[str
         if verbose:
             _say_costs(time.perf_counter() - start)
 
-    parameters = [*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *more]
+    parameters = [*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *more, _verbose(name)]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.bare = callback  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters}
     return call
 
@@ -112,20 +118,23 @@ def variables(command: str, option: str) -> list[str]:
     return [own] if f"{PREFIX}{part}" in OTHERS else [own, f"{PREFIX}{part}"]
 
 
-def check_environment(known: Mapping[str, Options]) -> None:
+def check_environment(known: Known) -> None:
     """Raises ConfigError for a MAESCAN_ variable that nothing reads: likely a slip, and then an option is not set."""
-    names = {name for command, options in known.items() for typed in options for name in variables(command, typed)}
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in names | OTHERS:
+    asked = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in OTHERS)
+    if not asked:
+        return
+    names = {name for command, options in known().items() for typed in options for name in variables(command, typed)}
+    for name in asked:
+        if name not in names:
             near = get_close_matches(name, names, 1)
             remedy = f"perhaps {near[0]}? else: unset {name}" if near else f"unset {name}"
             raise ConfigError(f"the environment's {name} is no option of any command", remedy=remedy)
 
 
-def _config(command: str, known: Mapping[str, Options]) -> inspect.Parameter:
+def _config(command: str, known: Known) -> inspect.Parameter:
     def read(context: typer.Context, value: Path | None) -> Path | None:
         if value is not None and not context.resilient_parsing:
-            context.default_map = {**(context.default_map or {}), **configured(value, command, known)}
+            context.default_map = {**(context.default_map or {}), **configured(value, command, known())}
         return value
 
     fact = typer.Option(
