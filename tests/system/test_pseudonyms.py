@@ -145,7 +145,8 @@ def test_whose_a_pseudonym_is_says_who_has_the_key(place):
     pseudonym, label, path = done.stdout.rstrip("\n").split("\t")
     assert (done.returncode, pseudonym) == (0, labels[0])
     assert MARK in label and path.startswith(str(place / "in"))
-    assert maescan("pseudonym", place / "key", place / "in", "--label", "p0").returncode == 3
+    unknown = maescan("pseudonym", place / "key", place / "in", "--label", "p0")
+    assert unknown.returncode == 3 and unknown.stderr == "p0: none of these scans, by this key\n"
     assert {
         line.split("\t")[0] for line in maescan("pseudonym", place / "key", place / "in").stdout.splitlines()
     } >= {*labels}

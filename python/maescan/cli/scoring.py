@@ -229,7 +229,10 @@ def pseudonym(
     found = whose(key, paths, label)
     for row in found:
         print("\t".join(row))
-    if label and {name for name, _, _ in found} != set(label):
+    missing = sorted({*(label or ())} - {name for name, _, _ in found})
+    for name in missing:
+        print(f"{name}: none of these scans, by this key", file=sys.stderr)
+    if missing:
         raise typer.Exit(3)
 
 
