@@ -111,7 +111,7 @@ def test_truncated_compression(tmp_path, name):
         ("a.mhd", "a.raw", "LIST", "several files"),
         ("a.mhd", "a.raw", "../a.raw", "outside its folder"),
         ("a.mhd", "a.raw", "/etc/passwd", "outside its folder"),
-        ("a.mhd", "a.raw", "b.raw", "b.raw: is missing, which holds the voxels of a.mhd"),
+        ("a.mhd", "a.raw", "b.raw", "b.raw, which holds the voxels of a.mhd, is missing"),
         ("a.mhd", "ElementDataFile", "Elsewhere", "header lacks 'elementdatafile'"),
         ("a.mhd", "ElementSpacing = 0.5", "ElementSpacing = nan", "its ElementSpacing is not a list of numbers"),
         ("a.nrrd", "sizes: 4 5 6", "sizes: 4 5 0", "not positive"),

@@ -196,7 +196,7 @@ def test_a_link_to_another_file_does_not_quote_it(tmp_path, name, content):
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
-        ("gone.raw", r"gone\.raw: is missing, which holds the voxels of a\.mhd \(put it beside a\.mhd\)"),
+        ("gone.raw", r"gone\.raw, which holds the voxels of a\.mhd, is missing \(put it beside a\.mhd\)"),
         ("LIST", "several files"),
         ("sl/%03d.raw 0 23 1", "several files"),
         ("struct2(%Max=5).raw", "several files"),

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from maescan.errors import ConfigError, DataError
+from maescan.scoring.names import Pseudonyms
 from maescan.scoring.on_ray import plan_actors, score_on_ray
-from maescan.scoring.options import EngineOptions, RayOptions
+from maescan.scoring.options import EngineOptions, RayOptions, ScoreOptions
 
 
 def cluster(**resources):
@@ -46,3 +47,10 @@ def test_a_folder_of_the_user_is_refused_before_anything_starts(tmp_path):
     (tmp_path / "out" / "mine.txt").write_text("mine")
     with pytest.raises(DataError, match="did not write"):
         score_on_ray([tmp_path / "in"], tmp_path, tmp_path / "out", RayOptions(address="local"))
+
+
+def test_what_ends_a_run_under_pseudonyms_names_no_scan(tmp_path):
+    scans, options = tmp_path / "out" / "smith", ScoreOptions(pseudonyms=Pseudonyms.read(tmp_path / "key"))
+    with pytest.raises(ConfigError, match="inside the output folder") as error:
+        score_on_ray([scans], tmp_path / "b", tmp_path / "out", RayOptions(address="local"), options=options)
+    assert "smith" not in str(error.value)

@@ -231,7 +231,7 @@ def import_checkpoint(
     """Turn the authors' released weights into a bundle: --preset brats-official, luna16-official or a .json file."""
     import maescan.export as exporting
 
-    with shown("import-checkpoint", quiet):
+    with shown("import-checkpoint", quiet, unit="engines"):
         bundle = exporting.import_checkpoint(
             mae, classifier, preset, out, data=data, modality=modality, **_listed(to, precision)
         )

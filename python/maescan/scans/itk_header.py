@@ -158,7 +158,10 @@ def beside(path: Path, name: str) -> Path:
         raise ScanError(reason, path=path, remedy="put the data file beside its header, and its name in the header")
     if not data.is_file():
         refuse(path, words[0] == "LIST" or "%" in name, "its voxels in several files")
-        gone = "is missing" if not data.is_symlink() else "is a link to nowhere"
-        remedy = f"put it beside {path.name}" if not data.is_symlink() else "fetch its content"
-        raise ScanError(f"{gone}, which holds the voxels of {path.name}", path=data, remedy=remedy)
+        gone, remedy = "is missing", f"put it beside {path.name}"
+        if data.exists():
+            gone = "is not a file"
+        elif data.is_symlink():
+            gone, remedy = "is a link to nowhere", "fetch its content"
+        raise ScanError(f"{data.name}, which holds the voxels of {path.name}, {gone}", path=data, remedy=remedy)
     return data

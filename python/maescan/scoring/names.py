@@ -40,6 +40,8 @@ COMMON = frozenset(
     ["a", "an", "and", "as", "at", "by", "for", "in", "is", "it", "no", "not", "of", "on", "or", "the", "to", "with"]
 )
 """Words that are told though a folder is called so."""
+WORD = re.compile(r"(?<!\w)--[a-z]+|\w+")
+"""A word, or an option's name, as remedies have it."""
 HIDDEN = "*"
 REMEMBERED = 100_000
 """Paths of which the hash is kept, to look whether they are still there."""
@@ -162,10 +164,12 @@ class Pseudonyms(Names):
 
         def shown(word: str) -> bool:
             low = word.casefold()
+            if word.startswith("--"):
+                return word[2:] in words
             known = low in COMMON or (low not in taken and (word.isdecimal() or low in words))
             return known or OURS.fullmatch(word) is not None
 
-        return re.sub(r"\w+", lambda match: match[0] if shown(match[0]) else HIDDEN, text)
+        return WORD.sub(lambda match: match[0] if shown(match[0]) else HIDDEN, text)
 
     def failure(self, failure: Failure, *around: object) -> Failure:
         """See `Names`."""
@@ -205,12 +209,16 @@ def kept_in(names: Names, own: Sequence[Path], *around: object) -> Iterator[None
             raise ConfigError("the key lies inside the output folder", path=own[0], remedy=remedy)
         yield
     except MaescanError as error:
-        inside = error.path is not None and any(Path(os.fspath(error.path)).is_relative_to(path) for path in own)
+        inside = _lies_in(error.path, own) and not _lies_in(error.path, around)
         hidden = () if inside else (error.path, error.file)
         reason, remedy = (names.told(text or "", *around, *hidden) for text in (error.reason, error.remedy))
         raise type(error)(reason, path=error.path if inside else None, remedy=remedy or None) from None
     except Exception as error:
         raise RuntimeError(f"{type(error).__name__}: {names.told(str(error), *around)}") from None
+
+
+def _lies_in(path: str | os.PathLike[str] | None, folders: Sequence[object]) -> bool:
+    return path is not None and any(Path(path).is_relative_to(each) for each in folders if isinstance(each, Path))
 
 
 def _hash(key: bytes, text: str) -> str:

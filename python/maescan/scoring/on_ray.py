@@ -10,7 +10,7 @@ from typing import Any
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.files import claim
 from maescan.scoring.merge import merge
-from maescan.scoring.names import names_of
+from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import EngineOptions, RayOptions, ScoreOptions, Shard
 from maescan.scoring.pipeline import check_apart
 from maescan.scoring.summary import Summary
@@ -32,18 +32,20 @@ def score_on_ray(
 
     Each actor runs the whole pipeline on its shard into `out`/shards; `merge` makes `out`. Raises ConfigError without
     Ray or a cluster, DataError when a shard's actor died `TRIES` times more, and as `score_paths` does."""
-    check_apart(paths, out)
-    claim(out, names_of(options.pseudonyms).kind)
-    ray = _connect(str(ray_options.address))
-    try:
-        plan = plan_actors(ray, ray_options.actors, engine)
-        absolute = [path.resolve() for path in paths], bundle.resolve(), out.resolve()
-        _run_shards(ray, plan, absolute, replace(engine, threads=plan.threads), options)
-    finally:
-        ray.shutdown()
     from maescan.engines.bundle import Bundle
 
-    return merge([shard_folder(out, (i, plan.count)) for i in range(1, plan.count + 1)], Bundle.load(bundle), out)
+    names = names_of(options.pseudonyms)
+    with kept_in(names, [out, bundle], *paths):
+        check_apart(paths, out)
+        claim(out, names.kind)
+        ray = _connect(str(ray_options.address))
+        try:
+            plan = plan_actors(ray, ray_options.actors, engine)
+            absolute = [path.resolve() for path in paths], bundle.resolve(), out.resolve()
+            _run_shards(ray, plan, absolute, replace(engine, threads=plan.threads), options)
+        finally:
+            ray.shutdown()
+        return merge([shard_folder(out, (i, plan.count)) for i in range(1, plan.count + 1)], Bundle.load(bundle), out)
 
 
 def _connect(address: str) -> Any:
