@@ -64,14 +64,14 @@ def inputs_stay(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not harmed, f"inputs were changed or removed: {harmed}"
 
 
-SLOW, EXPORTS = ("system",), {"exported_bundle", "small_bundle", "all_targets", "run_folder"}
-"""Folders whose tests are slow, all of them, and fixtures that take an export; other tests say so themselves."""
+SLOW, MADE = ("system",), {"exported_bundle", "small_bundle", "all_targets", "run_folder", "unbroken", "done"}
+"""Folders whose tests are slow, all of them, and fixtures that export or train; other tests say so themselves."""
 LACKING = re.compile(r"could not import|not installed|no Chromium|needs (pydicom|valgrind|a C compiler)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.parent.name in SLOW or not EXPORTS.isdisjoint(getattr(item, "fixturenames", ())):
+        if item.path.parent.name in SLOW or not MADE.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from maescan.benchmark import engines
 from maescan.engines.bundle import Bundle
 from maescan.options import EngineOptions
 
 
+@pytest.mark.slow
 def test_engines_are_measured_apart_and_one_that_is_missing_is_named(bundle, images):
     engine, much = EngineOptions(target="openvino", precision="fp32", threads=1), ((1, 4), 0.01)
     assert engines.runnable(Bundle.load(bundle), "cpu") == [("openvino", "fp32")]
@@ -17,3 +20,15 @@ def test_engines_are_measured_apart_and_one_that_is_missing_is_named(bundle, ima
     assert all(row["p50_s"] <= row["p99_s"] and row["slices_per_second"] > 0 for row in found["batches"])
     assert "int8" in engines.measure(bundle, replace(engine, precision="int8"), images, *much)["skipped"]
     assert engines.apart(engines.summary, [1.0, 3.0], 2)["slices_per_second"] == 1.0
+
+
+def test_calls_are_counted_after_one_that_does_not_count():
+    calls = []
+    assert len(engines.timed(lambda: calls.append(1), 0)) == 3 and len(calls) == 4
+    assert len(engines.timed(lambda: calls.append(1), 0, least=5)) == 5
+
+
+def test_a_rate_is_over_all_calls_and_the_best_over_the_fastest():
+    found = engines.summary([1.0, 3.0], 2)
+    assert (found["slices_per_second"], found["best_slices_per_second"], found["calls"]) == (1.0, 2.0, 2)
+    assert (found["p50_s"], found["p99_s"]) == (2.0, 2.98)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from helpers.bundles import SMALL
 from maescan.benchmark import scaling
 from maescan.options import EngineOptions
 
 
+@pytest.mark.slow
 def test_scaling_over_threads_passes_tokens_and_folders(bundle, images, tmp_path):
     engine = EngineOptions(target="openvino", precision="fp32", threads=1)
     rows = scaling.threads(bundle, images, [1], 0.01, engine)

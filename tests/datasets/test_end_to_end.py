@@ -38,7 +38,7 @@ def run(*arguments):
     return result.output
 
 
-@pytest.mark.parametrize("kind", ["brats-hdf5", *slow("folder", "brats", "luna16")])
+@pytest.mark.parametrize("kind", slow(*TREES))
 def test_from_files_to_a_report(kind, tmp_path):
     chosen, write = TREES[kind]
     write(tmp_path / "tree")

@@ -28,6 +28,7 @@ def test_slices_of_one_kind_alone_leave_a_row_empty():
     assert [len(rows[name]) for name in ("found", "missed", "false alarm")] == [0, 0, COLUMNS]
 
 
+@pytest.mark.slow
 def test_pictures_are_whole_and_say_nothing_of_the_time(tmp_path):
     slices = labelled_slices(patients=2)
     scores = np.linspace(0, 1, len(slices.label))

@@ -18,6 +18,8 @@ from maescan.engines.golden import TOLERANCE, golden_drift
 from maescan.errors import BundleError, ConfigError, DataError, EngineError
 from maescan.machine import cpu_features
 
+pytestmark = pytest.mark.slow
+
 BUILT = ("openvino-fp32", "openvino-bf16", "openvino-int8", "torchscript-fp32", "torchscript-fp16",
          "torchscript-bf16", "onnx-fp32", "onnx-fp16", "tensorrt-rtx-fp16", "tensorrt-rtx-bf16")  # fmt: skip
 RUN = BUILT[:8]

@@ -9,6 +9,8 @@ from maescan.engines.bundle import Bundle
 from maescan.engines.golden import golden_scan, prepare_golden
 from maescan.export.golden import fullest, write_golden
 
+pytestmark = pytest.mark.slow
+
 SIZES = ModelConfig(32, 8, 48, 2, 4, 32, 2, 2)
 
 

@@ -21,6 +21,8 @@ from maescan.method.score import score_slices
 from maescan.models import Judge
 from maescan.models.weights import save_weights
 
+pytestmark = pytest.mark.slow
+
 PRESET = SMALL.replace(tokens__buckets=(16, 32))
 
 

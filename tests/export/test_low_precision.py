@@ -14,6 +14,8 @@ from maescan.export.low_precision import KEPT, OPSETS, quantised
 from maescan.export.onnx import models
 from maescan.models import Classifier
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def given():

@@ -27,6 +27,8 @@ from maescan.scans import Scan
 from maescan.train.optimiser import adamw, parameter_groups, set_rate
 from maescan.train.steps import full_grid, patchify
 
+pytestmark = pytest.mark.slow
+
 SIZE, PATCH = 224, 16
 SMALL = PRESETS["brats-official"].replace(model=ModelConfig(SIZE, PATCH, 48, 3, 4, 32, 2, 2))
 LEVELS, ILL = 6, 4

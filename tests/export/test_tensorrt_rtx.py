@@ -9,6 +9,8 @@ from helpers.bundles import SMALL, a_run
 from maescan.engines.bundle import Bundle
 from maescan.export import export
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -13,6 +13,8 @@ from maescan.export.networks import networks
 from maescan.export.torch_tensorrt import convert
 from maescan.models import Classifier, MaskedAutoencoder
 
+pytestmark = pytest.mark.slow
+
 RUN = [preset for preset in PRESETS.values() if not preset.name.endswith("+")]  # TensorRT refuses the judge by name
 
 

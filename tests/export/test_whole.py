@@ -14,6 +14,8 @@ from maescan.export.tensorrt_rtx import share
 from maescan.export.whole import ANSWERS, INPUTS, fits, whole
 from maescan.models import Classifier, MaskedAutoencoder
 
+pytestmark = pytest.mark.slow
+
 
 def test_tensorrt_rtx_builds_it_for_sets_of_every_size(tmp_path):
     trt = pytest.importorskip("tensorrt_rtx")

@@ -232,6 +232,7 @@ print(peak() - before)
 FORMATS = ["a.nii.gz", "a.nii", "a.mha", "a.nrrd"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "stored"), [*product(FORMATS, [">i2", "<f4", "<f8"]), ("dicom", "<i2")])
 def test_peak_memory_of_a_read_is_at_most_two_and_a_half_arrays(tmp_path, name, stored):
     values = np.random.default_rng(0).integers(0, 999, (32, 512, 512)).astype(stored)

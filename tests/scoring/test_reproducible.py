@@ -59,12 +59,14 @@ def test_slices_differ_in_score_and_in_tokens(whole):
     assert len(scores) == 56 and np.ptp(scores) > 0.01 and len(set(scores)) > 40
 
 
+@pytest.mark.slow
 def test_any_order_and_any_second_run_give_the_same_bytes(bundle, folder, whole, tmp_path):
     backwards = score(bundle, sorted(folder.iterdir(), reverse=True), tmp_path / "backwards", maps=True)
     assert files_of(backwards) == files_of(whole)
     assert files_of(score(bundle, [folder], tmp_path / "twice", maps=True, workers=1)) == files_of(whole)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_gives_the_same_bytes(bundle, folder, whole, tmp_path):
     score(bundle, [folder], tmp_path / "out", maps=True, shard=(2, 3))
     assert files_of(score(bundle, [folder], tmp_path / "out", maps=True)) == files_of(whole)

@@ -41,6 +41,7 @@ def trained(out, preset=SMALL, data=None, **options):
     return report, json.loads((out / "preset.json").read_text())["measure"]
 
 
+@pytest.mark.slow
 def test_a_plus_takes_the_best_measure_and_says_so(tmp_path, stressed, capsys):
     stressed(score=0.5, mse=0.55, mae=0.9, ssim=0.3)
     report, measure = trained(tmp_path / "run")
@@ -53,6 +54,7 @@ def test_a_plus_takes_the_best_measure_and_says_so(tmp_path, stressed, capsys):
     assert not (bundle / "judge.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_the_judge_stays_where_it_is_best_and_its_coins_are_named(tmp_path, stressed, capsys):
     stressed(score=0.58, mse=0.55, mae=0.5, ssim=0.3)
     report, measure = trained(tmp_path)
@@ -60,6 +62,7 @@ def test_the_judge_stays_where_it_is_best_and_its_coins_are_named(tmp_path, stre
     assert "kinds: flat" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_others_keep_theirs_and_are_told_by_how_much_it_loses(tmp_path, stressed):
     stressed(score=0.5, mse=0.55, mae=0.9, ssim=0.3)
     preset = SMALL.replace(name="small", measure="classifier", classifier__epochs=1, classifier__warmup_epochs=0)
@@ -70,6 +73,7 @@ def test_others_keep_theirs_and_are_told_by_how_much_it_loses(tmp_path, stressed
     )
 
 
+@pytest.mark.slow
 def test_a_loss_near_chance_is_named(tmp_path):
     preset = SMALL.replace(
         name="small",
@@ -82,6 +86,7 @@ def test_a_loss_near_chance_is_named(tmp_path):
     assert any("classifier's loss stayed near chance: 0.69" in line for line in report["warnings"])
 
 
+@pytest.mark.slow
 def test_labelled_validation_slices_are_ranked_beside_the_baselines(tmp_path):
     data = slices()
     label = data.label.copy()

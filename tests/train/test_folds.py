@@ -32,6 +32,7 @@ def test_a_patient_lies_in_one_fold():
     assert folds_of(patients[:2], 5, seed=0).max() == 1
 
 
+@pytest.mark.slow
 def test_the_folder_holds_a_judge_and_says_what_it_learnt_from(unbroken):
     files = {file.name for file in unbroken.iterdir()}
     assert {"judge.safetensors", "mae.safetensors", "residuals.json", "preset.json"} <= files
@@ -46,6 +47,7 @@ def test_the_folder_holds_a_judge_and_says_what_it_learnt_from(unbroken):
     assert chosen.measure == report["measure"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["fold0", "fold1", "judge"])
 def test_stopped_and_gone_on_gives_the_same_weights(unbroken, tmp_path, monkeypatch, phase):
     def dies(self, old=Trainer._save):

@@ -15,6 +15,7 @@ from maescan.errors import DataError, TrainingError
 from maescan.train.loop import batches
 
 
+@pytest.mark.slow
 def test_the_mae_learns(tmp_path):
     preset = PRESET.replace(mae__epochs=40, measure="mse", mae__base_lr=0.1)
     folder = run(tmp_path, preset)
@@ -23,6 +24,7 @@ def test_the_mae_learns(tmp_path):
     assert not (folder / "classifier.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_killed_between_weights_and_checkpoint(unbroken, tmp_path, monkeypatch):
     """A validation that was not followed by its checkpoint is repeated, not counted."""
     from maescan.train.loop import Trainer
@@ -47,6 +49,7 @@ tiny_training.run({out!r}, devices=2)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_that_accumulates(tmp_path):
     script = tmp_path / "two.py"
     script.write_text(TWO.format(tests=str(Path(__file__).parents[1]), out=str(tmp_path / "two")))
@@ -59,6 +62,7 @@ def test_two_processes_train_as_one_that_accumulates(tmp_path):
     assert [row["step"] for row in log(one)] == [row["step"] for row in log(tmp_path / "two")]
 
 
+@pytest.mark.slow
 def test_accumulation_changes_the_mae_by_rounding_only(unbroken, tmp_path):
     folder = run(tmp_path, PRESET.replace(measure="mse"), accumulate=4)
     one, two = load_file(folder / "mae.safetensors"), load_file(unbroken / "mae.safetensors")
@@ -67,6 +71,7 @@ def test_accumulation_changes_the_mae_by_rounding_only(unbroken, tmp_path):
     assert change**0.5 < 5e-5
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_kept(unbroken, tmp_path, monkeypatch):
     aurocs = iter([0.9, 0.1])
     monkeypatch.setattr("maescan.train.phases.auroc", lambda *_: next(aurocs))
@@ -91,6 +96,7 @@ def test_batches_divide_and_small_sets_fill_one():
         batches(3, 32, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threads", "allowed"), [(1, 0.0), (2, 1e-5)])
 def test_a_run_on_as_many_threads_is_the_same_run(tmp_path, threads, allowed):
     """On one thread to the bit; on several up to the rounding of sums, which an epoch of Adam may enlarge."""

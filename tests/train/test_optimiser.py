@@ -41,6 +41,7 @@ def test_rate_warms_up_and_falls_by_half_a_cosine():
     assert rates == pytest.approx([0, 0.5, 2, 1.25, 0.5 + 0.75 * (1 + math.cos(0.75 * math.pi)), 0.5])
 
 
+@pytest.mark.slow
 def test_each_network_has_its_presets_betas(tmp_path, monkeypatch):
     given = []
     adamw = optimiser.adamw

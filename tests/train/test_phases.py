@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from helpers.tiny_training import PRESET, differences, log, run, slices
@@ -24,6 +25,7 @@ def test_every_epoch_has_masks_of_its_own():
     assert torch.equal(kept[0], kept[1]) and not torch.equal(kept[0], kept[2])
 
 
+@pytest.mark.slow
 def test_fresh_negatives_differ_each_epoch(tmp_path, unbroken):
     folder = run(tmp_path, PRESET.replace(classifier__fresh_negatives=True))
     assert differences(unbroken, folder)["mae"] == 0 and differences(unbroken, folder)["classifier"] > 0

@@ -36,10 +36,12 @@ def test_a_finished_run_is_left_alone_and_another_refused(unbroken):
         run(unbroken, seed=1)
 
 
+@pytest.mark.slow
 def test_the_seed_decides(unbroken, tmp_path):
     assert differences(unbroken, run(tmp_path, seed=1))["mae"] > 1e-3
 
 
+@pytest.mark.slow
 def test_the_classifier_starts_from_the_encoder(tmp_path):
     still = PRESET.replace(classifier__base_lr=0.0, classifier__min_lr=0.0)
     trained = weights(run(tmp_path, still))
@@ -48,6 +50,7 @@ def test_the_classifier_starts_from_the_encoder(tmp_path):
     assert len(shared) == len(trained["classifier"]) - 4
 
 
+@pytest.mark.slow
 def test_real_lesions_judge_when_validation_patients_have_them(tmp_path):
     data = slices()
     data.label[[17, 19, 4]] = 1  # of p2, who is held back, and of p0
@@ -62,6 +65,7 @@ def test_boxes_in_tissue_need_a_value_of_air_before_anything_is_trained(tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_it_starts_from_public_weights_and_says_which(tmp_path, capsys):
     public = MaskedAutoencoder(PRESET.model).state_dict()
     torch.save({"model": public}, tmp_path / "vit.pth")

@@ -85,6 +85,7 @@ tiny_training.run({out!r}, checkpoint_s=0.0)
 """
 
 
+@pytest.mark.slow
 def test_killed_twice_and_resumed_gives_the_same_weights(unbroken, tmp_path):
     for where in (("mae", 1, 2), ("classifier", 1, 1)):
         code = KILLED.format(tests=str(Path(__file__).parents[1]), where=where, out=str(tmp_path))

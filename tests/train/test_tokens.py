@@ -39,6 +39,7 @@ def run(tmp_path_factory):
     return train(discs(), TINY, tmp_path_factory.mktemp("fg") / "run", TrainOptions(tensorboard=False))
 
 
+@pytest.mark.slow
 def test_training_chooses_buckets_and_scores_by_them(run):
     chosen = preset(str(run / "preset.json"))
     assert chosen.tokens.buckets[-1] == 64 and len(chosen.tokens.buckets) > 1

@@ -16,6 +16,7 @@ def test_command_line_refuses_another_experiment_before_reading(monkeypatch, cap
     assert capsys.readouterr().err.startswith("maescan: unknown experiment 'x' (use one of table1, ")
 
 
+@pytest.mark.slow
 def test_rows_train_one_mae_a_seed_and_fold(done):
     out, _ = done
     names = [path.name for path in (out / "runs").iterdir()]

@@ -21,6 +21,7 @@ def test_mean_and_deviation_are_of_the_judged_folds(done):
     assert names == ["brain area", "slice position", "mean intensity", "bright pixels"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["table1", "table2a", "beta", "loss", "mask-ratio", "epochs", "no-mae"])
 def test_every_kind_runs(name, tmp_path):
     result = ablate(half_ill(2), name, SMALL, tmp_path, Design(folds=2, device="cpu"))
