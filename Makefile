@@ -65,6 +65,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $(CSRC)
 	$(BIN)/mypy
+	$(BIN)/mypy bench
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,7 +21,8 @@ import psutil
 from maescan.config import preset
 from maescan.datasets.phantom import Look, write_phantom
 from maescan.scoring.options import ScoreOptions
-from maescan.scoring.pipeline import Summary, score_folder
+from maescan.scoring.pipeline import score_folder
+from maescan.scoring.summary import Summary
 
 
 class Sleeper:
@@ -31,10 +33,10 @@ class Sleeper:
     def __init__(self, pause: float):
         self.pause = pause
 
-    def reconstruct(self, visible, token_ids, keep_ids, restore_ids):
+    def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> Any:
         return np.zeros((len(visible), restore_ids.shape[1], visible.shape[2]), np.float32)
 
-    def classify(self, tokens, token_ids):
+    def classify(self, tokens: Any, token_ids: Any) -> Any:
         time.sleep(self.pause * len(tokens))
         return tokens.mean(axis=(1, 2))
 
@@ -58,7 +60,7 @@ class Peak(threading.Thread):
             self.bytes = max(self.bytes, total)
 
 
-def measure(folder: Path, scans: int, milliseconds: float, workers: int, name: str) -> dict:
+def measure(folder: Path, scans: int, milliseconds: float, workers: int, name: str) -> dict[str, Any]:
     write_phantom(folder / "made", healthy=2, lesions=0, seed=0, look=Look(shape=(240, 240, 155)))
     made = sorted((folder / "made" / "healthy").iterdir())
     (folder / "scans").mkdir()

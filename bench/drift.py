@@ -52,8 +52,8 @@ def changed(voxels: NDArray[Any], kind: str, size: float, rng: np.random.Generat
         blurred = ndimage.gaussian_filter(values, (size, size, 0))
         values = np.where(tissue > 0, blurred / np.maximum(near, 1e-6), 0)
     elif kind == "noise":
-        tissue = values > 0.02 * np.percentile(values, 99)
-        values = np.where(tissue, values + rng.normal(0, size * values[tissue].std(), values.shape), values)
+        inside = values > 0.02 * np.percentile(values, 99)
+        values = np.where(inside, values + rng.normal(0, size * values[inside].std(), values.shape), values)
     return np.rint(values).clip(0, 32767).astype(np.int16)
 
 

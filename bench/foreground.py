@@ -29,7 +29,7 @@ from maescan.datasets.phantom import Look, write_phantom
 from maescan.engines.bundle import Bundle
 from maescan.export.checkpoint import import_checkpoint
 from maescan.method.score import score_slices
-from maescan.method.tokens import choose_buckets, token_sets
+from maescan.method.tokens import TokenSets, choose_buckets, token_sets
 from maescan.models import Classifier, MaskedAutoencoder
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
@@ -91,21 +91,28 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
+def sets_of(images: Any, chosen: Preset) -> TokenSets:
+    """Of a preset with foreground tokens, which has them."""
+    sets = token_sets(images, chosen)
+    assert sets is not None
+    return sets
+
+
 def with_buckets(grid: Preset, images: Any) -> Preset:
     chosen = grid.replace(tokens__method="foreground")
-    sets = token_sets(images, chosen)
+    sets = sets_of(images, chosen)
     return chosen.replace(tokens__buckets=choose_buckets(sets.count, grid.model.tokens))
 
 
 def operations(images: Any, fg: Preset) -> float:
     """Mean operations of a slice."""
-    sizes = token_sets(images, fg).size
+    sizes = sets_of(images, fg).size
     return float(np.mean([cost.slice_operations(fg, int(size)) if size else 0 for size in sizes]))
 
 
 def by_bucket(images: Any, engine: Any, fg: Preset) -> None:
     """As the pipeline does: batches of one token count."""
-    for _, which in token_sets(images, fg).groups():
+    for _, which in sets_of(images, fg).groups():
         for part in np.split(which, range(BATCH, len(which), BATCH)):
             score_slices(images[part], part, engine, fg)
 

@@ -159,7 +159,8 @@ def _program(name: str) -> Callable[[], str | None]:
 
 def _run(stage: Stage, out: Path, dry: bool, ends: float) -> dict[str, object]:
     """Runs a stage and writes its JSON. A command that fails does not keep the stage's others from running."""
-    reason, start, tail = stage.lacks(), time.monotonic(), []
+    reason, start = stage.lacks(), time.monotonic()
+    tail: list[str] = []
     result: dict[str, object] = {"stage": stage.name, "state": "skipped", "seconds": 0.0, "note": reason or ""}
     if reason is None and ends - start < 5:
         result["note"] = "no time is left"
@@ -189,16 +190,16 @@ def _commands(stage: Stage, dry: bool, until: float) -> tuple[list[str], list[ob
                 stderr=subprocess.STDOUT,
                 timeout=max(1.0, until - time.monotonic()),
             )
-            code, said = done.returncode, done.stdout
+            reason, said = f"{done.returncode}" if done.returncode else "", done.stdout
         except subprocess.TimeoutExpired as expired:
-            code, said = "its time is up", expired.stdout or b""
+            reason, said = "its time is up", expired.stdout or b""
         except OSError as error:
-            code, said = error.strerror, b""
+            reason, said = str(error.strerror), b""
         lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
         steps += [json.loads(line) for line in lines if line.startswith('{"step"')]
         tail += lines[-40:]
-        if code:
-            notes.append(f"{Path(command[0]).name} {' '.join(command[1:3])}: {code}")
+        if reason:
+            notes.append(f"{Path(command[0]).name} {' '.join(command[1:3])}: {reason}")
     return notes, steps, tail
 
 

@@ -130,7 +130,7 @@ def copier(moved: int, device: str, threads: int) -> Step:
 
 
 def seconds(step: Step, device: str) -> float:
-    synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
+    synchronise: Callable[[], None] = torch.cuda.synchronize if device == "cuda" else lambda: None
     synchronise()
     start = time.perf_counter()
     step()
@@ -156,7 +156,8 @@ def _extraction(batch: int, device: str, dtype: str) -> Case:
 
     def peer() -> object:
         scaled = np.clip(volume.astype(np.float32) * np.float32(1e-3), 0, 2)
-        made = [resize(each, (SIDE, SIDE), order=3, anti_aliasing=True, mode="reflect") for each in scaled]
+        shape: Any = {"output_shape": (SIDE, SIDE), "order": 3, "anti_aliasing": True, "mode": "reflect"}
+        made = [resize(each, **shape) for each in scaled]  # type: ignore[no-untyped-call]
         return torch.from_numpy(np.clip(np.stack(made), 0, 2)).to(out.dtype)
 
     def ours() -> object:
@@ -170,9 +171,8 @@ def _options(tokens: int = (SIDE // PATCH) ** 2) -> dict[str, Any]:
 
 
 def _masks(batch: int, device: str) -> Case:
-    ids, rows, options = np.arange(batch), batch * PASSES, _options()
-    if device == "cuda":
-        ids = torch.from_numpy(ids).cuda()
+    rows, options = batch * PASSES, _options()
+    ids: Any = torch.arange(batch).cuda() if device == "cuda" else np.arange(batch)
     return Case(
         "make_masks",
         "int32",

@@ -12,6 +12,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -48,16 +49,17 @@ def memory() -> int:
     return total
 
 
-def soak(folder: Path, bundle: Path, scans: int, workers: int) -> dict:
+def soak(folder: Path, bundle: Path, scans: int, workers: int) -> dict[str, Any]:
     write_phantom(folder / "scans", healthy=scans, lesions=0, seed=0, look=Look(shape=(60, 72, 40)))
     files = sorted((folder / "scans" / "healthy").iterdir())
     damaged = {file.name: DAMAGE[i % 4] for i, file in enumerate(files[7::20])}
     for file in files:
         if file.name in damaged:
             damage(file, damaged[file.name])
-    marks, seen, peak = {}, 0, 0
+    marks: dict[int, float] = {}
+    seen, peak = 0, 0
 
-    def event(name: str, facts: dict) -> None:
+    def event(name: str, facts: dict[str, Any]) -> None:
         nonlocal seen, peak
         if name not in ("scored", "failed"):
             return
@@ -72,7 +74,7 @@ def soak(folder: Path, bundle: Path, scans: int, workers: int) -> dict:
     start = time.perf_counter()
     options = ScoreOptions(pictures=0, workers=workers)
     summary = score_folder([folder / "scans"], loaded, engine, folder / "out", options, event)
-    reasons = collections.defaultdict(collections.Counter)
+    reasons: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for row in summary.failures:
         reasons[damaged[Path(row["scan"]).name]][row["reason"]] += 1
     return {

@@ -9,6 +9,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -38,11 +39,11 @@ def steps() -> dict[str, Callable[[], object]]:
     tokens, pixels = (SIDE // PATCH) ** 2, PATCH * PATCH
     keep, ids = tokens // 4, np.arange(BATCH, dtype=np.uint64)
     predictions = rng.random((BATCH * PASSES, tokens, pixels), np.float32)
-    masks = {"seed": 0, "passes": PASSES, "tokens": tokens, "keep": keep, "strategy": "random"}
+    masks: dict[str, Any] = {"seed": 0, "passes": PASSES, "tokens": tokens, "keep": keep, "strategy": "random"}
     keep_ids, restore_ids = kernels.make_masks(ids, **masks)
     volume = rng.integers(0, 1000, (8, 240, 240)).astype(np.int16)
     taps = kernels.resample_taps(240, SIDE)
-    values = {"scale": 0.01, "offset": 0.0, "background": 0.0, "low": 0.0, "high": 2.0}
+    values: dict[str, Any] = {"scale": 0.01, "offset": 0.0, "background": 0.0, "low": 0.0, "high": 2.0}
     return {
         "make_masks": lambda: kernels.make_masks(ids, **masks),
         "patchify_visible": lambda: kernels.patchify_visible(images, keep_ids, None, patch=PATCH),

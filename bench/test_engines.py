@@ -9,11 +9,15 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from maescan import engines, export
@@ -33,7 +37,7 @@ GOALS = {"fp32": 1.3, "bf16": 2.8, "int8": 4.2}
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
     for name, model in (("mae", MaskedAutoencoder(PRESET.model)), ("classifier", Classifier(PRESET.model))):
@@ -44,9 +48,9 @@ def bundle(tmp_path_factory):
     return Bundle.load(export.export(run, folder / "bundle", precision=tuple(GOALS)))
 
 
-def in_turns(calls, rounds):
+def in_turns(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, NDArray[np.float64]]:
     """Seconds [rounds] of every call, after one round that does not count."""
-    seconds = {name: [] for name in calls}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds + 1):
         for name, call in calls.items():
             start = time.perf_counter()
@@ -56,14 +60,14 @@ def in_turns(calls, rounds):
 
 
 @pytest.mark.timeout(1800)
-def test_engines_against_the_public_formulation(bundle, benchmark):
+def test_engines_against_the_public_formulation(bundle: Bundle, benchmark: Any) -> None:
     torch.set_num_threads(THREADS)
     images, ids = np.random.default_rng(1).random((BATCH, 224, 224), np.float32), np.arange(BATCH)
     pipeline, given = PaperPipeline(PRESET).eval(), torch.from_numpy(images)
-    calls = {"paper": lambda: pipeline(given)}
+    calls: dict[str, Callable[[], object]] = {"paper": lambda: pipeline(given)}
     for name in GOALS:
         engine = engines.load(bundle, precision=name, threads=THREADS)
-        calls[name] = lambda engine=engine: score_slices(images, ids, engine, PRESET)
+        calls[name] = partial(score_slices, images, ids, engine, PRESET)
     with torch.inference_mode():
         seconds = benchmark.pedantic(in_turns, (calls, ROUNDS), rounds=1)
         peak = limits.gemm_peak("bf16", THREADS)

@@ -6,6 +6,7 @@ python -m pytest bench/test_kernels.py --benchmark-only -s [MAESCAN_BENCH_ROUNDS
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ CASES = {f"{case.name}-{case.dtype}": case for case in cases(32, "cpu")}
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", CASES)
-def test_kernel(benchmark, name, threads):
+def test_kernel(benchmark: Any, name: str, threads: int) -> None:
     case = CASES[name]
     others = [case.peer, *([copier(case.moved, "cpu", threads)] if case.moved else [])]
     times = []

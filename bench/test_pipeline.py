@@ -5,7 +5,9 @@ python -m pytest bench/test_pipeline.py --benchmark-only
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,15 +23,15 @@ class Free:
 
     name, batch = "free", 8
 
-    def reconstruct(self, visible, token_ids, keep_ids, restore_ids):
+    def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> Any:
         return np.zeros((len(visible), restore_ids.shape[1], visible.shape[2]), np.float32)
 
-    def classify(self, tokens, token_ids):
+    def classify(self, tokens: Any, token_ids: Any) -> Any:
         return tokens.mean(axis=(1, 2))
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-fg", "brats"])
-def test_folder(benchmark, name, tmp_path):
+def test_folder(benchmark: Any, name: str, tmp_path: Path) -> None:
     chosen = preset(name)
     if chosen.tokens.method != "all":
         chosen = chosen.replace(tokens__buckets=(16, 32, 48, 64))

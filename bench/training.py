@@ -106,7 +106,7 @@ def _classifier(p: Preset, batch: int, device: torch.device) -> tuple[str, Calla
 def _time(step: Callable[[], object], repeats: int, device: torch.device) -> float:
     for _ in range(3):
         step()
-    synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    synchronize: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     synchronize()
     start = time.perf_counter()
     for _ in range(repeats):

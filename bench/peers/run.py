@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def peers(p: Preset, folder: Path, batch: int, threads: int, only: list[str]) ->
     images = np.random.default_rng(0).random((batch, side, side), np.float32) * 2
     given, path = torch.from_numpy(images), bundle(p, folder)
     pipeline = PaperPipeline(p).eval()
-    compiled = torch.compile(pipeline)
+    compiled: Any = torch.compile(pipeline)
     made: dict[str, tuple[str, Callable[[], Call]]] = {
         BASE["whole"]: ("whole", lambda: lambda: pipeline(given)),
         "public PyTorch, eager bf16": ("whole", lambda: half(pipeline, given)),
@@ -88,8 +89,8 @@ def peers(p: Preset, folder: Path, batch: int, threads: int, only: list[str]) ->
         "anomalib DRAEM, OpenVINO": ("draem", lambda: draem(images, folder / "draem")),
     }
     for name in PRECISIONS:
-        made[f"maescan OpenVINO {name}"] = ("whole", lambda n=name: ours(path, "openvino", n, images, threads)[0])
-        made[f"maescan MAE part {name}"] = ("mae", lambda n=name: ours(path, "openvino", n, images, threads)[1])
+        made[f"maescan OpenVINO {name}"] = ("whole", partial(part_of, 0, path, "openvino", name, images, threads))
+        made[f"maescan MAE part {name}"] = ("mae", partial(part_of, 1, path, "openvino", name, images, threads))
     wanted = {name: pair for name, pair in made.items() if any(part in name for part in [*only, *BASE.values()])}
     return {name: (work, build()) for name, (work, build) in wanted.items()}
 
@@ -100,6 +101,11 @@ def half(model: Any, given: torch.Tensor) -> Call:
             return model(given)
 
     return call
+
+
+def part_of(number: int, *arguments: Any) -> Call:
+    """One of the two that `ours` gives."""
+    return ours(*arguments)[number]
 
 
 def ours(path: Path, target: str, precision: str, images: np.ndarray, threads: int) -> tuple[Call, Call]:

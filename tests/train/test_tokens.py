@@ -53,6 +53,7 @@ def test_training_chooses_buckets_and_scores_by_them(run):
         assert np.abs(part.difference - whole.difference[which]).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_what_the_models_do_not_see_has_no_difference(run):
     chosen = preset(str(run / "preset.json"))
     images = discs(seed=2).images
