@@ -128,9 +128,11 @@ class LungTiles:
 
 
 def regions_of(values: Mapping[str, Any] | None) -> CandidateTable | LungTiles | None:
-    """Regions of what JSON has of them."""
+    """Regions of what JSON has of them. Raises ConfigError for what are none."""
     if values is None:
         return None
+    if not isinstance(values, Mapping) or not values.keys() & {"tile", "candidates"}:
+        raise ConfigError("holds regions that are none", remedy="score again")
     return LungTiles() if values.get("tile") else CandidateTable(Path(values["candidates"]), values["sha256"])
 
 

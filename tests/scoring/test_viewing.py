@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from helpers.dicom_results import write_oriented
 from helpers.inputs import given
+from helpers.mutations import mutations
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from maescan.cli import app
 from maescan.errors import ConfigError, DataError, ScanError
@@ -72,3 +73,14 @@ def test_a_scan_scored_without_maps_has_no_page(tmp_path):
     score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(workers=1, pictures=0))
     with pytest.raises(DataError, match="score it again with --maps"):
         view(tmp_path / "out", "a.nii.gz")
+
+
+def test_any_other_run_json_is_one_line_or_the_page(scored):
+    whole, counts = json.loads((scored / "out" / "run.json").read_text()), {"refused": 0, "read": 0}
+    for what, values in mutations(whole):
+        (scored / "out" / "run.json").write_text(json.dumps(values))
+        with pytest.raises((DataError, ConfigError)) as error:
+            view(scored / "out", "nobody")  # which no run holds
+        assert "\n" not in str(error.value), what
+        counts["refused" if "no finished run" in str(error.value) else "read"] += 1
+    assert min(counts.values()) > 50
