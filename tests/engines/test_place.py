@@ -9,8 +9,11 @@ from helpers.gpu_machine import CASES, install, same, slices_of
 from helpers.marks import slow
 from maescan.method.score import score_slices
 
+FEW = ["small", "small-fg", "tiny-fg"]
+REST = [*(name for name in CASES if name not in FEW), "tiny", "brats", "luna16", "brats-fg"]
 
-@pytest.mark.parametrize("name", [*CASES, "tiny", "tiny-fg", *slow("brats", "luna16", "brats-fg")])
+
+@pytest.mark.parametrize("name", [*FEW, *slow(*REST)])
 def test_the_path_is_bit_equal_to_the_cpus(engine_of, monkeypatch, tmp_path, name):
     cuda, _ = install(monkeypatch, tmp_path)
     made = engine_of(name, "fp16" if name == "small-fg" else "fp32")

@@ -9,7 +9,7 @@ from helpers.gpu_machine import install, same, slices_of
 from helpers.marks import slow
 from maescan.method.score import score_slices
 
-FITS = ["small", "small-fg", "complementary", "tiny", "tiny-fg", *slow("brats", "luna16", "brats-fg")]
+FITS = ["small", "tiny-fg", *slow("small-fg", "complementary", "tiny", "brats", "luna16", "brats-fg")]
 
 
 @pytest.mark.parametrize("name", FITS)

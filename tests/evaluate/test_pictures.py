@@ -41,6 +41,7 @@ def test_pictures_are_whole_and_say_nothing_of_the_time(tmp_path):
     assert cyan.any(), "lesions are outlined"
 
 
+@pytest.mark.slow
 def test_a_curve_for_every_score_and_no_outlines_without_masks(tmp_path):
     slices = labelled_slices(patients=2, masks=False)
     scores = np.linspace(0, 1, len(slices.label))

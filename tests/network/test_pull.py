@@ -75,6 +75,7 @@ def packed(root, name="bundle.zip"):
     return hashlib.sha256((root / name).read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_folder_comes_by_its_manifest(served, bundle, tmp_path):
     address, _ = served
     out, found = pull(f"{address}/bundle/", tmp_path / "out")

@@ -75,6 +75,7 @@ def test_a_named_sender_is_taken(out, slices):
         assert send(port, slices[:1]) == [0]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(out, slices):
     full = "import os, errno; from maescan.network import spool; real = os.link; count = [0]\n"
     full += "def link(*a):\n count[0] += 1\n if count[0] > 3: raise OSError(errno.ENOSPC, 'full')\n real(*a)\n"
@@ -153,6 +154,7 @@ def test_who_breaks_off_is_noted(shared, slices):
     }
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_lost_while_its_image_is_written_leaves_no_series_waiting(out, slices):
     slow = "import time, pathlib; from maescan.network.spool import Spool; real = Spool.keep\n"
     slow += f"def keep(*a):\n pathlib.Path({str(out / 'keeping')!r}).touch(); time.sleep(0.5)\n return real(*a)\n"

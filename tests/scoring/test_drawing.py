@@ -96,6 +96,7 @@ def calibrated(scans, folder):
     return stub_bundle(calibration=reference)
 
 
+@pytest.mark.slow
 def test_maps_follow_a_calibration_without_scoring(scans, tmp_path):
     bundle = calibrated(scans, tmp_path / "healthy")
     out, options = tmp_path / "out", ScoreOptions(pictures=0, maps=True)
@@ -110,6 +111,7 @@ def test_maps_follow_a_calibration_without_scoring(scans, tmp_path):
     assert not exceedance_path(out, name).exists() and map_key(map_path(out, name)) == Scale.of(BUNDLE.preset).key
 
 
+@pytest.mark.slow
 def test_a_damaged_map_is_left_for_force(scans, tmp_path):
     bundle = calibrated(scans, tmp_path / "healthy")
     out, options = tmp_path / "out", ScoreOptions(pictures=0, maps=True)

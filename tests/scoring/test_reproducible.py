@@ -17,6 +17,8 @@ from maescan.scoring.merge import merge
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
+pytestmark = pytest.mark.slow
+
 PRESET = SMALL.replace(grid=GridConfig(None), tokens__method="foreground")
 
 
@@ -59,20 +61,17 @@ def test_slices_differ_in_score_and_in_tokens(whole):
     assert len(scores) == 56 and np.ptp(scores) > 0.01 and len(set(scores)) > 40
 
 
-@pytest.mark.slow
 def test_any_order_and_any_second_run_give_the_same_bytes(bundle, folder, whole, tmp_path):
     backwards = score(bundle, sorted(folder.iterdir(), reverse=True), tmp_path / "backwards", maps=True)
     assert files_of(backwards) == files_of(whole)
     assert files_of(score(bundle, [folder], tmp_path / "twice", maps=True, workers=1)) == files_of(whole)
 
 
-@pytest.mark.slow
 def test_a_resumed_run_gives_the_same_bytes(bundle, folder, whole, tmp_path):
     score(bundle, [folder], tmp_path / "out", maps=True, shard=(2, 3))
     assert files_of(score(bundle, [folder], tmp_path / "out", maps=True)) == files_of(whole)
 
 
-@pytest.mark.slow
 def test_merged_shards_are_the_whole(bundle, folder, whole, tmp_path):
     parts = [score(bundle, [folder], tmp_path / f"{i}", maps=True, shard=(i, 3)) for i in (1, 2, 3)]
     summary = merge(parts[::-1], bundle, tmp_path / "merged")
@@ -81,7 +80,6 @@ def test_merged_shards_are_the_whole(bundle, folder, whole, tmp_path):
     assert json.loads((tmp_path / "merged" / "run.json").read_text())["scans"]["scored"] == 7
 
 
-@pytest.mark.slow
 def test_a_merge_of_what_does_not_belong_together_is_refused(bundle, folder, tmp_path):
     parts = [score(bundle, [folder], tmp_path / f"{i}", shard=(i, 2), maps=i == 3) for i in (1, 2)]
     with pytest.raises(DataError, match="the shards are 1/2"):

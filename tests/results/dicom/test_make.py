@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from helpers.dicom_results import BALL, MAKER, finding_of, made_of, read, source_of, tool, write_oriented, written
+from helpers.marks import slow
 from helpers.scoring_stub import write_scan
 from maescan.results.dicom import OBJECTS
 from maescan.results.dicom.make import DicomMaker, Request
@@ -54,7 +55,7 @@ def centre(path):
     return np.array([-place[0], -place[1], place[2]])
 
 
-@pytest.mark.parametrize("which", SERIES)
+@pytest.mark.parametrize("which", ["axial", *slow(*(name for name in SERIES if name != "axial"))])
 def test_the_ball_is_at_its_place_for_dcmqi_and_for_highdicom(which, tmp_path):
     write_oriented(tmp_path / "in", **SERIES[which])
     import highdicom
@@ -72,6 +73,7 @@ def test_the_ball_is_at_its_place_for_dcmqi_and_for_highdicom(which, tmp_path):
         assert np.abs(place[:3] * [-1, -1, 1] - BALL).max() < 0.2, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["axial", "sagittal"])
 def test_no_header_is_wrong(which, tmp_path):
     write_oriented(tmp_path / "in", **SERIES[which])
@@ -81,6 +83,7 @@ def test_no_header_is_wrong(which, tmp_path):
     assert {name: errors_of(path) for name, path in paths.items()} == {name: [] for name in paths}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["dicom/mr_mprage_40", "lung/LIDC-IDRI-0001", "dicom/mr_oblique_pd"])
 def test_no_header_of_results_on_real_scans_is_wrong_that_is_right_in_its_source(which, tmp_path):
     folder = real_scan(which)
@@ -108,6 +111,7 @@ def test_readers_of_reports_show_score_p_value_and_alert(tmp_path):
     assert [group["TrackingIdentifier"] for group in groups] == ["scan", *(f"axial slice {n}" for n in (19, 18, 17))]
 
 
+@pytest.mark.slow
 def test_the_same_result_is_the_same_bytes_and_another_one_has_other_uids(tmp_path):
     write_oriented(tmp_path / "in")
     first, again = made_of(tmp_path / "in"), made_of(tmp_path / "in")  # the library's clock counts microseconds
@@ -120,6 +124,7 @@ def test_the_same_result_is_the_same_bytes_and_another_one_has_other_uids(tmp_pa
     assert len({read(first, name).SeriesInstanceUID for name in first.files}) == len(OBJECTS)
 
 
+@pytest.mark.slow
 def test_uids_are_of_the_images_whatever_their_files_are_called_and_packed_in(tmp_path):
     write_oriented(tmp_path / "in", shape=(4, 36, 40))
     named = write_oriented(tmp_path / "named", shape=(4, 36, 40), names=[2, 0, 3, 1])

@@ -100,6 +100,7 @@ def test_a_series_in_two_folders_is_joined_with_a_note(tmp_path):
     assert read_scan(source).warnings == ("joined from 2 folders",) and len(source.files) == 6
 
 
+@pytest.mark.slow
 def test_thousands_of_slices_in_folders_of_their_own(tmp_path):
     for k in range(300):
         write_series(tmp_path / str(k), VALUES[:1], depths=[k])
