@@ -25,7 +25,7 @@ from maescan.scans.budget import Limits, gigabytes, listening, set_memory
 from maescan.scans.quiet import words
 from maescan.scans.scratch import remove_abandoned, tidy_up
 
-PRELOAD = ["maescan.scoring.readers", "maescan.method.preprocess", "maescan.scans", "nibabel"]
+PRELOAD = ["maescan.scans.lean", "maescan.scoring.readers", "maescan.method.preprocess", "maescan.scans"]
 """What the process that forks workers imports once for all of them."""
 TOLD_TO_STOP = (-signal.SIGTERM, 255)
 """Exit codes of a worker that was told to stop along with its parent, who may have scans to finish: SIGTERM to it,
