@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -15,7 +17,9 @@ from helpers.scoring_stub import BUNDLE, write_scan
 from maescan.errors import ScanError
 from maescan.options import ReadOptions
 from maescan.scans import find_scans
+from maescan.scans.budget import Limits
 from maescan.scans.streams import content_hash
+from maescan.scans.worker import Worker
 from maescan.scoring import readers
 from maescan.scoring.readers import Reader, ScanReader
 
@@ -131,3 +135,33 @@ def test_what_is_known_to_be_wrong_is_said_and_not_touched(tmp_path):
     given(source.path)
     with pytest.raises(ScanError, match="looking into it took over 5 s"):
         reader_of().content(source)
+
+
+class Starved(readers.ScanReader):
+    """Reads while no more than `room` bytes may be allocated."""
+
+    def read_with(self, source, room):
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        used = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData:"))
+        resource.setrlimit(resource.RLIMIT_DATA, ((int(used.split()[1]) << 10) + room, hard))
+        try:
+            return hashlib.sha256(super().read(source).images.tobytes()).hexdigest()
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def test_wherever_memory_ends_it_costs_the_scan_and_the_next_is_read(tmp_path):
+    (source,) = find_scans(write_scan(tmp_path / "a.nii.gz", 0, slices=400))
+    outcomes = []
+    for room in [1 << 30, *(part << 20 for part in range(0, 30, 2))]:
+        worker = Worker(Starved, BUNDLE.preset, ReadOptions(), None, None, limits=Limits())  # anew: memory is kept
+        try:
+            try:
+                outcomes.append(worker.call("read_with", source, room, path=source.path))
+            except ScanError as error:
+                assert "\n" not in str(error) and "a.nii.gz" in str(error) and error.remedy
+                outcomes.append(None)
+            assert worker.call("read_with", source, 1 << 30, path=source.path) == outcomes[0]
+        finally:
+            worker.close()
+    assert outcomes.count(None) > 3 and outcomes.count(outcomes[0]) > 3 and len(set(outcomes)) == 2
