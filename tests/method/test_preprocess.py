@@ -154,3 +154,19 @@ def test_tissue_as_dark_as_air_stays_over_it():
     made, inner = prepare(scan_of(view), TINY), np.zeros(view.shape, bool)
     inner[:, 17:23, 17:23] = dark[:, 17:23, 17:23]
     assert made.images[:, 0].max() == 0 and 0.04 < np.percentile(made.images[to_grid(inner, made)], 2) < 0.2
+
+
+def test_area_and_box_of_more_slices_than_a_byte_counts():
+    """They are counted in bytes, 255 slices at a time: to the bit what the mean and the sums are."""
+    values = np.zeros((20, 24, 300), np.int16)
+    values[4:17, 6:20] = np.random.default_rng(0).integers(200, 900, (13, 14, 300))
+    scan = Scan(values, 1.0, 0.0, np.diag([2.0, 2, 2, 1]), "deep", Path("deep"), "nifti")
+    prepared = prepare(scan, preset("tiny"))
+    tissue = prepared.images > prepared.fit["air"]
+    assert np.array_equal(prepared.area, tissue.mean(axis=(1, 2), dtype=np.float64).astype(np.float32))
+    sums = [tissue.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
+    shares = [np.cumsum(count) / count.sum() for count in sums]
+    ends = [np.searchsorted(share, [0.005, 0.995]) + np.array([0, 1]) for share in shares]
+    places = zip(prepared.starts, ends[1:], prepared.steps, strict=True)
+    expected = [ends[0], *(start + end * step for start, end, step in places)]
+    assert np.array_equal(prepared.box, expected)

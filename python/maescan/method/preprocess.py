@@ -65,21 +65,25 @@ def prepare(scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float
     transposed = preset.grid.orientation == "array"
     images = _extract(view.transpose(0, 2, 1), cols, rows, fit) if transposed else _extract(view, rows, cols, fit)
     tissue = images > fit.air
-    area = tissue.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+    counts = np.array([np.count_nonzero(part) for part in tissue])
+    area = (counts / tissue[0].size).astype(np.float32)
     found = figures(images)
     where = {"in_plane": (sides[0], sides[1]), "starts": (starts[0], starts[1]), "steps": (steps[0], steps[1])}
     warnings = unlike(found, expected or {})
-    box = _box(tissue.swapaxes(1, 2) if transposed else tissue, starts, steps)
+    box = _box(tissue.swapaxes(1, 2) if transposed else tissue, counts, starts, steps)
     return Prepared(images, area, warnings, fit.to_dict() | found, axes, **where, transposed=transposed, box=box)
 
 
 def _box(
-    tissue: NDArray[np.bool_], starts: Sequence[float], steps: Sequence[float]
+    tissue: NDArray[np.bool_], counts: NDArray[np.int64], starts: Sequence[float], steps: Sequence[float]
 ) -> tuple[tuple[float, float], ...]:
-    """`Prepared.box` of tissue [S, h, w] on the model's grid, but for the outermost half per cent."""
-    plane = tissue.sum(axis=0, dtype=np.int32)
+    """`Prepared.box` of tissue [S, h, w] on the model's grid, of which each slice has so many pixels, but for the
+    outermost half per cent."""
+    plane = np.zeros(tissue.shape[1:], np.int32)
+    for start in range(0, len(tissue), 255):  # so many bytes fit in one, and are added many at a time
+        plane += tissue[start : start + 255].view(np.uint8).sum(axis=0, dtype=np.uint8)
     ends = []
-    for count in (tissue.sum(axis=(1, 2), dtype=np.int64), plane.sum(axis=1), plane.sum(axis=0)):
+    for count in (counts, plane.sum(axis=1), plane.sum(axis=0)):
         sums = np.cumsum(count) / max(1, int(count.sum()))
         low, high = np.searchsorted(sums, [0.005, 0.995])
         ends.append((float(low), float(min(high, len(count) - 1) + 1)))
