@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads spin while they wait: on busy cores 5 times the work
 BUILD = os.environ.get("MAESCAN_TEST_KERNELS")
 SCORING = ("scoring", "results", "system", "cli")
 """Tests of these folders must leave their inputs as they were; one that damages a scan itself says so: `given`."""
