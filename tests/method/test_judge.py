@@ -38,7 +38,8 @@ def test_differences_and_spread_are_of_the_passes_that_hid_a_token():
         mean = seen.mean(axis=0)
         np.testing.assert_allclose(made[slice_, token, :PIXELS], pixels[slice_, token] - mean, atol=1e-5)
         np.testing.assert_allclose(made[slice_, token, PIXELS : 2 * PIXELS], seen.std(axis=0), atol=1e-5)
-        assert made[slice_, token, 2 * PIXELS] == pytest.approx(mean.mean(), abs=1e-5)
+        assert made[slice_, token, -3] == pytest.approx(mean.mean(), abs=1e-5)
+        assert np.array_equal(made[slice_, token, 2 * PIXELS : 3 * PIXELS], pixels[slice_, token])
 
 
 def test_a_token_that_no_pass_hid_has_no_difference():

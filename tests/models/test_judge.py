@@ -1,5 +1,7 @@
 """The judge: shapes, what its logits may depend on, and that it exports."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -53,6 +55,27 @@ def test_the_expected_size_does_not_see_the_differences():
     changed[..., : MODEL.patch_pixels] += 1
     model = judge()
     assert torch.equal(model.expected(features), model.expected(changed))
+
+
+def test_neighbours_are_those_on_the_grid_that_are_in_the_set():
+    ids = torch.tensor([[0, 1, 5, 15]], dtype=torch.int32)  # of a grid of 4 x 4: the first three touch each other
+    values = torch.tensor([[[1.0], [2.0], [6.0], [7.0]]])
+    assert judge().around(values, ids).flatten().tolist() == pytest.approx([3, 3, 3, 7])
+
+
+def test_what_the_image_looks_like_is_hidden_in_a_share_of_slices_in_training_alone():
+    features, ids = given()
+    other, pixels = features.clone(), MODEL.patch_pixels
+    for part in (slice(0, pixels), slice(2 * pixels, 3 * pixels)):  # another image, the same prediction
+        other[..., part] += 1
+    size = torch.zeros(3, 12, 1)
+    blind, seeing = (Judge(MODEL, replace(SMALL, image_dropout=share)).eval() for share in (1.0, 0.0))
+    blind.load_state_dict(seeing.state_dict())
+    assert torch.equal(blind(other, ids), seeing(other, ids))  # in scoring all of it is seen
+    for model, alike in ((blind, True), (seeing, False)):
+        model.train()
+        model.statistics = lambda given, _: torch.cat([torch.ones(3, 12, 12), given[..., :6]], dim=2)
+        assert torch.equal(model.tokens(features, ids, size), model.tokens(other, ids, size)) == alike
 
 
 def test_extreme_differences_stay_finite():

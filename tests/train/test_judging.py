@@ -11,7 +11,7 @@ from maescan.config import PRESETS
 from maescan.evaluate.stress import Healthy
 from maescan.method.score import score_slices
 from maescan.models import Judge, MaskedAutoencoder
-from maescan.train.judging import HeldOut, JudgePhase, Residuals, judge_loss
+from maescan.train.judging import HeldOut, JudgePhase, Residuals, judge_loss, pair_loss
 
 DATA = slices()
 
@@ -36,13 +36,24 @@ def phase(maes=None, fold=None):
     return JudgePhase(Judge(SMALL.model, SMALL.judge), DATA.images, residuals, None, 0)
 
 
-def test_every_other_sample_has_an_anomaly():
-    ids = np.array([4, 5, 20, 21])
+def test_a_slice_comes_with_an_anomaly_and_the_same_without():
+    ids = np.array([4, 5])
     images, where, change = phase().batch(ids, 0)
-    assert where[[0, 2]].flatten(1).any(dim=1).all() and not where[[1, 3]].any() and not change[[1, 3]].any()
+    assert where[:2].flatten(1).any(dim=1).all() and not where[2:].any() and not change[2:].any()
     assert images.dtype == torch.float32 and ((images >= 0) & (images <= 3)).all()
+    same = where[:2] == 0
+    assert torch.equal(images[:2][same], images[2:][same]) and not torch.equal(images[:2], images[2:])
     again = phase().batch(ids[:1], 0)[0]
-    assert again.shape == (1, 32, 32) and not torch.equal(images[:1], phase().batch(ids, 1)[0][:1])
+    assert again.shape == (2, 32, 32) and not torch.equal(images[:1], phase().batch(ids, 1)[0][:1])
+
+
+def test_the_pair_loss_wants_the_anomaly_to_raise_the_odds():
+    seen = torch.tensor([True, False, False, False])
+    up, down = torch.tensor([3.0, 0, 0, 0]), torch.tensor([-3.0, 0, 0, 0])
+    assert pair_loss(up, seen) < np.log(2) < pair_loss(down, seen)
+    unseen = torch.tensor([3.0, -9, 0, 9])  # of the second slice nothing can be seen: it does not count
+    assert pair_loss(unseen, seen) == pair_loss(up, seen)
+    assert pair_loss(up, torch.zeros(4, dtype=torch.bool)) == 0
 
 
 def test_a_slice_is_seen_by_the_mae_of_its_fold():

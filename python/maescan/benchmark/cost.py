@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from maescan.config import Preset
 
+STATISTICS = 55
+"""Numbers of a token that the judge embeds."""
+
 
 def transformer(sequence: int, dim: int, depth: int, mlp_ratio: float) -> int:
     """Operations of `depth` blocks over one sequence: projections, (4 + 2 * mlp_ratio) * dim^2 a token, and
@@ -32,7 +35,7 @@ def classifier(preset: Preset, tokens: int | None = None) -> int:
 def judge(preset: Preset, tokens: int | None = None) -> int:
     """Operations of the judge over one slice of `tokens` tokens (default: the full grid)."""
     m, j, tokens = preset.model, preset.judge, tokens or preset.model.tokens
-    embed = 2 * tokens * (3 * m.patch_pixels + j.dim) * j.dim
+    embed = 2 * tokens * (STATISTICS + j.dim) * 2 * j.dim
     return embed + transformer(tokens, j.dim, j.depth, m.mlp_ratio)
 
 
@@ -72,7 +75,7 @@ def classifier_weights(preset: Preset) -> int:
 def judge_weights(preset: Preset) -> int:
     """Weights of the judge's matrix products, likewise."""
     m, j = preset.model, preset.judge
-    return int(j.depth * (4 + 2 * m.mlp_ratio) * j.dim**2) + j.dim * (3 * m.patch_pixels + j.dim)
+    return int(j.depth * (4 + 2 * m.mlp_ratio) * j.dim**2) + 2 * j.dim * (STATISTICS + j.dim)
 
 
 def activations(sequence: int, dim: int, depth: int, mlp_ratio: float) -> int:

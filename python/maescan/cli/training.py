@@ -185,7 +185,7 @@ def ablate(
     data: Annotated[Path, typer.Argument(help="A labelled data set: it is split by patient if it is not yet.")],
     experiment: Annotated[
         str,
-        typer.Option(help="table1, table2a, table2b, table2c, beta, loss, mask-ratio, epochs or no-mae."),
+        typer.Option(help="table1, table2a, table2b, table2c, beta, loss, mask-ratio, epochs, no-mae or rivals."),
     ],
     out: Out,
     preset: PresetOption = "brats",

@@ -78,6 +78,7 @@ class JudgeTraining(Checked):
     folds: MAEs that are trained beside the deployed one, each without one part of the patients, so that the judge
     learns from residuals of patients that the MAE does not know; 0: it learns from those that it knows.
     fold_epochs: of each of these MAEs; 0: as many as the deployed one has.
+    image_dropout: share of the slices in which the judge learns without seeing the slice itself.
     """
 
     dim: Annotated[int, Range(8, 4096)] = 192
@@ -86,12 +87,13 @@ class JudgeTraining(Checked):
     folds: Annotated[int, Range(0, 20)] = 3
     fold_epochs: Annotated[int, Range(0, 100_000)] = 0
     epochs: Count = 60
-    batch_size: Count = 128
-    base_lr: Rate = 2e-3
+    batch_size: Count = 64
+    base_lr: Rate = 4e-3
     min_lr: Rate = 1e-6
     betas: Betas = (0.9, 0.99)
     weight_decay: Rate = 0.05
     drop_path: Annotated[float, Range(0, 0.99)] = 0.1
+    image_dropout: Annotated[float, Range(0, 1)] = 0.5
     warmup_epochs: Annotated[int, Range(0, 100_000)] = 2
     crop: Crop = "clamp"
     crop_scale: Annotated[float, Range(0.01, 4)] = 0.6

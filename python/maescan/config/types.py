@@ -63,8 +63,9 @@ class ModelConfig(Checked):
 
     @property
     def judge_features(self) -> int:
-        """Numbers of a token that the judge sees: differences, their spread, and three for the look of a patch."""
-        return 2 * self.patch_pixels + 3
+        """Numbers of a token that the judge sees: differences, spread, its own pixels, and three for the look of
+        its prediction."""
+        return 3 * self.patch_pixels + 3
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from maescan.method.tokens import tissue_of, value_range
 Slice = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-SHARES = (0.003, 0.1)  # of the tissue that an anomaly covers, even over the logarithm
-MORE = 0.3  # chance of each further anomaly, up to three
+SHARES = (0.015, 0.2)  # of the tissue that an anomaly covers, even over the logarithm
+MORE = 0.5  # chance of each further anomaly, up to three
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ def judge_features(
     images: Floats, predictions: Floats, restore_ids: Ids, token_ids: Ids | None, *, keep: int, patch: int
 ) -> Floats:
     """Features [B, T, ModelConfig.judge_features] of slices [B, H, W] from predictions [B*R, T, P*P]: the signed
-    difference to the mean of the passes in which a token was hidden, the deviation between these, and the look of
-    that mean (its mean, deviation and step between neighbours).
+    difference to the mean of the passes in which a token was hidden, the deviation between these, the token's own
+    pixels, and the look of that mean (its mean, deviation and step between neighbours).
 
     A token that no pass hid has difference 0. Tokens at or over `keep` in restore_ids [B*R, T] were hidden.
     """
@@ -29,7 +29,7 @@ def judge_features(
     mean = (every * weights).sum(axis=1, dtype=np.float32)
     spread = np.sqrt((np.square(every - mean[:, None]) * weights).sum(axis=1, dtype=np.float32))
     mean = np.where(times > 0, mean, pixels)
-    features: Floats = np.concatenate([pixels - mean, spread, _look(mean, patch)], axis=2, dtype=np.float32)
+    features: Floats = np.concatenate([pixels - mean, spread, pixels, _look(mean, patch)], axis=2, dtype=np.float32)
     return features
 
 

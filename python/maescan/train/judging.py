@@ -36,10 +36,10 @@ Floats = NDArray[np.float32]
 HELD_OUT = ("flat", "mass effect", "missing tissue")
 """Kinds of lesion that no judge is trained on; the best epoch is the one that tells them best."""
 VALIDATED = 96
-COVERED, TOUCHED, SEEN = 0.15, 0.02, 0.02
+COVERED, TOUCHED, SEEN = 0.15, 0.02, 0.05
 """A token is abnormal where an anomaly covers COVERED of it or more and changes it by SEEN deviations of the tissue
 in the mean; one that is touched by TOUCHED or more and is not abnormal counts neither way."""
-POSITIVE, SLICE_WEIGHT, EXPECTED_WEIGHT = 3.0, 0.2, 0.1
+POSITIVE, SLICE_WEIGHT, PAIR_WEIGHT, EXPECTED_WEIGHT = 3.0, 0.5, 1.0, 0.1
 
 
 class Fabric(Protocol):
@@ -94,7 +94,7 @@ def features_of(
 
 
 class JudgePhase:
-    """The judge: sample 2 i is training slice i with anomalies, sample 2 i + 1 the slice without."""
+    """The judge: each sample is a training slice twice, with anomalies and without, cropped and masked alike."""
 
     name = "judge"
 
@@ -103,7 +103,7 @@ class JudgePhase:
     ) -> None:
         self.model, self.images, self.residuals, self.validation = model, images, residuals, validation
         self.preset, self.seed, self.training = residuals.preset, seed, residuals.preset.judge
-        self.samples = 2 * len(images)
+        self.samples = len(images)
 
     def groups(self) -> list[Json]:
         """Parameters for AdamW."""
@@ -113,23 +113,20 @@ class JudgePhase:
         """Nothing is kept from epoch to epoch."""
 
     def batch(self, ids: Ids, epoch: int) -> tuple[Tensor, ...]:
-        """Slices [B, H, W] as the MAE will see them, and how abnormal each pixel is: where an anomaly lies [B, H, W]
-        and by how much it changed the slice [B, H, W], in deviations of its tissue."""
-        which, unaltered = np.divmod(ids, 2)
-        slices = torch.from_numpy(self.images[which].astype(np.float32))
+        """Slices [2 B, H, W] as the MAE will see them, first those with anomalies, and how abnormal each pixel is:
+        where an anomaly lies [2 B, H, W] and by how much it changed the slice [2 B, H, W], in deviations of its
+        tissue."""
+        slices = torch.from_numpy(self.images[ids].astype(np.float32))
         images = self._in_range(crop_and_flip(slices, ids, self.training, seed=self.seed, epoch=epoch).numpy())
-        altered, where = images.copy(), np.zeros_like(images)
-        put = np.flatnonzero(unaltered == 0)
-        if len(put):
-            altered[put], where[put] = put_anomalies(
-                images[put], which[put], self.preset, seed=self.seed, epoch=epoch
-            )
+        altered, where = put_anomalies(images, ids, self.preset, seed=self.seed, epoch=epoch)
         tissue = tissue_of(images, self.preset)
         spread = np.array(
             [image[inside].std() if inside.any() else 1.0 for image, inside in zip(images, tissue, strict=True)]
         )
         change = np.abs(altered - images) / np.maximum(spread, 1e-3)[:, None, None]
-        return tuple(torch.from_numpy(part.astype(np.float32)) for part in (altered, where, change))
+        none = np.zeros_like(images)
+        twice = ((altered, images), (where, none), (change, none))
+        return tuple(torch.from_numpy(np.concatenate(part).astype(np.float32)) for part in twice)
 
     def _in_range(self, images: Floats) -> Floats:
         """Without what bicubic resampling overshoots, so that air is air."""
@@ -142,16 +139,21 @@ class JudgePhase:
         slices, *pixels = batch
         model, seed = self.preset.model, draws.seed_of(self.seed, epoch, draws.JUDGE_MASKS)
         cover, change = (steps.patchify(part, model.patch_size).mean(dim=2) for part in pixels)
+        ids, odds = np.tile(ids, 2), slices.new_zeros(len(slices))
         losses, weights = [], []
         for which, token_ids in steps.moved_sets(slices, self.preset):
             images, tokens = slices[which].cpu().numpy(), token_ids.cpu().numpy()
-            features = self.residuals(images, ids[which] // 2, tokens, seed)
+            features = self.residuals(images, ids[which], tokens, seed)
             answers = forward(features, token_ids).float()
             error = features[..., : model.patch_pixels].abs().mean(dim=2)
             held = [torch.gather(part[which], 1, token_ids.long()) for part in (cover, change)]
             losses.append(judge_loss(answers, error, *held))
             weights.append(len(answers))
-        return weighted_mean(losses, weights)
+            rows = torch.arange(len(slices), device=slices.device)[which]
+            odds = odds.index_put((rows,), torch.logsumexp(answers[:, 0], dim=1))
+        return weighted_mean(losses, weights) + PAIR_WEIGHT * pair_loss(
+            odds, abnormal_tokens(cover, change).any(dim=1)
+        )
 
     def validate(self) -> float | None:
         """AUROC on lesions of held-out kinds; None without validation slices."""
@@ -165,7 +167,7 @@ def judge_loss(answers: Tensor, error: Tensor, cover: Tensor, change: Tensor) ->
     token that an anomaly covers; change [B, T]: the mean change there, in deviations of the slice's tissue.
     """
     logits, expected = answers.unbind(dim=1)
-    abnormal = ((cover >= COVERED) & (change >= SEEN)).float()
+    abnormal = abnormal_tokens(cover, change).float()
     counts = (abnormal > 0) | (cover < TOUCHED)
     each = F.binary_cross_entropy_with_logits(
         logits, abnormal, weight=1 + (POSITIVE - 1) * abnormal, reduction="none"
@@ -177,6 +179,18 @@ def judge_loss(answers: Tensor, error: Tensor, cover: Tensor, change: Tensor) ->
     slices = mean_where(whole, clear)
     usual = mean_where(expected + error * torch.exp(-expected), cover < TOUCHED)
     return tokens + SLICE_WEIGHT * slices + EXPECTED_WEIGHT * usual
+
+
+def abnormal_tokens(cover: Tensor, change: Tensor) -> Tensor:
+    """Which tokens [B, T] are abnormal; cover, change: as `judge_loss` has them."""
+    return (cover >= COVERED) & (change >= SEEN)
+
+
+def pair_loss(odds: Tensor, abnormal: Tensor) -> Tensor:
+    """That a slice's log odds [2 B] with an anomaly, the first half, exceed those of the same slice without: what
+    `stress` asks. abnormal [2 B]: whether the anomaly can be seen; other pairs do not count."""
+    altered, plain = odds.chunk(2)
+    return mean_where(F.softplus(plain - altered), abnormal[: len(altered)].float())
 
 
 def mean_where(values: Tensor, which: Tensor) -> Tensor:

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from maescan.config import ClassifierTraining, MaskConfig, Preset, PseudoConfig
+from maescan.config import ClassifierTraining, JudgeTraining, MaskConfig, Preset, PseudoConfig
 from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.run import evaluate_slices
 from maescan.files import claim, write_json, write_text
 from maescan.options import EvaluateOptions, TrainOptions
 from maescan.records import read
-from maescan.train.ablations.experiments import experiment
+from maescan.train.ablations.experiments import Row, experiment
 from maescan.train.ablations.folds import Fold, make_folds
+from maescan.train.ablations.rivals import fitted, judge_rival, size_for
 from maescan.train.ablations.tables import numbers, text
 from maescan.train.loop import Progress
 
@@ -67,9 +68,9 @@ def ablate(
     claim(Path(out), "ablations")
     slices = datasets.load(Path(data), preset, modality=design.modality) if isinstance(data, str | Path) else data
     runner = AblationRunner(Path(out), make_folds(slices, design.folds), design, told)
+    runner.stressed = chosen.stressed
     metrics: list[list[list[dict[str, Any]]]] = [
-        [[runner.judged(row.preset, seed, fold) for fold in runner.folds] for seed in design.seeds]
-        for row in chosen.rows
+        [[runner.judged(row, seed, fold) for fold in runner.folds] for seed in design.seeds] for row in chosen.rows
     ]
     result = {"experiment": name, "preset": preset.name, **numbers(chosen, metrics, list(design.seeds), runner.folds)}
     write_json(runner.out / f"{name}.json", result)
@@ -82,23 +83,35 @@ class AblationRunner:
 
     def __init__(self, out: Path, folds: list[Fold], design: Design, told: Told = Told()):
         self.out, self.folds, self.device, self.batch = out, folds, design.device, design.batch
-        self.progress, self.say = told.progress, told.say
+        self.progress, self.say, self.stressed = told.progress, told.say, 0
         self.data = {fold.name: [fold.train.fingerprint(), fold.test.fingerprint()] for fold in folds}
 
-    def judged(self, preset: Preset, seed: int, fold: Fold) -> dict[str, Any]:
-        """The metrics of a preset trained with `seed` on the fold, from `out`/results where they are there."""
-        folder = self.out / "results" / self._name(preset, seed, fold)
+    def judged(self, row: Row, seed: int, fold: Fold) -> dict[str, Any]:
+        """The metrics of a row trained with `seed` on the fold, from `out`/results where they are there."""
+        folder = self.out / "results" / self._name(row.preset, seed, fold, row.rival, self.stressed)
         if not (folder / "metrics.json").exists():
-            from maescan.engines.eager import TorchEngine
-
-            engine = TorchEngine(self.trained(preset, seed, fold), preset, self._device())
-            model = {"seed": seed, "fold": fold.name}
-            options = EvaluateOptions(batch=self.batch, stressed=0, draw=False)
-            metrics = evaluate_slices(fold.test, engine, preset, folder, model, options)
+            metrics = self._rival(row, seed, fold, folder) if row.rival else self._own(row, seed, fold, folder)
             if self.say:
                 self.say(f"{folder.name}: AUROC {metrics['slice']['auroc']:.3f}")
         remedy = f"remove {folder} to evaluate again"
         return dict(read(dict[str, object], folder / "metrics.json", remedy=remedy))
+
+    def _own(self, row: Row, seed: int, fold: Fold, folder: Path) -> dict[str, Any]:
+        from maescan.engines.eager import TorchEngine
+
+        run = self.trained(row.preset, seed, fold)
+        preset = run_preset(run, row.preset)
+        model = {"seed": seed, "fold": fold.name}
+        options = EvaluateOptions(batch=self.batch, stressed=self.stressed, draw=False)
+        return evaluate_slices(fold.test, TorchEngine(run, preset, self._device()), preset, folder, model, options)
+
+    def _rival(self, row: Row, seed: int, fold: Fold, folder: Path) -> dict[str, Any]:
+        claim(folder, "an evaluation")
+        size = size_for(row.preset, seed, self._device())
+        known = fitted(str(row.rival), fold.train.healthy(), size)
+        metrics = judge_rival(known, fold.test, row.preset, self.stressed)
+        write_json(folder / "metrics.json", metrics)
+        return metrics
 
     def trained(self, preset: Preset, seed: int, fold: Fold) -> Path:
         """The run folder of a preset: its MAE is trained in a folder of its own, that others share."""
@@ -113,7 +126,7 @@ class AblationRunner:
             shared = train(
                 fold.train, part, self.out / "runs" / self._name(part, seed, fold), options, progress=self.progress
             )
-        if preset.measure != "classifier" and shared is not None:
+        if preset.network is None and shared is not None:
             return shared
         weights = shared / "mae.safetensors" if shared else None
         return train(
@@ -125,15 +138,26 @@ class AblationRunner:
             progress=self.progress,
         )
 
-    def _name(self, preset: Preset, seed: int, fold: Fold) -> str:
-        key = json.dumps([preset.to_dict(), seed, self.data[fold.name]], sort_keys=True)
-        kind = preset.measure if preset.measure != "classifier" else preset.input
+    def _name(self, preset: Preset, seed: int, fold: Fold, rival: str | None = None, stressed: int = 0) -> str:
+        """Of a run, or of a result that may be a rival's and may have been stressed."""
+        judged = [rival, stressed] if rival or stressed else []
+        key = json.dumps([preset.to_dict(), seed, self.data[fold.name], *judged], sort_keys=True)
+        kind: str = preset.measure if preset.measure != "classifier" else preset.input
+        if rival:
+            kind = rival.replace(", ", "-").replace(" ", "-").lower()
         return f"{kind}-seed{seed}-{fold.name.replace(' ', '')}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
     def _device(self) -> str:
         import torch
 
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+
+
+def run_preset(run: Path, preset: Preset) -> Preset:
+    """The preset with the measure that its training chose (a name that ends in +)."""
+    if not preset.name.endswith("+") or preset.network is None:
+        return preset
+    return preset.replace(measure=read(dict[str, object], run / "preset.json", remedy=f"remove {run}")["measure"])
 
 
 def mae_part(preset: Preset) -> Preset:
@@ -144,4 +168,5 @@ def mae_part(preset: Preset) -> Preset:
         masks=MaskConfig(ratio=preset.masks.ratio, paste=preset.masks.ratio > 0),
         pseudo=PseudoConfig(),
         classifier=ClassifierTraining(),
+        judge=JudgeTraining(),
     )

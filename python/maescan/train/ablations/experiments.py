@@ -7,28 +7,34 @@ from dataclasses import dataclass, replace
 
 from maescan.config import Preset
 from maescan.errors import ConfigError
+from maescan.train.ablations.rivals import STRESSED
+from maescan.train.rivals import RIVALS
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a preset, and the paper's AUROC where it states one."""
+    """One line of a table: a preset, and the paper's AUROC where it states one; `rival`: whose detector it is that
+    learns and is judged in the preset's place."""
 
     name: str
     preset: Preset
     paper: float | None
+    rival: str | None = None
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table: where it stands in the paper, what its first column is, its rows; the data of the paper's numbers."""
+    """A table: where it stands in the paper, what its first column is, its rows; the data of the paper's numbers.
+    stressed: healthy slices that get a lesion of every kind."""
 
     place: str
     what: str
     rows: tuple[Row, ...]
     data: str = "BRATS2020"
+    stressed: int = 0
 
 
-NAMES = ("table1", "table2a", "table2b", "table2c", "beta", "loss", "mask-ratio", "epochs", "no-mae")
+NAMES = ("table1", "table2a", "table2b", "table2c", "beta", "loss", "mask-ratio", "epochs", "no-mae", "rivals")
 OURS = 0.899
 
 
@@ -44,10 +50,11 @@ def experiment(name: str, preset: Preset) -> Experiment:
         "mask-ratio": _mask_ratio,
         "epochs": _epochs,
         "no-mae": _no_mae,
+        "rivals": _rivals,
     }
     if name not in known:
         raise ConfigError(f"unknown experiment '{name}'", remedy=f"use one of {', '.join(NAMES)}")
-    made = known[name](preset.replace(measure="classifier"))
+    made = known[name](preset if name == "rivals" else preset.replace(measure="classifier"))
     if not preset.name.startswith("luna16"):
         return made
     rows = made.rows if name == "table1" else tuple(replace(row, paper=None) for row in made.rows)
@@ -109,3 +116,9 @@ def _no_mae(p: Preset) -> Experiment:
     """The classifier on images, trained from scratch on slices and altered slices."""
     image = p.replace(input="image")
     return Experiment("section 4.5", "framework", (Row("with MAE", p, OURS), Row("without MAE", image, 0.874)))
+
+
+def _rivals(p: Preset) -> Experiment:
+    """The preset with its own measure, and other people's detectors; the paper's numbers are of theirs in table 1."""
+    ours = Row("MAE and classifier" if p.measure == "classifier" else f"MAE, {p.measure}", p, None)
+    return Experiment("table 1", "method", (ours, *(Row(name, p, None, name) for name in RIVALS)), stressed=STRESSED)

@@ -11,6 +11,14 @@ from maescan.evaluate.markdown import table
 from maescan.train.ablations.experiments import Experiment
 from maescan.train.ablations.folds import Fold
 
+COLUMNS = {
+    "auroc": "AUROC",
+    "area_matched": "area-matched",
+    "area_strata": "within area strata",
+    "rises": "rises with a lesion",
+    "passes": "then passes 95 %",
+}
+
 
 def numbers(
     experiment: Experiment, metrics: list[list[list[dict[str, Any]]]], seeds: list[int], folds: list[Fold]
@@ -45,13 +53,15 @@ def _pick(metrics: dict[str, Any]) -> dict[str, float]:
     values = metrics["slice"]
     matched = values["area_matched"]["auroc"] if values["area_matched"] else None
     picked = {"auroc": values["auroc"], "area_matched": matched, "area_strata": values["area_strata"]}
+    if stressed := metrics.get("stress"):
+        picked |= next(iter(stressed["measures"].values()))["mean"]
     return {name: np.nan if value is None else value for name, value in picked.items()}
 
 
 def _row(by_seed: list[list[dict[str, float]]]) -> dict[str, Any]:
     """Mean over folds, then mean and standard deviation (n - 1) over seeds; folds: the mean over seeds of each."""
     row: dict[str, Any] = {}
-    for name in ("auroc", "area_matched", "area_strata"):
+    for name in by_seed[0][0]:
         values = np.array([[fold[name] for fold in seed] for seed in by_seed])
         means = values.mean(axis=1)
         spread = means.std(ddof=1) if len(means) > 1 else np.nan
@@ -74,15 +84,16 @@ def text(result: dict[str, Any]) -> str:
         for d in result["data"]
     )
     count = len(result["data"])
+    columns = {k: v for k, v in COLUMNS.items() if any(k in row for row in result["rows"])}
     lines = [
-        [row["name"], row["paper"], *(_shown(row[k]) for k in ("auroc", "area_matched", "area_strata"))]
+        [row["name"], row["paper"], *(_shown(row[k]) if k in row else None for k in columns)]
         for row in result["rows"] + result["baselines"]
     ]
-    columns = (result["what"], f"paper ({result['paper']})", "AUROC", "area-matched", "within area strata")
+    heads = (result["what"], f"paper ({result['paper']})", *columns.values())
     return (
         f"## {result['experiment']} ({result['place']}), preset {result['preset']}\n\n"
         f"Test: {data}. {len(result['seeds'])} seeds, {count} folds: mean over folds, then mean ± standard "
-        f"deviation over seeds. The last four rows need no model.\n\n{table(columns, lines)}"
+        f"deviation over seeds. The last four rows need no model.\n\n{table(heads, lines)}"
     )
 
 

@@ -1,0 +1,77 @@
+"""Rivals in an ablation: judged on the same slices as we are, with the same lesions put in."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers.tiny_ablation import SMALL, half_ill
+from maescan.config import preset
+from maescan.train.ablations import ablate, experiments
+from maescan.train.ablations.rivals import judge_rival, size_for
+
+
+class Brightest:
+    """A detector that needs no training."""
+
+    def fit(self, healthy):
+        """Nothing."""
+
+    def score(self, slices):
+        """The brightest pixel."""
+        return slices.max(axis=(1, 2)), slices
+
+
+@pytest.fixture
+def one_rival(monkeypatch):
+    whole = experiments.experiment
+
+    def few(name, preset):
+        made = whole(name, preset)
+        return replace(made, rows=made.rows[:2], stressed=6)
+
+    monkeypatch.setattr("maescan.train.ablations.experiment", few)
+
+
+def test_rivals_stand_beside_ours_and_are_not_judged_again(tmp_path, one_rival, monkeypatch):
+    result = ablate(half_ill(), "rivals", SMALL, tmp_path, folds=2, device="cpu")
+    assert [row["name"] for row in result["rows"]] == ["MAE and classifier", "thresholding"]
+    assert all(0 <= row[k]["mean"] <= 1 for row in result["rows"] for k in ("auroc", "rises", "passes"))
+    shown = (tmp_path / "rivals.md").read_text()
+    assert "| thresholding |" in shown and "rises with a lesion" in shown
+    before = json.dumps(result)
+    monkeypatch.setattr("maescan.train.ablations.fitted", None)
+    assert json.dumps(ablate(half_ill(), "rivals", SMALL, tmp_path, folds=2, device="cpu")) == before
+
+
+def test_a_rival_is_judged_by_its_own_scores():
+    slices = half_ill()
+    slices.images[slices.label == 1, 10, 10] = 1.5
+    metrics = judge_rival(Brightest(), slices, SMALL, 8)
+    assert metrics["slice"]["auroc"] == 1.0
+    kinds = metrics["stress"]["measures"]["score"]["kinds"]
+    assert kinds["brighter"]["rises"]["share"] > kinds["darker"]["rises"]["share"]
+    assert np.isfinite(metrics["stress"]["measures"]["score"]["mean"]["passes"])
+
+
+def test_large_slices_take_the_papers_sizes():
+    small, large = size_for(preset("tiny"), 3, "cpu"), size_for(preset("brats"), 3, "cpu")
+    assert small.seed == large.seed == 3
+    assert small.steps < large.steps and small.width < large.width
+
+
+def test_a_judge_is_trained_in_an_ablation_too(tmp_path):
+    judged = SMALL.replace(
+        name="judged", measure="judge", judge__dim=16, judge__depth=1, judge__folds=0, judge__epochs=1,
+        judge__batch_size=16, judge__warmup_epochs=0,
+    )  # fmt: skip
+    chosen = experiments.experiment("rivals", judged)
+    assert chosen.rows[0].name == "MAE, judge"
+    from maescan.train.ablations import AblationRunner
+    from maescan.train.ablations.folds import make_folds
+
+    runner = AblationRunner(tmp_path, make_folds(half_ill(), 2), "cpu", 8)
+    metrics = runner.judged(chosen.rows[0], 0, runner.folds[0])
+    assert 0 <= metrics["slice"]["auroc"] <= 1
+    assert (next((tmp_path / "runs").glob("judge-*")) / "judge.safetensors").exists()

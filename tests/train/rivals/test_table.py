@@ -1,0 +1,54 @@
+"""Every rival learns, tells a plain lesion, and gives the same answers twice and in any batch."""
+
+import numpy as np
+import pytest
+
+from maescan.errors import ConfigError
+from maescan.train.rivals import RIVALS, Size, rival
+
+SMALL = Size(width=8, steps=60, batch=16)
+
+
+@pytest.fixture(scope="module")
+def fitted(healthy):
+    known = {}
+
+    def get(name):
+        if name not in known:
+            known[name] = rival(name, SMALL)
+            known[name].fit(healthy)
+        return known[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_lesion_raises_the_score_and_lights_the_map(fitted, pairs, name):
+    plain, ill, where = pairs
+    before, _ = fitted(name).score(plain)
+    after, maps = fitted(name).score(ill)
+    assert before.shape == (24,) and maps.shape == plain.shape and before.dtype == maps.dtype == np.float32
+    assert (after > before).mean() > 0.8
+    assert maps[where].mean() > maps[~where].mean()
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_slice_scores_alike_in_any_batch(fitted, pairs, name):
+    whole, _ = fitted(name).score(pairs[0])
+    assert np.allclose(fitted(name).score(pairs[0][5:7])[0], whole[5:7], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["denoising autoencoder", "f-AnoGAN", "AST, random features"])
+def test_a_seed_gives_the_same_rival(healthy, pairs, name):
+    few = Size(width=8, steps=6, batch=8)
+    scores = []
+    for _ in range(2):
+        made = rival(name, few)
+        made.fit(healthy)
+        scores.append(made.score(pairs[1])[0])
+    assert np.allclose(*scores, rtol=1e-4)
+
+
+def test_another_name_is_refused():
+    with pytest.raises(ConfigError, match="unknown rival 'x'"):
+        rival("x", SMALL)
