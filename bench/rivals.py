@@ -14,12 +14,12 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from maescan import datasets, engines
 from maescan.config import preset as preset_of
+from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
 from maescan.engines.bundle import Bundle
 from maescan.evaluate.acceptance import stress_set
@@ -29,9 +29,9 @@ from maescan.train.ablations.rivals import fitted, judge_rival, size_for
 from maescan.train.rivals import RIVALS
 
 
-def row(metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
+def row(metrics: Json, seconds: float) -> Json:
     """What the table shows of one detector."""
-    stress = next(iter(metrics["stress"]["measures"].values()))
+    stress = metrics["stress"]["measures"]["score"]
     matched = metrics["slice"]["area_matched"]
     return {
         "auroc": metrics["slice"]["auroc"],
@@ -42,7 +42,7 @@ def row(metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
     }
 
 
-def judge_bundle(path: Path, test: SliceSet, stressed: int) -> dict[str, Any]:
+def judge_bundle(path: Path, test: SliceSet, stressed: int) -> Json:
     bundle = Bundle.load(path)
     running = engines.load(bundle)
     try:

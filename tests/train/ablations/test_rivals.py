@@ -40,6 +40,10 @@ def test_rivals_stand_beside_ours_and_are_not_judged_again(tmp_path, one_rival, 
     assert all(0 <= row[k]["mean"] <= 1 for row in result["rows"] for k in ("auroc", "rises", "passes"))
     shown = (tmp_path / "rivals.md").read_text()
     assert "| thresholding |" in shown and "rises with a lesion" in shown
+    judged = [json.loads(file.read_text()) for file in (tmp_path / "results").glob("l1-*/metrics.json")]
+    for share in ("rises", "passes"):  # of the preset's own score, not of the errors beside it
+        own = np.mean([metrics["stress"]["measures"]["score"]["mean"][share] for metrics in judged])
+        assert result["rows"][0][share]["mean"] == pytest.approx(own)
     before = json.dumps(result)
     monkeypatch.setattr("maescan.train.ablations.fitted", None)
     assert json.dumps(ablate(half_ill(), "rivals", SMALL, tmp_path, folds=2, device="cpu")) == before

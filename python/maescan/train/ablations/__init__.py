@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from maescan.config import ClassifierTraining, JudgeTraining, MaskConfig, Preset, PseudoConfig
+from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.run import evaluate_slices
 from maescan.files import claim, write_json, write_text
@@ -96,7 +97,7 @@ class AblationRunner:
         remedy = f"remove {folder} to evaluate again"
         return dict(read(dict[str, object], folder / "metrics.json", remedy=remedy))
 
-    def _own(self, row: Row, seed: int, fold: Fold, folder: Path) -> dict[str, Any]:
+    def _own(self, row: Row, seed: int, fold: Fold, folder: Path) -> Json:
         from maescan.engines.eager import TorchEngine
 
         run = self.trained(row.preset, seed, fold)
@@ -105,7 +106,7 @@ class AblationRunner:
         options = EvaluateOptions(batch=self.batch, stressed=self.stressed, draw=False)
         return evaluate_slices(fold.test, TorchEngine(run, preset, self._device()), preset, folder, model, options)
 
-    def _rival(self, row: Row, seed: int, fold: Fold, folder: Path) -> dict[str, Any]:
+    def _rival(self, row: Row, seed: int, fold: Fold, folder: Path) -> Json:
         claim(folder, "an evaluation")
         size = size_for(row.preset, seed, self._device())
         known = fitted(str(row.rival), fold.train.healthy(), size)

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.scored import Scored
 from maescan.evaluate.stress import Answer, Healthy, stress_slices
 from maescan.evaluate.stress import summarise as summarise_stress
 from maescan.evaluate.summary import summarise
 from maescan.train.rivals import Rival, Size, rival
+from maescan.train.rivals.common import Floats
 
 STRESSED = 128
 WIDE = 112  # pixels of a slice: from here on a rival is as wide and learns as long as its paper has it
 PAPERS = Size(width=64, steps=20_000)
-
-Scores = NDArray[np.float64]
 
 
 def size_for(preset: Preset, seed: int, device: str) -> Size:
@@ -37,7 +36,7 @@ def fitted(name: str, healthy: SliceSet, size: Size) -> Rival:
     return made
 
 
-def judge_rival(fitted: Rival, test: SliceSet, preset: Preset, stressed: int = STRESSED) -> dict[str, Any]:
+def judge_rival(fitted: Rival, test: SliceSet, preset: Preset, stressed: int = STRESSED) -> Json:
     """`evaluate`'s metrics of a rival on labelled slices, and "stress" on `stressed` of the healthy ones."""
     images = np.ascontiguousarray(test.images, np.float32)
     begun = time.perf_counter()
@@ -47,13 +46,15 @@ def judge_rival(fitted: Rival, test: SliceSet, preset: Preset, stressed: int = S
     return metrics
 
 
-def stress_rival(fitted: Rival, test: SliceSet, preset: Preset, stressed: int) -> dict[str, Any]:
+def stress_rival(fitted: Rival, test: SliceSet, preset: Preset, stressed: int) -> Json:
     """`stress.summarise` of a rival on healthy slices. Raises DataError where there are none."""
     healthy = Healthy(test, preset, most=stressed)
     return summarise_stress(stress_slices(healthy, scorer(fitted.score)))
 
 
-def scorer(score: Callable[..., Any]) -> Callable[[NDArray[np.float32], NDArray[np.uint64]], Answer]:
+def scorer(
+    score: Callable[[Floats], tuple[Floats, Floats]],
+) -> Callable[[NDArray[np.float32], NDArray[np.uint64]], Answer]:
     """`stress`'s face of a rival: it draws no masks, so their keys are nothing to it."""
 
     def answer(images: NDArray[np.float32], keys: NDArray[np.uint64]) -> Answer:

@@ -54,7 +54,7 @@ def _pick(metrics: dict[str, Any]) -> dict[str, float]:
     matched = values["area_matched"]["auroc"] if values["area_matched"] else None
     picked = {"auroc": values["auroc"], "area_matched": matched, "area_strata": values["area_strata"]}
     if stressed := metrics.get("stress"):
-        picked |= next(iter(stressed["measures"].values()))["mean"]
+        picked |= stressed["measures"]["score"]["mean"]
     return {name: np.nan if value is None else value for name, value in picked.items()}
 
 
