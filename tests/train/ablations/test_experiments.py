@@ -40,7 +40,7 @@ def test_another_experiment_is_refused():
 def test_every_experiment_holds_the_papers_own_setting_or_needs_no_classifier(name):
     rows = experiment(name, BRATS).rows
     assert BRATS in [row.preset for row in rows] or name == "table2a"
-    assert len({json.dumps(row.preset.to_dict()) for row in rows}) == len(rows)
+    assert len({json.dumps([row.preset.to_dict(), row.rival]) for row in rows}) == len(rows)
 
 
 def test_rows_that_differ_after_the_mae_share_it():

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.tiny_ablation import SMALL, half_ill
 from maescan.config import preset
-from maescan.train.ablations import ablate, experiments
+from maescan.train.ablations import Design, ablate, experiments
 from maescan.train.ablations.rivals import judge_rival, size_for
 
 
@@ -35,7 +35,7 @@ def one_rival(monkeypatch):
 
 
 def test_rivals_stand_beside_ours_and_are_not_judged_again(tmp_path, one_rival, monkeypatch):
-    result = ablate(half_ill(), "rivals", SMALL, tmp_path, folds=2, device="cpu")
+    result = ablate(half_ill(), "rivals", SMALL, tmp_path, Design(folds=2, device="cpu"))
     assert [row["name"] for row in result["rows"]] == ["MAE and classifier", "thresholding"]
     assert all(0 <= row[k]["mean"] <= 1 for row in result["rows"] for k in ("auroc", "rises", "passes"))
     shown = (tmp_path / "rivals.md").read_text()
@@ -46,7 +46,7 @@ def test_rivals_stand_beside_ours_and_are_not_judged_again(tmp_path, one_rival, 
         assert result["rows"][0][share]["mean"] == pytest.approx(own)
     before = json.dumps(result)
     monkeypatch.setattr("maescan.train.ablations.fitted", None)
-    assert json.dumps(ablate(half_ill(), "rivals", SMALL, tmp_path, folds=2, device="cpu")) == before
+    assert json.dumps(ablate(half_ill(), "rivals", SMALL, tmp_path, Design(folds=2, device="cpu"))) == before
 
 
 def test_a_rival_is_judged_by_its_own_scores():
@@ -75,7 +75,7 @@ def test_a_judge_is_trained_in_an_ablation_too(tmp_path):
     from maescan.train.ablations import AblationRunner
     from maescan.train.ablations.folds import make_folds
 
-    runner = AblationRunner(tmp_path, make_folds(half_ill(), 2), "cpu", 8)
+    runner = AblationRunner(tmp_path, make_folds(half_ill(), 2), Design(device="cpu", batch=8))
     metrics = runner.judged(chosen.rows[0], 0, runner.folds[0])
     assert 0 <= metrics["slice"]["auroc"] <= 1
     assert (next((tmp_path / "runs").glob("judge-*")) / "judge.safetensors").exists()

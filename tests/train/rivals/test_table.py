@@ -6,7 +6,7 @@ import pytest
 from maescan.errors import ConfigError
 from maescan.train.rivals import RIVALS, Size, rival
 
-SMALL = Size(width=8, steps=60, batch=16)
+SMALL = Size(width=8, steps=40, batch=8)
 
 
 @pytest.fixture(scope="module")
