@@ -21,4 +21,4 @@ def test_the_critics_slope_is_held_at_one(healthy):
     images = torch.from_numpy(healthy[:8, None])
     for weight in made.rate.parameters():
         weight.data.zero_()
-    assert float(made._steepness(images, images)) == 1.0  # a flat critic: (0 - 1)^2
+    assert made._steepness(images, images).item() == 1.0  # a flat critic: (0 - 1)^2

@@ -9,7 +9,6 @@ from maescan.train.rivals.adversarial import AnoVaeGan, FAnoGan
 from maescan.train.rivals.autoencoder import DenoisingAutoencoder
 from maescan.train.rivals.common import Rival, Size
 from maescan.train.rivals.distillation import Ast, ReverseDistillation
-from maescan.train.rivals.draem import Draem
 from maescan.train.rivals.patchcore import PatchCore
 from maescan.train.rivals.threshold import Threshold
 
@@ -17,7 +16,6 @@ RIVALS: dict[str, Callable[[Size], Rival]] = {
     "thresholding": Threshold,
     "denoising autoencoder": DenoisingAutoencoder,
     "PatchCore, random features": PatchCore,
-    "DRAEM": Draem,
     "AnoVAEGAN": AnoVaeGan,
     "f-AnoGAN": FAnoGan,
     "RD4AD, random features": ReverseDistillation,
