@@ -39,6 +39,16 @@ def test_merged_shards_are_one_run(folder, tmp_path):
     assert (len(summary.scored), len(summary.failures)) == (6, 1)
 
 
+def test_where_nothing_was_passed_over_the_table_says_so_as_one_runs_does(tmp_path):
+    for index in range(2):
+        write_scan(tmp_path / "in" / f"{index}.nii.gz", index, slices=2)
+    parts = [shard(tmp_path / "in", tmp_path / str(number), number) for number in (1, 2)]
+    merge(parts, BUNDLE, tmp_path / "merged")
+    shard(tmp_path / "in", tmp_path / "whole", 1, shard=Shard(1, 1))
+    assert rows(tmp_path / "merged" / "passed_over.csv") == []
+    assert files_of(tmp_path / "merged") == files_of(tmp_path / "whole")
+
+
 def test_a_scan_that_came_between_two_shards_is_noticed(folder, tmp_path):
     first = shard(folder, tmp_path / "1", 1)
     write_scan(folder / "new.nii.gz", 9, slices=2)

@@ -48,8 +48,8 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
         job.seen, job.slices = set(rows), sum(len(row.scores) for row in rows.values())
         job.failed = {failure.scan: failure for failure in ledger.failures() if failure.scan in labels}
         summary = write_results(job, seconds=max(run["seconds"] for run in runs))
-        if passed := _passed_over(shards):
-            files.write_csv(job.outputs.path("passed_over.csv"), ("file", "why", "reason"), passed)
+        if any((shard / "passed_over.csv").is_file() for shard in shards):
+            files.write_csv(job.outputs.path("passed_over.csv"), ("file", "why", "reason"), _passed_over(shards))
         return summary
     finally:
         ledger.close()
