@@ -6,16 +6,18 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from maescan import files
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.records import Record, check, read, read_rows
+from maescan.scans.source import PassedOver, Why
 from maescan.scoring.job import Job, job_key
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.names import names_of
 from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.outputs import outputs_of
+from maescan.scoring.summary import Listing as Found
 from maescan.scoring.summary import Summary, write_results
 
 
@@ -47,10 +49,8 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
         rows = {row.label: row for row in ledger.rows() if row.label in labels}
         job.seen, job.slices = set(rows), sum(len(row.scores) for row in rows.values())
         job.failed = {failure.scan: failure for failure in ledger.failures() if failure.scan in labels}
-        summary = write_results(job, seconds=max(run["seconds"] for run in runs))
-        if any((shard / "passed_over.csv").is_file() for shard in shards):
-            files.write_csv(job.outputs.path("passed_over.csv"), ("file", "why", "reason"), _passed_over(shards))
-        return summary
+        seconds = max(run["seconds"] for run in runs)
+        return write_results(job, _listing(job, shards, **runs[0]["listing"]), seconds=seconds)
     finally:
         ledger.close()
 
@@ -137,6 +137,12 @@ def _check(shards: Sequence[Path], runs: list[dict[str, Any]], job: str) -> None
 
 def _asked(run: Mapping[str, Mapping[str, object]]) -> tuple[object, object]:
     return run["options"]["maps"], run["options"].get("pseudonyms")
+
+
+def _listing(job: Job, shards: Sequence[Path], key: str, scans: int) -> Found:
+    """What the shards' searches found together."""
+    passed = [PassedOver(name, Path(name), cast(Why, why), reason) for name, why, reason in _passed_over(shards)]
+    return Found(key, scans, len(job.seen) + len(job.failed), passed)
 
 
 def _passed_over(shards: Sequence[Path]) -> list[list[str]]:
