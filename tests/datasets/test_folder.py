@@ -7,7 +7,8 @@ import pytest
 from maescan import datasets
 from maescan.config import preset
 from maescan.datasets.phantom import Look, write_phantom
-from maescan.errors import DataError
+from maescan.errors import DataError, ScanError
+from maescan.scans.source import ScanSource
 
 TINY = preset("tiny")
 SHAPE = (48, 40, 8)
@@ -153,3 +154,13 @@ def test_without_healthy_slices_there_is_nothing_to_train_on(tree):
     write_labels(tree, f"{SCAN},1", columns="scan,label")
     with pytest.raises(DataError, match="no healthy slices"):
         datasets.load(tree, TINY).healthy()
+
+
+def test_a_folder_that_could_not_be_searched_says_so_and_blames_no_label(tree, monkeypatch):
+    """A search that was ended for time or memory knows none of the scans that labels.csv names."""
+    (tree / "labels.csv").write_text("scan,label\nhealthy/brain_0000.nii.gz,0\n")
+    fault = ScanError("reading took over 600 s", path=tree)
+    lost = [ScanSource(".", tree, "unknown", (tree,), fault=fault)]
+    monkeypatch.setattr("maescan.datasets.folder.search", lambda paths: lost)
+    with pytest.raises(ScanError, match="reading took over 600 s"):
+        datasets.load(tree, preset("tiny"))

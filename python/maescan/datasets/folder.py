@@ -32,9 +32,13 @@ def find_folder(path: Path) -> list[Item]:
     labels.csv labels the slices it names, and leaves others unknown; without it a slice is abnormal where its scan's
     mask marks a voxel, and a scan without a mask, or a folder without masks/, is healthy. A mask has its scan's path,
     or its file name, but for the folder masks/ in it: masks/a/b.nii.gz and a/masks/b.nii.gz are of a/b.nii.gz.
-    Raises DataError for a folder without scans, and for labels or masks that no scan belongs to.
+    Raises ScanError for a folder that cannot be searched, DataError for one without scans, and for labels or masks
+    that no scan belongs to.
     """
     found = search([path])
+    for source in found:
+        if source.fault and source.path == path and path.is_dir():  # what lies in it is not known
+            raise source.fault
     scans = [s for s in found if "masks" not in Path(s.name).parts[:-1]]
     if not scans:
         raise DataError("no scans found", path=path, remedy="see which files maescan reads with `maescan inspect`")
