@@ -16,7 +16,7 @@ from msgspec.structs import asdict
 from maescan import progress
 from maescan.config import Preset
 from maescan.config.types import Json
-from maescan.engines.bundle import Bundle, put_engine, seal, share
+from maescan.engines.bundle import Bundle, put_engine, share, write_manifest
 from maescan.engines.manifest import Card
 from maescan.engines.targets import TARGETS
 from maescan.errors import ConfigError, DataError
@@ -62,7 +62,9 @@ def export(
             shutil.copyfile(run / name, made / name)
         write_golden(run, made, preset, golden)
         report = _report(run)
-        seal(made, preset, _provenance(report), golden=golden, card=_said(card), intensity=report.get("intensity"))
+        write_manifest(
+            made, preset, _provenance(report), golden=golden, card=_said(card), intensity=report.get("intensity")
+        )
         _engines(made, wanted, run)
     return out
 

@@ -14,7 +14,7 @@ from maescan.config import Preset
 from maescan.datasets import SliceSet
 from maescan.datasets.samples import write_samples
 from maescan.errors import DataError
-from maescan.files import claim, whole_file, write_json
+from maescan.files import atomic_file, claim, write_json
 from maescan.method import draws
 from maescan.method.intensity import training_ranges
 from maescan.models import Classifier, MaskedAutoencoder
@@ -48,7 +48,7 @@ def import_checkpoint(
         save_weights(out / f"{name}.safetensors", model)
     intensity = None
     if slices is None:
-        with whole_file(out / "golden.safetensors") as temporary:
+        with atomic_file(out / "golden.safetensors") as temporary:
             save_file(_made_up(preset), temporary)
     else:
         write_samples(out / "golden.safetensors", slices, GOLDEN)

@@ -14,7 +14,7 @@ from maescan.method import aggregate
 
 
 def test_file_appears_whole_or_not_at_all(tmp_path):
-    with pytest.raises(RuntimeError), outputs.whole_file(tmp_path / "a.csv") as temporary:
+    with pytest.raises(RuntimeError), outputs.atomic_file(tmp_path / "a.csv") as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ CORES = len(os.sched_getaffinity(0))
 
 @pytest.fixture
 def groups(tmp_path):
-    """Control groups: usable or memory with these files, and this process in the group that the lines name."""
+    """Control groups: cores or memory with these files, and this process in the group that the lines name."""
     number = iter(range(99))
 
     def of(function, lines, files):
@@ -48,13 +48,13 @@ def groups(tmp_path):
     ],
 )  # fmt: skip
 def test_cores_are_those_of_the_tightest_group(groups, lines, files, cores):
-    assert groups(machine.usable, lines, files) == cores
+    assert groups(machine.available_cores, lines, files) == cores
 
 
 def test_a_quota_of_one_and_a_half_cores_is_two_of_four(groups, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4))
-    assert groups(machine.usable, "0::/a\n", {"a/cpu.max": "150000 100000"}) == 2
-    assert groups(machine.usable, "0::/a\n", {"a/cpu.max": "900000 100000"}) == 4
+    assert groups(machine.available_cores, "0::/a\n", {"a/cpu.max": "150000 100000"}) == 2
+    assert groups(machine.available_cores, "0::/a\n", {"a/cpu.max": "900000 100000"}) == 4
 
 
 def test_memory_is_that_of_the_tightest_group(groups):

@@ -93,7 +93,7 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
             folder.parent.mkdir(parents=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         if mark_file.is_file():
-            _remove_old_halves(folder)
+            _remove_old_partial(folder)
         else:
             mark_file.parent.mkdir(exist_ok=True)
             write_text(mark_file, f"{kind}\n")
@@ -119,7 +119,7 @@ def _refused(folder: Path, error: OSError) -> DataError:
     return DataError(f"cannot write: {error.strerror}", path=folder, remedy=remedy)
 
 
-def _remove_old_halves(folder: Path) -> None:
+def _remove_old_partial(folder: Path) -> None:
     """Removes what a run that was killed long ago was writing into a folder that has no lock. Raises OSError."""
     for half in folder.glob(f"{PARTIAL}*"):
         if half.is_file() and not half.is_symlink() and time.time() - half.stat().st_mtime > OLD_S:
@@ -136,7 +136,7 @@ def make_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the same folder with the same suffixes; on success it becomes `path`.
 
     Raises DataError naming `path` when the disk is full or the folder cannot be written.
@@ -191,7 +191,7 @@ def written_into(folder: Path) -> Iterator[None]:
         raise DataError(f"cannot write: {error.strerror or error}", path=place, remedy=remedy) from error
 
 
-def remove_halves(out: Path) -> None:
+def remove_partial(out: Path) -> None:
     """Removes what a killed run was writing. For who holds the folder's lock. Raises DataError."""
     try:
         for half in out.rglob(f"{PARTIAL}*"):
@@ -203,7 +203,7 @@ def remove_halves(out: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """`text` as UTF-8, whole or not at all."""
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -232,14 +232,14 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
 
 def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Rows as a Parquet table; floats with six decimals, an empty cell is null. Raises ConfigError."""
-    pyarrow, parquet = need_parquet()
+    pyarrow, parquet = require_parquet()
     cells = [[None if row[i] == "" else row[i] for row in rows] for i in range(len(columns))]
     rounded = [[round(cell, 6) if isinstance(cell, float) else cell for cell in column] for column in cells]
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         parquet.write_table(pyarrow.table(dict(zip(columns, rounded, strict=True))), temporary)
 
 
-def need_parquet() -> tuple[Any, Any]:
+def require_parquet() -> tuple[Any, Any]:
     """pyarrow and its parquet module. Raises ConfigError."""
     try:
         import pyarrow
@@ -257,7 +257,7 @@ def write_nifti(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:
     image = nibabel.Nifti1Image(volume, affine)
     image.header.set_xyzt_units("mm")
     with (
-        whole_file(path) as temporary,
+        atomic_file(path) as temporary,
         open(temporary, "wb") as raw,
         igzip.IGzipFile(filename="", fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed,
     ):

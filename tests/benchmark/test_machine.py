@@ -8,12 +8,14 @@ from importlib import metadata
 import pytest
 
 from maescan.benchmark import machine
-from maescan.machine import usable
+from maescan.machine import available_cores
 
 
 def test_a_machine_names_its_commit_and_versions():
     found = machine.describe()
-    assert found["machine"]["cores"] == usable() and found["versions"]["openvino"] == metadata.version("openvino")
+    assert found["machine"]["cores"] == available_cores() and found["versions"]["openvino"] == metadata.version(
+        "openvino"
+    )
 
 
 def test_peak_memory_is_what_the_system_accounts_for(monkeypatch, tmp_path):

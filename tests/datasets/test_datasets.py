@@ -12,7 +12,7 @@ import pytest
 from maescan import datasets
 from maescan.config import IntensityConfig, preset
 from maescan.datasets import cache, items, readers
-from maescan.datasets.rows import Rows
+from maescan.datasets.rows import MappedRows
 from maescan.errors import ConfigError, DataError
 
 TINY = preset("tiny")
@@ -26,7 +26,7 @@ def bytes_of(folder):
 
 def test_a_cache_holds_what_the_folder_does(made):
     slices, mapped = (datasets.load(path, TINY) for path in made)
-    assert isinstance(mapped.images, Rows) and isinstance(mapped.images.base, np.memmap)
+    assert isinstance(mapped.images, MappedRows) and isinstance(mapped.images.base, np.memmap)
     assert np.array_equal(mapped.images[:], slices.images.astype(np.float16))
     for name in ("patient", "slice", "label", "mask", "split"):
         assert np.array_equal(getattr(mapped, name), getattr(slices, name)), name

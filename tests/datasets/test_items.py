@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from maescan.datasets.items import Item, Listed
+from maescan.datasets.items import LabelledScan, Listed
 from maescan.errors import ConfigError
 
 
 def item(**values):
-    return Item("scan", (Path("scan.nii"),), lambda preset: None, **values)
+    return LabelledScan("scan", (Path("scan.nii"),), lambda preset: None, **values)
 
 
 def test_parts_are_of_the_scan_or_of_its_slices():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maescan.datasets.rows import Rows
+from maescan.datasets.rows import MappedRows
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 
@@ -20,7 +20,7 @@ def made(images=IMAGES, count=10) -> SliceSet:
 
 
 def test_a_set_on_disk_is_the_set_in_memory():
-    rows, plain = made(Rows(IMAGES)), made()
+    rows, plain = made(MappedRows(IMAGES)), made()
     which = plain.label == 0
     assert rows.fingerprint() == plain.fingerprint()
     assert rows.select(which).fingerprint() == plain.select(which).fingerprint() == rows.healthy().fingerprint()

@@ -64,7 +64,7 @@ def test_a_journal_or_an_array_cut_anywhere_is_mended(own, made, cut):
 
 
 def test_two_at_once_are_refused(made, tmp_path):
-    first = store.Store(tmp_path, 64)
+    first = store.CacheWriter(tmp_path, 64)
     with pytest.raises(DataError, match="another process prepares it"):
         datasets.prepare(made[0], TINY, tmp_path)
     first.close()

@@ -21,9 +21,9 @@ def test_preprocessing_is_proved_on_a_scan(bundle, capsys):
     values = Bundle.load(bundle).manifest
     changed = {**values["preset"], "grid": {**values["preset"]["grid"], "field_mm": 230.0}}
     from maescan.config import Preset
-    from maescan.engines.bundle import seal
+    from maescan.engines.bundle import write_manifest
 
-    seal(bundle, Preset.from_dict(changed), values["provenance"])
+    write_manifest(bundle, Preset.from_dict(changed), values["provenance"])
     with pytest.raises(BundleError, match="preprocessing makes other slices"):
         golden_scan(Bundle.load(bundle))
     assert not verify.show(bundle, device="cuda")

@@ -51,7 +51,7 @@ def rewrite(path, **fields):
 def reseal(path):
     """Makes a manifest fit whatever the files are now."""
     from maescan.config import Preset
-    from maescan.engines.bundle import seal
+    from maescan.engines.bundle import write_manifest
 
     manifest = json.loads((path / "manifest.json").read_text())
-    seal(path, Preset.from_dict(manifest["preset"]), manifest["provenance"])
+    write_manifest(path, Preset.from_dict(manifest["preset"]), manifest["provenance"])

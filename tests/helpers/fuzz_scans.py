@@ -44,7 +44,9 @@ def check_scan(scan: Scan) -> None:
     """What every reader promises."""
     assert scan.voxels.ndim == 3 and scan.voxels.dtype.name in ("int16", "uint16", "uint8", "float32")
     assert scan.voxels.dtype.isnative and np.isfinite(scan.voxels).all()
-    assert np.isfinite(scan.affine).all() and np.isfinite([scan.slope, scan.inter]).all() and min(scan.spacing) > 0
+    assert (
+        np.isfinite(scan.affine).all() and np.isfinite([scan.slope, scan.intercept]).all() and min(scan.spacing) > 0
+    )
     assert axial_view(scan)[0].size == scan.voxels.size
 
 

@@ -89,5 +89,5 @@ def test_real_scans(name, share, masked):
     from maescan.scans import axial_view, read_scan
 
     scan = read_scan(Path(DATA, name))
-    found = find_foreground(axial_view(scan)[0], scan.slope, scan.inter)
+    found = find_foreground(axial_view(scan)[0], scan.slope, scan.intercept)
     assert found.share == pytest.approx(share, abs=0.01) and (found.background is not None) == masked

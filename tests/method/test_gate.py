@@ -16,8 +16,8 @@ DATA = os.environ.get("MAESCAN_DATA")
 BRAIN, LUNG = preset("brats"), preset("luna16")
 
 
-def scan(voxels, slope=1.0, inter=0.0, **meta):
-    return Scan(np.asarray(voxels), slope, inter, np.eye(4), "scan", Path("scan"), "nifti", meta=meta)
+def scan(voxels, slope=1.0, intercept=0.0, **meta):
+    return Scan(np.asarray(voxels), slope, intercept, np.eye(4), "scan", Path("scan"), "nifti", meta=meta)
 
 
 def of_phantom(kind):
@@ -45,7 +45,7 @@ def test_tags_decide_where_there_are_any():
 def test_stored_units_count_not_stored_numbers():
     stored = np.full((40, 40, 8), 24, np.int16)
     stored[10:30, 10:30] = np.random.default_rng(0).integers(1000, 1100, (20, 20, 8))
-    assert holds_hounsfield(scan(stored, inter=-1024.0)) and not holds_hounsfield(scan(stored))
+    assert holds_hounsfield(scan(stored, intercept=-1024.0)) and not holds_hounsfield(scan(stored))
 
 
 @pytest.mark.parametrize("labels", [1, 3, 60])

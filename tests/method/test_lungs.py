@@ -23,7 +23,7 @@ def test_lungs_are_found_and_the_air_around_is_not(chest):
     spacing = [scan.spacing[axis] for axis in axes.order]
     found = lungs.lungs(view, scan, spacing)
     assert 500 < found.sum() * np.prod(spacing) / 1000 < 8000
-    hounsfield = view * scan.slope + scan.inter
+    hounsfield = view * scan.slope + scan.intercept
     assert np.median(hounsfield[found]) < -600 and not found[:, 0].any()
     assert not found[:, :, [0, -1]].any()
 

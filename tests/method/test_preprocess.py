@@ -16,10 +16,10 @@ METHODS = ("zscore", "none", "hu", "standard")
 ZSCORE, NONE, HU, STANDARD = (TINY.replace(intensity=IntensityConfig(method)) for method in METHODS)
 
 
-def scan_of(view: np.ndarray, slope: float = 1.0, inter: float = 0.0, mm: float = 5.0) -> Scan:
+def scan_of(view: np.ndarray, slope: float = 1.0, intercept: float = 0.0, mm: float = 5.0) -> Scan:
     """A scan whose axial view is `view` [S, H, W]."""
     affine = np.diag([mm, -mm, mm, 1.0])
-    return Scan(view.transpose(2, 1, 0), slope, inter, affine, "made", Path("made.nii"), "nifti")
+    return Scan(view.transpose(2, 1, 0), slope, intercept, affine, "made", Path("made.nii"), "nifti")
 
 
 @pytest.mark.parametrize("air, low, high", [(0, 100, 900), (-2.75, -2.7, 4), (0, -30, 400), (1000, 20, 900)])

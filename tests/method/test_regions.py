@@ -76,7 +76,7 @@ def test_candidates_are_scored_at_their_places(chest, tmp_path):
     assert np.allclose([[float(row[axis]) for axis in "xyz"] for row in rows], ras, atol=1e-3)
     source = SimpleNamespace(series_uid="", name="1.2.3.nii.gz", path=chest)
     cut = regions.cut(scan, source, PRESET, option)
-    hounsfield = [scan.voxels[tuple(voxel)] * scan.slope + scan.inter for voxel in voxels]
+    hounsfield = [scan.voxels[tuple(voxel)] * scan.slope + scan.intercept for voxel in voxels]
     assert cut.images.shape == (3, 64, 64) and np.ptp(cut.images) > 1
     low, high = cut.images.min(), cut.images.max()
     assert np.allclose(cut.images[:, 32, 32], np.clip(np.array(hounsfield) / 100, low, high), atol=1e-3)

@@ -142,4 +142,4 @@ def test_parquet_holds_what_the_csv_does(tmp_path):
 def test_parquet_without_pyarrow_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"needs pyarrow \(pip install 'maescan\[parquet\]'\)"):
-        outputs.need_parquet()
+        outputs.require_parquet()

@@ -25,7 +25,7 @@ def test_values_are_what_nibabel_says_they_are():
     image = nibabel.Nifti1Image(np.ones((4, 5, 6), np.int16), np.eye(4))
     image.header.set_slope_inter(2.0, 5.0)
     scan = as_scan(nibabel.Nifti1Image.from_bytes(image.to_bytes()))
-    assert scan.shape == (4, 5, 6) and np.all(scan.voxels * scan.slope + scan.inter == 7)
+    assert scan.shape == (4, 5, 6) and np.all(scan.voxels * scan.slope + scan.intercept == 7)
 
 
 def test_a_path_is_not_in_memory():

@@ -62,10 +62,10 @@ def test_rounding_to_float32_is_told(tmp_path):
     assert scan.warnings == ("int32 voxels were rounded to float32",)
 
 
-@pytest.mark.parametrize(("slope", "inter", "expected"), [(0, 5, (1, 0)), (np.nan, 5, (1, 0)), (2, -3, (2, -3))])
-def test_slope_and_intercept_are_kept_not_applied(tmp_path, slope, inter, expected):
-    scan = read_scan(write(tmp_path / "a.nii", scl_slope=slope, scl_inter=inter))
-    assert (scan.slope, scan.inter) == expected
+@pytest.mark.parametrize(("slope", "intercept", "expected"), [(0, 5, (1, 0)), (np.nan, 5, (1, 0)), (2, -3, (2, -3))])
+def test_slope_and_intercept_are_kept_not_applied(tmp_path, slope, intercept, expected):
+    scan = read_scan(write(tmp_path / "a.nii", scl_slope=slope, scl_inter=intercept))
+    assert (scan.slope, scan.intercept) == expected
     assert np.array_equal(scan.voxels, VALUES)
 
 

@@ -58,7 +58,7 @@ def test_all_of_the_folder_is_read_or_refused():
 @pytest.mark.parametrize("name", READ)
 def test_voxels_are_simpleitks(name):
     scan = read_scan(SOURCES[name])
-    values, expected = scan.voxels * np.float64(scan.slope) + scan.inter, reference(SOURCES[name])[0]
+    values, expected = scan.voxels * np.float64(scan.slope) + scan.intercept, reference(SOURCES[name])[0]
     wrong = np.abs(values - expected) > 1e-4
     if padded := [int(w.split()[0]) for w in scan.warnings if "padding" in w]:
         assert wrong.sum() <= padded[0] and (values[wrong] == values.min()).all()

@@ -162,5 +162,5 @@ def test_taking_what_calls_another_scan_the_same_is_refused(ledger, tmp_path):
     add(other, file(tmp_path / "B" / "y.nii"), "c")
     other.close()
     with pytest.raises(DataError, match=r"calls another scan 'x\.nii'"):
-        ledger.take(tmp_path / "other")
+        ledger.import_rows(tmp_path / "other")
     assert len(ledger.rows()) == 1

@@ -17,7 +17,7 @@ import pytest
 
 from helpers.faults import ERRORS, KINDS, Driver, library
 from helpers.scoring_stub import BUNDLE, Engine, write_scan
-from maescan.engines.bundle import Bundle, seal
+from maescan.engines.bundle import Bundle, write_manifest
 from maescan.files import PARTIAL
 from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pipeline import score_folder
@@ -52,7 +52,7 @@ def inputs(tmp_path_factory):
     (folder / "bundle" / "golden").mkdir(parents=True)
     for name in ("golden/golden.safetensors", "golden/scan.nii.gz", "mae.safetensors"):
         (folder / "bundle" / name).write_bytes(b"weights")
-    seal(folder / "bundle", BUNDLE.preset, {})
+    write_manifest(folder / "bundle", BUNDLE.preset, {})
     return folder
 
 

@@ -80,7 +80,7 @@ def test_a_set_of_all_patches_is_the_full_grid():
 def test_moved_slices_keep_all_their_foreground():
     """However an augmentation has zoomed them, each in one group, groups by size."""
     images = torch.from_numpy(discs(32).images)
-    sets = steps.moved_sets(images, TINY)
+    sets = steps.augmented_token_sets(images, TINY)
     assert len(sets) == 4 and sorted(np.concatenate([which for which, _ in sets])) == list(range(32))
     counts = tokens.token_sets(images.numpy(), TINY).count
     for which, ids in sets:

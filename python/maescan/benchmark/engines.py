@@ -59,7 +59,7 @@ def _measure(
     path: Path, asked: EngineOptions, images: Any, batches: tuple[int, ...], seconds: float
 ) -> dict[str, Any]:
     start = time.perf_counter()
-    from maescan.machine import usable
+    from maescan.machine import available_cores
     from maescan.method.score import score_slices
 
     bundle, engine = loaded(path, asked)
@@ -72,7 +72,7 @@ def _measure(
     first, rows = time.perf_counter() - start, []
     on_cpu = device == "cpu"
     for batch in batches:
-        peaks = {} if not on_cpu else {precision: _peak(precision, threads or usable())}
+        peaks = {} if not on_cpu else {precision: _peak(precision, threads or available_cores())}
         with Watts(device) as power:
             taken = timed(lambda batch=batch: call(batch), seconds)  # type: ignore[misc]
         rows.append({**summary(taken, batch), "watts": power.watts, "gemm_peak": peaks.get(precision)})

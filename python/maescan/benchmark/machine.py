@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from maescan import __version__
-from maescan.machine import cpu_name, gpus, usable
+from maescan.machine import available_cores, cpu_name, gpus
 
 PACKAGES = ("openvino", "onnxruntime", "torch", "timm", "tensorrt_rtx", "numpy", "transformers", "anomalib")
 RAPL = Path("/sys/class/powercap")
@@ -24,7 +24,7 @@ def describe() -> dict[str, Any]:
     return {
         "machine": {
             "cpu": cpu_name(),
-            "cores": usable(),
+            "cores": available_cores(),
             "memory_gib": round(_memory() / 2**30, 1),
             "load": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
             "gpus": gpus(),

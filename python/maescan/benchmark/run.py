@@ -16,7 +16,7 @@ from maescan.engines.bundle import Bundle
 from maescan.engines.targets import best_for
 from maescan.errors import ConfigError, EngineError
 from maescan.files import claim
-from maescan.machine import gpus, require_gpu, usable
+from maescan.machine import available_cores, gpus, require_gpu
 from maescan.options import EngineOptions
 from maescan.scans.scratch import remove_abandoned, scratch_folder
 
@@ -94,7 +94,7 @@ def _measure(bundle: Path, at: Path, subject: Subject, say: Callable[[str], None
     preset, found = loaded.preset, engines.runnable(loaded, device)
     if not found:
         raise EngineError(f"has no engine for '{device}'", path=bundle, remedy="see `maescan export --help`")
-    cores = threads or usable()
+    cores = threads or available_cores()
     say("the limits: matrix products and copies")
     bounds = limits.measure([p for _, p in found] if device == "cpu" else [], cores, quick=size.seconds < 1)
     images, rows = weights.slices_of_a_phantom(preset, at / "slices", 48)[8:40], []

@@ -97,10 +97,10 @@ def leave(summary: Summary, alerts: AlertOptions) -> None:
 
 def check_format(options: ScoreOptions) -> None:
     """Raises ConfigError for results that a package is missing for."""
-    from maescan.files import need_parquet
+    from maescan.files import require_parquet
 
     if options.format is Format.parquet:
-        need_parquet()
+        require_parquet()
     if options.dicom:
         require("highdicom", "--dicom-out")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maescan.config import Preset
-from maescan.datasets.items import Item
+from maescan.datasets.items import LabelledScan
 from maescan.datasets.readers import Workers
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
@@ -27,7 +27,7 @@ class Selection:
 
 def find(
     path: Path, *, modality: str | None = None, split_dir: Path | None = None, seed: int = 0
-) -> tuple[str, list[Item]]:
+) -> tuple[str, list[LabelledScan]]:
     """(kind, its scans) of a data set that is not read yet: brats, brats-hdf5, luna16 or folder.
 
     Raises DataError for what cannot be used, ConfigError for an option that this kind does not have.
@@ -39,7 +39,7 @@ def find(
         raise DataError(reason, path=error.filename or path, remedy="check the path and its permissions") from error
 
 
-def _find(path: Path, modality: str | None, split_dir: Path | None, seed: int) -> tuple[str, list[Item]]:
+def _find(path: Path, modality: str | None, split_dir: Path | None, seed: int) -> tuple[str, list[LabelledScan]]:
     from maescan.datasets.brats import find_brats
     from maescan.datasets.brats_hdf5 import find_hdf5
     from maescan.datasets.folder import find_folder

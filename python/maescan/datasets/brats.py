@@ -10,7 +10,7 @@ import numpy as np
 
 from maescan.config import Preset
 from maescan.datasets.folder import read_mask
-from maescan.datasets.items import Item, Listed
+from maescan.datasets.items import LabelledScan, Listed
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.splits import split_patients, volume_split
 from maescan.errors import ConfigError, DataError
@@ -37,7 +37,9 @@ def find_patients(path: Path) -> dict[Path, dict[str, Path]]:
     return {folder: files for folder, files in sorted(patients.items()) if set(files) - {"seg"}}
 
 
-def find_brats(path: Path, modality: str | None = None, split_dir: Path | None = None, seed: int = 0) -> list[Item]:
+def find_brats(
+    path: Path, modality: str | None = None, split_dir: Path | None = None, seed: int = 0
+) -> list[LabelledScan]:
     """The patients of a BraTS2020 tree, none where `path` is no such tree. They are split by patient, drawn by `seed`
     in the paper's shares, or as the files in `split_dir` say: their volume V is the patient whose folder ends in V.
 
@@ -58,7 +60,7 @@ def find_brats(path: Path, modality: str | None = None, split_dir: Path | None =
         own = tuple(file for file in (files[chosen], mask) if file)
         said = listed(lists, folder.name) if lists is not None else {}
         read = partial(read_patient, folder.name, files[chosen], mask)
-        items.append(Item(folder.name, own, read, chosen, part_of(folder.name, lists, said, drawn), said))
+        items.append(LabelledScan(folder.name, own, read, chosen, part_of(folder.name, lists, said, drawn), said))
     return items
 
 
@@ -68,7 +70,7 @@ def part_of(
     said: Mapping[int, Listed],
     drawn: Mapping[str, str] | None,
 ) -> str | Mapping[int, str] | None:
-    """`Item.split`: of the split files `lists`, which have `said` something of it, else as it was `drawn`."""
+    """`LabelledScan.split`: of the split files `lists`, which have `said` something of it, else as it was `drawn`."""
     if lists is not None:
         return {number: line.part for number, line in said.items()}
     return drawn[name] if drawn else None

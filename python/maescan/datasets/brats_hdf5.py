@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.datasets.brats import MODALITIES, checked_modality, part_of
 from maescan.datasets.contrasts import statistics, tell_modalities
-from maescan.datasets.items import Item
+from maescan.datasets.items import LabelledScan
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.splits import split_patients, volume_split
 from maescan.errors import ConfigError, DataError
@@ -32,7 +32,9 @@ LOOKED_AT, LEVELS = 8, 32  # volumes, and slices of each, by which channels are 
 REMEDY = "download it anew; it should hold image [240, 240, 4] and mask [240, 240, 3]"
 
 
-def find_hdf5(path: Path, modality: str | None = None, split_dir: Path | None = None, seed: int = 0) -> list[Item]:
+def find_hdf5(
+    path: Path, modality: str | None = None, split_dir: Path | None = None, seed: int = 0
+) -> list[LabelledScan]:
     """The volumes of a folder of `volume_V_slice_S.h5`, at any depth below `path`; none where there is no such file.
     They are split by volume, drawn by `seed` in the paper's shares, or as the authors' files in `split_dir` say.
 
@@ -53,7 +55,7 @@ def find_hdf5(path: Path, modality: str | None = None, split_dir: Path | None = 
         said = lists.get(volume, {}) if lists is not None else {}
         files = dict(sorted(slices.items()))
         read, split = partial(read_volume, name, files, channel), part_of(name, lists, said, drawn)
-        items.append(Item(name, tuple(files.values()), read, channel, split, said, note))
+        items.append(LabelledScan(name, tuple(files.values()), read, channel, split, said, note))
     return items
 
 

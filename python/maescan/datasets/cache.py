@@ -16,13 +16,13 @@ from msgspec import Meta
 from maescan import progress
 from maescan.config import Preset
 from maescan.config.types import Json
-from maescan.datasets.items import Item
+from maescan.datasets.items import LabelledScan
 from maescan.datasets.readers import Workers, read_all
-from maescan.datasets.rows import Rows
+from maescan.datasets.rows import MappedRows
 from maescan.datasets.sliceset import SliceSet
-from maescan.datasets.store import CachedScan, Slices, Store, content_hash, load_array
+from maescan.datasets.store import CachedScan, CacheWriter, Slices, content_hash, load_array
 from maescan.errors import ConfigError, DataError
-from maescan.files import remove_halves, write_csv, write_json
+from maescan.files import remove_partial, write_csv, write_json
 from maescan.records import Record, read, read_rows
 
 VERSION = 2  # of the files and of what preprocessing makes of a scan
@@ -36,7 +36,7 @@ def is_cache(path: Path) -> bool:
 
 def prepare_cache(
     kind: str,
-    items: list[Item],
+    items: list[LabelledScan],
     preset: Preset,
     out: Path,
     *,
@@ -52,9 +52,9 @@ def prepare_cache(
     """
     out = Path(out)
     made = {"version": VERSION, "kind": kind, **options, "preprocessing": preprocessing(preset)}
-    store = Store(out, preset.model.image_size)
+    store = CacheWriter(out, preset.model.image_size)
     try:
-        remove_halves(out)
+        remove_partial(out)
         _same(out / "plan.json", made, "use another --out, or delete it")
         (out / "cache.json").unlink(missing_ok=True)
         write_json(out / "plan.json", made)
@@ -113,7 +113,7 @@ class IndexRow(Record, frozen=True):
 
 
 def load_cache(path: Path, preset: Preset, **options: str | None) -> SliceSet:
-    """The slices of a finished cache, mapped: images float16 and masks are `Rows`.
+    """The slices of a finished cache, mapped: images float16 and masks are `MappedRows`.
 
     Raises DataError for one that is not finished, was prepared otherwise (it names what differs), or is not as it was
     prepared: every scan's slices are hashed."""
@@ -132,12 +132,12 @@ def load_cache(path: Path, preset: Preset, **options: str | None) -> SliceSet:
     _check_content(path, rows, images, masks)
     split = np.array([row.split for row in rows])
     return SliceSet(
-        images=Rows(images),
+        images=MappedRows(images),
         patient=np.array([row.patient for row in rows]),
         slice=np.array([row.slice for row in rows], np.int64),
         label=np.array([row.label for row in rows], np.int8),
         area=np.array([row.area for row in rows], np.float32),
-        mask=Rows(masks, width=images.shape[2]) if facts.masks else None,
+        mask=MappedRows(masks, width=images.shape[2]) if facts.masks else None,
         split=split if (split != "").any() else None,
         key=np.array([int(row.key) for row in rows], np.uint64) if rows and rows[0].key else None,
     )
@@ -174,7 +174,7 @@ def preprocessing(preset: Preset) -> Json:
     return {"model.image_size": preset.model.image_size, **made}
 
 
-def stamp(item: Item) -> str:
+def stamp(item: LabelledScan) -> str:
     """Hash of what tells a scan that is prepared already: its name, its files' sizes and times, its detail."""
     stats = [(file.name, *_size_and_time(file)) for file in item.files]
     return hashlib.sha256(json.dumps([item.name, stats, item.detail]).encode()).hexdigest()[:16]
@@ -188,7 +188,9 @@ def _size_and_time(file: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _kept(records: list[Json], items: list[Item], read: Callable[[list[Item]], Iterator[CachedScan]]) -> list[Json]:
+def _kept(
+    records: list[Json], items: list[LabelledScan], read: Callable[[list[LabelledScan]], Iterator[CachedScan]]
+) -> list[Json]:
     """The records that the first items still answer to; what failed is tried again."""
     kept = []
     for record, item in zip(records, items, strict=False):
@@ -202,7 +204,7 @@ def _kept(records: list[Json], items: list[Item], read: Callable[[list[Item]], I
     return kept
 
 
-def _where(items: list[Item], records: list[Json], *, failed: bool) -> list[tuple[Item, Json]]:
+def _where(items: list[LabelledScan], records: list[Json], *, failed: bool) -> list[tuple[LabelledScan, Json]]:
     return [pair for pair in zip(items, records, strict=True) if ("failed" in pair[1]) == failed]
 
 
@@ -220,7 +222,7 @@ def _same(file: Path, made: Json, remedy: str) -> None:
             raise DataError(f"was prepared with {name} {before}, not {value}", path=file.parent, remedy=remedy)
 
 
-def _index(used: list[tuple[Item, Json]]) -> Iterator[tuple[Any, ...]]:
+def _index(used: list[tuple[LabelledScan, Json]]) -> Iterator[tuple[Any, ...]]:
     for item, record in used:
         parts = item.parts(record["slice"])
         parts = [""] * record["count"] if parts is None else parts.tolist()

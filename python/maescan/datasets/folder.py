@@ -12,7 +12,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from maescan.config import Preset
-from maescan.datasets.items import Item
+from maescan.datasets.items import LabelledScan
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.records import Record, read_rows
@@ -26,7 +26,7 @@ Labels = Mapping[int | None, int]  # slice -> label; None: every slice of the sc
 REMEDY = "its lines are scan,slice,label or scan,label; a label is 0 (healthy) or 1"
 
 
-def find_folder(path: Path) -> list[Item]:
+def find_folder(path: Path) -> list[LabelledScan]:
     """The scans under `path`, without those in a folder named masks.
 
     labels.csv labels the slices it names, and leaves others unknown; without it a slice is abnormal where its scan's
@@ -49,11 +49,11 @@ def find_folder(path: Path) -> list[Item]:
 
 def _item(
     source: ScanSource, mask: ScanSource | None, labels: dict[str, dict[Any, int]] | None, masked: bool
-) -> Item:
+) -> LabelledScan:
     own = None if labels is None else labels.get(source.name, {})
     files = source.files + (mask.files if mask else ())
     read = partial(read_labelled, source, mask, own, masked=masked)
-    return Item(source.name, files, read, [masked, None if own is None else sorted(map(str, own.items()))])
+    return LabelledScan(source.name, files, read, [masked, None if own is None else sorted(map(str, own.items()))])
 
 
 def read_labelled(
@@ -85,7 +85,7 @@ def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
         raise DataError(f"has {sizes[0]} voxels, its scan {sizes[1]}", path=source.path, remedy=_GRID)
     if not np.allclose(mask.affine, scan.affine, atol=0.01 * min(scan.spacing)):
         raise DataError("lies elsewhere than its scan (another affine)", path=source.path, remedy=_GRID)
-    zero = -mask.inter / mask.slope  # the voxel that measures 0
+    zero = -mask.intercept / mask.slope  # the voxel that measures 0
     found: NDArray[np.bool_] = mask.voxels > zero if mask.slope > 0 else mask.voxels < zero
     return np.ascontiguousarray(axial_axes(mask.affine).to_axial(found))
 

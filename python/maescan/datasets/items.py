@@ -1,4 +1,4 @@
-"""A data set before it is read: one `Item` a scan, each of which a worker can read on its own."""
+"""A data set before it is read: one `LabelledScan` a scan, each of which a worker can read on its own."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Listed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Item:
+class LabelledScan:
     """One scan of a data set. read(preset) gives its slices, without `split`; it can be pickled. files: what it is
     read from. detail: what else decides its slices (a modality, rows of a table). split: the part that all its
     slices belong to, or that each does by its `slice` number; None: the set is not split. listed: what split files

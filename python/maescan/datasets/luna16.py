@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
-from maescan.datasets.items import Item
+from maescan.datasets.items import LabelledScan
 from maescan.datasets.luna16_table import draw, listed
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
@@ -21,7 +21,7 @@ from maescan.scans import axial_view, find_scans, read_scan
 NAMES = ("candidates.csv", "candidates_V2.csv")
 
 
-def find_luna16(path: Path, split_dir: Path | None = None, seed: int = 0) -> list[Item]:
+def find_luna16(path: Path, split_dir: Path | None = None, seed: int = 0) -> list[LabelledScan]:
     """The CTs of a LUNA16 tree: .mhd files at any depth, candidates.csv (else candidates_V2.csv) in it or one folder
     below; or `path` is the table itself. None where there is no table.
 
@@ -48,7 +48,7 @@ def find_luna16(path: Path, split_dir: Path | None = None, seed: int = 0) -> lis
         files = (file, *sorted(file.parent.glob(f"{file.stem}.*raw")))
         read = partial(read_patches, str(series), file, own, rows.place[own], rows.label[own])
         detail = hashlib.sha256(own.tobytes() + rows.place[own].tobytes() + rows.label[own].tobytes()).hexdigest()
-        items.append(Item(str(series), files, read, detail, {int(row): parts[int(row)] for row in own}))
+        items.append(LabelledScan(str(series), files, read, detail, {int(row): parts[int(row)] for row in own}))
     return items
 
 

@@ -12,18 +12,18 @@ from typing import cast
 import numpy as np
 
 from maescan.config import Preset
-from maescan.datasets.items import Item
+from maescan.datasets.items import LabelledScan
 from maescan.datasets.store import CachedScan
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.scans.budget import Limits
-from maescan.scans.quiet import words
+from maescan.scans.quiet import one_line
 from maescan.scans.streams import Identity, content_hash, unchanged
 from maescan.scans.worker import Worker
 
 AHEAD = 2  # scans a worker that are read before they are asked for: memory does not grow with the data set
 
 
-def read_scan_slices(item: Item, preset: Preset) -> CachedScan:
+def read_scan_slices(item: LabelledScan, preset: Preset) -> CachedScan:
     """One scan as a cache keeps it. Raises ScanError or DataError, naming the file."""
     known: dict[str, Identity] = {}
     try:
@@ -33,7 +33,7 @@ def read_scan_slices(item: Item, preset: Preset) -> CachedScan:
     except (MaescanError, MemoryError):
         raise
     except Exception as error:
-        reason = f"reading failed: {type(error).__name__}: {words(error)}"
+        reason = f"reading failed: {type(error).__name__}: {one_line(error)}"
         raise DataError(reason, path=item.files[0], remedy="check the file with `maescan inspect`") from error
     masks = None if slices.mask is None else np.packbits(np.asarray(slices.mask), axis=-1)
     record: dict[str, object] = {
@@ -59,7 +59,7 @@ class BlockReader:
         kernels.set_threads(threads)
         self._preset = preset
 
-    def read(self, item: Item) -> CachedScan:
+    def read(self, item: LabelledScan) -> CachedScan:
         """Of `read_scan_slices`."""
         return read_scan_slices(item, self._preset)
 
@@ -72,17 +72,19 @@ class Workers:
     limits: Limits = field(default_factory=Limits)
 
 
-def read_all(items: list[Item], preset: Preset, workers: Workers) -> Iterator[CachedScan]:
+def read_all(items: list[LabelledScan], preset: Preset, workers: Workers) -> Iterator[CachedScan]:
     """The blocks of `items` in their order, read ahead in worker processes. A scan that cannot be read, that a
     process dies on, or that goes over the limits is a block of no slices whose record has `failed`: {reason, remedy}.
     Raises ConfigError."""
-    from maescan.machine import usable
+    from maescan.machine import available_cores
 
     local, slices = threading.local(), list[Worker]()
 
-    def read(item: Item) -> CachedScan:
+    def read(item: LabelledScan) -> CachedScan:
         if not hasattr(local, "worker"):
-            local.worker = Worker(BlockReader, preset, max(1, usable() // workers.count), limits=workers.limits)
+            local.worker = Worker(
+                BlockReader, preset, max(1, available_cores() // workers.count), limits=workers.limits
+            )
             slices.append(local.worker)
         return _try(local.worker, item, preset)
 
@@ -101,7 +103,7 @@ def read_all(items: list[Item], preset: Preset, workers: Workers) -> Iterator[Ca
             worker.close()
 
 
-def _try(worker: Worker, item: Item, preset: Preset) -> CachedScan:
+def _try(worker: Worker, item: LabelledScan, preset: Preset) -> CachedScan:
     try:
         return cast(CachedScan, worker.call("read", item, path=item.files[0]))
     except ConfigError:

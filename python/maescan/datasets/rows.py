@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 Array = NDArray[Any]
 
 
-class Rows:
+class MappedRows:
     """Looks like base[index] [N, h, w], a copy, and reads the rows that are asked for when they are asked for.
 
     base: [M, h, w] images, or with `width` [M, h, bytes] masks of a bit a pixel, `width` pixels a row, which are read
@@ -44,9 +44,9 @@ class Rows:
     def __iter__(self) -> Iterator[Array]:
         return (self[row] for row in range(len(self)))
 
-    def select(self, which: ArrayLike) -> Rows:
+    def select(self, which: ArrayLike) -> MappedRows:
         """The rows of an index or a boolean array, still unread."""
-        return Rows(self.base, self.index[np.asarray(which)], width=self.width)
+        return MappedRows(self.base, self.index[np.asarray(which)], width=self.width)
 
     def __getitem__(self, key: Any) -> Array:
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())

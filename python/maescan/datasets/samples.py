@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from maescan.datasets.sliceset import SliceSet
-from maescan.files import whole_file
+from maescan.files import atomic_file
 
 
 def write_samples(file: Path, slices: SliceSet, count: int) -> None:
@@ -17,5 +17,5 @@ def write_samples(file: Path, slices: SliceSet, count: int) -> None:
     full = np.flatnonzero(slices.area >= np.median(slices.area))
     chosen = full[np.unique(np.linspace(0, len(full) - 1, count).astype(int))]
     images = np.ascontiguousarray(slices.images[chosen], np.float32)
-    with whole_file(file) as temporary:
+    with atomic_file(file) as temporary:
         save_file({"images": images, "slice_ids": np.asarray(slices.slice)[chosen].astype(np.int64)}, temporary)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maescan.datasets.rows import Rows
+from maescan.datasets.rows import MappedRows
 from maescan.errors import DataError
 
 
@@ -24,14 +24,14 @@ class SliceSet:
     """images [N, h, w] float32 or float16; patient [N] str; slice [N] index inside its scan; label [N]: 0 normal,
     1 abnormal, -1 unknown; area [N]: share of the slice that is foreground; mask [N, h, w] bool or None; split [N] of
     train, val, test, "" (none of them), or None; key [N]: of their masks, None: `slice`. Images and masks of a
-    prepared cache are `Rows`, read when used."""
+    prepared cache are `MappedRows`, read when used."""
 
-    images: NDArray[Any] | Rows
+    images: NDArray[Any] | MappedRows
     patient: NDArray[np.str_]
     slice: NDArray[np.int64]
     label: NDArray[np.int8]
     area: NDArray[np.float32]
-    mask: NDArray[np.bool_] | Rows | None = None
+    mask: NDArray[np.bool_] | MappedRows | None = None
     split: NDArray[np.str_] | None = None
     key: NDArray[np.uint64] | None = None
 
@@ -83,4 +83,4 @@ class SliceSet:
 def _chosen(column: Any, index: NDArray[Any]) -> Any:
     if column is None:
         return None
-    return column.select(index) if isinstance(column, Rows) else column[index]
+    return column.select(index) if isinstance(column, MappedRows) else column[index]

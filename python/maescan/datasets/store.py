@@ -82,7 +82,7 @@ def load_array(folder: Path, name: str) -> Slices:
     return mapped
 
 
-class Store:
+class CacheWriter:
     """An open cache folder. Raises DataError where it cannot be written, or another process writes it."""
 
     def __init__(self, folder: Path, size: int):

@@ -138,7 +138,7 @@ def update(path: Path, **fields: Any) -> Bundle:
     return Bundle.load(path, signed=False)
 
 
-def seal(path: Path, preset: Preset, provenance: Mapping[str, Any], **others: Any) -> None:
+def write_manifest(path: Path, preset: Preset, provenance: Mapping[str, Any], **others: Any) -> None:
     """Writes manifest.json over every file in `path`; the last step of an export. others: `golden` and CHANGES."""
     from maescan.engines.card import CARD
 

@@ -11,7 +11,7 @@ from functools import cache
 
 from maescan import __version__
 from maescan.engines.targets import TARGETS
-from maescan.machine import Gpu, cpu_features, cpu_name, driver_version, found_gpus, usable
+from maescan.machine import Gpu, available_cores, cpu_features, cpu_name, driver_version, found_gpus
 
 Row = tuple[str, str, str]
 """What it is about, what was found, what to do (empty: nothing)."""
@@ -32,7 +32,7 @@ def rows() -> Iterator[Row]:
     """The findings: software, CPU, GPU, then every target."""
     yield "maescan", f"{__version__}, Python {platform.python_version()}, {platform.platform()}", ""
     yield _extension()
-    yield "cpu", f"{cpu_name()}; {usable()} cores for this process", ""
+    yield "cpu", f"{cpu_name()}; {available_cores()} cores for this process", ""
     yield "fastest precision", _precision(), ""
     yield from _gpu()
     yield from (_target(name) for name in TARGETS)

@@ -129,10 +129,10 @@ class KernelCache:
 
     def save(self) -> None:
         """Writes the kernels where there are more than were read: shapes come one by one."""
-        from maescan.files import whole_file
+        from maescan.files import atomic_file
 
         content = b"" if self.kernels is None else bytes(self.kernels.serialize())
         if len(content) > self.saved:
-            with contextlib.suppress(DataError), whole_file(self.file) as temporary:
+            with contextlib.suppress(DataError), atomic_file(self.file) as temporary:
                 temporary.write_bytes(content)
                 self.saved = len(content)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.machine import cpu_name, usable
+from maescan.machine import available_cores, cpu_name
 
 HINT = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 """Arithmetic of what is not quantised."""
@@ -27,7 +27,7 @@ class OpenVinoEngine:
 
         self.precision, self.version = values["precision"], f"openvino {openvino.__version__}"
         self.name, self.device_name = f"{self.target}-{self.precision}", cpu_name()
-        cores = threads or usable()
+        cores = threads or available_cores()
         self.parts = min(2, cores)
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": HINT[self.precision],

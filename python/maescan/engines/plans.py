@@ -74,9 +74,9 @@ def plan(trt: Any, file: Path, preset: Preset, capability: Capability, *, anew: 
             return content
     built = build(trt, file, preset, capability)
     with contextlib.suppress(DataError):  # a cache that cannot be written costs time, nothing else
-        from maescan.files import whole_file
+        from maescan.files import atomic_file
 
-        with whole_file(kept) as temporary:
+        with atomic_file(kept) as temporary:
             temporary.write_bytes(built)
         _prune(kept.parent)
     return built

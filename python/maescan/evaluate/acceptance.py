@@ -16,7 +16,7 @@ from maescan.evaluate.insertions import LESIONS, Insertion
 from maescan.evaluate.markdown import stress_text
 from maescan.evaluate.scans import trained_scans, trained_text
 from maescan.evaluate.stress import SLICES, Answer, Healthy, Progress, Scorer, Stressed, stress_slices, summarise
-from maescan.files import check_claim, claim, whole_file, write_csv, write_json, write_text
+from maescan.files import atomic_file, check_claim, claim, write_csv, write_json, write_text
 from maescan.method.engine import Engine
 from maescan.options import EngineOptions, StressOptions
 from maescan.progress import part
@@ -134,7 +134,7 @@ def picture(path: Path, healthy: Healthy, stressed: Stressed, score: Scorer) -> 
     for row, line in enumerate(words):
         for column, word in enumerate(line):
             pen.text((3 * size * column + 2, size * row + 1), word, fill=(255, 255, 255))
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         drawn.save(temporary, format="png")
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from maescan.config import Preset
 from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.ranking import auroc, roc
-from maescan.files import whole_file
+from maescan.files import atomic_file
 from maescan.method.preprocess import upright
 
 COLUMNS = 4
@@ -77,5 +77,5 @@ def _outline(axes: Any, slices: SliceSet, number: int, preset: Preset) -> None:
 
 
 def _save(figure: Any, path: Path) -> None:
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})

@@ -33,7 +33,7 @@ from maescan.kernels.arrays import (
 )
 from maescan.kernels.reference import Differences
 from maescan.kernels.taps import Taps, resample_taps
-from maescan.machine import usable
+from maescan.machine import available_cores
 
 __all__ = [
     "Differences",
@@ -63,7 +63,7 @@ def set_threads(count: int | None) -> None:
 
 def threads() -> int:
     """CPU threads that a call uses."""
-    return _threads or usable()
+    return _threads or available_cores()
 
 
 def make_masks(

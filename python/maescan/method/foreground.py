@@ -78,8 +78,8 @@ class Foreground:
         return self.measured.each()
 
 
-def find_foreground(view: Array, slope: float = 1.0, inter: float = 0.0) -> Foreground:
-    """The tissue of axial slices [S, H, W] of raw voxels; a measured value is voxel * slope + inter.
+def find_foreground(view: Array, slope: float = 1.0, intercept: float = 0.0) -> Foreground:
+    """The tissue of axial slices [S, H, W] of raw voxels; a measured value is voxel * slope + intercept.
 
     Every slice and a regular grid of each is looked at, so that the order of the slices does not matter.
     """
@@ -89,10 +89,10 @@ def find_foreground(view: Array, slope: float = 1.0, inter: float = 0.0) -> Fore
     if background is not None:
         inside = found != background
         found, counts = found[inside], None if counts is None else counts[inside]
-    values = Values(found.astype(np.float64) * slope + inter, counts)
+    values = Values(found.astype(np.float64) * slope + intercept, counts)
     if not values.size:
         return Foreground(values, background, None, 0.0)
-    level = values.percentiles(1)[0] if background is None else background * slope + inter
+    level = values.percentiles(1)[0] if background is None else background * slope + intercept
     threshold = noise_threshold(values, level)
     if threshold is not None:
         values = values.above(threshold)

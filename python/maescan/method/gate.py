@@ -95,7 +95,7 @@ def other_kind(scan: Scan, preset: Preset) -> str:
 
 def holds_hounsfield(scan: Scan) -> bool:
     """Whether part of a scan lies where CT shows air, and nothing under the least that CT's padding goes."""
-    values = _some(scan.voxels).astype(np.float32) * scan.slope + scan.inter
+    values = _some(scan.voxels).astype(np.float32) * scan.slope + scan.intercept
     low, high = AIR_HU
     return bool(values.min() >= -1e4 and ((values >= low) & (values <= high)).mean() >= AIR_SHARE)
 

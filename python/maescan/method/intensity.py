@@ -36,7 +36,7 @@ RIPPLE = 0.1  # of the way to there; it held half of the pixels over 0 beside a 
 
 
 @dataclass(frozen=True)
-class Fit:
+class IntensityMap:
     """A voxel becomes clamp(raw * scale + offset, low, high); voxels of the value `background`, and what lies beside
     the scan, become `floor`, the value of air, and so do pixels less than `ripple` above it: what resampling leaves
     of an edge. A slice's pixels up to `air` count as air. within_slice: resampling adds no value beyond those of its
@@ -56,13 +56,13 @@ class Fit:
         return asdict(self)
 
 
-def fit_intensity(view: Array, scan: Scan, preset: Preset) -> Fit:
+def fit_intensity(view: Array, scan: Scan, preset: Preset) -> IntensityMap:
     """How the raw voxels [S, H, W] of a scan are mapped. Raises ScanError where nothing but air is found."""
-    config, slope, inter = preset.intensity, scan.slope, scan.inter
+    config, slope, intercept = preset.intensity, scan.slope, scan.intercept
     if config.method == "hu":
         low, high = (HU_LOW, HU_HIGH) if config.clip else (-UNCLIPPED, UNCLIPPED)
-        return Fit(slope / 100, inter / 100, None, low, high, HU_LOW, HU_AIR)
-    found = find_foreground(view, slope, inter)
+        return IntensityMap(slope / 100, intercept / 100, None, low, high, HU_LOW, HU_AIR)
+    found = find_foreground(view, slope, intercept)
     if config.method == "none":
         return _as_it_is(found, view, scan)
     if config.method == "standard":
@@ -77,35 +77,37 @@ def fit_intensity(view: Array, scan: Scan, preset: Preset) -> Fit:
         values = measured.each()
         mean, deviation = float(values.mean()), float(values.std())
         floor = max(-5.0, (low - mean) / deviation)
-        map_ = slope / deviation, (inter - mean) / deviation
+        map_ = slope / deviation, (intercept - mean) / deviation
         air = AIR * (high - low) / deviation
-        return Fit(*map_, found.background, floor, 5.0, floor, floor + air, RIPPLE * air)
+        return IntensityMap(*map_, found.background, floor, 5.0, floor, floor + air, RIPPLE * air)
     unit = config.top / (high - low)
-    map_ = slope * unit, (inter - low) * unit
+    map_ = slope * unit, (intercept - low) * unit
     air = AIR * config.top
     least = 0.0 if found.background is None else TISSUE * air
-    return Fit(*map_, found.background, least, 1.5 * config.top, 0.0, air, RIPPLE * air)
+    return IntensityMap(*map_, found.background, least, 1.5 * config.top, 0.0, air, RIPPLE * air)
 
 
-def _as_it_is(found: Foreground, view: Array, scan: Scan) -> Fit:
+def _as_it_is(found: Foreground, view: Array, scan: Scan) -> IntensityMap:
     """Values stay, between the scan's own ends: resampling adds none beyond. Air is its background, else its lowest
     value."""
-    ends = sorted(float(v) * scan.slope + scan.inter for v in (view.min(), view.max()))
-    floor = ends[0] if found.background is None else found.background * scan.slope + scan.inter
+    ends = sorted(float(v) * scan.slope + scan.intercept for v in (view.min(), view.max()))
+    floor = ends[0] if found.background is None else found.background * scan.slope + scan.intercept
     reach = found.measured.percentiles(99)[0] - floor if found.measured.size else 0.0
     air = floor + AIR * reach if found.threshold is None else found.threshold
-    return Fit(scan.slope, scan.inter, found.background, ends[0], ends[1], floor, air)
+    return IntensityMap(scan.slope, scan.intercept, found.background, ends[0], ends[1], floor, air)
 
 
-def _standard(found: Foreground, view: Array, scan: Scan) -> Fit:
+def _standard(found: Foreground, view: Array, scan: Scan) -> IntensityMap:
     """All voxels to mean 0 and deviation 1, air where it falls. Raises ScanError where they have one value."""
     mean, deviation = (0.0, 1.0) if scan.meta.get(STANDARDISED) else moments(view)
     if deviation == 0:
         raise ScanError("there is nothing but air in it", path=scan.path, remedy="check the file")
     fit, unit = _as_it_is(found, view, scan), abs(scan.slope) * deviation
-    middle = mean * scan.slope + scan.inter
+    middle = mean * scan.slope + scan.intercept
     low, high, floor, air = ((value - middle) / unit for value in (fit.low, fit.high, fit.floor, fit.air))
-    return Fit(fit.scale / unit, (fit.offset - middle) / unit, None, low, high, floor, air, within_slice=True)
+    return IntensityMap(
+        fit.scale / unit, (fit.offset - middle) / unit, None, low, high, floor, air, within_slice=True
+    )
 
 
 def moments(view: Array) -> Range:
@@ -114,7 +116,7 @@ def moments(view: Array) -> Range:
     return mean, float(np.sqrt(np.mean([np.square(part - mean, dtype=np.float64).mean() for part in view])))
 
 
-def figures(images: Array) -> dict[str, float]:
+def intensity_statistics(images: Array) -> dict[str, float]:
     """What slices [S, h, w] of a scan look like to the models: mean and standard deviation of the foreground, its
     share of all pixels, its contrast: (p90 - p10) / (p90 + p10) of its values over air; its noise: what neighbours in
     a row are off the line between theirs, in standard deviations; its detail: how much of the change over two pixels
@@ -186,7 +188,7 @@ def _range(values: Sequence[float]) -> list[float]:
     return [round(float(low - margin), 6), round(float(high + margin), 6)]
 
 
-def unlike(found: Mapping[str, float], expected: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
+def outside_training(found: Mapping[str, float], expected: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
     """A warning for each figure that lies outside its expected range."""
     return tuple(
         f"its {WORDS[name]} is {found[name]:.3g}, outside training's {low:.3g} to {high:.3g}"
@@ -226,4 +228,6 @@ def training_ranges(images: SliceStore, patients: Array, trained: Array) -> dict
     """`expected_ranges` over the scans of those patients `trained` on; images [N, h, w] are of patients [N]. All
     slices of a scan count, for a scan to be scored comes whole."""
     patients = np.asarray(patients)
-    return expected_ranges([figures(images[np.flatnonzero(patients == name)]) for name in np.unique(trained)])
+    return expected_ranges(
+        [intensity_statistics(images[np.flatnonzero(patients == name)]) for name in np.unique(trained)]
+    )

@@ -25,7 +25,7 @@ def lungs(view: NDArray[Any], scan: Scan, spacing: Sequence[float]) -> NDArray[n
     the sides of the slices and has over 100 ml, closed over vessels. Raises ScanError where there are none."""
     from scipy import ndimage
 
-    air = view * np.float32(scan.slope) + np.float32(scan.inter) < LUNG_HU
+    air = view * np.float32(scan.slope) + np.float32(scan.intercept) < LUNG_HU
     labels, _ = ndimage.label(air)
     outside = np.unique(np.concatenate([labels[:, [0, -1]].ravel(), labels[:, :, [0, -1]].ravel()]))
     sizes = np.bincount(labels.ravel()) * np.prod(spacing) / 1000.0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
-from maescan.method.intensity import figures, fit_intensity
+from maescan.method.intensity import fit_intensity, intensity_statistics
 from maescan.method.preprocess import upright
 from maescan.scans import Axes, Scan
 
@@ -17,7 +17,7 @@ from maescan.scans import Axes, Scan
 @dataclass(frozen=True, eq=False)
 class Patches:
     """images [N, H, W] as the models see them; area [N]: share that is tissue; keys [N]: of their masks; places
-    [N, 3]: of their middles, RAS+ mm; fit: `intensity.figures` of all, and the scale
+    [N, 3]: of their middles, RAS+ mm; fit: `intensity_statistics` of all, and the scale
     of values."""
 
     images: NDArray[np.float32]
@@ -36,7 +36,7 @@ def crop_patches(view: NDArray[Any], axes: Axes, centres: NDArray[np.int64], sca
     images[np.isnan(raw)] = fit.floor
     area = (images > fit.air).mean(axis=(1, 2)).astype(np.float32)
     images, places = np.ascontiguousarray(upright(images, preset)), to_place(centres, scan, axes, view.shape)
-    return Patches(images, area, place_keys(places), places, figures(images) | {"scale": fit.scale})
+    return Patches(images, area, place_keys(places), places, intensity_statistics(images) | {"scale": fit.scale})
 
 
 def place_keys(places: NDArray[np.float64]) -> NDArray[np.uint64]:

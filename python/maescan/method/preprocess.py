@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maescan import kernels
 from maescan.config import Preset
 from maescan.errors import ScanError
-from maescan.method.intensity import Fit, figures, fit_intensity, unlike
+from maescan.method.intensity import IntensityMap, fit_intensity, intensity_statistics, outside_training
 from maescan.scans import Axes, Scan, axial_view
 from maescan.scans.budget import check_slices
 
@@ -23,9 +23,9 @@ MIN_SIDE = 8
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """images [S, h, w] float32 on the model's grid, slice 0 the most inferior; area [S]: share of the slice that is
-    foreground; fit: how values were mapped, and `intensity.figures` of the result; the rest leads back to the scan's
-    grid. transposed: images are the transposes of axial slices (`grid.orientation` array). box: where the tissue lies
-    in the axial view, in voxels: from, to, along slices, rows and columns."""
+    foreground; fit: how values were mapped, and `intensity_statistics` of the result; the rest leads back to the
+    scan's grid. transposed: images are the transposes of axial slices (`grid.orientation` array). box: where the
+    tissue lies in the axial view, in voxels: from, to, along slices, rows and columns."""
 
     images: NDArray[np.float32]
     area: NDArray[np.float32]
@@ -67,9 +67,9 @@ def prepare(scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float
     tissue = images > fit.air
     counts = np.array([np.count_nonzero(part) for part in tissue])
     area = (counts / tissue[0].size).astype(np.float32)
-    found = figures(images)
+    found = intensity_statistics(images)
     where = {"in_plane": (sides[0], sides[1]), "starts": (starts[0], starts[1]), "steps": (steps[0], steps[1])}
-    warnings = unlike(found, expected or {})
+    warnings = outside_training(found, expected or {})
     box = _box(tissue.swapaxes(1, 2) if transposed else tissue, counts, starts, steps)
     return Prepared(images, area, warnings, fit.to_dict() | found, axes, **where, transposed=transposed, box=box)
 
@@ -97,7 +97,7 @@ def upright(slices: Array, preset: Preset) -> Array:
     return slices.swapaxes(-1, -2) if preset.grid.orientation == "array" else slices
 
 
-def _extract(view: Array, rows: Any, cols: Any, fit: Fit) -> NDArray[np.float32]:
+def _extract(view: Array, rows: Any, cols: Any, fit: IntensityMap) -> NDArray[np.float32]:
     """The kernel's air is 0, so it works on values over `floor`."""
     images: NDArray[np.float32] = kernels.extract_slices(
         view,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.errors import ConfigError, ScanError, require
 from maescan.method.candidates import Candidates, read_candidates
-from maescan.method.intensity import unlike
+from maescan.method.intensity import outside_training
 from maescan.method.lungs import lungs, tiles
 from maescan.method.patches import crop_patches, outside, to_view
 from maescan.options import CandidateTable, LungTiles
@@ -98,7 +98,7 @@ def cut(
         corners = tiles(lungs(view, scan, [scan.spacing[axis] for axis in order]), side)
     check_slices(len(corners), side, scan.voxels.nbytes, scan.path)
     made = crop_patches(view, axes, corners + half, scan, preset)
-    warnings = unlike(made.fit, expected or {}) if len(made.images) >= FEW else ()
+    warnings = outside_training(made.fit, expected or {}) if len(made.images) >= FEW else ()
     places = made.places if places is None else places
     return Regions(made.images, made.area, warnings, corners, side, view.shape, axes, made.keys, places, made.fit)
 

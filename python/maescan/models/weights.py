@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from maescan.errors import DataError
-from maescan.files import whole_file
+from maescan.files import atomic_file
 
 Model = TypeVar("Model", bound=nn.Module)
 WRAPPED = ("module.", "_orig_mod.")
@@ -27,7 +27,7 @@ def save_weights(path: Path, model: nn.Module) -> None:
     """The model's state as safetensors."""
     from safetensors.torch import save_file
 
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, temporary)
 
 

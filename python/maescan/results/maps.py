@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.errors import ScanError
-from maescan.files import short_hash, whole_file
+from maescan.files import atomic_file, short_hash
 from maescan.method.healthy import HealthyMaps
 from maescan.method.heat import STEPS, full_scale, units
 from maescan.results.geometry import Geometry, axial_of, tissue_box
@@ -129,7 +129,7 @@ def _write(
     header.set_intent("estimate", (), name="anomaly")
     header["descrip"], header["aux_file"], header["cal_max"] = said
     with (
-        whole_file(path) as temporary,
+        atomic_file(path) as temporary,
         open(temporary, "wb") as raw,
         igzip.IGzipFile(filename="", fileobj=raw, mode="wb", compresslevel=2, mtime=0) as packed,
     ):

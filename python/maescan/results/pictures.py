@@ -131,5 +131,5 @@ def save(path: Path, pixels: NDArray[np.uint8], key: str) -> None:
 
     note = PngInfo()
     note.add_text("maescan", key)
-    with outputs.whole_file(path) as temporary:
+    with outputs.atomic_file(path) as temporary:
         Image.fromarray(pixels).save(temporary, "PNG", optimize=True, pnginfo=note)

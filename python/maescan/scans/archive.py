@@ -12,7 +12,7 @@ from pathlib import Path
 
 from maescan.errors import ScanError
 from maescan.scans.budget import gigabytes
-from maescan.scans.quiet import words
+from maescan.scans.quiet import one_line
 from maescan.scans.scratch import scratch_folder
 from maescan.scans.sizes import BOMB_BYTES, BOMB_RATIO
 from maescan.scans.source import ScanSource, format_of
@@ -86,7 +86,7 @@ def unpacked(path: Path, members: Collection[str] = ()) -> Iterator[tuple[Path, 
             except ScanError:
                 raise
             except Exception as error:  # zipfile has no common type for damage
-                raise ScanError(f"cannot be unpacked: {words(error)}", path=path, remedy=REMEDY) from error
+                raise ScanError(f"cannot be unpacked: {one_line(error)}", path=path, remedy=REMEDY) from error
         try:
             with not_watched():
                 yield root, {place: error for place, error in tried.items() if error}
@@ -130,7 +130,9 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, where
     except Exception as error:  # zipfile has no common type for damage
         with suppress(OSError):
             target.unlink()
-        why = error.strerror if isinstance(error, OSError) and error.strerror else words(error)  # no temporary path
+        why = (
+            error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
+        )  # no temporary path
         return ScanError(f"cannot be unpacked: {why}", path=where, remedy=REMEDY)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maescan.errors import ScanError
-from maescan.machine import memory, usable
+from maescan.machine import available_cores, memory
 from maescan.options import ReadOptions
 
 DEFAULT_SECONDS = 600.0
@@ -54,7 +54,7 @@ def set_memory(limit: int) -> None:
         import resource
 
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        soft = _data_bytes() + limit + SLACK + STACK * usable()
+        soft = _data_bytes() + limit + SLACK + STACK * available_cores()
         resource.setrlimit(resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 

@@ -160,7 +160,7 @@ def _inspected(worker: Worker, source: ScanSource) -> tuple[Row, NDArray[np.uint
 
 def _row(source: ScanSource, scan: Scan) -> Row:
     view, axes = axial_view(scan)
-    low, high = sorted(float(v) * scan.slope + scan.inter for v in (scan.voxels.min(), scan.voxels.max()))
+    low, high = sorted(float(v) * scan.slope + scan.intercept for v in (scan.voxels.min(), scan.voxels.max()))
     return Row(
         name=scan.name,
         format=scan.format,

@@ -9,7 +9,7 @@ import numpy as np
 
 from maescan.errors import ScanError
 from maescan.scans.geometry import check_affine
-from maescan.scans.quiet import words
+from maescan.scans.quiet import one_line
 from maescan.scans.scan import Scan
 from maescan.scans.sizes import check_shape, check_volume
 from maescan.scans.streams import open_plain
@@ -47,5 +47,5 @@ def _image(path: Path, kind: str) -> Any:
     except ImportError as error:
         raise ScanError("is MINC 2 and needs h5py to be read", path=path, remedy="pip install h5py") from error
     except Exception as error:  # whatever netCDF and HDF5 say of damage
-        reason = f"is a damaged MINC volume: {words(error)}"
+        reason = f"is a damaged MINC volume: {one_line(error)}"
         raise ScanError(reason, path=path, remedy="copy it again from its source") from error

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import DataError
-from maescan.files import whole_file
+from maescan.files import atomic_file
 from maescan.scans import Scan, axial_view
 
 TILE, TILES = 128, 7
@@ -41,7 +41,7 @@ class Montage:
         """Write the PNG, whole or not at all. Raises DataError where the folder cannot be written, and as
         `check_picture`."""
         check_picture(path)
-        with whole_file(path) as temporary:
+        with atomic_file(path) as temporary:
             temporary.write_bytes(png(np.concatenate(self.lines or [np.zeros((TILE, TILE), np.uint8)])))
 
 

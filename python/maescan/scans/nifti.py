@@ -40,11 +40,11 @@ def read_nifti(path: Path, name: str, *, volume: int | None = None, accept: froz
     check_shape(shape, path)
     affine, warnings = _affine(header, path)
     warnings += check_affine(affine, path, accept)
-    slope, inter = _scaling(header, path)
+    slope, intercept = _scaling(header, path)
     voxels = _voxels(image, header, shape, before)
     array = voxels.array.reshape(shape, order="F")
     warnings += voxels.warnings + (("all voxels are equal",) if check_finite(array, path) else ())
-    return Scan(array, slope, inter, affine, name, path, "nifti", warnings)
+    return Scan(array, slope, intercept, affine, name, path, "nifti", warnings)
 
 
 def _header(path: Path) -> Any:
@@ -147,12 +147,12 @@ def _difference(sform: Affine, qform: Affine) -> str:
 
 def _scaling(header: Any, path: Path) -> tuple[float, float]:
     """Slope and intercept; slope 0 or NaN means that voxels are the values."""
-    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or not math.isfinite(slope):
         return 1.0, 0.0
-    if not math.isfinite(inter):
-        raise ScanError(f"has the intercept {inter}", path=path, remedy="repair scl_inter in the header")
-    return slope, inter
+    if not math.isfinite(intercept):
+        raise ScanError(f"has the intercept {intercept}", path=path, remedy="repair scl_inter in the header")
+    return slope, intercept
 
 
 def _voxels(image: Path, header: Any, shape: tuple[int, int, int], before: int) -> Voxels:

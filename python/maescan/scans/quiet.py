@@ -12,7 +12,7 @@ _users = 0
 _stack = ExitStack()
 
 
-def words(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """What a library said, as part of one line: printable, and not endless."""
     text = "".join(letter if letter.isprintable() else " " for letter in f"{error}")
     return " ".join(text.split())[:150] or type(error).__name__

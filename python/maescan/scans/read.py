@@ -9,7 +9,7 @@ from pathlib import Path
 from maescan.errors import ConfigError, MaescanError, ScanError
 from maescan.options import FAULTS
 from maescan.scans.find import ScanSource, find_scans
-from maescan.scans.quiet import quiet, words
+from maescan.scans.quiet import one_line, quiet
 from maescan.scans.scan import Scan
 from maescan.scans.streams import open_plain
 
@@ -36,7 +36,7 @@ def read_scan(source: ScanSource | str | Path, *, volume: int | None = None, acc
     except MaescanError:
         raise
     except Exception as error:  # a library's own complaint about a damaged file
-        reason = f"cannot be read: {type(error).__name__}: {words(error)}"
+        reason = f"cannot be read: {type(error).__name__}: {one_line(error)}"
         raise ScanError(reason, path=source.path, remedy="it is damaged, or too large for this machine") from error
 
 

@@ -17,14 +17,14 @@ class Scan:
     """One volume, as it lies in its file.
 
     voxels: [X, Y, Z] in storage order (any strides, native byte order), int16, uint16, uint8 or float32, finite.
-    The measured value is ``voxels * slope + inter``. affine: [4, 4] float64, voxel index to RAS+ millimetres.
+    The measured value is ``voxels * slope + intercept``. affine: [4, 4] float64, voxel index to RAS+ millimetres.
     name: unique among the scans found together. warnings: what a reader of the score should know.
     meta: provenance in JSON types (modality, series UID, transfer syntax ...); never a patient's name.
     """
 
     voxels: Array
     slope: float
-    inter: float
+    intercept: float
     affine: NDArray[np.float64]
     name: str
     path: Path

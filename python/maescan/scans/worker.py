@@ -22,7 +22,7 @@ import numpy as np
 
 from maescan.errors import ConfigError, MaescanError, ScanError
 from maescan.scans.budget import Limits, gigabytes, listening, set_memory
-from maescan.scans.quiet import words
+from maescan.scans.quiet import one_line
 from maescan.scans.scratch import remove_abandoned, tidy_up
 
 PRELOAD = ["maescan.scans.lean", "maescan.scoring.readers", "maescan.method.preprocess", "maescan.scans"]
@@ -192,7 +192,7 @@ def _serve(
                 reason = f"does not fit in the {gigabytes(limits.bytes)} of memory that a scan may take"
                 connection.send(("error", ScanError(reason, remedy="allow it more with --limit-memory")))
             except Exception as error:
-                reason = f"reading failed: {type(error).__name__}: {words(error)}"
+                reason = f"reading failed: {type(error).__name__}: {one_line(error)}"
                 remedy = "check the file with `maescan inspect`"
                 connection.send(("error", ScanError(reason, remedy=remedy)))
             else:

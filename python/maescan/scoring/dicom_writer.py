@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import MaescanError, ScanError
-from maescan.files import whole_file
+from maescan.files import atomic_file
 from maescan.method.regions import Regions
 from maescan.results.dicom import OBJECTS
 from maescan.results.dicom.finding import Finding, Maker
@@ -77,7 +77,7 @@ class DicomResults:
                 except ScanError as error:
                     refused[kind] = error
                     continue
-                with whole_file(path) as temporary:
+                with atomic_file(path) as temporary:
                     temporary.write_bytes(made[name])
         return refused
 

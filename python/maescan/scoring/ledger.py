@@ -176,7 +176,7 @@ class Ledger:
         """Whether another scan is called so, letter case and normal form aside."""
         return bool(self.db.one("SELECT COUNT(*) > 1 FROM scans WHERE folded = ?", folded(label))[0])
 
-    def take(self, other: Path) -> list[str]:
+    def import_rows(self, other: Path) -> list[str]:
         """Adds the rows of another output folder and returns their labels. Raises DataError for a ledger that cannot
         be read, and where it calls another scan what one is called here."""
         with reading(other / OUTPUT) as theirs:

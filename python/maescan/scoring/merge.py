@@ -36,11 +36,11 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
     _check(shards, runs, job_key(bundle, engine, options))
     ledger = Ledger(out, runs[0]["job"], names_of(options.pseudonyms))
     try:
-        files.remove_halves(out)
+        files.remove_partial(out)
         job = Job(bundle, SimpleNamespace(name=engine), out, options, ledger, lambda *_: None)
         labels: set[str] = set()
         for shard in shards:
-            taken = set(ledger.take(shard))
+            taken = set(ledger.import_rows(shard))
             if twice := sorted(labels & taken):
                 raise DataError(f"holds '{twice[0]}', which another shard holds", path=shard, remedy=AGAIN)
             labels |= taken
@@ -160,5 +160,5 @@ def _copy(job: Job, shard: Path) -> None:
     """Maps and pictures, whole or not at all."""
     for kind, label, file in outputs_of(shard, job.ledger.job):
         if file.is_file():
-            with files.whole_file(job.outputs.path(kind, job.ledger.known(label))) as temporary:
+            with files.atomic_file(job.outputs.path(kind, job.ledger.known(label))) as temporary:
                 shutil.copyfile(file, temporary)

@@ -24,7 +24,7 @@ from maescan.method import score as steps
 from maescan.method.heat import mapped_slices
 from maescan.method.tokens import TokenSets
 from maescan.scans.find import Found
-from maescan.scans.quiet import words
+from maescan.scans.quiet import one_line
 from maescan.scans.source import PassedOver, ScanSource
 from maescan.scoring.batches import Slice, batches
 from maescan.scoring.drawing import Drawing, draw_missing
@@ -103,7 +103,7 @@ def opened_job(bundle: Any, engine: Any, out: Path, options: ScoreOptions, repor
     kind = f"a calibration of {names.kind}" if options.healthy else ""
     ledger = Ledger(out, job_key(bundle, engine.name, options), names, kind=kind)
     try:
-        files.remove_halves(out)
+        files.remove_partial(out)
         yield Job(bundle, engine, out, options, ledger, report)
     finally:
         ledger.close()
@@ -146,7 +146,7 @@ def _score(batch: list[Slice], job: Job) -> None:
 def _engine_error(error: Exception) -> MaescanError:
     if isinstance(error, MaescanError):
         return error
-    reason = f"the engine failed: {type(error).__name__}: {words(error)}"
+    reason = f"the engine failed: {type(error).__name__}: {one_line(error)}"
     return EngineError(reason, remedy="check the bundle with `maescan verify`")
 
 

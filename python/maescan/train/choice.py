@@ -17,7 +17,7 @@ from maescan.evaluate.baselines import trivial_baselines
 from maescan.evaluate.ranking import auroc
 from maescan.files import write_json
 from maescan.records import Record, whole_rows
-from maescan.train.loop import Run
+from maescan.train.loop import TrainingRun
 
 STRESSED, BATCH = 64, 32
 CHANCE = {"classifier": float(np.log(2))}
@@ -25,7 +25,7 @@ CHANCE = {"classifier": float(np.log(2))}
 NEAR = 0.95
 
 
-def choose_measure(run: Run, preset: Preset, validation: SliceSet) -> Json:
+def choose_measure(run: TrainingRun, preset: Preset, validation: SliceSet) -> Json:
     """{"measure", "stress", "validation", "warnings"} for run.json.
 
     Where the preset's name ends in +, preset.json takes the measure whose scores rise with a lesion and then pass the
@@ -83,7 +83,7 @@ class Loss(Record, frozen=True):
     loss: float
 
 
-def near_chance(run: Run, preset: Preset) -> list[str]:
+def near_chance(run: TrainingRun, preset: Preset) -> list[str]:
     """A line where the last loss in log.csv is about that of a network that tells nothing."""
     limit = CHANCE.get(preset.measure)
     losses = [row.loss for row in whole_rows(Loss, run.out / "log.csv") if row.phase == preset.measure]

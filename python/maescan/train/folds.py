@@ -13,7 +13,7 @@ from maescan.files import write_json
 from maescan.models import Judge, MaskedAutoencoder
 from maescan.models.weights import load_weights, save_weights
 from maescan.train.judging import VALIDATED, HeldOut, JudgePhase, Residuals, features_of, token_groups
-from maescan.train.loop import Run, Trainer
+from maescan.train.loop import Trainer, TrainingRun
 from maescan.train.phases import MaePhase
 from maescan.train.setup import build
 from maescan.train.state import Position, place
@@ -23,7 +23,7 @@ SAMPLED = 64  # slices whose differences are compared
 
 
 def fit_judge(
-    run: Run, preset: Preset, mae: MaskedAutoencoder, training: SliceSet, validation: SliceSet, seconds: float
+    run: TrainingRun, preset: Preset, mae: MaskedAutoencoder, training: SliceSet, validation: SliceSet, seconds: float
 ) -> Position:
     """Trains judge.safetensors on differences of patients that the MAE behind them does not know."""
     fold = folds_of(training.patient, preset.judge.folds, run.seed)
@@ -57,7 +57,9 @@ def folds_of(patients: NDArray[np.str_], folds: int, seed: int) -> NDArray[np.in
 class FoldPhase:
     """The MAE that knows all folds but `number`, in foldN.safetensors."""
 
-    def __init__(self, run: Run, preset: Preset, training: SliceSet, fold: NDArray[np.intp], number: int) -> None:
+    def __init__(
+        self, run: TrainingRun, preset: Preset, training: SliceSet, fold: NDArray[np.intp], number: int
+    ) -> None:
         self.run, self.number, self.file = run, number, run.out / f"fold{number}.safetensors"
         epochs = preset.judge.fold_epochs or preset.mae.epochs
         warmup = min(preset.mae.warmup_epochs, epochs // 2)

@@ -141,7 +141,7 @@ class JudgePhase:
         cover, change = (steps.patchify(part, model.patch_size).mean(dim=2) for part in pixels)
         ids, odds = np.tile(ids, 2), slices.new_zeros(len(slices))
         losses, weights = [], []
-        for which, token_ids in steps.moved_sets(slices, self.preset):
+        for which, token_ids in steps.augmented_token_sets(slices, self.preset):
             images, tokens = slices[which].cpu().numpy(), token_ids.cpu().numpy()
             features = self.residuals(images, ids[which], tokens, seed)
             answers = forward(features, token_ids).float()

@@ -30,7 +30,7 @@ Progress = Callable[[str, int], AbstractContextManager[Show]]
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """What the two phases share. `checkpoint` is the state to go on from; `key` says which run it belongs to;
     `intensity`: training's range of what a scan's values look like; prints: what knows its scans again."""
 
@@ -69,7 +69,7 @@ class Run:
 class Trainer:
     """Trains one phase to its last epoch, from the run's checkpoint where that is of this phase."""
 
-    def __init__(self, run: Run, phase: Phase, seconds: float = 0.0) -> None:
+    def __init__(self, run: TrainingRun, phase: Phase, seconds: float = 0.0) -> None:
         """`seconds` is the time that earlier phases took."""
         self.run, self.phase = run, phase
         self.batch, self.steps = batches(phase.samples, phase.training.batch_size, run.parts)

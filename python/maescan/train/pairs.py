@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.datasets.sliceset import SliceSet
-from maescan.files import whole_file
+from maescan.files import atomic_file
 from maescan.method import draws
 from maescan.method.pseudo import pseudo_abnormal
 from maescan.method.slices import SliceStore
@@ -54,7 +54,7 @@ class Pairs:
         fabric = self.fabric
         fabric.barrier()
         if fabric.is_global_zero:
-            with whole_file(self.path) as empty:
+            with atomic_file(self.path) as empty:
                 np.lib.format.open_memmap(empty, "w+", np.float32, (2, *self.images.shape))
         fabric.barrier()
         pairs = np.load(self.path, mmap_mode="r+")

@@ -72,7 +72,7 @@ class MaePhase:
             seen = steps.patchify(noisy, self.preset.model.patch_size)
         seed = draws.seed_of(self.seed, epoch, draws.TRAIN_MASKS)
         losses, weights = [], []
-        for which, token_ids in steps.moved_sets(slices, self.preset):
+        for which, token_ids in steps.augmented_token_sets(slices, self.preset):
             masks = make_masks(self.masks, ids[which], token_ids.shape[1], seed=seed)
             keep_ids, restore_ids = (torch.from_numpy(part).to(slices.device) for part in masks)
             patches = steps.gather(every[which], token_ids)
@@ -133,7 +133,7 @@ class ClassifierPhase:
         inputs = erase(inputs, ids, self.training, seed=self.seed, epoch=epoch)
         every = steps.patchify(inputs, self.preset.model.patch_size)
         losses, weights = [], []
-        for which, token_ids in steps.moved_sets(slices[0] if slices else inputs, self.preset):
+        for which, token_ids in steps.augmented_token_sets(slices[0] if slices else inputs, self.preset):
             logits = forward(steps.gather(every[which], token_ids), token_ids).float()
             smoothing = self.training.label_smoothing
             losses.append(nn.functional.cross_entropy(logits, labels[which], label_smoothing=smoothing))

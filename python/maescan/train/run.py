@@ -24,7 +24,7 @@ from maescan.models.weights import load_weights, save_weights
 from maescan.options import TrainOptions
 from maescan.train.choice import choose_measure, tell
 from maescan.train.folds import fit_judge
-from maescan.train.loop import Progress, Run, Trainer
+from maescan.train.loop import Progress, Trainer, TrainingRun
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase
 from maescan.train.setup import build, make_fabric, split, with_tokens
@@ -88,7 +88,7 @@ def _hash(weights: Path) -> str:
         raise DataError(f"cannot be read: {error.strerror}", path=weights, remedy="check the path") from error
 
 
-def _open(out: Path, fabric: Any, key: dict[str, Any], options: TrainOptions) -> Run:
+def _open(out: Path, fabric: Any, key: dict[str, Any], options: TrainOptions) -> TrainingRun:
     """The run of this folder: its checkpoint if it may go on, else an empty folder."""
     if fabric.is_global_zero:
         claim(out, "a training run")
@@ -104,10 +104,10 @@ def _open(out: Path, fabric: Any, key: dict[str, Any], options: TrainOptions) ->
             write_json(out / "preset.json", key["preset"])
     fabric.barrier()
     log = Log(out, tensorboard=options.tensorboard and fabric.is_global_zero)
-    return Run(fabric, out, key, options, log, checkpoint)
+    return TrainingRun(fabric, out, key, options, log, checkpoint)
 
 
-def _both(run: Run, preset: Preset, training: SliceSet, validation: SliceSet, weights: Path | None) -> None:
+def _both(run: TrainingRun, preset: Preset, training: SliceSet, validation: SliceSet, weights: Path | None) -> None:
     """Each phase begins with what the one before it left in the folder."""
     at = run.checkpoint["at"] if run.checkpoint else Position("mae")
     _report(run, at, training, validation)
@@ -133,7 +133,7 @@ def _both(run: Run, preset: Preset, training: SliceSet, validation: SliceSet, we
 
 
 def _mae(
-    run: Run, preset: Preset, training: SliceSet, at: Position, weights: Path | None
+    run: TrainingRun, preset: Preset, training: SliceSet, at: Position, weights: Path | None
 ) -> tuple[MaskedAutoencoder, Position]:
     """The MAE in eval mode: given, trained before, or trained now."""
     mae, own = build(MaskedAutoencoder, run.seed, preset.model), run.out / "mae.safetensors"
@@ -149,7 +149,12 @@ def _mae(
 
 
 def _classifier(
-    run: Run, preset: Preset, mae: MaskedAutoencoder | None, training: SliceSet, validation: SliceSet, seconds: float
+    run: TrainingRun,
+    preset: Preset,
+    mae: MaskedAutoencoder | None,
+    training: SliceSet,
+    validation: SliceSet,
+    seconds: float,
 ) -> Position:
     classifier = build(Classifier, run.seed, preset.model, drop_path=preset.classifier.drop_path)
     if mae is not None:
@@ -162,7 +167,9 @@ def _classifier(
     return at
 
 
-def _report(run: Run, at: Position, training: SliceSet, validation: SliceSet, choice: Json | None = None) -> None:
+def _report(
+    run: TrainingRun, at: Position, training: SliceSet, validation: SliceSet, choice: Json | None = None
+) -> None:
     """run.json: what was trained on what, how far, and what was the `choice` at the end."""
     if not run.first:
         return

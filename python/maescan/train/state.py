@@ -12,7 +12,7 @@ import torch
 
 from maescan.config.types import Json
 from maescan.errors import ConfigError, DataError
-from maescan.files import whole_file
+from maescan.files import atomic_file
 from maescan.models.weights import load_plain
 from maescan.records import Record, check, whole_rows
 
@@ -46,7 +46,7 @@ DAMAGED = "remove it to train from the start, or put back a copy of it"
 def save_checkpoint(path: Path, key: Json, at: Position, **parts: Any) -> None:
     """Position and the state of `parts`; `key` says which run this is. No random state: draws go by position."""
     state = {"key": key, "at": asdict(at), **{name: part.state_dict() for name, part in parts.items()}}
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         torch.save(state, temporary)
 
 
@@ -91,7 +91,7 @@ class Log:
             done = at.epoch * steps + at.step
             logged = [row for row in whole_rows(Logged, self.path) if _kept(row, at.phase, done)]
             rows = [[getattr(row, name) for name in COLUMNS] for row in logged]
-        with whole_file(self.path) as temporary, temporary.open("w", newline="") as file:
+        with atomic_file(self.path) as temporary, temporary.open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
 
     def row(self, at: Position, step: int, loss: float, lr: float, auroc: float | None = None) -> None:

@@ -128,7 +128,7 @@ def gather(patches: Tensor, ids: Tensor) -> Tensor:
 GROUPS, FEWEST = 8, 8
 
 
-def moved_sets(slices: Tensor, preset: Preset) -> list[tuple[Any, Tensor]]:
+def augmented_token_sets(slices: Tensor, preset: Preset) -> list[tuple[Any, Tensor]]:
     """Token sets of slices [B, H, W] that an augmentation has moved: (which of them, token_ids [b, T]), each slice in
     one. With foreground tokens there are up to `GROUPS` of slices alike in size, at least `FEWEST` in each, so that
     a step sees all sizes (batches of one size each cost 0.08 of AUROC) and pads little.

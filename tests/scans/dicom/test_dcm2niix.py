@@ -28,7 +28,7 @@ def converted(folder: Path, out: Path) -> list[nibabel.Nifti1Image]:
 
 
 def canonical(scan: Scan) -> nibabel.Nifti1Image:
-    values = scan.voxels * np.float64(scan.slope) + scan.inter
+    values = scan.voxels * np.float64(scan.slope) + scan.intercept
     return nibabel.as_closest_canonical(nibabel.Nifti1Image(values, scan.affine))
 
 

@@ -15,14 +15,14 @@ STORAGE = VALUES.transpose(2, 1, 0)
 def test_rescaling_is_kept_not_applied(tmp_path):
     write_series(tmp_path, RescaleSlope=2, RescaleIntercept=-1000)
     scan = read_scan(tmp_path)
-    assert (scan.voxels.dtype, scan.slope, scan.inter) == (np.int16, 2, -1000)
+    assert (scan.voxels.dtype, scan.slope, scan.intercept) == (np.int16, 2, -1000)
 
 
 def test_slopes_that_differ_are_applied(tmp_path):
     write_series(tmp_path, VALUES[:3], RescaleSlope=2, RescaleIntercept=5)
     write_series(tmp_path, VALUES[3:], depths=range(3, 6), first=10)
     scan = read_scan(tmp_path)
-    assert (scan.voxels.dtype, scan.slope, scan.inter) == (np.float32, 1, 0)
+    assert (scan.voxels.dtype, scan.slope, scan.intercept) == (np.float32, 1, 0)
     assert np.array_equal(scan.voxels[..., :3], STORAGE[..., :3] * 2 + 5)
     assert np.array_equal(scan.voxels[..., 3:], STORAGE[..., 3:])
 
@@ -84,7 +84,7 @@ def test_the_least_value_of_monochrome1_is_the_brightest(tmp_path, dtype):
 def test_enhanced_multi_frame(tmp_path):
     scan = read_scan(enhanced(tmp_path / "e.dcm", order=(3, 1, 0, 5, 2, 4)))
     assert np.array_equal(scan.voxels, STORAGE)
-    assert (scan.spacing, scan.slope, scan.inter) == ((0.5, 1.5, 2.5), 2, -1)
+    assert (scan.spacing, scan.slope, scan.intercept) == ((0.5, 1.5, 2.5), 2, -1)
 
 
 def test_a_volume_of_an_enhanced_image_with_two_echoes(tmp_path):

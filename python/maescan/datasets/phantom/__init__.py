@@ -18,7 +18,7 @@ from maescan.datasets.phantom import brain, chest
 from maescan.datasets.phantom.fields import Grid
 from maescan.datasets.phantom.lesions import plan
 from maescan.errors import ConfigError
-from maescan.files import claim, whole_file, write_csv, write_nifti, write_text
+from maescan.files import atomic_file, claim, write_csv, write_nifti, write_text
 from maescan.scans.scan import axial_axes
 
 Kind = Literal["brain", "lung"]
@@ -130,7 +130,7 @@ def write_scan(path: Path, voxels: NDArray[np.generic], affine: NDArray[np.float
     if path.suffix != ".mhd":
         write_nifti(path, voxels, affine)
         return
-    with whole_file(path.with_suffix(".raw")) as temporary:
+    with atomic_file(path.with_suffix(".raw")) as temporary:
         temporary.write_bytes(voxels.tobytes(order="F"))
     write_text(path, "".join(f"{key} = {value}\n" for key, value in _metaimage(path, voxels, affine).items()))
 

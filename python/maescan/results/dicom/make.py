@@ -110,9 +110,9 @@ def _add(made: Made, kind: str, way: Callable[[], dict[str, bytes]]) -> None:
     except ScanError as error:
         made.refused[kind] = error
     except Exception as error:  # highdicom refuses what breaks the standard, in many types
-        from maescan.scans.quiet import words
+        from maescan.scans.quiet import one_line
 
-        reason = f"no {kind} can be made of its headers: {words(error)}"
+        reason = f"no {kind} can be made of its headers: {one_line(error)}"
         made.refused[kind] = ScanError(reason, remedy="the scores stand; see what `dciodvfy` says of an image")
 
 

@@ -84,13 +84,15 @@ def _full_red(finding: Finding) -> float:
 
 def _grey(view: NDArray[np.generic], level: int, scan: Scan, organ: str) -> NDArray[np.float64]:
     """A slice [H, W] in 0..1: of a CT in the usual window, else from the scan's first to its last percentile."""
-    values = view[level].astype(np.float64) * scan.slope + scan.inter
+    values = view[level].astype(np.float64) * scan.slope + scan.intercept
     if scan.meta.get("Modality") == "CT":
         low, high = CT_WINDOW.get(organ, CT_WINDOW[""])
     else:
         step = max(1, view.size // 500_000)
         some = view.reshape(-1)[::step] if view.flags.c_contiguous else view[:, ::3, ::3].reshape(-1)
-        low, high = (float(v) for v in np.percentile(some.astype(np.float64) * scan.slope + scan.inter, [1, 99.5]))
+        low, high = (
+            float(v) for v in np.percentile(some.astype(np.float64) * scan.slope + scan.intercept, [1, 99.5])
+        )
     grey: NDArray[np.float64] = np.clip((values - low) / max(high - low, 1e-6), 0, 1)
     return grey
 

@@ -39,10 +39,10 @@ def read_dicom(
     voxels = check_shape((first.columns, first.rows, ordered.slices), path)
     check_memory(4 * voxels, f"{voxels} voxels", path)
     warnings = ordered.warnings + notes + check_affine(ordered.affine, path, accept)
-    array, slope, inter, told = decode(ordered, path)
+    array, slope, intercept, told = decode(ordered, path)
     warnings += told + (("all voxels are equal",) if check_finite(array, path) else ())
     meta = _meta(first) | {"instances": _instances(ordered)}
-    return Scan(array.transpose(2, 1, 0), slope, inter, ordered.affine, name, path, "dicom", warnings, meta)
+    return Scan(array.transpose(2, 1, 0), slope, intercept, ordered.affine, name, path, "dicom", warnings, meta)
 
 
 def ordered_frames(
@@ -96,7 +96,7 @@ def _notes(frames: list[Frame]) -> tuple[str, ...]:
 def _rescaled(frame: Frame) -> bool:
     """Whether slope or intercept are said, or differ from none at all."""
     header = frame.image.header
-    return (frame.slope, frame.inter) != (1.0, 0.0) or "RescaleSlope" in header or "RescaleIntercept" in header
+    return (frame.slope, frame.intercept) != (1.0, 0.0) or "RescaleSlope" in header or "RescaleIntercept" in header
 
 
 def _check_alike(frames: list[Frame], path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from maescan.errors import ScanError
 from maescan.scans.hollow import hollow
 from maescan.scans.packed import packing_of
-from maescan.scans.quiet import quiet, words
+from maescan.scans.quiet import one_line, quiet
 from maescan.scans.streams import open_inflated, open_plain, packing
 
 PRIVATE_GE, IMPLICIT = b"1.2.840.113619.5.2", b"1.2.840.10008.1.2\0"
@@ -58,7 +58,7 @@ def read_header(path: Path, tags: list[str] | None = None) -> Any:
         with quiet():
             return dcmread(as_dicom(path), stop_before_pixels=True, force=True, specific_tags=tags)
     except Exception as error:  # pydicom has no common type for damage
-        raise ScanError(f"has a damaged DICOM header: {words(error)}", path=path, remedy=REMEDY) from error
+        raise ScanError(f"has a damaged DICOM header: {one_line(error)}", path=path, remedy=REMEDY) from error
 
 
 def as_dicom(path: Path) -> Path | BytesIO:

@@ -15,7 +15,7 @@ from maescan.files import printable
 from maescan.scans.budget import touching
 from maescan.scans.dicom.complete import missing
 from maescan.scans.dicom.file import read_header
-from maescan.scans.dicom.group import TAGS, Image, Volume, beside, common_folder, group, image_of
+from maescan.scans.dicom.group import TAGS, FileHeader, Volume, beside, common_folder, group, image_of
 from maescan.scans.dicom.kinds import result_of
 from maescan.scans.hollow import pointer_at
 from maescan.scans.labels import file_label, series_label
@@ -37,7 +37,7 @@ def find_series(
             inside = tuple(file for file in files if file.parent == folder)
             yield ScanSource(file_label(folder, base) if folder != base else base.name, folder, "dicom", inside)
         return
-    images: list[Image] = []
+    images: list[FileHeader] = []
     results: set[str] = set()
     spoilt = dict(damaged or {})
     for file in files:
@@ -49,7 +49,7 @@ def find_series(
         except Exception:  # damage, for which pydicom has no common type: it is told when the file is read
             spoilt[file] = "has a damaged header"
         else:
-            if isinstance(found, Image):
+            if isinstance(found, FileHeader):
                 images.append(found)
             else:
                 yield found
@@ -62,7 +62,7 @@ def find_series(
         yield replace(source, notes=(note, *source.notes), incomplete=True) if note else source
 
 
-def _looked(file: Path, base: Path, results: set[str]) -> Image | PassedOver:
+def _looked(file: Path, base: Path, results: set[str]) -> FileHeader | PassedOver:
     """results: the series that images were made of are added. Raises whatever pydicom does for damage."""
     header = read_header(file, TAGS)
     if kind := result_of(header):
@@ -71,11 +71,11 @@ def _looked(file: Path, base: Path, results: set[str]) -> Image | PassedOver:
     return image_of(file, header)
 
 
-def _absent(volumes: list[Volume], images: list[Image], results: set[str]) -> dict[int, str]:
+def _absent(volumes: list[Volume], images: list[FileHeader], results: set[str]) -> dict[int, str]:
     """For each volume what lacks of its series in its folders, by its own numbers; nothing is said of series some of
     whose numbers are no images."""
     found: dict[int, str] = {}
-    series = defaultdict[tuple[str, ...], list[Image]](list)
+    series = defaultdict[tuple[str, ...], list[FileHeader]](list)
     for image in images:
         series[image.belongs].append(image)
     known: dict[tuple[tuple[str, ...], frozenset[Path]], str] = {}

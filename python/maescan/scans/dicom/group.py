@@ -34,7 +34,7 @@ TAGS = [
 
 
 @dataclass(frozen=True)
-class Image:
+class FileHeader:
     """What grouping needs of one file. belongs: patient, study and series. plane, depth: orientation, and position
     along its normal; depth is None for an image that is nowhere, or that has several frames."""
 
@@ -59,11 +59,11 @@ class Image:
 class Volume:
     """Images of one scan, and what is to be noted of how they were found."""
 
-    images: list[Image]
+    images: list[FileHeader]
     notes: tuple[str, ...] = ()
 
 
-def image_of(file: Path, header: Dataset) -> Image:
+def image_of(file: Path, header: Dataset) -> FileHeader:
     """Raises ValueError for an image that has lost its size, and whatever pydicom raises for damage."""
     if "Rows" not in header or "Columns" not in header:
         raise ValueError("an image without Rows or Columns")
@@ -76,7 +76,7 @@ def image_of(file: Path, header: Dataset) -> Image:
         return str(header.get(tag) or "").strip()
 
     patient = "\0".join(text(tag).casefold().strip("^ ") for tag in PATIENT)
-    return Image(
+    return FileHeader(
         file=file,
         belongs=(patient, text("StudyInstanceUID"), text("SeriesInstanceUID")),
         frame=text("FrameOfReferenceUID"),
@@ -90,7 +90,7 @@ def image_of(file: Path, header: Dataset) -> Image:
     )
 
 
-def group(images: list[Image]) -> Iterator[Volume]:
+def group(images: list[FileHeader]) -> Iterator[Volume]:
     """The volumes among images. Takes time in proportion to their number."""
     for same in _split(images, [image.belongs if image.series else (str(image.file.parent),) for image in images]):
         for series, note in _frames(same):
@@ -99,11 +99,11 @@ def group(images: list[Image]) -> Iterator[Volume]:
                     yield Volume(volume.images, note + joined + volume.notes)
 
 
-def _split(images: list[Image], keys: Sequence[Hashable]) -> list[list[Image]]:
+def _split(images: list[FileHeader], keys: Sequence[Hashable]) -> list[list[FileHeader]]:
     return [[images[i] for i in places] for places in split(keys)]
 
 
-def _frames(images: list[Image]) -> Iterator[tuple[list[Image], tuple[str, ...]]]:
+def _frames(images: list[FileHeader]) -> Iterator[tuple[list[FileHeader], tuple[str, ...]]]:
     """By frame of reference: positions in two of them have nothing to do with each other."""
     parts = _split(images, [image.frame for image in images])
     if len(parts) == 1:
@@ -117,7 +117,7 @@ def _frames(images: list[Image]) -> Iterator[tuple[list[Image], tuple[str, ...]]
             yield part, (f"its series has {len(parts)} frames of reference: this is one of them",)
 
 
-def _folders(images: list[Image]) -> Iterator[tuple[list[Image], tuple[str, ...]]]:
+def _folders(images: list[FileHeader]) -> Iterator[tuple[list[FileHeader], tuple[str, ...]]]:
     """A series lies in one folder, unless its parts in several folders complete each other."""
     folders = _split(images, [image.file.parent for image in images])
     if len(folders) == 1:
@@ -132,7 +132,7 @@ def _folders(images: list[Image]) -> Iterator[tuple[list[Image], tuple[str, ...]
     yield images, (f"joined from {len(folders)} folders",)
 
 
-def _stacks(images: list[Image]) -> Iterator[Volume]:
+def _stacks(images: list[FileHeader]) -> Iterator[Volume]:
     """By orientation and size, then by what tells images at one position apart."""
     located = [image for image in images if image.depth is not None]
     for places in by_plane([image.plane for image in located]):
@@ -145,7 +145,7 @@ def _stacks(images: list[Image]) -> Iterator[Volume]:
     yield from (Volume([image]) for image in images if image.depth is None)
 
 
-def _volumes(images: list[Image]) -> Iterator[Volume]:
+def _volumes(images: list[FileHeader]) -> Iterator[Volume]:
     places = same_places([float(image.depth or 0) for image in images])
     columns = zip(TOLD_APART, zip(*(image.tags for image in images), strict=True), strict=True)
     tags = [same_values(column, tolerant=name in TOLERANT) for name, column in columns]
@@ -157,7 +157,7 @@ def _volumes(images: list[Image]) -> Iterator[Volume]:
         yield Volume([images[i] for i in volume], note)
 
 
-def common_folder(images: list[Image]) -> Path:
+def common_folder(images: list[FileHeader]) -> Path:
     """The folder that all of them lie in or below."""
     return Path(os.path.commonpath([image.file.parent for image in images]))
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from maescan.errors import ScanError
 from maescan.scans.dicom.file import inflated_size, is_private_ge, read_header
-from maescan.scans.quiet import words
+from maescan.scans.quiet import one_line
 from maescan.scans.sizes import check_frames, check_length, check_shape
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Frame:
     spacing: tuple[float, float]
     thickness: float
     slope: float
-    inter: float
+    intercept: float
     stack: str
     tags: tuple[str, ...]
 
@@ -95,7 +95,7 @@ def read_frames(file: Path) -> list[Frame]:
     except ScanError:
         raise
     except Exception as error:  # pydicom turns bytes into numbers when asked for them, and has no type for damage
-        reason = f"has a damaged DICOM header: {words(error)}"
+        reason = f"has a damaged DICOM header: {one_line(error)}"
         raise ScanError(reason, path=file, remedy="copy it again from its source") from error
 
 
@@ -184,10 +184,10 @@ def frames_of(image: DicomImage) -> Iterator[Frame]:
         position = values.numbers("ImagePositionPatient", 3)
         plane = values.numbers("ImageOrientationPatient", 6, _directions)
         rows, columns = values.numbers("PixelSpacing", 2)
-        thickness, slope, inter = (values.number(tag) for tag in SCALARS)
+        thickness, slope, intercept = (values.number(tag) for tag in SCALARS)
         tags = tuple(str(values.get(tag)) for tag in VOLUMES)
         spacing, of = (float(rows), float(columns)), str(values.get("StackID") or "")
-        yield Frame(image, index, position, plane, spacing, thickness, slope or 1.0, inter, of, tags)
+        yield Frame(image, index, position, plane, spacing, thickness, slope or 1.0, intercept, of, tags)
 
 
 Facts = dict[str, Any]

@@ -14,7 +14,7 @@ from maescan.scans.dicom.codestream import check_codestreams
 from maescan.scans.dicom.file import as_dicom
 from maescan.scans.dicom.image import DicomImage, Frame
 from maescan.scans.dicom.stack import Stack
-from maescan.scans.quiet import words
+from maescan.scans.quiet import one_line
 from maescan.scans.scan import Array
 from maescan.scans.voxels import KEPT
 
@@ -28,7 +28,7 @@ def decode(ordered: Stack, path: Path) -> tuple[Array, float, float, tuple[str, 
     """Voxels [slices, rows, columns], slope, intercept and warnings. Slices that differ in slope or intercept
     become values (float32, slope 1); a missing slice is filled like padding. Raises ScanError."""
     first = ordered.frames[0]
-    same_scale = len({(frame.slope, frame.inter) for frame in ordered.frames}) == 1
+    same_scale = len({(frame.slope, frame.intercept) for frame in ordered.frames}) == 1
     kept = same_scale and len({f.image.dtype for f in ordered.frames}) == 1 and first.image.dtype.name in KEPT
     shape = (ordered.slices, first.image.rows, first.image.columns)
     voxels = np.empty(shape, first.image.dtype if kept else np.float32)
@@ -38,13 +38,13 @@ def decode(ordered: Stack, path: Path) -> tuple[Array, float, float, tuple[str, 
         real = filler.note(slot, frame, pixels)
         values = _inverted(frame.image, pixels) if frame.image.inverted else pixels
         with np.errstate(over="ignore"):
-            voxels[slot] = values if same_scale else values * np.float64(frame.slope) + frame.inter
+            voxels[slot] = values if same_scale else values * np.float64(frame.slope) + frame.intercept
         if real.any():
             filler.lowest = min(filler.lowest, voxels[slot][real].min())
         warnings[LOSSY] = warnings.get(LOSSY) or frame.image.header.get("LossyImageCompression") == "01"
         warnings[ROUNDED] = warnings.get(ROUNDED) or _rounds(pixels, voxels.dtype)
     told = filler.fill(voxels, set(range(ordered.slices)) - set(ordered.slots), first, same_scale, path)
-    scale = (first.slope, first.inter) if same_scale else (1.0, 0.0)
+    scale = (first.slope, first.intercept) if same_scale else (1.0, 0.0)
     return voxels, *scale, tuple(text for text, true in warnings.items() if true) + told
 
 
@@ -89,7 +89,7 @@ def _told(image: DicomImage) -> Iterator[None]:
     except (ScanError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:
-        reason = f"its pixels cannot be decoded: {words(error)}"
+        reason = f"its pixels cannot be decoded: {one_line(error)}"
         raise ScanError(reason, path=image.file, remedy="copy it again from its source") from error
 
 
@@ -128,7 +128,7 @@ class _Filler:
         low, high = frame.image.padding or (1, 0)
         padding = (pixels >= low) & (pixels <= high)
         if is_ct(frame):
-            padding |= pixels * np.float64(frame.slope) + frame.inter < AIR
+            padding |= pixels * np.float64(frame.slope) + frame.intercept < AIR
         if found := int(padding.sum()):
             self.count += found
             self.masks[slot] = np.packbits(padding)
@@ -139,7 +139,7 @@ class _Filler:
             raise ScanError("holds nothing but padding", path=path, remedy="export the series again")
         value, name = self.lowest, "the lowest value"
         if is_ct(first):
-            air = round((AIR - first.inter) / first.slope) if same_scale else AIR
+            air = round((AIR - first.intercept) / first.slope) if same_scale else AIR
             info = np.iinfo(voxels.dtype) if voxels.dtype.kind in "iu" else np.finfo(voxels.dtype)
             if info.min <= air <= info.max:
                 value, name = air, f"{AIR:.0f} HU"
