@@ -70,9 +70,8 @@ def main() -> None:
     test = datasets.load(options.test, preset)
     test = test.select(np.asarray(test.label) >= 0)
     rows = {str(path): row(judge_bundle(path, test, options.stressed), 0.0) for path in options.bundle}
-    names = options.rival or list(RIVALS)
-    healthy = datasets.load(options.healthy, preset).healthy() if names else None
-    for name in names:
+    healthy = datasets.load(options.healthy, preset).healthy()
+    for name in options.rival or list(RIVALS):
         begun = time.perf_counter()
         size = size_for(preset, options.seed, "cpu")
         size = replace(size, steps=options.steps or size.steps)
