@@ -49,7 +49,7 @@ def test_a_card_says_what_was_said_and_no_more(bundle, tmp_path, monkeypatch, ca
 
 def test_a_folder_without_an_evaluation_is_refused(bundle, tmp_path):
     (tmp_path / "metrics.json").write_text('{"slice": 3}')
-    with pytest.raises(DataError, match=r"metrics\.json.*at `\$\.slice`"):
+    with pytest.raises(DataError, match=r"metrics\.json.*in `slice`"):
         fill_card(bundle, tmp_path)
 
 

@@ -124,9 +124,8 @@ def test_a_damaged_map_is_left_for_force(scans, tmp_path):
     assert np.isfinite(Scale.of(BUNDLE.preset).top) and exceedance_path(out, "scan2.nii.gz").is_file()
 
 
-def test_a_calibration_scores_again_what_was_scored_for_something_else(scans, tmp_path):
+def test_a_calibration_keeps_how_high_maps_are_and_scores_nothing_twice(scans, tmp_path):
     out = tmp_path / "out"
-    score_folder([scans], BUNDLE, Engine(), out, ScoreOptions(pictures=0))
     assert score_folder([scans], BUNDLE, Engine(), out, ScoreOptions(pictures=0, healthy=True)).skipped == 0
     assert score_folder([scans], BUNDLE, Engine(), out, ScoreOptions(pictures=0, healthy=True)).skipped == 6
     assert all(row.heat for row in rows_of(out))
