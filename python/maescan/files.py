@@ -103,15 +103,20 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
 
 def check_claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
     """Raises DataError where `claim` would for what lies in `folder`; writes nothing. For what begins slowly."""
-    mark_file = folder / mark
     try:
         found = {path.name for path in folder.iterdir()} - JUNK if folder.exists() else set()
-        taken = mark_file.read_text(encoding="utf-8").strip() if mark_file.is_file() else ""
+        taken = kind_of(folder, mark=mark)
     except OSError as error:
         raise _refused(folder, error) from error
     if taken != kind and (found - {Path(mark).parts[0]} or taken):
         what = f"holds {taken} that maescan wrote" if taken else "holds files that maescan did not write"
         raise DataError(what, path=folder, remedy="name an empty or a new folder")
+
+
+def kind_of(folder: Path, *, mark: str = f"{OUTPUT}/kind") -> str:
+    """What `claim` took a folder for; "" where it did not. Raises OSError."""
+    mark_file = folder / mark
+    return mark_file.read_text(encoding="utf-8").strip() if mark_file.is_file() else ""
 
 
 def _refused(folder: Path, error: OSError) -> DataError:

@@ -68,6 +68,13 @@ def test_what_cannot_be_viewed_is_told_with_what_to_do(scored):
     assert not (scored / "page.html").exists() and (scored / "mine.html").read_text() == "mine"
 
 
+def test_a_page_in_a_folder_that_nothing_says_is_ours_is_refused(scored):
+    (scored / "out" / ".maescan" / "kind").unlink()
+    with pytest.raises(DataError, match="holds files that maescan did not write"):
+        view(scored / "out", "a.nii.gz")
+    assert view(scored / "out", "a.nii.gz", scored / "page.html").is_file()
+
+
 def test_a_scan_scored_without_maps_has_no_page(tmp_path):
     write_scan(tmp_path / "in" / "a.nii.gz", 0)
     score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(workers=1, pictures=0))

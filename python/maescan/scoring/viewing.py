@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import ConfigError, DataError, ScanError
-from maescan.files import OUTPUT
+from maescan.files import OUTPUT, kind_of
 from maescan.options import ReadOptions
 from maescan.records import Record, read, read_rows
 from maescan.results.view import Volume, grey_volume, heat_volume, write_view
@@ -124,7 +124,7 @@ def _target(out: Path, job: str, label: str, page: Path | None) -> Iterator[Path
     if page is not None:
         yield page
         return
-    ledger = Ledger(out, job, kind=(out / OUTPUT / "kind").read_text().strip())
+    ledger = Ledger(out, job, kind=kind_of(out))
     try:
         yield Outputs(ledger).path("view", ledger.known(label))
     finally:
