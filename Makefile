@@ -30,11 +30,13 @@ AGAIN ?= --again
 demo-bundle: $(INSTALLED)
 	$(BIN)/python bench/demo_bundle.py $(AGAIN)
 
+# A lost worker is a fault to be named; pytest-xdist 3.8 waits for ever when it replaces one under loadfile.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=25
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart=0 --durations=25 \
+	  -o faulthandler_timeout=960 -o faulthandler_exit_on_timeout=true
 
 test-fast: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart=0 -m "not slow"
 
 # Scoring with every dependency at its lower bound, in an environment of its own without torch.
 LOWEST := .venv-lowest
