@@ -70,6 +70,11 @@ SLOW, MADE = ("system",), {"exported_bundle", "small_bundle", "all_targets", "ru
 LACKING = re.compile(r"could not import|not installed|no Chromium|needs (pydicom|valgrind|a C compiler)")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`-m "not slow"` does not even import folders whose tests are all slow."""
+    return True if config.getoption("markexpr") == "not slow" and collection_path.name in SLOW else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name in SLOW or not MADE.isdisjoint(getattr(item, "fixturenames", ())):

@@ -11,9 +11,14 @@ import ctypes
 import random
 import threading
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+from typing import Any, TypeGuard
 
 import numpy as np
+
+from maescan.engines.cuda import DeviceArray
+
+Answer = tuple[object, ...]
 
 
 class Code(int):
@@ -31,6 +36,7 @@ class Cuda:
     cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
     cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
     cudaStreamNonBlocking = 1
+    kernels: Kernels
 
     def __init__(self, seed: int = 0, devices: int = 2, memory: int = 8 << 30) -> None:
         self.memory: dict[int, tuple[int, str, int, np.ndarray]] = {}
@@ -43,12 +49,12 @@ class Cuda:
         self.random, self.here = random.Random(seed), threading.local()
         self.up = self.down = self.launches = self.steps = 0
 
-    def __getattribute__(self, name: str):
+    def __getattribute__(self, name: str) -> object:
         found = super().__getattribute__(name)
         if not name.startswith("cuda") or not callable(found):
             return found
 
-        def call(*arguments):
+        def call(*arguments: object) -> object:
             self.calls += 1
             if self.calls != self.fail_at:
                 return found(*arguments)
@@ -68,11 +74,11 @@ class Cuda:
         """What was not given back: memory, streams, graphs, a capture."""
         return len(self.memory), len(self.streams), len(self.graphs), self.capturing is not None
 
-    def cudaSetDevice(self, number):
+    def cudaSetDevice(self, number: int) -> Answer:
         self.here.device = number
         return (OK,) if 0 <= number < self.devices else (FAILED,)
 
-    def cudaMemGetInfo(self):
+    def cudaMemGetInfo(self) -> Answer:
         return OK, self.total - sum(size for size, kind, _, _ in self.memory.values() if kind == "device"), self.total
 
     def _id(self) -> int:
@@ -86,7 +92,7 @@ class Cuda:
             self.broken = True
         return self.broken
 
-    def _take(self, size, kind):
+    def _take(self, size: int, kind: str) -> Answer:
         if self._forbidden():
             return CAPTURING, None
         raw = np.full(size + 256, 0xA5, np.uint8)
@@ -94,7 +100,7 @@ class Cuda:
         self.memory[base] = (size, kind, self.device, raw)
         return OK, base
 
-    def _free(self, pointer, kind):
+    def _free(self, pointer: int, kind: str) -> Answer:
         _, found, device, raw = self.memory.pop(int(pointer))
         assert found == kind, "freed as another kind"
         assert device == self.device or kind == "pinned", "freed on another device"
@@ -103,16 +109,16 @@ class Cuda:
         raw[:] = 0x5A
         return (OK,)
 
-    def cudaMalloc(self, size):
+    def cudaMalloc(self, size: int) -> Answer:
         return self._take(size, "device")
 
-    def cudaMallocHost(self, size):
+    def cudaMallocHost(self, size: int) -> Answer:
         return self._take(size, "pinned")
 
-    def cudaFree(self, pointer):
+    def cudaFree(self, pointer: int) -> Answer:
         return self._free(pointer, "device")
 
-    def cudaFreeHost(self, pointer):
+    def cudaFreeHost(self, pointer: int) -> Answer:
         return self._free(pointer, "pinned")
 
     def owner(self, pointer: int, size: int) -> tuple[str, int]:
@@ -122,13 +128,13 @@ class Cuda:
                 return kind, device
         return "pageable", -1
 
-    def cudaStreamCreateWithFlags(self, flags):
+    def cudaStreamCreateWithFlags(self, flags: int) -> Answer:
         assert flags == self.cudaStreamNonBlocking, "a blocking stream waits for the default one"
         stream = self._id()
         self.streams[stream] = []
         return OK, stream
 
-    def cudaStreamDestroy(self, stream):
+    def cudaStreamDestroy(self, stream: int) -> Answer:
         assert self.capturing is None or self.capturing[0] != stream, "destroyed in the middle of a capture"
         self._drain(int(stream))
         del self.streams[int(stream)]
@@ -154,17 +160,17 @@ class Cuda:
         while self.streams[stream]:
             self._step()
 
-    def cudaStreamSynchronize(self, stream):
+    def cudaStreamSynchronize(self, stream: int) -> Answer:
         if self._forbidden():
             return (CAPTURING,)
         self._drain(int(stream))
         return (OK,)
 
-    def cudaMemcpyAsync(self, to, source, size, kind, stream):
+    def cudaMemcpyAsync(self, to: int, source: int, size: int, kind: int, stream: int) -> Answer:
         wanted = ("device", "pinned") if kind == 1 else ("pinned", "device")
         assert (self.owner(to, size)[0], self.owner(source, size)[0]) == wanted, "copied to or from the wrong memory"
 
-        def copy():
+        def copy() -> None:
             ctypes.memmove(to, source, size)
             if kind == 1:
                 self.up += size
@@ -174,13 +180,13 @@ class Cuda:
         self.enqueue(stream, copy)
         return (OK,)
 
-    def cudaStreamBeginCapture(self, stream, mode):
+    def cudaStreamBeginCapture(self, stream: int, mode: int) -> Answer:
         assert mode == self.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         assert self.capturing is None and not self.streams[int(stream)], "work is left in the stream"
         self.capturing, self.broken = (int(stream), []), False
         return (OK,)
 
-    def cudaStreamEndCapture(self, stream):
+    def cudaStreamEndCapture(self, stream: int) -> Answer:
         assert self.capturing is not None and self.capturing[0] == int(stream)
         (_, work), self.capturing = self.capturing, None
         if self.broken:
@@ -190,19 +196,19 @@ class Cuda:
         self.graphs[graph] = work
         return OK, graph
 
-    def cudaGraphInstantiate(self, graph, flags):
+    def cudaGraphInstantiate(self, graph: int, flags: int) -> Answer:
         instance = self._id()
         self.graphs[instance] = list(self.graphs[int(graph)])
         return OK, instance
 
-    def cudaGraphDestroy(self, graph):
+    def cudaGraphDestroy(self, graph: int) -> Answer:
         del self.graphs[int(graph)]
         return (OK,)
 
-    def cudaGraphExecDestroy(self, graph):
+    def cudaGraphExecDestroy(self, graph: int) -> Answer:
         return self.cudaGraphDestroy(graph)
 
-    def cudaGraphLaunch(self, graph, stream):
+    def cudaGraphLaunch(self, graph: int, stream: int) -> Answer:
         self.launches += 1
         for work in self.graphs[int(graph)]:
             self.enqueue(stream, work)
@@ -212,15 +218,15 @@ class Cuda:
 class Kernels:
     """The extension with device arrays: a call is put into its stream, and runs on the CPU's loops."""
 
-    def __init__(self, real, cuda: Cuda) -> None:
+    def __init__(self, real: ModuleType, cuda: Cuda) -> None:
         self.real, self.cuda, self.called = real, cuda, 0
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> object:
         call = getattr(self.real, name)
         if not callable(call):
             return call
 
-        def later(*given, **named):
+        def later(*given: object, **named: Any) -> object:
             arrays = [a for a in (*given, *named.values()) if on_device(a)]
             if not arrays:
                 return call(*given, **named)
@@ -235,15 +241,15 @@ class Kernels:
         return later
 
 
-def on_device(value) -> bool:
+def on_device(value: object) -> TypeGuard[DeviceArray]:
     """Whether it is a DeviceArray, of the package or of a copy of it with a planted fault."""
     return type(value).__name__ == "DeviceArray"
 
 
-def seen(value):
+def seen(value: Any) -> Any:
     """A device array as numpy; anything else as it is."""
     if not on_device(value):
         return value
     raw = (ctypes.c_uint8 * value.nbytes).from_address(value.pointer)
     dtype = {"bfloat16": "uint16"}.get(value.dtype, value.dtype)
-    return np.frombuffer(raw, dtype).reshape(value.shape)
+    return np.frombuffer(memoryview(raw), dtype).reshape(value.shape)

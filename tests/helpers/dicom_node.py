@@ -101,7 +101,7 @@ def receiver(out: Path, before: str = "", **options: Any) -> Iterator[tuple[Node
 @contextlib.contextmanager
 def association(
     port: int, aet: str = "SCANNER1", called: str = "MAESCAN", *, ends: str = "release", contexts: Any = ()
-):
+) -> Iterator[Any]:
     """An association with a receiver; ends: release, abort, or nothing."""
     node, opened = AE(aet), []
     for abstract, syntaxes in contexts or [(MR, PLAIN), (CT, PLAIN)]:

@@ -13,12 +13,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from helpers.scoring_stub import BUNDLE, Engine
-from maescan.datasets import cache, prepare
+from maescan.datasets import prepare
 from maescan.datasets import readers as block_readers
-from maescan.engines.bundle import put_engine
+from maescan.engines.bundle import Bundle, put_engine
 from maescan.errors import MaescanError
 from maescan.scans import search
 from maescan.scoring import merge as merging
@@ -31,14 +32,13 @@ from maescan.scoring.pipeline import score_folder
 class Inline:
     """A worker without a process."""
 
-    def __init__(self, make, *arguments, limits):
+    def __init__(self, make: Callable[..., object], *arguments: object, limits: object):
         self._target = make(*arguments)
 
-    def call(self, method, *arguments, path, stop=None):
+    def call(self, method: str, *arguments: object, path: object, stop: object = None) -> object:
         return getattr(self._target, method)(*arguments)
 
-    def close(self):
-        pass
+    def close(self) -> None: ...
 
 
 def score(inputs: Path, out: Path) -> None:
@@ -48,7 +48,7 @@ def score(inputs: Path, out: Path) -> None:
 def watched(inputs: Path, out: Path) -> None:
     stop, left = threading.Event(), [len(list((inputs / "scans").iterdir()))]
 
-    def event(name, facts):
+    def event(name: str, facts: object) -> None:
         left[0] -= name in ("scored", "skipped", "failed")
         if not left[0]:
             stop.set()
@@ -85,15 +85,11 @@ OPERATIONS: dict[str, Callable[[Path, Path], None]] = {
 }
 
 
-def _opened(bundle, engine, options):
-    from contextlib import nullcontext
-
-    from maescan.engines.bundle import Bundle
-
+def _opened(bundle: Path, engine: str, options: object) -> nullcontext[tuple[Bundle, Engine]]:
     return nullcontext((Bundle.load(bundle), Engine()))
 
 
-def _child(case, answer: int) -> None:
+def _child(case: dict[str, str], answer: int) -> None:
     """Runs a case; writes what became of it: "done", or the error's type and text."""
     try:
         OPERATIONS[case["operation"]](Path(case["inputs"]), Path(case["out"]))
@@ -110,7 +106,6 @@ def main() -> None:
     for module in (search, readers, block_readers, watch):
         module.Worker = Inline  # type: ignore[attr-defined]
     run.opened = _opened  # type: ignore[assignment]
-    assert cache.prepare_cache
     for line in sys.stdin:
         case = json.loads(line)
         ours, theirs = os.pipe()

@@ -69,7 +69,8 @@ class Reader:
         self.pipe.send(files)
         try:
             assert self.pipe.poll(SECONDS), f"hangs for over {SECONDS} s"
-            kind, text, megabytes = self.pipe.recv()
+            answer: tuple[str, str, float] = self.pipe.recv()
+            kind, text, megabytes = answer
         except (EOFError, ConnectionError, AssertionError) as error:
             self.close()
             raise AssertionError(f"crash or hang after {time.monotonic() - start:.1f} s: {error}") from None

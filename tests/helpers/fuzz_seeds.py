@@ -182,7 +182,7 @@ def _itk(folder: Path) -> Iterator[Seed]:
     yield Seed(_files(folder), text=True)
     for name, header in TEXT_HEADERS.items():
         packed = name.partition("_")[2].partition(".")[0]
-        data = {"zlib": zlib.compress, "bzip2": bz2.compress, "text": _as_text}.get(packed, bytes)(VALUES.tobytes())
+        data = PACKED.get(packed, bytes)(VALUES.tobytes())
         yield Seed({name: header.encode() + data}, text=True)
         yield Seed({name: header.replace("\n", "\n" + "key:=value\n" * 99, 1).encode() + data}, text=True)
 
@@ -199,6 +199,9 @@ TEXT_HEADERS = {
 
 def _as_text(data: bytes) -> bytes:
     return " ".join(map(str, np.frombuffer(data, "<i2"))).encode()
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {"zlib": zlib.compress, "bzip2": bz2.compress, "text": _as_text}
 
 
 def _kept(folder: Path) -> Iterator[Seed]:

@@ -6,8 +6,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
 from helpers.bundles import SMALL
 from helpers.cuda_standin import Cuda, Kernels
@@ -15,6 +18,7 @@ from helpers.trt_standin import Trt, run_rows, session
 from maescan import kernels, machine
 from maescan.config import PRESETS, Preset
 from maescan.engines.tensorrt import TensorRtEngine
+from maescan.method.engine import TokenBatch
 
 THIN = {"encoder_dim": 48, "encoder_depth": 1, "encoder_heads": 4, "decoder_dim": 32, "decoder_depth": 2,
         "decoder_heads": 2}  # fmt: skip
@@ -31,7 +35,7 @@ CASES = {
 }
 
 
-def thin(name):
+def thin(name: str) -> Preset:
     """A preset with its own grid, masks and intensities, and networks that cost nothing."""
     model = {f"model__{field}": value for field, value in THIN.items()}
     preset = PRESETS[name].replace(**model)
@@ -39,11 +43,17 @@ def thin(name):
     return preset.replace(tokens__buckets=(fewer,)) if preset.tokens.method == "foreground" else preset
 
 
-def driver(count: int = 1, capability: tuple[int, int] = (8, 9), name: str = "NVIDIA Test", version: int = 13000):
+def driver(
+    count: int = 1, capability: tuple[int, int] = (8, 9), name: str = "NVIDIA Test", version: int = 13000
+) -> Any:
     """libcuda of that CUDA version with `count` GPUs."""
 
-    def put(pointer, value):
+    def put(pointer: Any, value: int) -> int:
         pointer._obj.value = value
+        return 0
+
+    def put_name(buffer: Any, size: int, index: int) -> int:
+        buffer.value = name.encode()
         return 0
 
     return SimpleNamespace(
@@ -51,13 +61,21 @@ def driver(count: int = 1, capability: tuple[int, int] = (8, 9), name: str = "NV
         cuDriverGetVersion=lambda pointer: put(pointer, version),
         cuDeviceGetCount=lambda pointer: put(pointer, count),
         cuDeviceGet=lambda pointer, index: put(pointer, index),
-        cuDeviceGetName=lambda found, size, index: setattr(found, "value", name.encode()) or 0,
+        cuDeviceGetName=put_name,
         cuDeviceTotalMem_v2=lambda pointer, index: put(pointer, 24 << 30),
         cuDeviceGetAttribute=lambda pointer, attribute, index: put(pointer, capability[attribute - 75]),
     )
 
 
-def install(monkeypatch, cache, *, capability=(8, 9), devices=2, seed=0, **cuda) -> tuple[Cuda, Trt]:
+def install(
+    monkeypatch: pytest.MonkeyPatch,
+    cache: Path,
+    *,
+    capability: tuple[int, int] = (8, 9),
+    devices: int = 2,
+    seed: int = 0,
+    **cuda: int,
+) -> tuple[Cuda, Trt]:
     """Puts the stand-ins in the place of the driver, cuda-bindings, TensorRT-RTX and the extension."""
     runtime = Cuda(seed, devices, **cuda)
     trt = Trt(runtime, capability)
@@ -65,7 +83,7 @@ def install(monkeypatch, cache, *, capability=(8, 9), devices=2, seed=0, **cuda)
     monkeypatch.setitem(sys.modules, "cuda.bindings", SimpleNamespace(runtime=runtime))
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", trt)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    runtime.kernels = Kernels(kernels._kernels, runtime)
+    runtime.kernels = Kernels(kernels._kernels, runtime)  # type: ignore[attr-defined]
     monkeypatch.setattr(kernels, "_kernels", runtime.kernels)
     return runtime, trt
 
@@ -75,24 +93,26 @@ class HostEngine:
 
     name, batch = "host", 8
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder: Path) -> None:
         files = {name: folder / f"{name}.onnx" for name in ("mae", "classifier", "scores")}
         self.sessions = {name: session(file.read_bytes(), folder) for name, file in files.items() if file.exists()}
 
-    def _run(self, name, *arrays):
+    def _run(self, name: str, *arrays: NDArray[Any]) -> dict[str, NDArray[Any]]:
         session = self.sessions[name]
         ports = session.get_inputs()
         types = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(int32)": np.int32}
         given = {p.name: np.asarray(a, types[p.type]) for p, a in zip(ports, arrays, strict=True)}
         return run_rows(session, given)
 
-    def reconstruct(self, visible, token_ids, keep_ids, restore_ids):
+    def reconstruct(
+        self, visible: NDArray[Any], token_ids: NDArray[Any], keep_ids: NDArray[Any], restore_ids: NDArray[Any]
+    ) -> NDArray[Any]:
         if self.sessions["mae"].get_inputs()[3].name == "restore_ids":
             return self._run("mae", visible, token_ids, keep_ids, restore_ids)["result"]
         hidden_ids = np.argsort(restore_ids, axis=1)[:, visible.shape[1] :]
         return self._run("mae", visible, token_ids, keep_ids, hidden_ids)["result"]
 
-    def classify(self, *arrays):
+    def classify(self, *arrays: NDArray[Any]) -> NDArray[Any]:
         return self._run("classifier", *arrays)["result"]
 
     def close(self) -> None:
@@ -102,7 +122,7 @@ class HostEngine:
 class HostWhole(HostEngine):
     """The graph of the whole path on the host, in the place of the engine of a GPU."""
 
-    def score(self, batch, preset, *, maps):
+    def score(self, batch: TokenBatch, preset: Preset, *, maps: bool) -> dict[str, NDArray[Any]]:
         masks, (_, tokens) = preset.masks, batch.ids.shape
         keep, rows = masks.visible(tokens), len(batch.images) * masks.passes
         out = tuple(np.empty((rows, size), np.int32) for size in (keep, tokens, tokens - keep))
@@ -112,7 +132,7 @@ class HostWhole(HostEngine):
         return {name: array for name, array in found.items() if maps or array.ndim == 1}
 
 
-def slices_of(preset, count, seed=0):
+def slices_of(preset: Preset, count: int, seed: int = 0) -> NDArray[np.float32]:
     """Slices of float16's values with air around: discs of all sizes, one of them empty."""
     rng, size = np.random.default_rng(seed), preset.model.image_size
     y, x = np.mgrid[:size, :size] / size - 0.5
@@ -129,7 +149,7 @@ class Engine:
     preset: Preset
     precision: str
 
-    def load(self, device="cuda") -> TensorRtEngine:
+    def load(self, device: str = "cuda") -> TensorRtEngine:
         values = {"target": "tensorrt-rtx", "precision": self.precision, "versions": {}}
         return TensorRtEngine(self.folder, values, device=device, threads=None, preset=self.preset)
 
@@ -140,7 +160,7 @@ class Engine:
         return HostWhole(self.folder)
 
 
-def same(found, wanted):
+def same(found: object, wanted: object) -> None:
     for name, value in vars(wanted).items():
         got = getattr(found, name)
         assert (value is None) == (got is None), name

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from helpers.stubs import StubEngine
@@ -13,7 +16,7 @@ from maescan.options import EvaluateOptions
 TINY = preset("tiny").replace(masks__passes=1)
 
 
-def labelled_slices(patients=6, seed=0, masks=True):
+def labelled_slices(patients: int = 6, seed: int = 0, masks: bool = True) -> SliceSet:
     """Discs of noise, 8 slices a patient; the abnormal ones hold a bright square."""
     rng = np.random.default_rng(seed)
     n = 8 * patients
@@ -29,13 +32,13 @@ def labelled_slices(patients=6, seed=0, masks=True):
     return SliceSet(images, patient, np.arange(n) % 8, label, area, mask if masks else None)
 
 
-def evaluated(out, data=None, **options):
+def evaluated(out: Path, data: SliceSet | None = None, **options: Any) -> dict[str, Any]:
     model = {"bundle": "0" * 64, "engine": "fake"}
-    options = EvaluateOptions(resamples=50, stressed=0, **options)
-    return evaluate_slices(data or labelled_slices(), StubEngine(), TINY, out, model, options)
+    few = EvaluateOptions(resamples=50, stressed=0, **options)
+    return evaluate_slices(data or labelled_slices(), StubEngine(), TINY, out, model, few)
 
 
-def healthy_slices(patients=4, each=6):
+def healthy_slices(patients: int = 4, each: int = 6) -> SliceSet:
     rng = np.random.default_rng(0)
     n = patients * each
     y, x = np.mgrid[-1:1:64j, -1:1:64j]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import nibabel
@@ -58,7 +59,7 @@ def write_marked(folder: Path) -> Path:
     return root
 
 
-def _series(folder: Path, numbers, *, uid: str, **more) -> None:
+def _series(folder: Path, numbers: Iterable[int], *, uid: str, **more: str) -> None:
     folder.mkdir(parents=True)
     named = dict.fromkeys(("PatientID", "PatientName", "AccessionNumber", "SeriesDescription", "StudyID"), MARK)
     for number in numbers:

@@ -6,30 +6,36 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from maescan.config import ModelConfig
+
+Floats = NDArray[np.float64]
+Weights = dict[str, Floats]
 
 SMALL = ModelConfig(32, 8, 48, 3, 4, 32, 2, 2)
 
 
-def weights(model):
+def weights(model: nn.Module) -> Weights:
     return {name: value.numpy().astype(np.float64) for name, value in model.state_dict().items()}
 
 
-def norm(x, w, name):
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * w[name + ".weight"] + w[name + ".bias"]
+def norm(x: Floats, w: Weights, name: str) -> Floats:
+    centred: Floats = x - x.mean(-1, keepdims=True)
+    scaled: Floats = centred / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
+    return scaled * w[name + ".weight"] + w[name + ".bias"]
 
 
-def linear(x, w, name):
+def linear(x: Floats, w: Weights, name: str) -> Floats:
     return x @ w[name + ".weight"].T + w[name + ".bias"]
 
 
-def gelu(x):
-    return 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+def gelu(x: Floats) -> Floats:
+    return np.asarray(0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))))
 
 
-def attention(x, w, name, heads):
+def attention(x: Floats, w: Weights, name: str, heads: int) -> Floats:
     n, length, dim = x.shape
     q, k, v = linear(x, w, name + ".qkv").reshape(n, length, 3, heads, dim // heads).transpose(2, 0, 3, 1, 4)
     logits = np.exp(q @ k.swapaxes(2, 3) / math.sqrt(dim // heads))
@@ -37,7 +43,7 @@ def attention(x, w, name, heads):
     return linear(mixed.transpose(0, 2, 1, 3).reshape(n, length, dim), w, name + ".proj")
 
 
-def transformer(x, w, name, depth, heads):
+def transformer(x: Floats, w: Weights, name: str, depth: int, heads: int) -> Floats:
     for i in range(depth):
         block = f"{name}.{i}"
         x = x + attention(norm(x, w, block + ".norm1"), w, block + ".attn", heads)
@@ -45,16 +51,16 @@ def transformer(x, w, name, depth, heads):
     return x
 
 
-def positions(dim, row, column):
+def positions(dim: int, row: int, column: int) -> Floats:
     """One patch's code, number by number."""
-    code = []
+    code: list[float] = []
     for place in (column, row):
         angles = [place / 10000 ** (i / (dim // 4)) for i in range(dim // 4)]
         code += [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
     return np.array(code)
 
 
-def mae_by_hand(w, config, patches, noise, keep):
+def mae_by_hand(w: Weights, config: ModelConfig, patches: Floats, noise: Floats, keep: int) -> Floats:
     """He et al., section 3: shuffle by noise, encode the first `keep`, append mask tokens, unshuffle, decode."""
     rows, everything, d = [], range(config.tokens), config
     place = {
@@ -76,7 +82,9 @@ def mae_by_hand(w, config, patches, noise, keep):
     return np.array(rows)
 
 
-def batch(tokens, keep, pixels, rows=3, seed=0):
+def batch(
+    tokens: int, keep: int, pixels: int, rows: int = 3, seed: int = 0
+) -> tuple[Floats, Floats, tuple[torch.Tensor, ...]]:
     rng = np.random.default_rng(seed)
     patches, noise = rng.random((rows, tokens, pixels)), rng.random((rows, tokens))
     shuffle = torch.from_numpy(np.argsort(noise, axis=1).astype(np.int32))

@@ -18,7 +18,8 @@ class Attention(nn.Module):
         n, t, dim = x.shape
         q, k, v = self.qkv(x).reshape(n, t, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
         weights = (q @ k.transpose(-1, -2) * (dim // self.heads) ** -0.5).softmax(dim=-1)
-        return self.proj((weights @ v).transpose(1, 2).reshape(n, t, dim))
+        found: Tensor = self.proj((weights @ v).transpose(1, 2).reshape(n, t, dim))
+        return found
 
 
 class Mlp(nn.Module):
@@ -27,7 +28,8 @@ class Mlp(nn.Module):
         self.fc1, self.fc2 = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(nn.functional.gelu(self.fc1(x)))
+        found: Tensor = self.fc2(nn.functional.gelu(self.fc1(x)))
+        return found
 
 
 class Block(nn.Module):
@@ -37,8 +39,9 @@ class Block(nn.Module):
         self.norm2, self.mlp = nn.LayerNorm(dim, eps=EPS), Mlp(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        middle: Tensor = x + self.attn(self.norm1(x))
+        found: Tensor = middle + self.mlp(self.norm2(middle))
+        return found
 
 
 class PatchEmbed(nn.Module):
@@ -47,7 +50,8 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(1, dim, patch, patch)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.proj(x).flatten(2).transpose(1, 2)
+        found: Tensor = self.proj(x).flatten(2).transpose(1, 2)
+        return found
 
 
 def positions(dim: int, grid: int) -> Tensor:
@@ -120,4 +124,5 @@ class OfficialClassifier(nn.Module):
         x = torch.cat([self.cls_token.expand(len(images), -1, -1), self.patch_embed(images)], dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)
-        return self.head(self.fc_norm(x[:, 1:].mean(dim=1)))
+        logits: Tensor = self.head(self.fc_norm(x[:, 1:].mean(dim=1)))
+        return logits

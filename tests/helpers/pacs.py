@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import CTImageStorage, MRImageStorage, Verification
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from helpers.dicom_node import CT, MR, PLAIN
 from helpers.scan_files import dicom_slice
 from maescan.network.peers import Destination
 from maescan.scoring.ledger import Ledger
@@ -29,7 +31,7 @@ class Pacs:
             event.assoc.abort()
             return 0
         if status == 0 or status & 0xF000 == 0xB000:
-            self.got.append(str(event.request.AffectedSOPInstanceUID))
+            self.got.append(str(event.dataset.SOPInstanceUID))
         return status
 
     @property
@@ -37,19 +39,18 @@ class Pacs:
         return Destination("PACS", "127.0.0.1", self.port)
 
     @contextlib.contextmanager
-    def serving(
-        self, *classes: str, syntaxes: Sequence[str] = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
-    ) -> Iterator[Pacs]:
+    def serving(self, *classes: str, syntaxes: Sequence[str] = PLAIN) -> Iterator[Pacs]:
         node = AE("PACS")
         node.require_called_aet = True
-        for each in classes or (CTImageStorage, MRImageStorage, Verification):
+        for each in classes or (CT, MR, Verification):
             node.add_supported_context(each, list(syntaxes))
         opened = []
-        handlers = [
+        handlers: list[Any] = [
             (evt.EVT_C_STORE, self.store),
             (evt.EVT_CONN_OPEN, lambda event: opened.append(event.assoc.dul.socket.socket)),
         ]
         server = node.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+        assert server
         self.port = server.server_address[1]
         try:
             yield self

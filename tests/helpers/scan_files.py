@@ -17,15 +17,16 @@ VALUES = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
 
 def dicom_slice(values: np.ndarray, position: Any, **tags: Any) -> Any:
     """A pydicom dataset of one axial CT slice [rows, columns]; `tags` overrides its elements, None removes one."""
+    from pydicom import uid
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-    dataset = FileDataset("", {}, preamble=b"\0" * 128, is_little_endian=None, is_implicit_VR=None)
+    dataset = FileDataset("", {}, preamble=b"\0" * 128)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = tags.pop("TransferSyntaxUID", ExplicitVRLittleEndian)
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CTImageStorage
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
-    dataset.file_meta.ImplementationClassUID = UID + "9"
+    dataset.file_meta.ImplementationClassUID = uid.UID(UID + "9")
     elements = {
         **{"Modality": "CT", "SeriesInstanceUID": UID + "1", "SeriesNumber": 3, "ImageType": ["ORIGINAL", "PRIMARY"]},
         **{"Rows": values.shape[-2], "Columns": values.shape[-1], "SamplesPerPixel": 1, "PixelSpacing": [1.5, 0.5]},

@@ -7,7 +7,10 @@ import multiprocessing
 import os
 import re
 import resource
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -33,7 +36,16 @@ def write_scan(path: Path, seed: int, slices: int = 6) -> Path:
     return given(path)
 
 
-def run(folder: Path, out: Path, pipe=None, *, pause=0.0, largest: int | None = None, user=None, **options) -> None:
+def run(
+    folder: Path,
+    out: Path,
+    pipe: Connection | None = None,
+    *,
+    pause: float = 0.0,
+    largest: int | None = None,
+    user: int | None = None,
+    **options: Any,
+) -> None:
     """Scores a folder and sends what came of it: "done" or the error's text. For a process of its own.
 
     largest: no file may grow over so many bytes, as when a disk is full; user: whom to run as."""
@@ -50,7 +62,7 @@ def run(folder: Path, out: Path, pipe=None, *, pause=0.0, largest: int | None = 
         pipe.send(answer)
 
 
-def started(*arguments, **options):
+def started(*arguments: Any, **options: Any) -> tuple[ForkServerProcess, Connection]:
     """(process, pipe on which its answer comes)."""
     pipe, theirs = PROCESSES.Pipe()
     process = PROCESSES.Process(target=run, args=(*arguments, theirs), kwargs=options)
@@ -59,7 +71,7 @@ def started(*arguments, **options):
     return process, pipe
 
 
-def answer_of(*arguments, **options) -> str:
+def answer_of(*arguments: Any, **options: Any) -> str:
     process, pipe = started(*arguments, **options)
     answer = pipe.recv() if pipe.poll(60) else "no answer"
     process.join(10)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from maescan.config import Preset, preset
-from maescan.engines.bundle import SCHEMA_VERSION, Bundle
+from maescan.engines.bundle import Bundle
+from maescan.engines.manifest import SCHEMA_VERSION
 
 
 def stub_bundle(of: Preset | str = "tiny", **fields: Any) -> Bundle:
@@ -37,6 +38,7 @@ class StubEngine:
 
     def classify(self, tokens: np.ndarray, token_ids: np.ndarray) -> np.ndarray:
         self.seen.append(tokens.shape[:2])
-        return np.asarray(tokens).mean(axis=(1, 2))
+        scores: np.ndarray = np.asarray(tokens).mean(axis=(1, 2))
+        return scores
 
     def close(self) -> None: ...

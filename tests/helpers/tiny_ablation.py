@@ -20,7 +20,7 @@ SMALL = preset("tiny").replace(
 )
 
 
-def half_ill(patients=4, each=8):
+def half_ill(patients: int = 4, each: int = 8) -> SliceSet:
     rng = np.random.default_rng(0)
     n = patients * each
     images = rng.uniform(0.2, 1, (n, 32, 32)).astype(np.float32)

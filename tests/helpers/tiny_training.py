@@ -6,12 +6,14 @@ import csv
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from maescan.config import PRESETS, ModelConfig, PseudoConfig
+from maescan.config import PRESETS, ModelConfig, Preset, PseudoConfig
 from maescan.datasets import SliceSet
 from maescan.options import TrainOptions
 from maescan.train import train
@@ -32,35 +34,35 @@ PRESET = PRESETS["tiny"].replace(
 )
 
 
-def slices(count=40, size=16):
+def slices(count: int = 40, size: int = 16) -> SliceSet:
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:size, :size] / size - 0.5
-    images = [(y**2 + x**2 < rng.uniform(0.1, 0.2)) * rng.uniform(0.5, 1.5, (size, size)) for _ in range(count)]
-    images = np.array(images, np.float32)
+    discs = [(y**2 + x**2 < rng.uniform(0.1, 0.2)) * rng.uniform(0.5, 1.5, (size, size)) for _ in range(count)]
+    images = np.array(discs, np.float32)
     patients = np.array([f"p{i // 8}" for i in range(count)])
     return SliceSet(images, patients, np.arange(count) % 8, np.zeros(count, np.int8), (images > 0).mean(axis=(1, 2)))
 
 
-def run(out, preset=PRESET, data=None, **options):
+def run(out: Path, preset: Preset = PRESET, data: SliceSet | None = None, **options: Any) -> Path:
     options = {"device": "cpu", "tensorboard": False, **options}
     return train(slices() if data is None else data, preset, out, TrainOptions(**options))
 
 
-def weights(folder):
+def weights(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
     return {name: load_file(folder / f"{name}.safetensors") for name in ("mae", "classifier")}
 
 
-def differences(one, two):
-    one, two = weights(one), weights(two)
-    return {m: max((one[m][n] - two[m][n]).abs().max().item() for n in one[m]) for m in one}
+def differences(one: Path, two: Path) -> dict[str, float]:
+    a, b = weights(one), weights(two)
+    return {m: max((a[m][n] - b[m][n]).abs().max().item() for n in a[m]) for m in a}
 
 
-def log(folder):
+def log(folder: Path) -> list[dict[str, str]]:
     with (folder / "log.csv").open(newline="") as file:
         return [{k: v for k, v in row.items() if k != "samples_per_s"} for row in csv.DictReader(file)]
 
 
-def subprocess_run(code, **environment):
+def subprocess_run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code]
     return subprocess.run(command, env={**os.environ, **threads, **environment}, capture_output=True, text=True)

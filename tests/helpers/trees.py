@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,13 @@ def _elsewhere(made: Phantom, count: int, rng: np.random.Generator) -> NDArray[n
     return spots[rng.choice(len(spots), count, replace=False)]
 
 
-def write_candidates_tree(root, voxels, affine, places, table="candidates.csv"):
+def write_candidates_tree(
+    root: Path,
+    voxels: NDArray[np.int16],
+    affine: NDArray[np.float64],
+    places: Iterable[tuple[float, ...]],
+    table: str = "candidates.csv",
+) -> Path:
     """One CT, with candidates at `places` (LPS mm, class)."""
     write_scan(root / "subset3" / "1.2.3.mhd", voxels, affine)
     lines = ["seriesuid,coordX,coordY,coordZ,class", *(",".join(map(str, ("1.2.3", *place))) for place in places)]
@@ -96,7 +103,7 @@ def write_candidates_tree(root, voxels, affine, places, table="candidates.csv"):
     return root
 
 
-def bright_voxel(voxel, shape=(100, 90, 6)):
+def bright_voxel(voxel: Shape, shape: Shape = (100, 90, 6)) -> NDArray[np.int16]:
     voxels = np.full(shape, -1000, np.int16)
     voxels[voxel] = 2000
     return voxels

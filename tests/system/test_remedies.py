@@ -35,23 +35,27 @@ OTHERS = {"--editable", "--head"}
 def said() -> Iterator[tuple[str, str]]:
     """Where, and each text of the package that is no docstring, with X for what is filled in."""
     for file in FILES:
-        tree = ast.parse(file.read_text())
+        tree, place = ast.parse(file.read_text()), file.relative_to(ROOT)
         inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
         docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
-            where = f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.JoinedStr):
-                yield where, "".join(str(p.value) if isinstance(p, ast.Constant) else "X" for p in node.values)
+                yield (
+                    f"{place}:{node.lineno}",
+                    "".join(str(p.value) if isinstance(p, ast.Constant) else "X" for p in node.values),
+                )
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner | docs:
-                yield where, node.value
+                yield f"{place}:{node.lineno}", node.value
 
 
-TEXTS = sorted(set(said()))
+@pytest.fixture(scope="module")
+def texts() -> list[tuple[str, str]]:
+    return sorted(set(said()))
 
 
-def test_commands_in_backticks_and_whole_commands_exist_with_their_flags():
+def test_commands_in_backticks_and_whole_commands_exist_with_their_flags(texts):
     found = 0
-    for where, text in TEXTS:
+    for where, text in texts:
         typed = re.findall(r"`maescan ([^`]+)`", text)
         typed += [text.removeprefix("maescan ")] if re.match(r"maescan [a-z-]+ [X-]", text) else []
         for command in typed:
@@ -63,9 +67,9 @@ def test_commands_in_backticks_and_whole_commands_exist_with_their_flags():
     assert found > 20
 
 
-def test_every_flag_that_a_message_names_exists():
+def test_every_flag_that_a_message_names_exists(texts):
     found = 0
-    for where, text in TEXTS:
+    for where, text in texts:
         if " " not in text or text.startswith("--"):
             continue
         for flag in re.findall(r"(?<![\w`-])--[a-z][a-z0-9-]*", text):
@@ -74,11 +78,11 @@ def test_every_flag_that_a_message_names_exists():
     assert found > 20
 
 
-def test_every_install_brings_what_it_says():
+def test_every_install_brings_what_it_says(texts):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     known = (ROOT / "constraints.txt").read_text().lower()
     found = 0
-    for where, text in TEXTS:
+    for where, text in texts:
         for package in re.findall(r"pip install (?!--)'?([\w.\[\]-]+)", text):
             name, _, extra = package.rstrip("]").partition("[")
             assert name == "maescan" or f"\n{name.lower()}==" in known, f"{where}: {text}"
