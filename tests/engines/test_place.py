@@ -46,13 +46,13 @@ def test_no_order_of_streams_changes_a_score(engine_of, monkeypatch, tmp_path, s
 def test_bytes_and_launches_of_a_slice(engine_of, monkeypatch, tmp_path):
     """A slice and its id go up, three numbers come down, and a batch is one launch."""
     cuda, _ = install(monkeypatch, tmp_path)
-    made = engine_of("brats")
+    made = engine_of("small")
     engine = made.load()
     images, ids = slices_of(made.preset, 64), np.arange(64)
     score_slices(images, ids, engine, made.preset)
     cuda.up = cuda.down = cuda.launches = cuda.calls = cuda.kernels.called = 0
     score_slices(images, ids, engine, made.preset)
-    assert (cuda.up, cuda.down, cuda.launches) == (64 * (224 * 224 * 4 + 8), 64 * 12, 2)
+    assert (cuda.up, cuda.down, cuda.launches) == (64 * (32 * 32 * 4 + 8), 64 * 12, 2)
     assert cuda.calls == 1 + 2 + 2 and cuda.kernels.called == 0, "the device, two launches, two waits"
     engine.close()
 

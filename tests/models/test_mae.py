@@ -58,6 +58,7 @@ def test_public_names_and_sizes_of_vit_base():
     assert classifier.state_dict()["head.weight"].shape == (2, 768)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [MaskedAutoencoder, Classifier])
 def test_the_models_trace(kind):
     model = kind(replace(SMALL, encoder_depth=1, decoder_depth=1)).eval()

@@ -13,7 +13,7 @@ import zipfile
 
 import pytest
 
-from helpers.bundles import a_run
+from maescan.cli.demo import unpack
 from maescan.engines.bundle import Bundle
 from maescan.errors import BundleError, ConfigError, DataError
 from maescan.network.pull import pull, web_address
@@ -26,10 +26,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    from maescan import export
-
-    folder = tmp_path_factory.mktemp("made")
-    return export.export(a_run(folder), folder / "bundle", to=("openvino",), precision=("fp32",))
+    return unpack(tmp_path_factory.mktemp("made") / "bundle")
 
 
 @pytest.fixture
@@ -54,7 +51,7 @@ def served(tmp_path, bundle, monkeypatch):
         "-out",
         certificate,
     ]
-    subprocess.run([*map(str, made), *names], check=True, capture_output=True)
+    subprocess.run([*made, *names], check=True, capture_output=True)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(root)))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

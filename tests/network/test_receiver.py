@@ -48,31 +48,32 @@ def test_an_echo_is_answered(shared):
     subprocess.run([tool("echoscu"), "-aec", "MAESCAN", "127.0.0.1", str(shared[2])], check=True, timeout=60)
 
 
-@pytest.mark.parametrize(
-    ("options", "aet", "called", "told"),
-    [
-        ({"from": ["SCANNER1@127.0.0.1"]}, "SCANNER2", "MAESCAN", (1, 1, 3)),
-        ({"from": ["SCANNER1@10.0.0.1"]}, "SCANNER1", "MAESCAN", (1, 1, 3)),
-        ({"min_free": "9999T"}, "SCANNER1", "MAESCAN", (2, 3, 1)),
-    ],
-)
-def test_rejections_say_why(out, options, aet, called, told):
-    with receiver(out, **options) as (node, port), association(port, aet, called) as found:
-        assert found.is_rejected
-        answer = found.acceptor.primitive
-        assert (answer.result, answer.result_source, answer.diagnostic) == told
+def refusal(found) -> tuple[int, int, int]:
+    """Result, source and diagnostic of a rejected association."""
+    assert found.is_rejected
+    answer = found.acceptor.primitive
+    return answer.result, answer.result_source, answer.diagnostic
+
+
+def test_senders_that_are_not_named_are_rejected_and_those_that_are_are_taken(out, slices):
+    named = ["SCANNER1@10.0.0.1", "SCANNER2@10.0.0.1", "SCANNER2@127.0.0.0/8"]
+    with receiver(out, **{"from": named}) as (node, port):
+        for count, aet in enumerate(("SCANNER3", "SCANNER1"), start=1):
+            with association(port, aet) as found:
+                assert refusal(found) == (1, 1, 3)
+                node.until("rejected", count)
+        assert send(port, slices[:1], aet="SCANNER2") == [0]
+
+
+def test_without_room_an_association_is_rejected_for_now(out):
+    with receiver(out, min_free="9999T") as (node, port), association(port) as found:
+        assert refusal(found) == (2, 3, 1)
         node.until("rejected")
 
 
 def test_another_called_title_is_rejected(shared):
     with association(shared[2], called="OTHER") as found:
-        answer = found.acceptor.primitive
-        assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, 7)
-
-
-def test_a_named_sender_is_taken(out, slices):
-    with receiver(out, **{"from": ["SCANNER2@10.0.0.1", "SCANNER1@127.0.0.0/8"]}) as (_, port):
-        assert send(port, slices[:1]) == [0]
+        assert refusal(found) == (1, 1, 7)
 
 
 @pytest.mark.slow

@@ -36,6 +36,13 @@ def nifti_header(shape, **fields) -> bytes:
     return header.binaryblock + bytes(4)
 
 
+def zeros(megabytes: int, window: int = zlib.MAX_WBITS) -> bytes:
+    """A stream of so many zeros, put together of one packed megabyte; its check sum is none."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, window)
+    first, second = (packer.compress(bytes(ZEROS)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    return first + second * (megabytes - 1) + packer.flush()
+
+
 def cut(path: Path, count: int) -> None:
     path.write_bytes(path.read_bytes()[:-count])
 
@@ -63,7 +70,7 @@ def make_itk(root: Path) -> None:
     (root / "bomb_declared.mha").write_bytes(
         packed.format("1000 1000 900").encode() + zlib.compress(bytes(2**21)) * 900
     )
-    (root / "bomb_hidden.mha").write_bytes(packed.format("4 5 6").encode() + zlib.compress(bytes(2**28)))
+    (root / "bomb_hidden.mha").write_bytes(packed.format("4 5 6").encode() + zeros(256))
     (root / "zero.mha").touch()
     (root / "text.mhd").write_text("this is no scan\n")
     nrrd = "NRRD0004\ntype: short\ndimension: 3\nsizes: {}\nencoding: {}\nendian: little\n\n"
@@ -99,10 +106,8 @@ def deflate_bomb(root: Path) -> None:
     plain = save(
         dicom_slice(VALUES[0], (0, 0, 0), TransferSyntaxUID=Deflated), root / "deflate_bomb.dcm"
     ).read_bytes()
-    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
-    zeros = b"".join(packer.compress(bytes(ZEROS)) for _ in range(300)) + packer.flush()
     start = 144 + int.from_bytes(plain[140:144], "little")
-    (root / "deflate_bomb.dcm").write_bytes(plain[:start] + zeros)
+    (root / "deflate_bomb.dcm").write_bytes(plain[:start] + zeros(300, -zlib.MAX_WBITS))
 
 
 def make_zip(root: Path) -> None:

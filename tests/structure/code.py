@@ -26,6 +26,11 @@ class Module:
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of the tree: most rules look at them all."""
+        return list(ast.walk(self.tree))
+
     @property
     def room(self) -> str:
         """The part below maescan, scans or files; of maescan/__init__.py: maescan."""
@@ -50,7 +55,7 @@ BY_NAME = {module.name: module for module in PACKAGE}
 
 def imports(module: Module) -> Iterator[tuple[str, str | None]]:
     """(module, name taken from it or None) of every import, those inside functions too."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -54,7 +54,7 @@ def temporary() -> Iterator[str]:
 def raw() -> Iterator[str]:
     """JSON and tables read past `records`, which gives them types and says in one line what is wrong with them."""
     for module in PACKAGE:
-        calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+        calls = [node for node in module.nodes if isinstance(node, ast.Call)]
         for name in [ast.unparse(call.func) for call in calls] if not _is_one_of(module, RECORDS) else []:
             if name in RAW:
                 yield f"{module.path} calls {name}"
@@ -94,7 +94,7 @@ def private() -> Iterator[str]:
             if taken and name in BY_NAME and _is_private(taken):
                 yield f"{module.path} takes {name}.{taken}"
         aliases = _modules_at_hand(module)
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and _is_private(node.attr):
                 owner = aliases.get(node.value.id)
                 if owner:
@@ -104,7 +104,7 @@ def private() -> Iterator[str]:
 def _modules_at_hand(module: Module) -> dict[str, str]:
     """Names in a module that are modules of the package."""
     names = {}
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if f"{node.module}.{alias.name}" in BY_NAME:
