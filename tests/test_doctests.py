@@ -36,6 +36,7 @@ def test_the_readme_s_python_runs(tmp_path, monkeypatch):
     assert space["result"].p_value is not None and space["result"].show().width > 100
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_shows_what_it_shows(tmp_path, monkeypatch):
     notebook = ROOT / "docs" / "first-score.ipynb"
     monkeypatch.chdir(tmp_path)

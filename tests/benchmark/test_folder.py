@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from helpers.bundles import SMALL
+from helpers.marks import slow
 from maescan.benchmark import folder
 from maescan.options import EngineOptions
 
 
-@pytest.mark.parametrize("form", ["nifti", "dicom"])
+@pytest.mark.parametrize("form", ["nifti", *slow("dicom")])
 def test_a_generated_folder_is_scored_to_the_end(bundle, tmp_path, form):
     if not folder.can_write(form):
         pytest.skip("needs pydicom")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from helpers.gpu_machine import install, same, slices_of
+from helpers.marks import slow
 from maescan.method.score import score_slices
 
 SHARED = """self.scratch = cuda.__dict__.get("one") or cuda.take(self._held, scratch)
@@ -90,7 +91,7 @@ def scored(engine_of, cuda, backend, whole):
     assert not faults and cuda.left() == (0, 0, 0, False), faults
 
 
-@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("whole", [*slow(True), False])
 def test_without_a_fault_the_path_scores(engine_of, monkeypatch, tmp_path, whole):
     cuda, _ = install(monkeypatch, tmp_path)
     scored(engine_of, cuda, planted(monkeypatch, *NONE), whole)

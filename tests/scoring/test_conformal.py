@@ -7,11 +7,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from helpers.marks import slow
 from maescan.errors import BundleError, DataError
 from maescan.scoring.conformal import Reference, needed, surplus
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.2])
+@pytest.mark.parametrize("rate", [0.05, *slow(0.2)])
 def test_at_most_the_rate_of_healthy_scans_alert(rate):
     """Over 200 trials of 40 reference scans and 200 new ones of the same kind: within binomial error."""
     rng, alerts = np.random.default_rng(0), 0

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.marks import slow
 from maescan.scoring import martingale
 from maescan.scoring.martingale import ALARM
 
@@ -105,6 +106,7 @@ def streams(rng, plain, changed, reference=24, before=100):
     return reference_of(held), [*arrived, *(changed[i] for i in rng.permutation(len(changed))[:60])]
 
 
+@pytest.mark.slow
 def test_20_streams_of_500_scored_phantoms_raise_no_alarm():
     rng, plain = np.random.default_rng(0), phantoms()["plain", 0.0]
     assert not any(martingale.drift(*streams(rng, plain, [], before=500)).changed for _ in range(20))
@@ -115,7 +117,7 @@ CHANGES = [("noise", 0.25), ("resolution", 0.688), ("intensity", 2.875), ("inten
 less than 1: these are sizes that leave it under its double."""
 
 
-@pytest.mark.parametrize("kind", CHANGES)
+@pytest.mark.parametrize("kind", [CHANGES[0], *slow(*CHANGES[1:])])
 def test_a_change_that_doubles_the_alert_rate_is_noticed_within_60_scans(kind):
     rng, found = np.random.default_rng(1), phantoms()
     alarms = [martingale.drift(*streams(rng, found["plain", 0.0], found[kind])).alarm_at for _ in range(20)]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
+from helpers.marks import slow
 from maescan.config import ClassifierTraining, MaeTraining
 from maescan.train import augment
 
@@ -73,7 +74,7 @@ def torchvisions(scale, count=10_000, side=224):
     return {"left": left, "top": top, "width": width, "height": height}
 
 
-@pytest.mark.parametrize("config", [MaeTraining(), ClassifierTraining()])
+@pytest.mark.parametrize("config", [MaeTraining(), *slow(ClassifierTraining())])
 def test_crops_are_distributed_as_torchvisions(config):
     theirs, made = torchvisions((config.crop_scale, 1.0)), ours(config)
     for name in NAMES:

@@ -34,6 +34,7 @@ def one_rival(monkeypatch):
     monkeypatch.setattr("maescan.train.ablations.experiment", few)
 
 
+@pytest.mark.slow
 def test_rivals_stand_beside_ours_and_are_not_judged_again(tmp_path, one_rival, monkeypatch):
     result = ablate(half_ill(), "rivals", SMALL, tmp_path, Design(folds=2, device="cpu"))
     assert [row["name"] for row in result["rows"]] == ["MAE and classifier", "thresholding"]

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from helpers.marks import slow
 from maescan.errors import ConfigError
 from maescan.train.rivals import RIVALS, Size, rival
 
 SMALL = Size(width=8, steps=40, batch=8)
+FAST = ("denoising autoencoder", "PatchCore, random features")
+SOME = [*FAST, *slow(*(name for name in RIVALS if name not in FAST))]
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +25,7 @@ def fitted(healthy):
     return get
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", SOME)
 def test_a_lesion_raises_the_score_and_lights_the_map(fitted, pairs, name):
     plain, ill, where = pairs
     before, cold = fitted(name).score(plain)
@@ -33,13 +36,13 @@ def test_a_lesion_raises_the_score_and_lights_the_map(fitted, pairs, name):
     assert lit[where].mean() > lit[~where].mean()
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", SOME)
 def test_a_slice_scores_alike_in_any_batch(fitted, pairs, name):
     whole, _ = fitted(name).score(pairs[0])
     assert np.allclose(fitted(name).score(pairs[0][5:7])[0], whole[5:7], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["denoising autoencoder", "f-AnoGAN", "AST, random features"])
+@pytest.mark.parametrize("name", ["denoising autoencoder", *slow("f-AnoGAN", "AST, random features")])
 def test_a_seed_gives_the_same_rival(healthy, pairs, name):
     few = Size(width=8, steps=6, batch=8)
     scores = []
