@@ -142,7 +142,7 @@ Taps taps_of(Call& call, py::handle index, py::handle weights, const char* axis,
 
 void extract_slices(py::object volume, py::object row_index, py::object row_weights, py::object column_index,
                     py::object column_weights, float scale, float offset, py::object background, float low,
-                    float high, py::object slices, int threads, uintptr_t stream) {
+                    float high, float ripple, float floor, py::object slices, int threads, uintptr_t stream) {
   Call call(threads, stream);
   const TensorView voxels = call.in(volume, "volume").shaped({-1, -1, -1});
   ExtractSlices a{};
@@ -151,8 +151,9 @@ void extract_slices(py::object volume, py::object row_index, py::object row_weig
   a.count = voxels.size(0), a.height = voxels.size(1), a.width = voxels.size(2);
   a.rows = taps_of(call, row_index, row_weights, "rows", a.height);
   a.columns = taps_of(call, column_index, column_weights, "cols", a.width);
-  a.intensity = {
-      scale, offset, low, high, background.is_none() ? 0.0f : background.cast<float>(), !background.is_none()};
+  const bool has_background = !background.is_none();
+  a.intensity = {scale,          offset, low,  high, has_background ? background.cast<float>() : 0.0f,
+                 has_background, ripple, floor};
   const TensorView out = call.out(slices, "slices").shaped({a.count, a.rows.outputs, a.columns.outputs});
   a.slices = out.data<void>(), a.dtype = out.floating();
   call.run(cpu::extract_slices, cuda::extract_slices, a);
@@ -192,5 +193,5 @@ PYBIND11_MODULE(_kernels, m, py::mod_gil_not_used()) {
         arg("data_range"), arg("partials"), arg("ssim"), threads, stream);
   m.def("extract_slices", &maescan::extract_slices, "Slices of a volume on the models' grid.", arg("volume"), named,
         arg("row_index"), arg("row_weights"), arg("column_index"), arg("column_weights"), arg("scale"), arg("offset"),
-        none("background"), arg("low"), arg("high"), arg("slices"), threads, stream);
+        none("background"), arg("low"), arg("high"), arg("ripple"), arg("floor"), arg("slices"), threads, stream);
 }

@@ -1,5 +1,6 @@
 // A chunk is a slice. Two passes of one kind: each resamples along its first axis and leaves the result transposed,
-// so that both run along memory and the second puts the axes back.
+// so that both run along memory and the second puts the axes back. Air is 0: only what holds something else, and what
+// that reaches, is resampled.
 #include "common/loops.h"
 #include "extract/op.h"
 
@@ -23,6 +24,25 @@ struct Span {  // the inputs that some output reads
     if (low < high) first = low, count = high - low;
   }
 };
+
+struct Range {  // of indices: first to last, or none
+  int64_t first = INT64_MAX, last = -1;
+  bool none() const { return last < first; }
+  void add(int64_t low, int64_t high) {
+    first = low < first ? low : first;
+    last = high > last ? high : last;
+  }
+};
+
+// the values of a row that are not 0
+Range not_zero(const float* row, int64_t count) {
+  Range range;
+  int64_t low = 0, high = count;
+  for (; low < count && row[low] == 0;) ++low;
+  for (; high > low && row[high - 1] == 0;) --high;
+  if (low < high) range.add(low, high - 1);
+  return range;
+}
 
 template <int kStep, class T>
 void read_row(const Intensity& intensity, const T* from, int64_t step, float* __restrict to, int64_t count) {
@@ -52,16 +72,36 @@ void read_plane(const ExtractSlices& a, int64_t s, const Span& tall, const Span&
   read_voxels<uint8_t>(a, s, tall, wide, plane);
 }
 
-// to[x, i] = sum_j weights[i, j] * from[index[i] - first + j, x]; both are as wide as is padded
-void resample_transposed(const Taps& taps, int64_t first, const float* from, int64_t pitch, float* to,
+struct Pass {  // of an operator over inputs from `first` on, of which only those of `inputs` are not 0
+  const Taps& taps;
+  int64_t first;
+  Range inputs, outputs{};  // outputs: those that such an input reaches
+
+  Pass(const Taps& along, const Span& span, const Range& held) : taps(along), first(span.first), inputs(held) {
+    for (int32_t i = 0; i < taps.outputs && !inputs.none(); ++i)
+      if (from(i) < to(i)) outputs.add(i, i);
+  }
+  int64_t at(int64_t i) const { return taps.index[i] - first; }
+  int32_t from(int64_t i) const { return static_cast<int32_t>(at(i) < inputs.first ? inputs.first - at(i) : 0); }
+  int32_t to(int64_t i) const {
+    const int64_t past = inputs.last + 1 - at(i);
+    return static_cast<int32_t>(past < taps.width ? past : taps.width);
+  }
+};
+
+// to[x, i] = sum_j weights[i, j] * from[index[i] - first + j, x], of the lanes x and the outputs i that hold more
+// than air, and perhaps a few beside them; both are as wide as is padded
+void resample_transposed(const Pass& pass, const Range& lanes, const float* from, int64_t pitch, float* to,
                          int64_t to_pitch) {
+  const Taps& taps = pass.taps;
   float block[kBatch * kRun] = {};
-  for (int64_t x = 0; x < pitch; x += kRun)
-    for (int64_t top = 0; top < taps.outputs; top += kBatch) {
+  for (int64_t x = lanes.first / kRun * kRun; x <= lanes.last; x += kRun)
+    for (int64_t top = pass.outputs.first / kBatch * kBatch; top <= pass.outputs.last; top += kBatch) {
       for (int64_t i = 0; i < kBatch && top + i < taps.outputs; ++i) {
-        const float* input = from + (taps.index[top + i] - first) * pitch + x;
+        const int32_t first = pass.from(top + i);
+        const float* input = from + (pass.at(top + i) + first) * pitch + x;
         weigh<kRun>(
-            taps.weights + (top + i) * taps.width, taps.width,
+            taps.weights + (top + i) * taps.width + first, pass.to(top + i) - first,
             [=](int32_t j, int lane) { return input[j * pitch + lane]; }, block + i * kRun);
       }
       for (int64_t lane = 0; lane < kRun; ++lane)
@@ -77,11 +117,22 @@ void extract_slice(const ExtractSlices& a, int64_t s) {
   float* columns = static_cast<float*>(scratch(1, pitch * turned * sizeof(float)));
   float* rows = static_cast<float*>(scratch(2, turned * out * sizeof(float)));
   read_plane(a, s, tall, wide, plane);
-  resample_transposed(a.rows, tall.first, plane, pitch, columns, turned);
-  resample_transposed(a.columns, wide.first, columns, turned, rows, out);
+  Range high, broad;  // the rows and the columns that are not air alone
+  for (int64_t y = 0; y < tall.count; ++y)
+    if (const Range held = not_zero(plane + y * pitch, wide.count); !held.none())
+      high.add(y, y), broad.add(held.first, held.last);
+  const Pass down(a.rows, tall, high), across(a.columns, wide, broad);
+  resample_transposed(down, broad, plane, pitch, columns, turned);
+  resample_transposed(across, down.outputs, columns, turned, rows, out);
   T* slice = static_cast<T*>(a.slices) + s * a.rows.outputs * a.columns.outputs;
+  const float air = a.intensity.resampled(0);
   for (int64_t y = 0; y < a.rows.outputs; ++y, rows += out, slice += a.columns.outputs) {
-    for (int64_t x = 0; x < a.columns.outputs; ++x) rows[x] = a.intensity.resampled(rows[x]);
+    int64_t x = 0;
+    if (down.outputs.first <= y && y <= down.outputs.last && !across.outputs.none()) {
+      for (; x < across.outputs.first; ++x) rows[x] = air;
+      for (; x <= across.outputs.last; ++x) rows[x] = a.intensity.resampled(rows[x]);
+    }
+    for (; x < a.columns.outputs; ++x) rows[x] = air;
     narrow_row(rows, 1, slice, a.columns.outputs);
   }
 }

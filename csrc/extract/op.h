@@ -8,10 +8,12 @@ namespace maescan {
 struct Intensity {  // raw voxel -> what the models see
   float scale, offset, low, high, background;
   bool has_background;
+  float ripple, floor;  // a resampled value under ripple is air; floor is what air is called in the end
   MAESCAN_HD float clamp(float value) const { return value < low ? low : (value > high ? high : value); }
   MAESCAN_HD float resampled(float value) const {  // tissue may be held over air, which is 0
     const float least = low < 0 ? low : 0.0f;
-    return value < least ? least : (value > high ? high : value);
+    value = value < least ? least : (value > high ? high : value);
+    return (ripple != 0 && !(value >= ripple) ? 0.0f : value) + floor;
   }
   MAESCAN_HD float of(float raw) const {
     const float value = clamp(raw * scale + offset);

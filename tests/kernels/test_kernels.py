@@ -183,6 +183,7 @@ def test_extract_slices(device, voxel, dtype):
     agree(device, "extract_slices", volume, rows, cols, **options)
     agree(device, "extract_slices", volume, rows, cols, **{**options, "background": None})
     agree(device, "extract_slices", strided(volume), rows, cols, **options)
+    agree(device, "extract_slices", volume, rows, cols, **options, ripple=0.4, floor=-0.75)
 
 
 @pytest.mark.parametrize("passes", [1, 2])

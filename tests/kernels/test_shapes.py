@@ -46,10 +46,14 @@ def test_masks_patches_and_differences(device, b, passes, patch, rows, columns, 
 @given(
     b=st.integers(1, 3), sizes=st.tuples(*[st.integers(1, 40)] * 4), start=st.floats(-9, 9), step=st.floats(0.2, 5),
     voxel=st.sampled_from(["int16", "uint8", "float32"]), gaps=st.booleans(),
+    air=st.tuples(*[st.integers(0, 40)] * 4),
 )  # fmt: skip
-def test_extraction(device, b, sizes, start, step, voxel, gaps):
+def test_extraction(device, b, sizes, start, step, voxel, gaps, air):
+    """Of slices with air on every side, perhaps over all of them."""
     h, w, rows, columns = sizes
     volume = np.random.default_rng(0).integers(0, 99, (b, h, w)).astype(voxel)
+    above, below, left, right = air
+    volume[0, :above] = volume[0, max(0, h - below) :] = volume[0, :, :left] = volume[0, :, max(0, w - right) :] = 7
     volume = strided(volume) if gaps else volume
     taps = kernels.resample_taps(h, rows, start=start, step=step), kernels.resample_taps(w, columns)
     agree(device, "extract_slices", volume, *taps, scale=0.1, offset=-1.0, background=7.0, low=0.0, high=5.0)

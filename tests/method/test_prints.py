@@ -24,3 +24,19 @@ def test_a_scan_is_known_again_by_any_of_the_slices_that_trained():
 
 def test_bundles_cannot_be_compared_by_their_training_scans():
     assert set(training_prints(IMAGES, PATIENTS, "x")).isdisjoint(training_prints(IMAGES, PATIENTS, "y"))
+
+
+def test_a_slice_of_zeros_of_either_sign_shows_nothing():
+    zeros = np.zeros((3, 8, 8), np.float16)
+    zeros[1:, 2:4] = -0.0
+    zeros[2, 5] = 1e-7
+    assert len(slice_prints(zeros)) == 1 and slice_prints(zeros)[0] == slice_prints(zeros[2:])[0]
+    with np.errstate(all="raise"):
+        assert slice_prints(np.where(IMAGES > 0.5, np.float32(1e6), IMAGES))  # beyond float16's range
+
+
+def test_slices_are_rounded_as_numpy_does():
+    values = np.random.default_rng(1).normal(0, 300, (2, 40, 33)).astype(np.float32)
+    values[0, 0, :4] = 1e-6, 65519, 65520, np.nextafter(np.float32(1.0), np.float32(2.0))
+    with np.errstate(over="ignore"):
+        assert slice_prints(values) == slice_prints(values.astype(np.float16))

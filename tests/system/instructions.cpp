@@ -73,7 +73,7 @@ int main() {
   const std::vector<int32_t> first(48, 5);
   const std::vector<float> weights(48 * 9, 0.1f);
   const Taps taps{first.data(), weights.data(), 48, 9};
-  const Intensity intensity{1e-3f, 0.0f, 0.0f, 2.0f, 0.0f, true};
+  const Intensity intensity{1e-3f, 0.0f, 0.0f, 2.0f, 0.0f, true, 0.0f, 0.0f};
   count("extract_slices", cpu::extract_slices,
         ExtractSlices{volume.data(), Voxel::i16, kImage, kSide, 1, kSlices, kSide, kSide, taps, taps, intensity,
                       made.data(), Float::f32});

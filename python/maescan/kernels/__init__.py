@@ -242,6 +242,8 @@ def extract_slices(
     background: float | None,
     low: float,
     high: float,
+    ripple: float = 0.0,
+    floor: float = 0.0,
     dtype: str = "float32",
     out: Any = None,
     stream: int | None = None,
@@ -250,13 +252,15 @@ def extract_slices(
 
     A voxel becomes 0 where it equals `background`, else clamp(voxel * scale + offset, low, high); then rows and cols
     resample (see `resample_taps`; their arrays may be on the device already), and the result is clamped to
-    (min(low, 0), high): with low > 0 tissue stays over air. No intermediate volume is made.
+    (min(low, 0), high): with low > 0 tissue stays over air. What is then less than `ripple` is 0 (0: all stays), and
+    `floor` is added. No intermediate volume is made.
     """
     count, height, width = shape_of(volume, "volume", 3)
     if (rows.n_in, cols.n_in) != (height, width):
         raise ValueError(f"volume must have slices of {rows.n_in} x {cols.n_in} voxels, not {height} x {width}")
     shape = (count, len(rows.index), len(cols.index))
     values = {"scale": scale, "offset": offset, "background": background, "low": low, "high": high}
+    values |= {"ripple": ripple, "floor": floor}
     with on_stream(volume, stream) as where:
         out = empty(volume, shape, dtype) if out is None else out
         names = ("row_index", "row_weights", "column_index", "column_weights")

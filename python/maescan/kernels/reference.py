@@ -242,6 +242,8 @@ def extract_slices(
     background: float | None,
     low: float,
     high: float,
+    ripple: float = 0.0,
+    floor: float = 0.0,
     dtype: str = "float32",
 ) -> NDArray[Any]:
     """See `maescan.kernels.extract_slices`."""
@@ -250,7 +252,10 @@ def extract_slices(
     if background is not None:
         values[raw == np.float32(background)] = 0
     values = _resampled(_resampled(values, rows, axis=1), cols, axis=2)
-    return _rounded(np.clip(values, np.float32(min(low, 0)), np.float32(high)), dtype)
+    values = np.clip(values, np.float32(min(low, 0)), np.float32(high))
+    if ripple:
+        values = np.where(values >= np.float32(ripple), values, np.float32(0))
+    return _rounded(values + np.float32(floor), dtype)
 
 
 def _resampled(values: NDArray[np.float32], taps: Taps, axis: int) -> NDArray[np.float32]:

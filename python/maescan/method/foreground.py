@@ -118,7 +118,10 @@ def constant_background(raw: Array) -> float | None:
     slices' edges, if it is common there and in the scan."""
     edges = np.concatenate([raw[:, [0, -1]].ravel(), raw[..., [0, -1]].ravel()])
     small = raw.dtype.kind in "iu" and raw.dtype.itemsize <= 2
-    values, counts = histogram(edges) if small else np.unique(edges, return_counts=True)
+    if (edges == edges[0]).all():  # as where nothing but the brain was kept
+        values, counts = edges[:1], np.array([edges.size])
+    else:
+        values, counts = histogram(edges) if small else np.unique(edges, return_counts=True)
     value = values[np.argmax(counts)]
     if counts.max() < 0.5 * edges.size or np.count_nonzero(raw == value) < 0.03 * raw.size:
         return None

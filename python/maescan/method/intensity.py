@@ -129,7 +129,7 @@ def intensity_statistics(images: Array) -> dict[str, float]:
     if not tissue.size:
         return dict.fromkeys((*FIGURES, *SPREAD), 0.0) | {"mean": float(floor)}
     spread = np.percentile(tissue, PERCENTILES)
-    low, high = np.percentile(tissue, [10, 90])
+    low, high = spread[PERCENTILES.index(10)], spread[PERCENTILES.index(90)]
     deviation = tissue.std(dtype=np.float64)
     made = (
         tissue.mean(dtype=np.float64) + floor,

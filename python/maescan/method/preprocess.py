@@ -108,11 +108,9 @@ def _extract(view: Array, rows: Any, cols: Any, fit: IntensityMap) -> NDArray[np
         background=fit.background,
         low=fit.low - fit.floor,
         high=fit.high - fit.floor,
+        ripple=fit.ripple,
+        floor=fit.floor,
     )
-    if fit.ripple:
-        np.multiply(images, images >= np.float32(fit.ripple), out=images)
-    if fit.floor:
-        images += np.float32(fit.floor)
     if fit.within_slice:
         ends = np.sort([view.min(axis=(1, 2)) * fit.scale, view.max(axis=(1, 2)) * fit.scale], axis=0) + fit.offset
         low, high = ends.astype(np.float32)[:, :, None, None]

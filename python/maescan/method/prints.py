@@ -9,7 +9,10 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan import kernels
 from maescan.method.slices import SliceStore
+
+MINUS_ZERO = 0x8000  # the bits of float16
 
 
 class TrainingPrints(TypedDict):
@@ -21,9 +24,26 @@ class TrainingPrints(TypedDict):
 
 def slice_prints(images: NDArray[np.generic]) -> list[str]:
     """A hash of each slice [S, h, w] that shows anything, as float16 rounds it, which is how slices are kept."""
-    with np.errstate(over="ignore"):  # beyond float16's range all are alike
-        rounded = np.ascontiguousarray(images, dtype=np.float16)
-    return [hashlib.sha256(image).hexdigest()[:24] for image in rounded if image.min() != image.max()]
+    return [hashlib.sha256(image).hexdigest()[:24] for image in _rounded(images) if _shows(image.view(np.uint16))]
+
+
+def _rounded(images: NDArray[np.generic]) -> NDArray[np.float16]:
+    """As float16, beyond whose range all are alike; a copy through the kernel, whose rounding takes a tenth of
+    numpy's time."""
+    if images.dtype == np.float16:
+        return np.ascontiguousarray(images, np.float16)
+    rows, columns = (kernels.resample_taps(side, side) for side in images.shape[1:])
+    values = np.asarray(images, np.float32)
+    rounded: NDArray[np.float16] = kernels.extract_slices(
+        values, rows, columns, scale=1, offset=0, background=None, low=-np.inf, high=np.inf, dtype="float16"
+    )
+    return rounded
+
+
+def _shows(bits: NDArray[np.uint16]) -> bool:
+    """Whether float16 values are not all equal, 0 and -0 being one."""
+    low, high = int(bits.min()), int(bits.max())
+    return low != high and (low != 0 or high != MINUS_ZERO or bool(((bits != 0) & (bits != MINUS_ZERO)).any()))
 
 
 def scan_print(prints: Iterable[str]) -> str:

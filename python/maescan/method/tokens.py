@@ -15,29 +15,23 @@ from maescan.method.intensity import AIR, HU_AIR, HU_HIGH, HU_LOW
 from maescan.method.slices import SliceStore
 
 CHUNK = 64  # slices looked at together
+FAR = 16_000  # a squared distance beyond any on a grid; twice as much fits in 16 bits
 MULTIPLE = 8  # token counts of buckets; a multiple of the passes, so that complementary masks divide it
 
 
-def grow(foreground: NDArray[np.bool_], pixels: int, axes: tuple[int, ...] = (1, 2)) -> NDArray[np.bool_]:
-    """Foreground [S, H, W] widened by `pixels` in rows and columns, so that a lesion at the rim is inside."""
-    grown = foreground.copy()
-    for axis in axes:
-        source = grown.copy()
-        for shift in range(1, pixels + 1):
-            ahead = tuple(slice(shift, None) if a == axis else slice(None) for a in range(3))
-            behind = tuple(slice(None, -shift) if a == axis else slice(None) for a in range(3))
-            grown[ahead] |= source[behind]
-            grown[behind] |= source[ahead]
-    return grown
-
-
 def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int = 2) -> NDArray[np.bool_]:
-    """Patches [S, L] that hold any voxel of foreground [S, H, W] grown by `margin` pixels, and those in between:
-    a lesion may be as dark as air."""
-    s, h, w = foreground.shape
-    bands = np.any(grow(foreground, margin, (1,)).reshape(s, h // patch, patch, w), axis=2)  # across them it can wait
-    grid = np.any(grow(bands, margin, (2,)).reshape(s, h // patch, w // patch, patch), axis=3)
-    return (_between(grid, 1) & _between(grid, 2)).reshape(s, -1)
+    """Patches [S, L] that hold any voxel of foreground [S, H, W], or have one within `margin` pixels in rows and
+    columns, since a lesion may lie at the rim; and those in between: a lesion may be as dark as air."""
+    grid = _bands(_bands(foreground, patch, margin, 1), patch, margin, 2)
+    return (_between(grid, 1) & _between(grid, 2)).reshape(len(grid), -1)
+
+
+def _bands(foreground: NDArray[np.bool_], patch: int, margin: int, axis: int) -> NDArray[np.bool_]:
+    """Of bands of `patch` pixels along an axis, whether they hold foreground, or lie within `margin` of it."""
+    size = foreground.shape[axis]
+    ends = ((max(0, start - margin), start + patch + margin) for start in range(0, size, patch))
+    whole = (slice(None),) * axis
+    return np.stack([foreground[(*whole, slice(*end))].any(axis=axis) for end in ends], axis=axis)
 
 
 def _between(patches: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
@@ -114,14 +108,12 @@ def token_sets(images: SliceStore, preset: Preset) -> TokenSets | None:
 
 def patch_order(patches: NDArray[np.bool_]) -> NDArray[np.int16]:
     """Foreground patches [N, L] of square grids -> all patches [N, L], foreground first, then by distance to it."""
-    count = patches.shape[1]
-    distance = patch_distances(round(count**0.5))
-    parts = [np.empty((0, count), np.int16)]
-    for start in range(0, len(patches), CHUNK):
-        chunk = patches[start : start + CHUNK]
-        nearest = np.where(chunk[:, None, :], distance, np.int16(32767)).min(axis=2)
-        parts.append(np.argsort(nearest, axis=1, kind="stable").astype(np.int16))
-    return np.concatenate(parts)
+    side = round(patches.shape[1] ** 0.5)
+    along = (np.arange(side)[:, None] - np.arange(side)) ** 2  # squared distances, of one axis and then of both
+    far = np.where(patches.reshape(-1, side, side), 0, np.int16(FAR)).astype(np.int16)
+    for _ in range(2):
+        far = (far[:, None] + along.astype(np.int16)[..., None]).min(axis=2).swapaxes(1, 2)
+    return np.argsort(far.reshape(patches.shape), axis=1, kind="stable").astype(np.int16)
 
 
 def patch_distances(side: int) -> NDArray[np.int16]:
