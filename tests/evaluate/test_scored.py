@@ -6,10 +6,11 @@ import pytest
 from helpers.labelled import TINY, labelled_slices
 from helpers.stubs import StubEngine
 from maescan.errors import DataError
-from maescan.evaluate.pixels import PixelCounts, foreground
+from maescan.evaluate.pixels import PixelCounts
 from maescan.evaluate.scored import score_set
 from maescan.method.heat import mapped_slices
 from maescan.method.score import score_slices
+from maescan.method.tokens import not_air
 
 
 def test_nan_scores_are_refused_with_the_slice(tmp_path):
@@ -23,7 +24,7 @@ def test_nan_scores_are_refused_with_the_slice(tmp_path):
 
 def test_pixels_are_judged_on_the_map_that_is_shown():
     slices = labelled_slices()
-    images, brain = np.asarray(slices.images, np.float32), foreground(slices.images) | slices.mask
+    images, brain = np.asarray(slices.images, np.float32), not_air(slices.images) | slices.mask
     shown, raw = (
         made(images, slices.keys, StubEngine(), TINY, **maps).difference
         for made, maps in ((mapped_slices, {}), (score_slices, {"maps": True}))

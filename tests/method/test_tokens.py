@@ -112,3 +112,10 @@ def test_the_order_is_by_distance_to_the_nearest_patch_of_the_foreground():
     distance = tokens.patch_distances(7).astype(float)
     nearest = np.where(patches[:, None], distance, np.inf).min(axis=2)
     assert np.array_equal(tokens.patch_order(patches), np.argsort(nearest, axis=1, kind="stable"))
+
+
+def test_where_air_has_no_value_it_is_the_lowest_of_its_slice():
+    images = np.array([[[-3.0, -3.0], [-2.0, 5.0]], [[1.0, 2.0], [2.0, 1.0]]])
+    wanted = [[[False, False], [True, True]], [[False, True], [True, False]]]
+    assert tokens.not_air(images).tolist() == wanted
+    assert tokens.tissue_of(images, preset("tiny").replace(intensity__method="zscore")).tolist() == wanted

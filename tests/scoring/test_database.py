@@ -8,7 +8,7 @@ import pytest
 
 from helpers.scoring_stub import BUNDLE, Engine, files_of, write_scan
 from maescan.errors import DataError
-from maescan.scoring.database import Database, reading
+from maescan.scoring.database import Database, reading, transaction
 from maescan.scoring.ledger import rows_of
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
@@ -58,6 +58,40 @@ def test_a_transaction_is_recorded_whole_or_not_at_all(tmp_path):
     again = Database(tmp_path / "out")
     assert count(again) == 2
     again.close()
+
+
+def test_a_disk_that_is_full_is_said_and_what_comes_later_is_recorded(tmp_path):
+    database = Database(tmp_path / "out")
+    (pages,) = database.one("PRAGMA page_count")
+    database.all(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(DataError, match="is full"), database.transaction():
+        for number in range(1000):
+            add(database, f"scan{number}")
+    database.all("PRAGMA max_page_count = 100000")
+    assert count(database) == 0
+    add(database)
+    database.close()
+    again = Database(tmp_path / "out")
+    assert count(again) == 1
+    again.close()
+
+
+class Uncommitted(sqlite3.Connection):
+    """A connection that cannot commit."""
+
+    def execute(self, query, *values):
+        if query == "COMMIT":
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(query, *values)
+
+
+def test_what_cannot_be_committed_is_rolled_back(tmp_path):
+    db = sqlite3.connect(tmp_path / "db", isolation_level=None, factory=Uncommitted)
+    db.execute("CREATE TABLE t (x)")
+    with pytest.raises(sqlite3.OperationalError, match="disk"), transaction(db, threading.RLock()):
+        db.execute("INSERT INTO t VALUES (1)")
+    assert not db.in_transaction and not db.execute("SELECT * FROM t").fetchall()
+    db.close()
 
 
 def test_one_run_at_a_time(tmp_path):

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.matched import position_in_brain
-from maescan.evaluate.pixels import PixelCounts, foreground
+from maescan.evaluate.pixels import PixelCounts
 from maescan.evaluate.ranking import auroc
 from maescan.method.slices import SliceStore
+from maescan.method.tokens import not_air
 
 BRIGHT = 0.95
 NAMES = ("brain area", "slice position", "mean intensity", "bright pixels")
@@ -55,7 +56,7 @@ def _batches(images: SliceStore, size: int = 64) -> Any:
 def _bright_limit(images: SliceStore) -> float:
     counts = PixelCounts()
     for part in _batches(images):
-        counts.add(part, within=foreground(part))
+        counts.add(part, within=not_air(part))
     try:
         return counts.quantile(BRIGHT)
     except DataError:  # every slice is blank: nothing is bright

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maescan.evaluate.pixels import foreground
+from maescan.method.tokens import not_air
 
 FALSE_ALERTS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """A scan."""
@@ -43,7 +43,7 @@ class Detections:
         """Slices [B, H, W] from row `first` on."""
         from scipy import ndimage
 
-        tissue = foreground(images)
+        tissue = not_air(images)
         for i, (own, lesion) in enumerate(zip(heat, mask, strict=True)):
             if lesion.any():
                 labels, count = ndimage.label(lesion, NEIGHBOURS)

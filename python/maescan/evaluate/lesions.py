@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maescan.evaluate.pixels import foreground
+from maescan.method.tokens import not_air
 
 Floats = NDArray[np.float64]
 SIZES = (0.005, 0.02, 0.05, 0.1)
@@ -17,7 +17,7 @@ CONTRASTS = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
 def lesion_share(images: NDArray[np.floating], masks: ArrayLike) -> Floats:
     """Lesion pixels over foreground pixels [B] of slices [B, H, W]; 0 without a lesion."""
     mask = np.asarray(masks, bool)
-    brain = (foreground(images) | mask).sum(axis=(1, 2))
+    brain = (not_air(images) | mask).sum(axis=(1, 2))
     return mask.sum(axis=(1, 2)) / np.maximum(brain, 1)
 
 
@@ -25,7 +25,7 @@ def lesion_contrast(images: NDArray[np.floating], masks: ArrayLike) -> Floats:
     """(mean in the lesion - mean of the other foreground) / standard deviation of the other foreground [B]: 1 is a
     lesion brighter by one standard deviation. nan without a lesion, or without foreground that varies beside it."""
     mask = np.asarray(masks, bool)
-    image, rest = np.asarray(images, np.float64), foreground(images) & ~mask
+    image, rest = np.asarray(images, np.float64), not_air(images) & ~mask
     with np.errstate(invalid="ignore", divide="ignore"):
         inside = (image * mask).sum(axis=(1, 2)) / mask.sum(axis=(1, 2))
         count = rest.sum(axis=(1, 2))

@@ -11,11 +11,6 @@ BITS = 20
 """Leading bits of a float32 kept as its bin: values within a 2048th of each other may count as equal."""
 
 
-def foreground(images: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Pixels [B, H, W] that are not air, the lowest value of their slice."""
-    return np.asarray(images) > np.asarray(images).min(axis=(1, 2), keepdims=True)
-
-
 class PixelCounts:
     """Pixels counted by value and by lesion or not; `add` slices in any order and batches, the answers are the same
     to the last digit."""

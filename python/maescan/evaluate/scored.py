@@ -16,8 +16,9 @@ from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.detection import Detections
 from maescan.evaluate.lesions import lesion_contrast, lesion_share
-from maescan.evaluate.pixels import PixelCounts, foreground
+from maescan.evaluate.pixels import PixelCounts
 from maescan.method.engine import Engine
+from maescan.method.tokens import not_air
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +34,7 @@ class Pixels:
     healthy: PixelCounts = field(default_factory=PixelCounts)
 
     def add(self, images: NDArray[Any], heat: NDArray[Any], mask: NDArray[np.bool_]) -> None:
-        brain = foreground(images) | mask
+        brain = not_air(images) | mask
         self.heat.add(heat, mask, within=brain)
         self.heat_everywhere.add(heat, mask)
         self.brightness.add(images, mask, within=brain)

@@ -139,7 +139,12 @@ def tissue_of(images: NDArray[np.floating], preset: Preset) -> NDArray[np.bool_]
     fixed one."""
     if preset.intensity.method in ("percentile", "hu"):
         return np.asarray(images > air_level(preset))
-    return np.asarray(images > images.min(axis=(1, 2), keepdims=True))
+    return not_air(images)
+
+
+def not_air(images: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Pixels of slices [S, H, W] that are not air, the lowest value of their slice, whatever the intensities."""
+    return np.asarray(images) > np.asarray(images).min(axis=(1, 2), keepdims=True)
 
 
 def value_range(preset: Preset) -> tuple[float, float] | None:

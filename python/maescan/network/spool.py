@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maescan import files
 from maescan.errors import DataError
 from maescan.files import OUTPUT, short_hash
 from maescan.network.journal import Journal, Stored
@@ -163,10 +164,10 @@ class Spool:
             os.link(path, place)
         except FileExistsError:
             path.replace(place)
-        sync_folder(place.parent)
+        files.sync(place.parent)
         if place.parent not in self._synced:
-            sync_folder(place.parent.parent)
-            sync_folder(place.parent.parent.parent)
+            files.sync(place.parent.parent)
+            files.sync(place.parent.parent.parent)
             self._synced.add(place.parent)
 
     def holds(self, uid: str, sop_class: str = "") -> bool:
@@ -253,12 +254,3 @@ def sync(path: Path) -> tuple[bytes, int]:
             digest.update(chunk)
         os.fsync(stream.fileno())
         return digest.digest(), stream.tell()
-
-
-def sync_folder(folder: Path) -> None:
-    """Puts a folder's entries on disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from maescan.errors import DataError
+from maescan.scoring.database import transaction
 
 
 class Store:
@@ -28,21 +28,9 @@ class Store:
         except sqlite3.Error as error:
             raise DataError(f"the {name} is unusable: {error}", path=path, remedy=remedy) from error
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """What is changed inside is recorded as one, or not at all. Raises sqlite3.Error."""
-        with self._mutex:
-            if self._db.in_transaction:
-                yield
-                return
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
-                raise
+        return transaction(self._db, self._mutex)
 
     def _all(self, query: str, *values: object) -> list[sqlite3.Row]:
         with self._mutex:

@@ -43,6 +43,24 @@ class DamagedError(DataError):
     """A ledger that is not as maescan wrote it, or of an older maescan."""
 
 
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection, mutex: threading.RLock) -> Iterator[None]:
+    """What is changed inside is recorded as one, or not at all, also where recording it fails; inside another one it
+    is part of that. Threads that share the connection wait at its mutex. Raises sqlite3.Error."""
+    with mutex:
+        if db.in_transaction:
+            yield
+            return
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself
+                db.execute("ROLLBACK")
+            raise
+
+
 class Database:
     """One connection for all threads. A second run on the same folder is refused while one is under way."""
 
@@ -96,21 +114,12 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """What is changed inside is recorded as one, or not at all; other threads wait."""
-        with self._mutex:
-            if self._db.in_transaction:
+        try:
+            with transaction(self._db, self._mutex):
                 yield
-                return
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
-                self._db.execute("COMMIT")
-            except sqlite3.OperationalError as error:
-                remedy = "free space, then run again"
-                raise DataError(f"cannot record a result: {error}", path=self.folder, remedy=remedy) from error
+        except sqlite3.OperationalError as error:
+            remedy = "free space, then run again"
+            raise DataError(f"cannot record a result: {error}", path=self.folder, remedy=remedy) from error
 
     def close(self) -> None:
         """Frees the folder for other runs."""
