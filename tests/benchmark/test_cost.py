@@ -31,6 +31,23 @@ def test_formula_matches_counted_operations(name):
     assert counted.get_total_flops() == pytest.approx(cost.classifier(preset), rel=0.01)
 
 
+@pytest.mark.parametrize("name", ["tiny+", *slow("luna16+")])
+def test_the_judge_costs_what_the_formula_says(name):
+    torch = pytest.importorskip("torch")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from maescan.models.judge import Judge
+
+    preset = PRESETS[name]
+    tokens = preset.model.tokens // 2
+    features = torch.zeros(1, tokens, preset.model.judge_features)
+    judge = Judge(preset.model, preset.judge).eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counted:
+        judge(features, torch.arange(tokens)[None])
+    assert counted.get_total_flops() == cost.judge(preset, tokens)
+    assert cost.judge_weights(preset) == sum(p.numel() for p in judge.parameters() if p.ndim > 1)
+
+
 @pytest.mark.parametrize("name", ["tiny", *slow("luna16")])
 def test_exported_networks_cost_what_the_formula_says(name):
     torch = pytest.importorskip("torch")

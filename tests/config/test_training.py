@@ -12,9 +12,13 @@ def test_crops_have_a_range(part):
         part(crop_scale=2.0, crop_largest=1.0)
 
 
-def test_one_fold_is_none_and_heads_divide_the_width():
+def test_one_fold_is_none():
     assert JudgeTraining(folds=0).folds == 0
     with pytest.raises(ConfigError, match="folds is 1: it must be 0, or 2 or more"):
         JudgeTraining(folds=1)
-    with pytest.raises(ConfigError, match="dim is 100: it must be a multiple of heads, 3"):
-        JudgeTraining(dim=100, heads=3)
+
+
+def test_stages_lead_from_pixels_to_patches():
+    assert JudgeTraining(dim=64).stages(8) == [(2, 16), (2, 32), (2, 64)]
+    assert JudgeTraining(dim=16).stages(16) == [(2, 8), (2, 8), (2, 8), (2, 16)]
+    assert JudgeTraining(dim=64).stages(14) == [(2, 32), (7, 64)] and JudgeTraining().stages(7) == [(7, 128)]

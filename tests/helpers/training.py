@@ -13,7 +13,7 @@ SMALL = PRESETS["tiny+"].replace(
     mae__epochs=2,
     mae__batch_size=8,
     mae__warmup_epochs=1,
-    judge=JudgeTraining(dim=16, depth=1, heads=2, folds=2, epochs=2, batch_size=16, base_lr=0.05, warmup_epochs=1),
+    judge=JudgeTraining(dim=16, depth=1, folds=2, epochs=2, batch_size=16, base_lr=0.05, warmup_epochs=1),
 )
 
 

@@ -74,36 +74,34 @@ def test_a_step_moves_the_judge_and_no_mae():
     loss = learner.loss(learner.model.train(), learner.batch(ids, 0), ids, 0)
     loss.backward()
     assert torch.isfinite(loss) and learner.model.head.bias.grad.abs() > 0
-    assert learner.model.usual[0].weight.grad.abs().sum() > 0
+    assert learner.model.head.weight.grad.abs().sum() > 0
     assert all(
         p.grad is None and torch.equal(p, q)
         for p, q in zip(learner.residuals.maes[0].parameters(), before, strict=True)
     )
 
 
-def test_the_loss_falls_where_the_logits_are_right_and_the_size_is():
-    cover = torch.zeros(2, 9)
+def test_the_loss_falls_where_the_logits_are_right():
+    cover, change, real = torch.zeros(2, 9), torch.ones(2, 9), torch.ones(2, 9, dtype=torch.bool)
     cover[0, 3], cover[0, 4] = 0.8, 0.05
-    change, error = torch.ones(2, 9), torch.full((2, 9), 0.5)
     right = torch.full((2, 9), -6.0)
     right[0, 3] = 6
-    size = torch.full((2, 9), float(np.log(0.5)))
-    values = [
-        float(judge_loss(torch.stack([logits, expected], dim=1), error, cover, change))
-        for logits, expected in ((right, size), (-right, size), (right, size + 1), (right, size - 1))
-    ]
-    assert min(values) == values[0]
+    value = float(judge_loss(right, cover, change, real))
+    assert value < float(judge_loss(-right, cover, change, real))
     touched = right.clone()
     touched[0, 4] = 5  # neither normal nor abnormal as a token, but it counts in the slice, which is abnormal anyway
-    assert float(judge_loss(torch.stack([touched, size], dim=1), error, cover, change)) == pytest.approx(
-        values[0], abs=0.01
-    )
+    assert float(judge_loss(touched, cover, change, real)) == pytest.approx(value, abs=0.01)
+    wrong = right.clone()
+    wrong[1, 8] = 1
+    real[1, 8] = False
+    assert float(judge_loss(wrong, cover, change, ~real | real)) > float(judge_loss(wrong, cover, change, real))
 
 
 def test_what_changed_nothing_is_not_called_abnormal():
-    cover, error = torch.full((1, 4), 0.9), torch.ones(1, 4)
-    answers = torch.stack([torch.full((1, 4), 9.0), torch.zeros(1, 4)], dim=1)
-    with_change, without = (judge_loss(answers, error, cover, torch.full((1, 4), c)) for c in (1.0, 0.0))
+    cover, logits = torch.full((1, 4), 0.9), torch.full((1, 4), 9.0)
+    with_change, without = (
+        judge_loss(logits, cover, torch.full((1, 4), c), torch.ones(1, 4, dtype=torch.bool)) for c in (1.0, 0.0)
+    )
     assert torch.isfinite(with_change) and torch.isfinite(without)
 
 

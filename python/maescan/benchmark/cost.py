@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from maescan.config import Preset
 
-STATISTICS = 55
-"""Numbers of a token that the judge embeds."""
+PICTURES = 9
+"""What the judge sees of a slice."""
 
 
 def transformer(sequence: int, dim: int, depth: int, mlp_ratio: float) -> int:
@@ -34,9 +36,8 @@ def classifier(preset: Preset, tokens: int | None = None) -> int:
 
 def judge(preset: Preset, tokens: int | None = None) -> int:
     """Operations of the judge over one slice of `tokens` tokens (default: the full grid)."""
-    m, j, tokens = preset.model, preset.judge, tokens or preset.model.tokens
-    embed = 2 * tokens * (STATISTICS + j.dim) * 2 * j.dim
-    return embed + transformer(tokens, j.dim, j.depth, m.mlp_ratio)
+    dim, tokens = preset.judge.dim, tokens or preset.model.tokens
+    return 2 * sum(weights * pixels for weights, pixels in _convolutions(preset)) + 2 * tokens * dim * (2 * dim + 1)
 
 
 def slice_operations(preset: Preset, tokens: int | None = None) -> int:
@@ -73,15 +74,37 @@ def classifier_weights(preset: Preset) -> int:
 
 
 def judge_weights(preset: Preset) -> int:
-    """Weights of the judge's matrix products, likewise."""
-    m, j = preset.model, preset.judge
-    return int(j.depth * (4 + 2 * m.mlp_ratio) * j.dim**2) + 2 * j.dim * (STATISTICS + j.dim)
+    """Weights of the judge's convolutions and products, likewise."""
+    return sum(weights for weights, _ in _convolutions(preset)) + preset.judge.dim * (2 * preset.judge.dim + 1)
+
+
+def _convolutions(preset: Preset) -> Iterator[tuple[int, int]]:
+    """(weights, pixels that they are used at) of each convolution of the judge, which see the whole slice."""
+    side, given = preset.model.image_size, PICTURES
+    for number, (stride, width) in enumerate(preset.judge.stages(preset.model.patch_size)):
+        side //= stride
+        yield 9 * given * width, side**2
+        if number:
+            yield from ((9 * width**2, side**2), (stride**2 * given * width, side**2))
+        given = width
+    for _ in range(2 * preset.judge.depth):
+        yield 9 * given**2, side**2
 
 
 def activations(sequence: int, dim: int, depth: int, mlp_ratio: float) -> int:
     """Values that the matrix products of `depth` blocks read and write: a token's projections, attention and MLP take
     and give (4 + 4 + 2 + 2 * (1 + mlp_ratio)) * dim."""
     return int(depth * sequence * dim * (12 + 2 * mlp_ratio))
+
+
+def judge_activations(preset: Preset) -> int:
+    """Values that the judge's convolutions read and write."""
+    side, given, values = preset.model.image_size, PICTURES, 0
+    for number, (stride, width) in enumerate(preset.judge.stages(preset.model.patch_size)):
+        before, side = side, side // stride
+        values += before**2 * given * (2 if number else 1) + side**2 * width * (4 if number else 1)
+        given = width
+    return values + 4 * preset.judge.depth * side**2 * given
 
 
 def slice_bytes(preset: Preset, batch: int, size: float, tokens: int | None = None) -> float:
@@ -98,6 +121,6 @@ def slice_bytes(preset: Preset, batch: int, size: float, tokens: int | None = No
         values += activations(tokens + 1, m.encoder_dim, m.encoder_depth, m.mlp_ratio)
         weights += classifier_weights(preset)
     if preset.measure == "judge":
-        values += activations(tokens, preset.judge.dim, preset.judge.depth, m.mlp_ratio)
+        values += judge_activations(preset)
         weights += judge_weights(preset)
     return size * (values + weights / batch) + 4 * 2 * pixels

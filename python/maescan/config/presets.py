@@ -74,7 +74,7 @@ PRESETS["tiny+"] = PRESETS["tiny-fg"].replace(
     name="tiny+",
     measure="judge",
     masks__strategy="complementary",
-    judge=JudgeTraining(dim=96, depth=3, folds=2, fold_epochs=20, epochs=10, batch_size=16, base_lr=3.2e-2),
+    judge=JudgeTraining(dim=64, depth=2, folds=0, epochs=12, batch_size=8, base_lr=6.4e-2),
 )
 
 

@@ -81,9 +81,8 @@ class JudgeTraining(Checked):
     image_dropout: share of the slices in which the judge learns without seeing the slice itself.
     """
 
-    dim: Annotated[int, Range(8, 4096)] = 192
-    depth: Annotated[int, Range(1, 64)] = 4
-    heads: Annotated[int, Range(1, 64)] = 4
+    dim: Annotated[int, Range(8, 4096)] = 128
+    depth: Annotated[int, Range(1, 64)] = 2
     folds: Annotated[int, Range(0, 20)] = 3
     fold_epochs: Annotated[int, Range(0, 100_000)] = 0
     epochs: Count = 60
@@ -100,12 +99,23 @@ class JudgeTraining(Checked):
     crop_largest: Annotated[float, Range(0.01, 4)] = 1.4
 
     def check(self) -> None:
-        """Crops have a range, heads divide the width, and one fold is none."""
+        """Crops have a range, and one fold is none."""
         _check_crops(self.crop_scale, self.crop_largest)
-        if self.dim % self.heads or self.dim % 4:
-            raise ConfigError(f"dim is {self.dim}: it must be a multiple of heads, {self.heads}, and of 4")
         if self.folds == 1:
             raise ConfigError("folds is 1: it must be 0, or 2 or more")
+
+    def stages(self, patch: int) -> list[tuple[int, int]]:
+        """(stride, width) of the convolutions that lead from pixels to patches of side `patch`: strides of two and
+        what is left of an odd side, widths that double up to `dim`."""
+        strides = []
+        while patch % 2 == 0:
+            strides.append(2)
+            patch //= 2
+        strides += [patch] if patch > 1 else []
+        return [
+            (stride, max(8, self.dim >> later))
+            for later, stride in zip(reversed(range(len(strides))), strides, strict=True)
+        ]
 
 
 def _check_crops(low: float, high: float) -> None:

@@ -16,7 +16,7 @@ from maescan.method.tokens import tissue_of, value_range
 Slice = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-SHARES = (0.015, 0.2)  # of the tissue that an anomaly covers, even over the logarithm
+SHARES = (0.005, 0.2)  # of the tissue that an anomaly covers, even over the logarithm
 MORE = 0.5  # chance of each further anomaly, up to three
 
 

@@ -1,23 +1,44 @@
-"""The judge: a small ViT that gives each token of a slice a logit of being abnormal."""
+"""The judge: a small convolutional network that gives each token of a slice a logit of being abnormal."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from maescan.config import JudgeTraining, ModelConfig
-from maescan.models.positions import initialise, sincos_positions, transformer
 
-RESIDUAL, IMAGE = 12, 6
-"""Statistics of a token's differences and of its prediction, and of its own pixels."""
-SMALL, CLIP = 1e-3, 6.0
+CHANNELS = 9
+"""Pictures that the judge sees: the difference, its size and the logarithm of that, the passes' spread, the slice,
+its prediction, the logarithm of the steps between their pixels, the set."""
+HIDEABLE = 4  # the pictures from here on can be hidden, but for the set
+SMALL, CLIP = 1e-2, 12.0
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut; the first takes every `stride`th pixel."""
+
+    def __init__(self, given: int, made: int, stride: int = 1) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(given, made, 3, stride, 1, bias=False)
+        self.second = nn.Conv2d(made, made, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(made) for _ in range(2))
+        same = given == made and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(given, made, stride, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pictures [B, C, H, W] -> [B, C', H / stride, W / stride]."""
+        changed = self.norms[1](self.second(F.relu(self.norms[0](self.first(x)))))
+        added: Tensor = F.relu(self.shortcut(x) + changed)
+        return added
 
 
 class Judge(nn.Module):
-    """Features of tokens (see `method.judge.judge_features`) -> logits. It sees statistics of each token rather than
-    its pixels, each as it is and against its slice's mean and its neighbours': a few hundred scans do not teach more.
+    """Features of tokens (see `method.judge.judge_features`) -> logits. Tokens are put back where they lie, so that
+    an edge or a grain looks the same wherever a patch ends; stages of half the side each lead to a pixel a patch,
+    `dim` wide, and `depth` blocks and the mean over the set decide there.
 
-    In training the statistics of the image itself are hidden in a share of the slices, `image_dropout`: what a patch
+    In training the slice itself and its prediction are hidden in a share of the slices, `image_dropout`: what tissue
     looks like is easily learnt by heart, and the differences are what carries over to other scanners.
 
     B slices, T tokens of the set, P the patch side.
@@ -25,91 +46,57 @@ class Judge(nn.Module):
 
     def __init__(self, config: ModelConfig, judge: JudgeTraining) -> None:
         super().__init__()
-        self.config, self.pixels, self.dropout = config, config.patch_pixels, judge.image_dropout
-        self.pos_embed = nn.Parameter(sincos_positions(judge.dim, config.grid)[:, 1:], requires_grad=False)
-        self.usual = nn.Sequential(nn.Linear(4, 32), nn.GELU(), nn.Linear(32, 1))
-        self.scale = nn.BatchNorm1d(3 * (RESIDUAL + IMAGE))
-        self.embed = nn.Sequential(
-            nn.Linear(3 * (RESIDUAL + IMAGE) + 1, 2 * judge.dim), nn.GELU(), nn.Linear(2 * judge.dim, judge.dim)
-        )
-        self.blocks = transformer(judge.dim, judge.depth, judge.heads, config.mlp_ratio, judge.drop_path)
-        self.norm = nn.LayerNorm(judge.dim, eps=1e-6)
+        self.config, self.dropout = config, judge.image_dropout
+        strides, widths = zip(*judge.stages(config.patch_size), strict=True)
+        self.scale = nn.BatchNorm2d(CHANNELS - 1, affine=False)
+        self.stem = nn.Conv2d(CHANNELS, widths[0], 3, strides[0], 1, bias=False)
+        self.norm = nn.BatchNorm2d(widths[0])
+        stages = zip(widths[:-1], widths[1:], strides[1:], strict=True)
+        deep = (Residual(judge.dim, judge.dim) for _ in range(judge.depth))
+        self.blocks = nn.Sequential(*(Residual(*stage) for stage in stages), *deep)
+        self.mix = nn.Linear(2 * judge.dim, judge.dim)
         self.head = nn.Linear(judge.dim, 1)
-        initialise(self)
         nn.init.zeros_(self.head.weight)
         nn.init.constant_(self.head.bias, -3.0)
 
     def forward(self, features: Tensor, token_ids: Tensor) -> Tensor:
-        """Logits [B, T] of features [B, T, ModelConfig.judge_features] that stand at token_ids [B, T] of the grid;
-        in training also what `expected` says of them, [B, 2, T] together."""
-        expected = self.expected(features)
-        x = self.tokens(features, token_ids, expected.detach()) + self.pos_embed[0][token_ids.long()]
-        for block in self.blocks:
-            x = block(x)
-        logits: Tensor = self.head(self.norm(x))[..., 0]
-        answers: Tensor = torch.stack([logits, expected[..., 0]], dim=1) if self.training else logits
-        return answers
+        """Logits [B, T] of features [B, T, ModelConfig.judge_features] that stand at token_ids [B, T] of the grid. A
+        token that is given twice counts once."""
+        ids = token_ids.long()[..., None]
+        pictures = self.shown(self.pictures(features, ids))
+        x = self.blocks(F.relu(self.norm(self.stem(pictures)))).flatten(2).transpose(1, 2)
+        patch = self.config.patch_size
+        inside = pictures[:, -1, ::patch, ::patch].flatten(1)[..., None]
+        whole = (x * inside).sum(dim=1, keepdim=True) / inside.sum(dim=1, keepdim=True)
+        own = x.gather(1, ids.expand(-1, -1, x.shape[2]))
+        logits: Tensor = self.head(F.relu(self.mix(torch.cat([own, whole.expand_as(own)], dim=2))))[..., 0]
+        return logits
 
-    def expected(self, features: Tensor) -> Tensor:
-        """The logarithm [B, T, 1] of the mean absolute difference that a token usually has where predictions look
-        and spread so."""
-        spread = features[..., self.pixels : 2 * self.pixels].mean(dim=2, keepdim=True)
-        size: Tensor = self.usual(torch.cat([features[..., -3:], spread], dim=2))
-        return size.clamp(-6, 3)
+    def pictures(self, features: Tensor, ids: Tensor) -> Tensor:
+        """[B, CHANNELS, H, W] of features at ids [B, T, 1]; all are 0 outside the set, the last is 1 inside."""
+        grid, side, pixels = self.config.grid, self.config.patch_size, self.config.patch_pixels
+        difference, spread, image = features[..., : 3 * pixels].unflatten(2, (3, pixels)).unbind(dim=2)
+        tokens = torch.cat([difference, spread, image, 0 * image + 1], dim=2)
+        empty = (0 * tokens[:, :1]).repeat(1, grid * grid, 1)
+        cells = empty.scatter(1, ids.expand_as(tokens), tokens).unflatten(2, (4, side, side))
+        squares = cells.unflatten(1, (grid, grid)).permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+        d, spread, image, inside = squares.split(1, dim=1)
+        looks = (image, image - d, log_steps(image), log_steps(image - d))
+        return torch.cat([d, d.abs(), torch.log(d.abs() + SMALL), spread, *looks, inside], dim=1)
 
-    def tokens(self, features: Tensor, token_ids: Tensor, expected: Tensor) -> Tensor:
-        """Embedded statistics [B, T, D] of tokens."""
-        own = self.statistics(features, expected)
-        whole = own.mean(dim=1, keepdim=True)
-        every = torch.cat([own, own - whole, own - self.around(own, token_ids)], dim=2)
-        scaled = self.scale(every.transpose(1, 2)).transpose(1, 2).clamp(-CLIP, CLIP)
-        shown = 0 * scaled[..., :1] + 1
+    def shown(self, pictures: Tensor) -> Tensor:
+        """Pictures on a like scale; in training without the slice and its prediction in a share of the slices."""
+        values, inside = pictures[:, :-1], pictures[:, -1:]
+        scaled = self.scale(values).clamp(-CLIP, CLIP) * inside
         if self.training and self.dropout:
-            shown = shown * (torch.rand_like(shown[:, :1]) >= self.dropout)
-        parts = [part for group in scaled.split(RESIDUAL + IMAGE, dim=2) for part in (
-            group[..., :RESIDUAL], group[..., RESIDUAL:] * shown)]  # fmt: skip
-        embedded: Tensor = self.embed(torch.cat([*parts, shown], dim=2))
-        return embedded
+            seen = (torch.rand_like(inside[:, :, :1, :1]) >= self.dropout).to(scaled.dtype)
+            scaled = torch.cat([scaled[:, :HIDEABLE], scaled[:, HIDEABLE:] * seen], dim=1)
+        return torch.cat([scaled, inside], dim=1)
 
-    def statistics(self, features: Tensor, expected: Tensor) -> Tensor:
-        """RESIDUAL + IMAGE numbers of each token [B, T]."""
-        difference, spread = features[..., : self.pixels], features[..., self.pixels : 2 * self.pixels]
-        image = features[..., 2 * self.pixels : 3 * self.pixels]
-        seen = image - difference
-        size = torch.log(difference.abs().mean(dim=2, keepdim=True) + SMALL)
-        residual = [
-            *(size, size - expected, difference.mean(dim=2, keepdim=True)),
-            torch.log(difference.abs().amax(dim=2, keepdim=True) + SMALL),
-            *(torch.log(part + SMALL) for part in self.grain(difference)),
-            torch.log(spread.mean(dim=2, keepdim=True) + SMALL),
-            seen.mean(dim=2, keepdim=True),
-            *(torch.log(part + SMALL) for part in self.grain(seen)),
-        ]
-        own = [
-            *(image.mean(dim=2, keepdim=True), image.amax(dim=2, keepdim=True), image.amin(dim=2, keepdim=True)),
-            *(torch.log(part + SMALL) for part in self.grain(image)),
-        ]
-        return torch.cat([*residual, *own], dim=2)
 
-    def grain(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Deviation, step from pixel to pixel and bend over three pixels [B, T, 1] of pixels [B, T, P * P]."""
-        side = self.config.patch_size
-        square = pixels.unflatten(2, (side, side))
-        middle = (pixels - pixels.mean(dim=2, keepdim=True)).square().mean(dim=2, keepdim=True).sqrt()
-        steps = square[..., 1:, :] - square[..., :-1, :], square[..., 1:] - square[..., :-1]
-        bends = steps[0][..., 1:, :] - steps[0][..., :-1, :], steps[1][..., 1:] - steps[1][..., :-1]
-        step, bend = (
-            (a.abs().flatten(2).mean(dim=2, keepdim=True) + b.abs().flatten(2).mean(dim=2, keepdim=True)) / 2
-            for a, b in (steps, bends)
-        )
-        return middle, step, bend
-
-    def around(self, values: Tensor, token_ids: Tensor) -> Tensor:
-        """The mean of values [B, T, C] over the tokens of the set within a patch of each, itself counted."""
-        grid, count = self.config.grid, values.shape[2]
-        ids = token_ids.long()[..., None].expand(-1, -1, count + 1)
-        counted = torch.cat([values, 0 * values[..., :1] + 1], dim=2)
-        cells = (0 * counted[:, :1]).repeat(1, grid * grid, 1).scatter(1, ids, counted)
-        squares = cells.transpose(1, 2).unflatten(2, (grid, grid))
-        means = nn.functional.avg_pool2d(squares, 3, 1, 1).flatten(2).transpose(1, 2).gather(1, ids)
-        return means[..., :-1] / means[..., -1:].clamp(min=1e-6)
+def log_steps(pictures: Tensor) -> Tensor:
+    """The logarithm [B, C, H, W] of the steps from each pixel of pictures [B, C, H, W] to the next two: what is flat
+    or blurred is as far from usual tissue as what is coarse."""
+    down = F.pad(pictures, (0, 0, 0, 1))[:, :, 1:] - pictures
+    right = F.pad(pictures, (0, 1))[..., 1:] - pictures
+    return torch.log(down.abs() + right.abs() + SMALL)

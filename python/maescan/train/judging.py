@@ -28,7 +28,6 @@ from maescan.models import Judge, MaskedAutoencoder
 from maescan.train import steps
 from maescan.train.augment import crop_and_flip
 from maescan.train.optimiser import parameter_groups
-from maescan.train.phases import weighted_mean
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -36,10 +35,11 @@ Floats = NDArray[np.float32]
 HELD_OUT = ("flat", "mass effect", "missing tissue")
 """Kinds of lesion that no judge is trained on; the best epoch is the one that tells them best."""
 VALIDATED = 96
-COVERED, TOUCHED, SEEN = 0.15, 0.02, 0.05
+COVERED, TOUCHED, SEEN = 0.1, 0.02, 0.03
 """A token is abnormal where an anomaly covers COVERED of it or more and changes it by SEEN deviations of the tissue
 in the mean; one that is touched by TOUCHED or more and is not abnormal counts neither way."""
-POSITIVE, SLICE_WEIGHT, PAIR_WEIGHT, EXPECTED_WEIGHT = 3.0, 0.5, 1.0, 0.1
+POSITIVE, SLICE_WEIGHT, PAIR_WEIGHT = 3.0, 0.5, 1.0
+NOTHING = -40.0  # the logit of a token that is not there
 
 
 class Fabric(Protocol):
@@ -135,50 +135,52 @@ class JudgePhase:
         return np.where(tissue_of(images, self.preset), np.clip(images, low, high), floor).astype(np.float32)
 
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
-        """`judge_loss` of the batch, in groups of slices alike in the size of their token sets."""
+        """`judge_loss` and `pair_loss` of the batch. The MAE sees groups of slices alike in the size of their sets,
+        the judge all slices at once, so that its norms learn from such a mixture as scoring will show them."""
         slices, *pixels = batch
-        model, seed = self.preset.model, draws.seed_of(self.seed, epoch, draws.JUDGE_MASKS)
-        cover, change = (steps.patchify(part, model.patch_size).mean(dim=2) for part in pixels)
-        ids, odds = np.tile(ids, 2), slices.new_zeros(len(slices))
-        losses, weights = [], []
-        for which, token_ids in steps.augmented_token_sets(slices, self.preset):
-            images, tokens = slices[which].cpu().numpy(), token_ids.cpu().numpy()
-            features = self.residuals(images, ids[which], tokens, seed)
-            answers = forward(features, token_ids).float()
-            error = features[..., : model.patch_pixels].abs().mean(dim=2)
-            held = [torch.gather(part[which], 1, token_ids.long()) for part in (cover, change)]
-            losses.append(judge_loss(answers, error, *held))
-            weights.append(len(answers))
-            rows = torch.arange(len(slices), device=slices.device)[which]
-            odds = odds.index_put((rows,), torch.logsumexp(answers[:, 0], dim=1))
-        return weighted_mean(losses, weights) + PAIR_WEIGHT * pair_loss(
-            odds, abnormal_tokens(cover, change).any(dim=1)
+        features, token_ids, real = self._seen(
+            slices, np.tile(ids, 2), draws.seed_of(self.seed, epoch, draws.JUDGE_MASKS)
         )
+        logits = forward(features, token_ids).float().masked_fill(~real, NOTHING)
+        patches = (steps.patchify(part, self.preset.model.patch_size).mean(dim=2) for part in pixels)
+        cover, change = (torch.gather(part, 1, token_ids.long()) * real for part in patches)
+        odds, seeable = torch.logsumexp(logits, dim=1), abnormal_tokens(cover, change).any(dim=1)
+        return judge_loss(logits, cover, change, real) + PAIR_WEIGHT * pair_loss(odds, seeable)
+
+    def _seen(self, slices: Tensor, ids: Ids, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Features [B, T, F] of slices [B, H, W], their token_ids [B, T] and which of them are real: sets smaller
+        than the largest have their first token again."""
+        images, groups = slices.cpu().numpy(), steps.augmented_token_sets(slices, self.preset)
+        shape = len(slices), max(token_ids.shape[1] for _, token_ids in groups)
+        features = slices.new_zeros(*shape, self.preset.model.judge_features)
+        every, real = (torch.zeros(shape, dtype=kind, device=slices.device) for kind in (torch.int32, torch.bool))
+        for which, token_ids in groups:
+            own = self.residuals(images[which], ids[which], token_ids.cpu().numpy(), seed)
+            again = shape[1] - token_ids.shape[1]
+            features[which] = torch.cat([own, own[:, :1].expand(-1, again, -1)], dim=1)
+            every[which] = torch.cat([token_ids, token_ids[:, :1].expand(-1, again)], dim=1)
+            real[which, : token_ids.shape[1]] = True
+        return features, every, real
 
     def validate(self) -> float | None:
         """AUROC on lesions of held-out kinds; None without validation slices."""
         return self.validation.auroc(self.model) if self.validation is not None else None
 
 
-def judge_loss(answers: Tensor, error: Tensor, cover: Tensor, change: Tensor) -> Tensor:
-    """Cross-entropy of tokens and of slices, and the likelihood of the size of differences where nothing was put in.
+def judge_loss(logits: Tensor, cover: Tensor, change: Tensor, real: Tensor) -> Tensor:
+    """Cross-entropy of tokens and of slices.
 
-    answers [B, 2, T]: the judge's in training; error [B, T]: mean absolute differences; cover [B, T]: the share of a
-    token that an anomaly covers; change [B, T]: the mean change there, in deviations of the slice's tissue.
+    logits [B, T]: the judge's; cover [B, T]: the share of a token that an anomaly covers; change [B, T]: the mean
+    change there, in deviations of the slice's tissue; real [B, T]: false where a token counts for nothing.
     """
-    logits, expected = answers.unbind(dim=1)
     abnormal = abnormal_tokens(cover, change).float()
     counts = (abnormal > 0) | (cover < TOUCHED)
     each = F.binary_cross_entropy_with_logits(
         logits, abnormal, weight=1 + (POSITIVE - 1) * abnormal, reduction="none"
     )
-    tokens = mean_where(each, counts)
     clear = abnormal.any(dim=1) | counts.all(dim=1)
-    odds = torch.logsumexp(logits, dim=1)
-    whole = F.binary_cross_entropy_with_logits(odds, abnormal.amax(dim=1), reduction="none")
-    slices = mean_where(whole, clear)
-    usual = mean_where(expected + error * torch.exp(-expected), cover < TOUCHED)
-    return tokens + SLICE_WEIGHT * slices + EXPECTED_WEIGHT * usual
+    whole = F.binary_cross_entropy_with_logits(torch.logsumexp(logits, dim=1), abnormal.amax(dim=1), reduction="none")
+    return mean_where(each, counts & real) + SLICE_WEIGHT * mean_where(whole, clear)
 
 
 def abnormal_tokens(cover: Tensor, change: Tensor) -> Tensor:
