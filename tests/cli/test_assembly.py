@@ -6,11 +6,11 @@ import importlib
 import subprocess
 import sys
 
-from maescan.cli import assembly, conventions
+from maescan.cli import assembly, conventions, overview
 
 
 def test_a_command_that_is_typed_is_put_together_alone():
-    for room, names in assembly.ROOMS.items():
+    for room, names in overview.ROOMS.items():
         module = importlib.import_module(f"maescan.cli.{room}")
         assert [conventions.name_of(info) for info in module.commands.registered_commands] == list(names)
     alone = assembly.app_for(["score", "--help"]).registered_commands

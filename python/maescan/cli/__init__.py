@@ -43,10 +43,16 @@ def main() -> None:
 def _run() -> int | str | None:
     from maescan.errors import MaescanError, lacking
 
+    typed = sys.argv[1:]
     try:
+        if typed in ([], ["--help"], ["-h"]):
+            from maescan.cli.overview import overview
+
+            print(overview())
+            return 0 if typed else 2
         from maescan.cli.assembly import app_for
 
-        app_for(sys.argv[1:])(prog_name="maescan")
+        app_for(typed)(prog_name="maescan")
     except SystemExit as stop:
         return stop.code
     except Exception as error:

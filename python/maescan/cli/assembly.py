@@ -9,20 +9,12 @@ from types import ModuleType
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 from typer.models import CommandInfo
 
 from maescan import __version__
 from maescan.cli import conventions
-
-ROOMS = {
-    "scoring": ("score", "calibrate", "watch", "view", "pseudonym", "merge"),
-    "demo": ("demo",),
-    "network": ("echo", "listen", "send"),
-    "training": ("train", "export", "card", "evaluate", "compare", "stress", "ablate", "import-checkpoint"),
-    "data": ("phantom", "prepare", "inspect"),
-    "machine": ("verify", "sign", "pull", "doctor", "bench", "version"),
-}
-"""Module -> its commands."""
+from maescan.cli.overview import PURPOSE, ROOMS, overview
 
 
 def app_for(typed: Sequence[str]) -> typer.Typer:
@@ -54,12 +46,11 @@ def _commands(room: str) -> list[CommandInfo]:
 def _together(commands: list[CommandInfo]) -> typer.Typer:
     conventions.apply(commands, known)
     app = typer.Typer(
+        cls=_Group,
+        help=PURPOSE,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        epilog="Options may also stand in a file (--config) and in the environment (MAESCAN_WORKERS=4, "
-        "MAESCAN_SCORE_MAPS=1). Exit codes: 0 done, 1 a fault of maescan, 2 wrong input, 3 done but some scans "
-        "failed.",
     )
     app.registered_commands.extend(commands)
     app.callback()(maescan)
@@ -72,9 +63,14 @@ def _say_version(asked: bool) -> None:
         raise typer.Exit
 
 
+class _Group(TyperGroup):
+    def get_help(self, ctx: typer.Context) -> str:  # type: ignore[override,unused-ignore]  # noqa: ARG002
+        return overview()
+
+
 def maescan(
     version: Annotated[
         bool, typer.Option("--version", help="The version.", callback=_say_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Score every slice of medical scans for anomalies, by models that have seen healthy scans alone."""
+    """See `overview`."""
