@@ -219,3 +219,19 @@ def test_a_folder_without_scores_is_named_and_stays_empty(tmp_path):
     with pytest.raises(DataError, match="holds no scores"), reading(tmp_path / ".maescan"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_what_need_not_last_is_not_waited_for(tmp_path):
+    """1: written; 2: on the disk, with all that was written before."""
+    database = Database(tmp_path)
+    with database.transaction(lasting=False):
+        add(database)
+        assert database.one("PRAGMA synchronous") == (1,)
+    with reading(tmp_path / ".maescan") as db:
+        assert db.execute("SELECT COUNT(*) FROM outputs").fetchone() == (1,)
+    with pytest.raises(KeyError), database.transaction(lasting=False):
+        raise KeyError
+    assert database.one("PRAGMA synchronous") == (2,)
+    with database.transaction(), database.transaction(lasting=False):
+        assert database.one("PRAGMA synchronous") == (2,)
+    database.close()

@@ -112,11 +112,20 @@ class Database:
             return self._db.execute(query, values)
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """What is changed inside is recorded as one, or not at all; other threads wait."""
+    def transaction(self, *, lasting: bool = True) -> Iterator[None]:
+        """What is changed inside is recorded as one, or not at all; other threads wait. lasting: until it is on the
+        disk; else a kill loses nothing, but a power cut what no lasting one came after."""
         try:
-            with transaction(self._db, self._mutex):
-                yield
+            with self._mutex:
+                hasty = not lasting and not self._db.in_transaction
+                if hasty:
+                    self._db.execute("PRAGMA synchronous = NORMAL")
+                try:
+                    with transaction(self._db, self._mutex):
+                        yield
+                finally:
+                    if hasty:
+                        self._db.execute("PRAGMA synchronous = FULL")
         except sqlite3.OperationalError as error:
             remedy = "free space, then run again"
             raise DataError(f"cannot record a result: {error}", path=self.folder, remedy=remedy) from error
@@ -187,4 +196,5 @@ def _connected(path: Path) -> sqlite3.Connection:
     register(db)
     db.execute("PRAGMA trusted_schema = ON")
     db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous = FULL")
     return db

@@ -58,7 +58,7 @@ class Ledger:
         content at the place of a file takes that file's row."""
         series, content, at = self.names.code(source.identity), self.names.code(content), self._place(source)
         identity, place = series or content, os.fsencode(at)
-        with self.db.transaction():
+        with self.db.transaction(lasting=False):  # found again in a file that is read again
             row = self._row_of(series, content, at)
             if row is None:
                 label = self._promised.pop(_named(source), "") or self._free(source)
