@@ -112,3 +112,12 @@ def test_options_are_written_without_key_and_names(names):
 def test_dicom_results_have_names_and_are_refused(names):
     with pytest.raises(ConfigError, match="patients' names"):
         ScoreOptions(pseudonyms=names, dicom=("sr",))
+
+
+def test_no_key_is_made_in_an_output_folder(tmp_path):
+    (tmp_path / "out" / ".maescan").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    for folder in ("out", "out/maps", "link"):
+        with pytest.raises(ConfigError, match="inside the output folder"):
+            Pseudonyms.read(tmp_path / folder / "key")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".maescan"]

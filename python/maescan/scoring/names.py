@@ -205,8 +205,7 @@ def kept_in(names: Names, own: Sequence[Path], *around: object) -> Iterator[None
         return
     try:
         if isinstance(names, Pseudonyms) and names.path and names.path.resolve().is_relative_to(own[0].resolve()):
-            remedy = "keep it where OUT's readers do not come"
-            raise ConfigError("the key lies inside the output folder", path=own[0], remedy=remedy)
+            raise _within(own[0])
         yield
     except MaescanError as error:
         inside = _lies_in(error.path, own) and not _lies_in(error.path, around)
@@ -215,6 +214,12 @@ def kept_in(names: Names, own: Sequence[Path], *around: object) -> Iterator[None
         raise type(error)(reason, path=error.path if inside else None, remedy=remedy or None) from None
     except Exception as error:
         raise RuntimeError(f"{type(error).__name__}: {names.told(str(error), *around)}") from None
+
+
+def _within(out: Path) -> ConfigError:
+    return ConfigError(
+        "the key lies inside the output folder", path=out, remedy="keep it where OUT's readers do not come"
+    )
 
 
 def _lies_in(path: str | os.PathLike[str] | None, folders: Sequence[object]) -> bool:
@@ -240,7 +245,12 @@ def vocabulary() -> frozenset[str]:
 
 
 def _read(path: Path) -> bytes:
+    from maescan.files import OUTPUT
+
     try:
+        outputs = [folder for folder in path.resolve().parents if (folder / OUTPUT).is_dir()]
+        if outputs and not path.exists():  # it is said before a key lies there
+            raise _within(outputs[0])
         with contextlib.suppress(FileExistsError):
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(handle, "w", encoding="ascii") as made:
