@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import nibabel
+import numpy as np
 import pytest
 
 from helpers.mutations import mutations
@@ -47,6 +49,20 @@ def test_where_nothing_was_passed_over_the_table_says_so_as_one_runs_does(tmp_pa
     shard(tmp_path / "in", tmp_path / "whole", 1, shard=Shard(1, 1))
     assert rows(tmp_path / "merged" / "passed_over.csv") == []
     assert files_of(tmp_path / "merged") == files_of(tmp_path / "whole")
+
+
+def test_a_label_map_is_among_what_was_found_as_in_one_run(tmp_path):
+    for index in range(2):
+        write_scan(tmp_path / "in" / f"{index}.nii.gz", index, slices=2)
+    labels = np.zeros((24, 24, 6), np.uint8)
+    labels[4:12, 4:12] = 1
+    nibabel.Nifti1Image(labels, np.eye(4)).to_filename(tmp_path / "in" / "labels.nii.gz")
+    parts = [shard(tmp_path / "in", tmp_path / str(number), number) for number in (1, 2)]
+    merge(parts, BUNDLE, tmp_path / "merged")
+    shard(tmp_path / "in", tmp_path / "whole", 1, shard=Shard(1, 1))
+    merged, whole = (json.loads((tmp_path / out / "run.json").read_text()) for out in ("merged", "whole"))
+    assert merged["scans"]["found"] == whole["scans"]["found"] == 3
+    assert rows(tmp_path / "merged" / "passed_over.csv") == rows(tmp_path / "whole" / "passed_over.csv")
 
 
 def test_a_scan_that_came_between_two_shards_is_noticed(folder, tmp_path):

@@ -50,7 +50,7 @@ def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
         job.seen, job.slices = set(rows), sum(len(row.scores) for row in rows.values())
         job.failed = {failure.scan: failure for failure in ledger.failures() if failure.scan in labels}
         seconds = max(run["seconds"] for run in runs)
-        return write_results(job, _listing(job, shards, **runs[0]["listing"]), seconds=seconds)
+        return write_results(job, _listing(shards, **runs[0]["listing"]), seconds=seconds)
     finally:
         ledger.close()
 
@@ -139,10 +139,10 @@ def _asked(run: Mapping[str, Mapping[str, object]]) -> tuple[object, object]:
     return run["options"]["maps"], run["options"].get("pseudonyms")
 
 
-def _listing(job: Job, shards: Sequence[Path], key: str, scans: int) -> Found:
+def _listing(shards: Sequence[Path], key: str, scans: int) -> Found:
     """What the shards' searches found together."""
     passed = [PassedOver(name, Path(name), cast(Why, why), reason) for name, why, reason in _passed_over(shards)]
-    return Found(key, scans, len(job.seen) + len(job.failed), passed)
+    return Found(key, scans, scans, passed)  # label maps among them, as in one run
 
 
 def _passed_over(shards: Sequence[Path]) -> list[list[str]]:
