@@ -55,7 +55,8 @@ def test_a_place_of_torch_answers_as_the_host(folder, monkeypatch, name, precisi
             assert value is None or np.allclose(getattr(found, field), value, atol=1e-6), field
         assert len(places.places) <= 3
         up = {"fp32": 4}.get(precision, 2) * preset.model.image_size**2
-        assert all(held._up["images"][0].nbytes == up for held in places.places.values())
+        assert {held._up["images"][0].nbytes for held in places.places.values()} <= {up}
+    assert places.places
     places.close()
 
 
@@ -68,6 +69,6 @@ def test_a_captured_place_answers_as_one_step_by_step(folder, monkeypatch, name)
         monkeypatch.setattr("maescan.engines.place.GRAPHS", graphs)
         engine = load_torchscript(folder, VALUES, device="cuda", threads=None, preset=preset)
         found.append([score_slices(images, ids, engine, preset, maps=True) for _ in range(2)][1])
-        assert all((place.graph is not None) == graphs for place in engine.places.values())
+        assert {place.graph is not None for place in engine.places.values()} == {graphs}
         engine.close()
     same(*found)

@@ -35,3 +35,9 @@ def test_what_has_no_place_in_the_order_is_refused(value):
         aggregate.p_values(np.array([value]), np.array([0.5]))
     with pytest.raises(DataError, match="not finite"):
         aggregate.p_values(np.array([0.5]), np.array([value]))
+
+
+def test_a_place_counts_from_the_lowest_slice_with_foreground_to_the_highest():
+    assert np.allclose(aggregate.positions([0, 3, 0, 1, 2, 0]), [-1 / 3, 0, 1 / 3, 2 / 3, 1, 4 / 3])
+    assert aggregate.positions([0, 3, 0]).tolist() == [0.5] * 3 and aggregate.positions([0, 0]).tolist() == [0.5] * 2
+    assert aggregate.positions([3, 1]).tolist() == [0, 1]

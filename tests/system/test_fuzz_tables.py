@@ -90,4 +90,6 @@ def test_damaged_labels(tmp_path):
     scan = next(tmp_path.rglob("*.nii.gz")).relative_to(tmp_path).as_posix()
     content = f"scan,slice,label\n{scan},1,1\n{scan},2,0\n".encode()
     labels = tmp_path / "labels.csv"
-    outcomes(labels, islice(damaged(content, 3), 12), lambda: datasets.load(tmp_path, TINY))
+    contents = (content, *islice(damaged(content, 3), 12))
+    counts = outcomes(labels, contents, lambda: datasets.load(tmp_path, TINY))
+    assert counts == {"read": 1, "refused": 12}

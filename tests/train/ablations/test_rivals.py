@@ -1,10 +1,12 @@
 """Rivals in an ablation: judged on the same slices as we are, with the same lesions put in."""
 
+import csv
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from helpers.tiny_ablation import SMALL, half_ill
 from maescan.config import preset
@@ -38,10 +40,11 @@ def one_rival(monkeypatch):
 def test_rivals_stand_beside_ours_and_are_not_judged_again(tmp_path, one_rival, monkeypatch):
     result = ablate(half_ill(), "rivals", SMALL, tmp_path, Design(folds=2, device="cpu"))
     assert [row["name"] for row in result["rows"]] == ["MAE and classifier", "thresholding"]
-    assert all(0 <= row[k]["mean"] <= 1 for row in result["rows"] for k in ("auroc", "rises", "passes"))
     shown = (tmp_path / "rivals.md").read_text()
     assert "| thresholding |" in shown and "rises with a lesion" in shown
     judged = [json.loads(file.read_text()) for file in (tmp_path / "results").glob("l1-*/metrics.json")]
+    assert len(judged) == 2
+    assert result["rows"][0]["auroc"]["mean"] == pytest.approx(np.mean([m["slice"]["auroc"] for m in judged]))
     for share in ("rises", "passes"):  # of the preset's own score, not of the errors beside it
         own = np.mean([metrics["stress"]["measures"]["score"]["mean"][share] for metrics in judged])
         assert result["rows"][0][share]["mean"] == pytest.approx(own)
@@ -78,5 +81,9 @@ def test_a_judge_is_trained_in_an_ablation_too(tmp_path):
 
     runner = AblationRunner(tmp_path, make_folds(half_ill(), 2), Design(device="cpu", batch=8))
     metrics = runner.judged(chosen.rows[0], 0, runner.folds[0])
-    assert 0 <= metrics["slice"]["auroc"] <= 1
+    (table,) = (tmp_path / "results").glob("judge-*/slices.csv")
+    with table.open(newline="") as stream:
+        judged = [(int(row["label"]), float(row["score"])) for row in csv.DictReader(stream)]
+    assert metrics["slice"]["auroc"] == pytest.approx(roc_auc_score(*zip(*judged, strict=True)))
+    assert len({score for _, score in judged}) > len(judged) / 2
     assert (next((tmp_path / "runs").glob("judge-*")) / "judge.safetensors").exists()

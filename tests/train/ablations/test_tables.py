@@ -8,6 +8,7 @@ import pytest
 
 from helpers.tiny_ablation import SMALL, half_ill
 from maescan.train.ablations import Design, ablate
+from maescan.train.ablations.experiments import experiment
 
 
 def test_mean_and_deviation_are_of_the_judged_folds(done):
@@ -29,6 +30,7 @@ def test_every_kind_runs(name, tmp_path):
     files = [(tmp_path / "results").glob(f"*-{fold}of2-*/metrics.json") for fold in (1, 2)]
     judged = [[json.loads(file.read_text())["slice"]["auroc"] for file in found] for found in files]
     means = [np.mean(pair) for pair in itertools.product(*judged)]
+    assert [row["name"] for row in result["rows"]] == [row.name for row in experiment(name, SMALL).rows]
     assert all(np.isclose(row["auroc"]["mean"], means).any() for row in result["rows"])
     shown = (tmp_path / f"{name}.md").read_text()
     assert all(f"| {row['name']} |" in shown for row in result["rows"] + result["baselines"])
