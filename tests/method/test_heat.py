@@ -16,9 +16,19 @@ def test_levels_keep_the_order_and_cover_twice_the_full_scale():
     assert np.array_equal(levels(level_values(2.0), 2.0), np.arange(256))
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_has_a_scale(name):
-    assert full_scale(PRESETS[name]) > 0 and units(PRESETS[name])
+@pytest.mark.parametrize(
+    ("name", "intensities", "full", "said"),
+    [
+        ("tiny", "percentile", 1.0, "of intensities 0 to 2"),
+        ("luna16", "hu", 4.0, "hundreds of HU"),
+        ("tiny", "zscore", 2.0, "standard deviations"),
+        ("tiny", "none", 2.0, "as the scan's values"),
+        ("tiny+", "percentile", 1.0, "probability"),
+    ],
+)
+def test_the_full_colour_is_half_the_range_400_hu_2_deviations_or_certainty(name, intensities, full, said):
+    chosen = PRESETS[name].replace(intensity__method=intensities)
+    assert (full_scale(chosen), units(chosen)) == (full, said)
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-fg"])
