@@ -38,11 +38,12 @@ ROWS = {  # decoder's width and depth, passes, judge's width and depth
 
 
 def row_preset(dim: int, depth: int, passes: int, judge: int, blocks: int) -> Preset:
-    """`tiny+` of other sizes."""
+    """`tiny+` of other sizes; masks are complementary where passes and ratio allow."""
     return preset("tiny+").replace(
         model__decoder_dim=dim,
         model__decoder_depth=depth,
         masks__passes=passes,
+        masks__strategy="complementary" if passes == 4 else "random",
         judge__dim=judge,
         judge__depth=blocks,
     )
@@ -52,7 +53,7 @@ def found(name: str, seed: int, healthy: SliceSet, test: SliceSet, out: Path) ->
     """What one row finds with one seed."""
     own = row_preset(*ROWS[name])
     options = TrainOptions(seed=seed, precision="fp32", tensorboard=False)
-    alone = own.replace(measure="mae", masks__passes=4, judge=preset("tiny+").judge)
+    alone = own.replace(measure="mae", masks=preset("tiny+").masks, judge=preset("tiny+").judge)
     folder = out / f"mae-{own.model.decoder_dim}x{own.model.decoder_depth}-{seed}"
     mae = folder / "mae.safetensors"
     if not mae.exists():

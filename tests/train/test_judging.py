@@ -134,3 +134,5 @@ def test_presets_that_end_in_plus_cost_less_than_those_with_a_classifier():
     for name, other in (("brats+", "brats-fg"), ("tiny+", "tiny-fg"), ("luna16+", "luna16")):
         assert slice_operations(PRESETS[name]) < slice_operations(PRESETS[other])
         assert slice_operations(PRESETS[name], 48) < slice_operations(PRESETS[other], 48)
+    for name, other in (("brats-fast", "brats-fg"), ("tiny-fast", "tiny-fg")):
+        assert 3 * slice_operations(PRESETS[name], 52) < slice_operations(PRESETS[other], 52)

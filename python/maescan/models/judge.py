@@ -97,6 +97,6 @@ class Judge(nn.Module):
 def log_steps(pictures: Tensor) -> Tensor:
     """The logarithm [B, C, H, W] of the steps from each pixel of pictures [B, C, H, W] to the next two: what is flat
     or blurred is as far from usual tissue as what is coarse."""
-    down = F.pad(pictures, (0, 0, 0, 1))[:, :, 1:] - pictures
-    right = F.pad(pictures, (0, 1))[..., 1:] - pictures
+    down = torch.cat([pictures[:, :, 1:], 0 * pictures[:, :, :1]], dim=2) - pictures
+    right = torch.cat([pictures[..., 1:], 0 * pictures[..., :1]], dim=3) - pictures
     return torch.log(down.abs() + right.abs() + SMALL)
