@@ -1,30 +1,29 @@
-"""What only a GPU can show, in 30 minutes: build, tests, sanitizers, rates. Needs no network.
+"""What only a GPU can show, in 30 minutes or fewer: build, tests, rates, sanitizers. Needs no network.
 
-    python bench/gpu_check.py [--plan rtx|hopper] [--out DIR] [--dry-run] [--only STAGE ...]
+    python bench/gpu_check.py [--plan rtx|hopper] [--out DIR] [--minutes 30] [--dry-run] [--only STAGE ...]
 
 rtx: a workstation with an RTX card and TensorRT-RTX. hopper: an H100 or H200 with torch, numpy, timm, msgspec,
-pybind11 and nvcc, no TensorRT and nothing that reads scans. Each stage has a time limit, writes
-DIR/gpu-PLAN/STAGE.json when it is over (what its steps printed, or why it failed) and the next one starts, whatever
-became of it. `--dry-run` runs every stage small on the CPU, to try the plan where there is no GPU.
+pybind11 and nvcc, no TensorRT and nothing that reads scans. What is worth most comes first. Each stage has a time
+limit, writes DIR/gpu-PLAN/STAGE.json when it is over (what its steps printed, or why it failed) and the next one
+starts, whatever became of it. `--dry-run` runs every stage small on the CPU, to try the plan where there is no GPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT_S = 30 * 60
 STEPS = [sys.executable, "bench/gpu_steps.py"]
 TWO = "cuda and (patchify or average)"
 """The kernels that scoring spends its time in, for the tools that slow them down a hundred times."""
@@ -44,113 +43,113 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plan", choices=PLANS, default=None, help="default: by the card that is there")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="folder for the JSON")
+    parser.add_argument("--minutes", type=float, default=30, help="in all; stages that have no time left are skipped")
     parser.add_argument("--dry-run", action="store_true", help="every stage, small, on the CPU")
     parser.add_argument("--only", nargs="*", help="only these stages")
     given = parser.parse_args()
     plan = given.plan or _plan()
     out = given.out / f"gpu-{plan}{'-dry-run' if given.dry_run else ''}"
     out.mkdir(parents=True, exist_ok=True)
-    stages = [stage for stage in PLANS[plan](given.dry_run) if not given.only or stage.name in given.only]
-    ends, results = time.monotonic() + LIMIT_S, []
-    for stage in stages:
-        results.append(_run(stage, out, given.dry_run, ends))
-        report = {"plan": plan, "machine": _machine(), "commit": _commit(), "dry_run": given.dry_run}
-        (out / "check.json").write_text(json.dumps({**report, "stages": results}, indent=2) + "\n")
+    ends, results = time.monotonic() + given.minutes * 60, []
+    report = {"plan": plan, "machine": _machine(), "commit": _commit(), "dry_run": given.dry_run}
+    with tempfile.TemporaryDirectory(prefix="maescan-gpu-check-") as made:
+        for stage in PLANS[plan](given.dry_run, Path(made)):
+            if not given.only or stage.name in given.only:
+                results.append(_run(stage, out, given.dry_run, ends))
+                (out / "check.json").write_text(json.dumps({**report, "stages": results}, indent=2) + "\n")
     for result in results:
         print(f"{result['stage']:<12} {result['state']:<8} {result['seconds']:7.1f} s  {result['note']}")
     return int(any(result["state"] == "failed" for result in results))
 
 
-def _common(dry: bool, architectures: str) -> tuple[list[Stage], list[str], list[str], list[str]]:
-    """The first stages of both plans: (stages, pytest, device, small)."""
-    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    device, small = ["--device", "cpu" if dry else "cuda"], ["--small"] if dry else []
-    kernels = [*pytest, "tests/kernels/test_kernels.py", "-k", "cpu and patchify" if dry else "cuda"]
-    build = [sys.executable, "-c", "import maescan._kernels"] if dry else [*STEPS, "build"]
-    names = ("msgspec", "safetensors", "timm", "skimage", "onnxruntime", "cuda.bindings.runtime")
-    stages = [
-        Stage("packages", 60, [[sys.executable, "-c", f"import {name}"] for name in names]),
-        Stage("build", 180, [build if dry else [*build, "--architectures", architectures]]),
-        Stage("kernels", 150, [kernels]),
-        Stage("path", 150, [[*pytest, "tests/engines/test_place_cuda.py"]]),
-    ]
-    return stages, pytest, device, small
+class Plan:
+    """What the plans have in common. dry: small, on the CPU; made: the folder for bundles that stages share."""
+
+    def __init__(self, dry: bool, made: Path, preset: str) -> None:
+        self.dry, self.made, self.preset = dry, made, "tiny" if dry else preset
+        self.pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
+        self.device, self.small = ["--device", "cpu" if dry else "cuda"], ["--small"] if dry else []
+        self.to, self.fast, self.all = ["torchscript"], "fp32" if dry else "fp16", ["fp32"]
+
+    def first(self, architectures: str) -> list[Stage]:
+        """Packages, the build, kernels and the path on real CUDA, engines that the stages behind share."""
+        build = [sys.executable, "-c", "import maescan._kernels"]
+        build = build if self.dry else [*STEPS, "build", "--architectures", architectures]
+        kernels = ["tests/kernels/test_kernels.py", "-k", "cpu and patchify" if self.dry else "cuda"]
+        places = ["tests/engines/test_place_cuda.py", "tests/engines/test_torchscript.py"]
+        return [
+            Stage("packages", 60, [[*STEPS, "packages", "--to", *self.to]]),
+            Stage("build", 180, [build]),
+            Stage("bundle", 210, [self.step("bundle", self.all)]),
+            Stage("path", 120, [[*self.pytest, places[0]], [*self.pytest, places[1], "-k", "captured"]]),
+            Stage("kernels", 120, [[*self.pytest, *kernels]]),
+        ]
+
+    def step(self, name: str, precisions: list[str] | None = None, *more: str, foreground: bool = False) -> list[str]:
+        """A command of gpu_steps with this plan's engines, on the bundle that is there."""
+        preset = f"{self.preset}-fg" if foreground else self.preset
+        quick = ["--seconds", "0.1", "--batches", "1", "8"] if self.dry else []
+        aim = [*self.device, "--preset", preset, "--bundle", str(self.made / preset), "--to", *self.to]
+        return [*STEPS, name, *aim, "--precision", *(precisions or [self.fast]), *quick, *more]
+
+    def tools(self) -> list[Stage]:
+        """Races, and memory out of bounds, in two kernels; how busy these keep the card."""
+        tests = [*self.pytest, "tests/kernels/test_kernels.py", "-k", TWO, "-x"]
+        check = ["compute-sanitizer", "--error-exitcode=1"]
+        ncu = ["ncu", "--clock-control", "none", "-k", "regex:patchify|average", "-c", "4"]
+        times = _kernel_times(self.device, ["--small"])
+        return [
+            Stage("profile", 60, [[*ncu, *times]], _program("ncu")),
+            Stage("racecheck", 90, [[*check, "--tool=racecheck", *tests]], _program("compute-sanitizer")),
+            Stage("memcheck", 90, [[*check, "--tool=memcheck", *tests]], _program("compute-sanitizer")),
+        ]
 
 
-def _tools(pytest: list[str]) -> list[Stage]:
-    """Races, and memory out of bounds, in two kernels."""
-    tests = [*pytest, "tests/kernels/test_kernels.py", "-k", TWO, "-x"]
-    check = ["compute-sanitizer", "--error-exitcode=1"]
-    return [
-        Stage("racecheck", 120, [[*check, "--tool=racecheck", *tests]], _program("compute-sanitizer")),
-        Stage("memcheck", 120, [[*check, "--tool=memcheck", *tests]], _program("compute-sanitizer")),
-    ]
-
-
-def rtx(dry: bool) -> list[Stage]:
+def rtx(dry: bool, made: Path) -> list[Stage]:
     """An RTX workstation: TensorRT-RTX in every precision that it has."""
-    stages, pytest, device, small = _common(dry, "native")
-    preset = "tiny" if dry else "brats"
-    to = ["--to", "torchscript"] if dry else ["--to", "tensorrt-rtx", "torchscript"]
-    quick = ["--seconds", "0.1", "--batches", "1", "8"] if dry else []
-    all_of = ["--precision", "fp32"] if dry else ["--precision", "fp16", "bf16", "fp8", "nvfp4"]
-    fast = ["--precision", "fp32" if dry else "fp16"]
-    step = [*device, "--preset", preset, *to, *quick]
-    foreground = [*device, "--preset", f"{preset}-fg", *to, *quick, *fast]
-    rates = [[*STEPS, "rate", *step, *fast, "--graphs", graphs, "--kernels", kernels, "--path", path]
-             for graphs, kernels, path in (("on", "EAGER", "whole"), ("on", "EAGER", "steps"),
-                                           ("off", "EAGER", "whole"), ("on", "LAZY", "whole"))]  # fmt: skip
-    drifts = [[*STEPS, "drift", *step, *all_of, "--path", path] for path in ("whole", "steps")]
+    plan = Plan(dry, made, "brats")
+    if not dry:
+        plan.to, plan.all = ["tensorrt-rtx", "torchscript"], ["fp16", "bf16", "fp8", "nvfp4"]
+    ways = (("on", "EAGER", "whole"), ("on", "EAGER", "steps"), ("off", "EAGER", "whole"), ("on", "LAZY", "whole"))
+    rates = [plan.step("rate", None, "--graphs", graphs, "--kernels", kernels, "--path", path)
+             for graphs, kernels, path in ways]  # fmt: skip
+    low = [plan.step("drift", plan.all, "--path", path) for path in ("whole", "steps")]
+    doctor = [sys.executable, "-m", "maescan", "doctor"]
     return [
-        *stages,
-        *_tools(pytest),
-        Stage("times", 60, [_kernel_times(device, small)]),
-        Stage("drift", 240, drifts, _packages("timm")),
-        Stage("memory", 120, [[*STEPS, "memory", *step, *fast]], _packages("timm")),
-        Stage("rate", 300, [*rates, [*STEPS, "rate", *foreground]], _packages("timm")),
-        Stage("folder", 180, [[*STEPS, "folder", *step, *fast, "--scans", "2" if dry else "24"]], _packages("timm")),
-        Stage("restart", 120, [[*STEPS, "restart", *step, *fast]], _packages("timm")),
-        Stage(
-            "errors", 60, [[*pytest, "tests/engines/test_targets.py"], [sys.executable, "-m", "maescan", "doctor"]]
-        ),
+        *plan.first("native"),
+        Stage("rate", 210, rates),
+        Stage("drift", 180, [*low, plan.step("rate", plan.all)]),
+        Stage("foreground", 120, [plan.step("rate", foreground=True)]),
+        Stage("memory", 60, [plan.step("memory")]),
+        Stage("folder", 120, [plan.step("folder", None, "--scans", "2" if dry else "24")]),
+        Stage("restart", 60, [plan.step("restart")]),
+        Stage("times", 60, [_kernel_times(plan.device, plan.small)]),
+        Stage("errors", 60, [[*plan.pytest, "tests/engines/test_targets.py"], doctor]),
+        *plan.tools(),
     ]
 
 
-def hopper(dry: bool) -> list[Stage]:
+def hopper(dry: bool, made: Path) -> list[Stage]:
     """An H100 or H200 without TensorRT: the kernels, the path on real CUDA, TorchScript in every precision."""
-    stages, pytest, device, small = _common(dry, "90")
-    preset = "tiny" if dry else "brats"
-    quick = ["--seconds", "0.1", "--batches", "1", "8"] if dry else []
-    precisions = ["--precision", "fp32"] if dry else ["--precision", "fp32", "fp16", "bf16"]
-    fast = ["--precision", "fp32" if dry else "fp16"]
-    step, foreground = [*device, "--preset", preset, *quick], [*device, "--preset", f"{preset}-fg", *quick]
-    ncu = ["ncu", "--clock-control", "none", "-k", "regex:patchify|average", "-c", "4"]
-    profile = [*ncu, *_kernel_times(device, ["--small"])]
+    plan = Plan(dry, made, "brats")
+    plan.all = ["fp32"] if dry else ["fp16", "bf16", "fp32"]
     return [
-        *stages,
-        Stage("rate", 420, [[*STEPS, "rate", *step, *precisions]], _packages("timm")),
-        Stage("foreground", 240, [[*STEPS, "rate", *foreground, *precisions]], _packages("timm")),
-        Stage("graphs", 120, [[*STEPS, "rate", *step, *fast, "--graphs", "off"]], _packages("timm")),
-        Stage("memory", 120, [[*STEPS, "memory", *step, *fast]], _packages("timm")),
-        Stage("times", 60, [_kernel_times(device, small)]),
-        Stage("profile", 90, [profile], _program("ncu")),
-        *_tools(pytest),
+        *plan.first("90"),
+        Stage("rate", 240, [plan.step("rate", plan.all)]),
+        Stage("foreground", 180, [plan.step("rate", plan.all[:2], foreground=True)]),
+        Stage("shares", 90, [plan.step("shares")]),
+        Stage("graphs", 90, [plan.step("rate", None, "--graphs", "off")]),
+        Stage("memory", 60, [plan.step("memory")]),
+        Stage("times", 60, [_kernel_times(plan.device, plan.small)]),
+        *plan.tools(),
     ]
 
 
-PLANS: dict[str, Callable[[bool], list[Stage]]] = {"rtx": rtx, "hopper": hopper}
+PLANS: dict[str, Callable[[bool, Path], list[Stage]]] = {"rtx": rtx, "hopper": hopper}
 
 
 def _kernel_times(device: list[str], small: list[str]) -> list[str]:
     return [sys.executable, "bench/kernels.py", *device, *small]
-
-
-def _packages(*names: str) -> Callable[[], str | None]:
-    def lacks() -> str | None:
-        missing = [name for name in names if importlib.util.find_spec(name) is None]
-        return f"{', '.join(missing)} not installed" if missing else None
-
-    return lacks
 
 
 def _program(name: str) -> Callable[[], str | None]:

@@ -1,29 +1,38 @@
 """What bench/gpu_check.py measures on a card, a step a command; each prints one line of JSON.
 
-python bench/gpu_steps.py build | drift | rate | memory | folder | restart [--device cuda] [--preset brats] ...
+python bench/gpu_steps.py packages | build | bundle | drift | rate | ... [--device cuda] [--preset brats] ...
 
 Needs no network; where TensorRT is missing, engines are TorchScript's. Slices are discs on air, so that nothing but
-the package, numpy, torch and timm is needed (`folder` needs what reads scans, too).
+PACKAGES is needed (`folder` needs what reads scans, too). `bundle` makes engines once, for all steps behind it.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gpu_engines import HostOnly, bundle_of, engines_of, random_bundle, slices_of
+
 ROOT = Path(__file__).resolve().parent.parent
 SCAN = 155
 """Slices of a head scan."""
+
+PACKAGES = ("numpy", "msgspec", "safetensors", "torch", "torchvision", "timm", "skimage", "onnxruntime", "pytest",
+            "hypothesis", "pybind11", "scikit_build_core", "cuda.bindings.runtime")  # fmt: skip
+NAMED = {"skimage": "scikit-image", "cuda.bindings.runtime": "cuda-bindings", "tensorrt_rtx": "tensorrt-rtx-cu13"}
+TENSORRT = ("tensorrt_rtx", "onnx", "ml_dtypes", "nibabel", "isal")
+"""What a plan needs, and what one with TensorRT needs beside it."""
 
 
 def main() -> None:
@@ -40,8 +49,29 @@ def main() -> None:
     parser.add_argument("--kernels", choices=["EAGER", "LAZY"], default="EAGER", help="TensorRT-RTX's strategy")
     parser.add_argument("--path", choices=["whole", "steps"], default="whole", help="one graph, or a network a time")
     parser.add_argument("--architectures", default="native")
+    parser.add_argument("--bundle", type=Path, help="made by the step `bundle`; without it each step makes its own")
     given = parser.parse_args()
-    print(json.dumps({"step": given.step, **STEPS[given.step](given)}))
+    found = STEPS[given.step](given)
+    print(json.dumps({"step": given.step, **found}))
+    sys.exit(1 if found.get("missing") else 0)
+
+
+def packages(given: argparse.Namespace) -> dict[str, Any]:
+    """The versions of what a plan needs, and what of it is missing: the step fails then."""
+    from importlib import metadata, util
+
+    missing, versions = [], {}
+    for name in PACKAGES + (TENSORRT if "tensorrt-rtx" in given.to else ()):
+        try:
+            found = util.find_spec(name) is not None
+        except ImportError:  # what it lies in is missing itself
+            found = False
+        if not found:
+            missing.append(name)
+            continue
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(NAMED.get(name, name))
+    return {"python": sys.version.split()[0], "versions": versions, "missing": missing}
 
 
 def build(given: argparse.Namespace) -> dict[str, Any]:
@@ -53,35 +83,84 @@ def build(given: argparse.Namespace) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start, "architectures": given.architectures}
 
 
+def bundle(given: argparse.Namespace) -> dict[str, Any]:
+    """A bundle at --bundle with every engine asked for that can be built: one that fails stops no other."""
+    from maescan.export import add_engine
+
+    pairs = [(target, precision) for target in given.to for precision in given.precision]
+    made, rows = None, []
+    for target, precision in pairs:
+        start = time.perf_counter()
+        row: dict[str, Any] = {"target": target, "precision": precision}
+        try:
+            if made is None:
+                made = random_bundle(given, given.bundle, (target,), (precision,))
+            else:
+                add_engine(made, (target,), (precision,))
+        except Exception as error:
+            row["refused"] = f"{type(error).__name__}: {error}"
+        rows.append({**row, "seconds": time.perf_counter() - start})
+    return {"engines": rows}
+
+
 def drift(given: argparse.Namespace) -> dict[str, Any]:
     """Each engine's drift from the fp32 reference on the golden slices, or why it is refused."""
     _switch(given)
-    return {"path": given.path, "engines": [row for row, _ in _engines(given)]}
+    return {"path": given.path, "engines": [row for row, _ in engines_of(given)]}
 
 
 def rate(given: argparse.Namespace) -> dict[str, Any]:
     """Slices a second by batch, the time of a scan and of one slice, step by step or from the captured graph."""
     _switch(given)
     rows = []
-    for row, opened in _engines(given):
+    for row, opened in engines_of(given):
         if opened is not None:
             rows.append({**row, **_rates(given, *opened)})
             opened[1].close()
     return {"graphs": given.graphs, "kernels": given.kernels, "path": given.path, "engines": rows}
 
 
-def memory(given: argparse.Namespace) -> dict[str, Any]:
-    """Bytes of the GPU that an engine holds with places of every size, and whether it could be captured."""
-    rows = []
-    for row, opened in _engines(given):
+def shares(given: argparse.Namespace) -> dict[str, Any]:
+    """Where the time of the largest batch goes: its longest kernels, each with its share, by torch's profiler."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    from maescan.method.score import score_slices
+
+    rows, cpu = [], given.device == "cpu"
+    for row, opened in engines_of(given):
         if opened is None:
             continue
-        bundle, engine = opened
-        from maescan.method.score import score_slices
+        made, engine = opened
+        images, ids = slices_of(made.preset, given.batches[-1]), np.arange(given.batches[-1])
+        score_slices(images, ids, engine, made.preset)
+        with profile(activities=[ProfilerActivity.CPU if cpu else ProfilerActivity.CUDA]) as seen:
+            for _ in range(4):
+                score_slices(images, ids, engine, made.preset)
+            if not cpu:
+                torch.cuda.synchronize()
+        times = {each.key: each.self_cpu_time_total if cpu else each.self_device_time_total
+                 for each in seen.key_averages()}  # fmt: skip
+        whole, longest = sum(times.values()) or 1, sorted(times, key=lambda name: -times[name])[:16]
+        rows.append(
+            {**row, "us_a_slice": whole / 4 / len(ids), "shares": {n[:90]: times[n] / whole for n in longest}}
+        )
+        engine.close()
+    return {"engines": rows}
 
+
+def memory(given: argparse.Namespace) -> dict[str, Any]:
+    """Bytes of the GPU that an engine holds with places of every size, and whether it could be captured."""
+    from maescan.method.score import score_slices
+
+    rows = []
+    for row, opened in engines_of(given):
+        if opened is None:
+            continue
+        made, engine = opened
         for count in given.batches:
             for maps in (False, True):
-                score_slices(_slices(bundle.preset, count), np.arange(count), engine, bundle.preset, maps=maps)
+                score_slices(slices_of(made.preset, count), np.arange(count), engine, made.preset, maps=maps)
         rows.append({**row, "bytes": _used(given.device), "captured": _captured(engine)})
         engine.close()
         rows[-1]["bytes after close"] = _used(given.device)
@@ -97,14 +176,14 @@ def folder(given: argparse.Namespace) -> dict[str, Any]:
     rows = []
     with tempfile.TemporaryDirectory(prefix="maescan-gpu-") as temporary:
         at = Path(temporary)
-        for row, opened in _engines(given):
+        for row, opened in engines_of(given):
             if opened is None:
                 continue
-            (bundle, engine), seconds = opened, {}
-            scans = write_scans(at / "scans", given.scans, (240, 240, 64), bundle.preset)
+            (made, engine), seconds = opened, {}
+            scans = write_scans(at / "scans", given.scans, (240, 240, 64), made.preset)
             for name, used in (("device", engine), ("host", HostOnly(engine)), ("device again", engine)):
                 start = time.perf_counter()
-                score_folder([scans], bundle, used, at / name / engine.name, ScoreOptions())
+                score_folder([scans], made, used, at / name / engine.name, ScoreOptions())
                 seconds[name] = time.perf_counter() - start
             engine.close()
             rows.append({**row, **seconds})
@@ -115,16 +194,16 @@ def restart(given: argparse.Namespace) -> dict[str, Any]:
     """Seconds to the first score of a process, the caches empty and then full."""
     rows = []
     with tempfile.TemporaryDirectory(prefix="maescan-gpu-") as temporary:
-        bundle = _bundle(given, Path(temporary))
+        made = bundle_of(given, Path(temporary))
         for target in given.to:
-            code = START.format(bundle=bundle, device=given.device, target=target, precision=given.precision[0])
+            code = START.format(bundle=made, device=given.device, target=target, precision=given.precision[0])
             cache = {"XDG_CACHE_HOME": f"{temporary}/cache-{target}"}
             rows.append({"target": target, "seconds": [_first_score(code, cache) for _ in range(3)]})
     return {"engines": rows}
 
 
 STEPS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
-    step.__name__: step for step in (build, drift, rate, memory, folder, restart)
+    step.__name__: step for step in (packages, build, bundle, drift, rate, shares, memory, folder, restart)
 }
 
 START = """
@@ -142,61 +221,13 @@ print(time.perf_counter() - start)
 """
 
 
-class HostOnly:
-    """An engine without its places: its networks run on the device, everything between on the host."""
-
-    def __init__(self, engine: Any) -> None:
-        self.name, self.batch, self.close = engine.name, engine.batch, lambda: None
-        self.reconstruct, self.classify = engine.reconstruct, engine.classify
-
-
-def _engines(given: argparse.Namespace) -> Iterator[tuple[dict[str, Any], tuple[Any, Any] | None]]:
-    """(what is known of it, bundle and engine or None) of each target and precision that was asked for."""
-    from maescan import engines
-    from maescan.engines.bundle import Bundle
-    from maescan.engines.golden import golden_drift
-    from maescan.errors import MaescanError
-
-    with tempfile.TemporaryDirectory(prefix="maescan-gpu-") as temporary:
-        bundle = Bundle.load(_bundle(given, Path(temporary)))
-        for values in bundle.engines().values():
-            wanted = {"target": values["target"], "precision": values["precision"]}
-            try:
-                start = time.perf_counter()
-                engine = engines.load(bundle, device=given.device, trust=True, **wanted)
-                found = {"load_s": time.perf_counter() - start, "drift": golden_drift(bundle, engine)}
-                yield {**wanted, **found, "device": engine.device_name}, (bundle, engine)
-            except MaescanError as error:
-                yield {**wanted, "refused": str(error)}, None
-
-
-def _bundle(given: argparse.Namespace, at: Path) -> Path:
-    """A bundle of random weights with the engines asked for, its slices discs on air."""
-    from maescan.benchmark import weights
-    from maescan.config import preset
-
-    images = _slices(preset(given.preset), 48)
-    chosen = weights.with_buckets(preset(given.preset), images)
-    return weights.random_bundle(chosen, at / "random", tuple(given.precision), images, to=tuple(given.to))
-
-
-def _slices(preset: Any, count: int) -> Any:
-    """Discs [N, H, W] of noise on air, of the sizes that the slices of a head have."""
-    size, rng = preset.model.image_size, np.random.default_rng(0)
-    y, x = np.mgrid[:size, :size] / size - 0.5
-    radius = 0.05 + 0.3 * np.sin(np.linspace(0.1, np.pi - 0.1, count))
-    inside = y**2 + x**2 < radius[:, None, None] ** 2
-    air = -10.0 if preset.intensity.method == "hu" else 0.0
-    return np.where(inside, rng.random((count, size, size)) + 0.5, air).astype(np.float32)
-
-
-def _rates(given: argparse.Namespace, bundle: Any, engine: Any) -> dict[str, Any]:
+def _rates(given: argparse.Namespace, made: Any, engine: Any) -> dict[str, Any]:
     from maescan.benchmark.engines import timed
     from maescan.method.score import score_slices
 
     def seconds(count: int, least: float) -> list[float]:
-        images, ids = _slices(bundle.preset, count), np.arange(count)
-        return timed(lambda: score_slices(images, ids, engine, bundle.preset), least)
+        images, ids = slices_of(made.preset, count), np.arange(count)
+        return timed(lambda: score_slices(images, ids, engine, made.preset), least)
 
     taken = {count: seconds(count, given.seconds) for count in (*given.batches, SCAN, 4 * SCAN)}
     return {
