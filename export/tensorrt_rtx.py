@@ -28,25 +28,31 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
     fp8 and nvfp4 are the classifier's; the MAE beside it stays in fp16, since its quantised maps move the order of
     slices. Raises EngineError with TensorRT's words where it cannot build.
     """
+    seen = _seen(bundle) if precision == "fp8" and classifier is not None else []
+    versions = write(folder, mae, classifier, bundle.preset, precision, seen)
+    if importlib.util.find_spec("tensorrt_rtx"):
+        for file in sorted(folder.glob("*.onnx")):
+            versions["tensorrt_rtx"] = _prove(file, bundle.preset, precision)
+    return versions
+
+
+def write(
+    folder: Path, mae: Any, classifier: Any, preset: Preset, precision: str, seen: list[dict[str, Any]]
+) -> dict[str, str]:
+    """The ONNX files of `build`, and the versions. seen: what the classifier is given, for fp8's ranges."""
     import onnx
     import torch
 
     low = precision in OPSETS
     opset = min(OPSETS[precision], 20) if low else OPSET
-    versions = {"torch": torch.__version__, "onnx": onnx.__version__, "opset": str(opset)}
     base = "fp16" if low else precision
-    seen = _seen(bundle) if precision == "fp8" and classifier is not None else []
     contents: dict[str, bytes] = {}
-    for name, content in models(mae, classifier, bundle.preset, base, narrow=True, opset=opset):
-        made = quantised(content, precision, seen) if low and name == "classifier" else content
-        contents[name] = made
-    if fits(bundle.preset):
-        contents["scores"] = whole(contents["mae"], contents["classifier"], bundle.preset, base, opset)
+    for name, content in models(mae, classifier, preset, base, narrow=True, opset=opset):
+        contents[name] = quantised(content, precision, seen) if low and name == "classifier" else content
+    if fits(preset):
+        contents["scores"] = whole(contents["mae"], contents["classifier"], preset, base, opset)
     share(folder, contents)
-    if importlib.util.find_spec("tensorrt_rtx"):
-        for name in contents:
-            versions["tensorrt_rtx"] = _prove(folder / f"{name}.onnx", bundle.preset, precision)
-    return versions
+    return {"torch": torch.__version__, "onnx": onnx.__version__, "opset": str(opset)}
 
 
 def share(folder: Path, contents: dict[str, bytes]) -> None:

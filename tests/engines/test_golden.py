@@ -47,11 +47,21 @@ def bundle(tmp_path, monkeypatch):
 
 
 def test_the_engine_that_answered_does_not_drift_and_another_does(bundle):
-    assert golden_drift(bundle, StubEngine()) == {"score": 0.0, "difference": 0.0}
+    assert golden_drift(bundle, StubEngine()) == {"score": 0.0, "difference": 0.0, "order": 0.0}
     engine = Shifted()
     engine.off = 0.25
     drift = golden_drift(bundle, engine)
     assert drift["score"] == pytest.approx(0.25, abs=1e-6) and drift["difference"] == 0
+
+
+@pytest.mark.parametrize(
+    ("moved", "step"),
+    [([0.1, 0.2, 0.3, 0.9], 0.0), ([0.5, 0.6, 0.7, 0.8], 0.0), ([0.2, 0.1, 0.3, 0.9], 0.1),
+     ([0.4, 0.2, 0.3, 0.9], 0.2), ([0.1, 0.2, 0.2, 0.9], 0.0), ([0.1, np.nan, 0.3, 0.9], np.nan)],
+)  # fmt: skip
+def test_ranks_that_change_count_by_the_step_between_them(moved, step):
+    found = golden._exchanged(np.array(moved, np.float32), np.array([0.1, 0.2, 0.3, 0.9], np.float32))
+    assert found == pytest.approx(step, nan_ok=True)
 
 
 def test_scores_that_are_no_probabilities_count_by_the_largest(bundle):
@@ -80,7 +90,7 @@ def test_each_precision_may_drift_so_far_and_no_further(tmp_path, precision):
 
 def test_an_unknown_precision_is_held_to_the_closest(tmp_path):
     with pytest.raises(BundleError, match=r"0\.001 is allowed"):
-        refuse({"score": 0.01, "difference": 0.0}, "int2", tmp_path)
+        refuse({"score": 0.01, "difference": 0.0, "order": 0.0}, "int2", tmp_path)
 
 
 def test_what_was_proved_here_is_not_proved_again(bundle, monkeypatch):
@@ -111,8 +121,8 @@ def test_a_damaged_cache_is_no_proof(bundle, content):
     check(bundle, "stub-fp32", engine)
     (file,) = (cache_folder() / "golden").iterdir()
     file.write_text(content)
-    assert check(bundle, "stub-fp32", engine) == {"score": 0.0, "difference": 0.0}
-    assert json.loads(file.read_text()) == {"score": 0.0, "difference": 0.0}
+    assert check(bundle, "stub-fp32", engine) == {"score": 0.0, "difference": 0.0, "order": 0.0}
+    assert json.loads(file.read_text()) == {"score": 0.0, "difference": 0.0, "order": 0.0}
 
 
 def test_a_cache_that_cannot_be_written_costs_time_alone(bundle, tmp_path, monkeypatch):

@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from helpers.bundles import SMALL
 from helpers.gpu_machine import install, slices_of
+from maescan.engines import plans
+from maescan.export.onnx import models
 from maescan.method.score import score_slices
+from maescan.models import Classifier
 
 
 def test_a_start_again_builds_nothing_and_the_kernel_cache_grows(engine_of, monkeypatch, tmp_path):
@@ -39,3 +43,17 @@ def test_another_release_or_card_builds_its_own(engine_of, monkeypatch, tmp_path
     trt.__version__ = "1.8.0" if change == "version" else trt.__version__
     made.load().close()
     assert trt.builds == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "fused"), [("fp16", True), ("bf16", True), ("fp32", False)])
+def test_attention_in_16_bits_is_fused_by_the_builder(tmp_path, precision, fused):
+    """The working memory of a slice of 1,024 tokens is less than one block's scores, written out, would take."""
+    trt = pytest.importorskip("tensorrt_rtx")
+    preset = SMALL.replace(model__image_size=256, model__encoder_dim=256, model__encoder_depth=1)
+    ((_, content),) = models(None, Classifier(preset.model).eval(), preset, precision, narrow=True)
+    (tmp_path / "classifier.onnx").write_bytes(content)
+    plans.build(trt, tmp_path / "classifier.onnx", preset, (8, 9))
+    scores = preset.model.encoder_heads * (preset.model.tokens + 1) ** 2 * (4 if precision == "fp32" else 2)
+    a_slice = plans.logger(trt)[1].scratch / plans.BATCHES[-1]
+    assert a_slice > 0 and (a_slice < scores) == fused, (a_slice, scores)

@@ -19,15 +19,17 @@ from maescan.errors import BundleError, DataError, MaescanError
 from maescan.records import read as read_values
 
 TOLERANCE = {
-    "fp32": {"score": 1e-3, "difference": 1e-3},
-    "fp16": {"score": 0.02, "difference": 0.02},
-    "bf16": {"score": 0.05, "difference": 0.05},
-    "int8": {"score": 0.1, "difference": 0.3},
-    "fp8": {"score": 0.1, "difference": 0.02},
-    "nvfp4": {"score": 0.2, "difference": 0.02},
+    "fp32": {"score": 1e-3, "difference": 1e-3, "order": 1e-3},
+    "fp16": {"score": 0.02, "difference": 0.02, "order": 0.02},
+    "bf16": {"score": 0.05, "difference": 0.05, "order": 0.02},
+    "int8": {"score": 0.1, "difference": 0.3, "order": 0.05},
+    "fp8": {"score": 0.1, "difference": 0.02, "order": 0.05},
+    "nvfp4": {"score": 0.2, "difference": 0.02, "order": 0.05},
 }
 """score: the largest change of a golden slice's score (of the largest score, where it is no probability);
-difference: the deviation of the difference maps, as a share of their own root mean square."""
+difference: the deviation of the difference maps, as a share of their own root mean square; order: the largest step
+between the scores of two golden slices that the engine takes the other way around: all scores may move, their ranks
+decide who is looked at first."""
 
 PREPARED = 1e-3
 """How far slices made of the golden scan may be from the export's, as a share of their range."""
@@ -59,7 +61,15 @@ def golden_drift(bundle: Bundle, engine: Any) -> dict[str, float]:
     return {
         "score": float(np.abs(found.score - golden["score"]).max()) / unit,
         "difference": _rms(found.difference - golden["difference"]) / (_rms(golden["difference"]) or 1.0),
+        "order": _exchanged(found.score, golden["score"]) / unit,
     }
+
+
+def _exchanged(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    """The largest step up from one of `wanted` [N] to another where `found` steps down; not a number where one is
+    not."""
+    steps, made = (values[:, None] - values[None] for values in (wanted, found))
+    return float(np.where((steps > 0) & (made < 0), steps, 0 * (steps + made)).max())
 
 
 def golden_scan(bundle: Bundle) -> float:
@@ -114,7 +124,7 @@ def cache_folder() -> Path:
 
 
 def _key(bundle: Bundle, name: str, engine: Any) -> str:
-    parts = (__version__, bundle.fingerprint(name), engine.device_name, engine.version)
+    parts = (__version__, *TOLERANCE["fp32"], bundle.fingerprint(name), engine.device_name, engine.version)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

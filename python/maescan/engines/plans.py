@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ KEPT = 16
 
 
 class Messages:
-    """What TensorRT said, so that an error can repeat it: its own logger prints and forgets."""
+    """What TensorRT said, so that an error can repeat it: its own logger prints and forgets. scratch: bytes of
+    working memory for the largest shapes of the plan that was built last, as the builder says."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.scratch = 0
 
     def last(self) -> str:
         """The first complaint since the last `clear`, which is the cause of those behind it."""
@@ -51,6 +54,8 @@ def logger(trt: Any) -> tuple[Any, Messages]:
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
                 messages.lines.append(" ".join(str(message).split())[:300])
+            elif found := re.match(r"Total Activation Memory: (\d+)", str(message)):
+                messages.scratch = int(found[1])
 
     return Logger(), messages
 
