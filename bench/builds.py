@@ -52,7 +52,7 @@ def builds(given: argparse.Namespace, precision: str) -> list[dict[str, Any]]:
     mae, classifier = MaskedAutoencoder(preset.model).eval(), Classifier(preset.model).eval()
     with tempfile.TemporaryDirectory(prefix="maescan-builds-") as temporary:
         folder = Path(temporary)
-        exporter.write(folder, mae, classifier, preset, precision, made_up(preset))
+        exporter.write(folder, (mae, classifier), preset, precision, made_up(preset))
         held = sum(file.stat().st_size for file in folder.iterdir())
         for card in given.cards:
             capability = (int(card.split(".")[0]), int(card.split(".")[1]))

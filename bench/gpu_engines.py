@@ -57,6 +57,20 @@ def random_bundle(given: argparse.Namespace, at: Path, to: tuple[str, ...], prec
     return weights.random_bundle(chosen, at / "random", precisions, images, to=to)
 
 
+def raw_of(preset: Any, count: int) -> Any:
+    """As many slices of 240 x 240 int16, as a scanner writes them, and their token sets."""
+    from maescan.method.preprocess import raw_slices
+    from maescan.method.tokens import token_sets
+    from maescan.scans import Scan
+
+    y, x, _ = np.mgrid[:240, :240, :count] / 240 - 0.5
+    noise = np.random.default_rng(0).integers(80, 220, (240, 240, count))
+    voxels = np.where(y**2 + x**2 < 0.09, noise, 0).astype(np.int16)
+    slope, intercept = (5.0, -1000.0) if preset.intensity.method == "hu" else (1.0, 0.0)
+    raw = raw_slices(Scan(voxels, slope, intercept, np.eye(4), "a", Path("a"), "made up"), preset)
+    return raw, token_sets(raw.extracted(), preset)
+
+
 def slices_of(preset: Any, count: int) -> Any:
     """Discs [N, H, W] of noise on air, of the sizes that the slices of a head have."""
     size, rng = preset.model.image_size, np.random.default_rng(0)

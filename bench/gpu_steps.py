@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_engines import HostOnly, bundle_of, engines_of, random_bundle, slices_of
+from gpu_engines import HostOnly, bundle_of, engines_of, random_bundle, raw_of, slices_of
 
 ROOT = Path(__file__).resolve().parent.parent
 SCAN = 155
@@ -225,15 +225,19 @@ def _rates(given: argparse.Namespace, made: Any, engine: Any) -> dict[str, Any]:
     from maescan.benchmark.engines import timed
     from maescan.method.score import score_slices
 
-    def seconds(count: int, least: float) -> list[float]:
-        images, ids = slices_of(made.preset, count), np.arange(count)
-        return timed(lambda: score_slices(images, ids, engine, made.preset), least)
+    def seconds(images: Any, least: float, sets: Any = None) -> list[float]:
+        ids = np.arange(len(images))
+        return timed(lambda: score_slices(images, ids, engine, made.preset, sets=sets), least)
 
-    taken = {count: seconds(count, given.seconds) for count in (*given.batches, SCAN, 4 * SCAN)}
+    counts = (*given.batches, SCAN, 4 * SCAN)
+    taken = {count: seconds(slices_of(made.preset, count), given.seconds) for count in counts}
+    raw, sets = raw_of(made.preset, given.batches[-1] if given.device == "cpu" else SCAN)
     return {
         "slices_per_second": {count: count / min(times) for count, times in taken.items()},
         "scan_s": statistics.median(taken[SCAN]),
         "slice_s": statistics.median(taken[given.batches[0]]) if given.batches[0] == 1 else None,
+        "scan_raw_s": statistics.median(seconds(raw, 0.0, sets)),
+        "scan_made_s": statistics.median(seconds(raw.extracted(), 0.0, sets)),
     }
 
 

@@ -21,6 +21,10 @@ SMALL, ALIGNMENT = 1024, 256
 """Bytes: weights below the first stay in their graph; others begin at multiples of the second."""
 
 
+Seen = list[dict[str, Any]]
+"""What the classifier is given, an input a slice: fp8's ranges are taken from it."""
+
+
 def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: str) -> dict[str, str]:
     """Writes mae.onnx, classifier.onnx and, where it fits, scores.onnx of the whole path, and returns the versions.
     Needs no GPU and no TensorRT; where TensorRT-RTX is installed it must be able to build them.
@@ -29,7 +33,7 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
     slices. Raises EngineError with TensorRT's words where it cannot build.
     """
     seen = _seen(bundle) if precision == "fp8" and classifier is not None else []
-    versions = write(folder, mae, classifier, bundle.preset, precision, seen)
+    versions = write(folder, (mae, classifier), bundle.preset, precision, seen)
     if importlib.util.find_spec("tensorrt_rtx"):
         for file in sorted(folder.glob("*.onnx")):
             versions["tensorrt_rtx"] = _prove(file, bundle.preset, precision)
@@ -37,9 +41,9 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
 
 
 def write(
-    folder: Path, mae: Any, classifier: Any, preset: Preset, precision: str, seen: list[dict[str, Any]]
+    folder: Path, networks: tuple[object, object], preset: Preset, precision: str, seen: Seen
 ) -> dict[str, str]:
-    """The ONNX files of `build`, and the versions. seen: what the classifier is given, for fp8's ranges."""
+    """The ONNX files of `build`, and the versions. networks: mae and classifier."""
     import onnx
     import torch
 
@@ -47,7 +51,7 @@ def write(
     opset = min(OPSETS[precision], 20) if low else OPSET
     base = "fp16" if low else precision
     contents: dict[str, bytes] = {}
-    for name, content in models(mae, classifier, preset, base, narrow=True, opset=opset):
+    for name, content in models(*networks, preset, base, narrow=True, opset=opset):
         contents[name] = quantised(content, precision, seen) if low and name == "classifier" else content
     if fits(preset):
         contents["scores"] = whole(contents["mae"], contents["classifier"], preset, base, opset)
@@ -78,7 +82,7 @@ def share(folder: Path, contents: dict[str, bytes]) -> None:
             (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
 
 
-def _seen(bundle: Bundle) -> list[dict[str, Any]]:
+def _seen(bundle: Bundle) -> Seen:
     """What the classifier is given on training slices."""
     from maescan.engines.eager import TorchEngine
     from maescan.export.quantise import given

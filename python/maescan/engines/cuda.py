@@ -19,7 +19,7 @@ ALIGNMENT = 256
 """Bytes: what TensorRT asks of addresses."""
 
 CODES = {"float32": (2, 32), "float64": (2, 64), "float16": (2, 16), "bfloat16": (4, 16), "int32": (0, 32),
-         "int64": (0, 64), "uint64": (1, 64)}  # fmt: skip
+         "int64": (0, 64), "uint64": (1, 64), "int16": (0, 16), "uint16": (1, 16), "uint8": (1, 8)}  # fmt: skip
 """DLPack's type code and bits."""
 
 
@@ -113,6 +113,11 @@ class DeviceArray:
         if math.prod(shape) != math.prod(self.shape):
             raise ValueError(f"cannot see {self.shape} as {shape}")
         return DeviceArray(self.pointer, shape, self.dtype, self.device)
+
+    def part(self, low: int, high: int) -> DeviceArray:
+        """Rows low to high of the same memory."""
+        step = self.nbytes // self.shape[0]
+        return DeviceArray(self.pointer + low * step, (high - low, *self.shape[1:]), self.dtype, self.device)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 2, self.device

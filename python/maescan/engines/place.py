@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.engines.cuda import ALIGNMENT, Arena, Device, DeviceArray, bytes_of, host_array, padded
 from maescan.engines.network import Network
+from maescan.engines.staging import Staging
 from maescan.errors import EngineError
 from maescan.method.engine import Floats, TokenBatch
+from maescan.method.raw import RawSlices
 from maescan.method.score import enqueue
 from maescan.method.tokens import value_range
 
@@ -34,12 +36,20 @@ GRAPHS = True
 
 @dataclass(frozen=True)
 class Shape:
-    """slices: rows of the place; tokens: of a slice's set; full: the set is the grid; maps: they come down too."""
+    """slices: rows of the place; tokens: of a slice's set; full: the set is the grid; maps: they come down too; raw:
+    voxels go up, not slices."""
 
     slices: int
     tokens: int
     full: bool
     maps: bool
+    raw: bool = False
+
+    @staticmethod
+    def of(batch: TokenBatch, sizes: tuple[int, ...], maps: bool) -> Shape:
+        """The shape that holds a batch: the smallest of `sizes` that is large enough."""
+        slices = next(size for size in sizes if size >= len(batch.images))
+        return Shape(slices, batch.ids.shape[1], batch.full, maps, isinstance(batch.images, RawSlices))
 
 
 def inputs(preset: Preset, shape: Shape, images: str = "float32", *, rows: bool = True) -> dict[str, Spec]:
@@ -113,7 +123,9 @@ class Slot:
 
     def __init__(self, cuda: Device, sizes: tuple[int, int], scratch: int) -> None:
         self.cuda, self.sizes, self.scratch_bytes, self._held = cuda, sizes, scratch, ExitStack()
+        self.staging = Staging(cuda)
         try:
+            self._held.callback(self.staging.close)
             self.stream = cuda.stream(self._held)
             self.device = cuda.take(self._held, sizes[0])
             self.pinned = cuda.take(self._held, sizes[1], pinned=True)
@@ -147,6 +159,7 @@ class CudaPlace:
         self.hidden = self.whole or ("mae" in networks and "hidden_ids" in networks["mae"].inputs)
         images = networks["scores"].dtypes["images"] if self.whole else "float32"
         self._specs = inputs(preset, shape, images, rows=not self.whole)
+        self._made = self._specs.pop("images") if shape.raw else None
         self._memory, self._host = Arena(slot.device, slot.sizes[0]), Arena(slot.pinned, slot.sizes[1])
         self._arrays: dict[str, DeviceArray] = {}
         self._contexts: dict[str, Any] = {}
@@ -201,6 +214,8 @@ class CudaPlace:
     def _prepare(self) -> None:
         """Buffers, one plain run (TensorRT compiles, and does work of its own at the first), then the capture."""
         fixed = ("ids", "rows") if self.shape.full else ()
+        if self._made:
+            self.buffer("images", *self._made)
         for name, (shape, dtype) in self._specs.items():
             size = bytes_of(shape, dtype)
             self._up[name] = host_array(self._host.take(size), shape, dtype)
@@ -253,10 +268,22 @@ class CudaPlace:
             rows = self.rows * (passes if name == "rows" else 1)
             np.copyto(array[:rows], given[name], casting="unsafe" if name == "slice_ids" else "same_kind")
             array[rows:] = 0  # token 0 is a place of every grid
+        if self.shape.raw:
+            self._extract(batch.images)
         if self.graph is None:
             self._work()
         else:
             self.cuda("cudaGraphLaunch", self.graph, self.stream)
+
+    def _extract(self, images: RawSlices) -> None:
+        """Before the graph, which cannot hold what differs by scan: voxels and their way to the grid go up in
+        one copy, then a kernel a scan makes its slices."""
+        each = [part.arrays() for part in images.parts]
+        there, low = self.slot.staging.up([array for part in each for array in part], self.stream), 0
+        for part, arrays in zip(images.parts, each, strict=True):
+            given, there = there[: len(arrays)], there[len(arrays) :]
+            part.extract(tuple(given), self._arrays["images"].part(low, low + len(part)), self.stream)
+            low += len(part)
 
     def result(self) -> dict[str, Floats]:
         """Waits; the answers of the last start."""

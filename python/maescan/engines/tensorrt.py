@@ -120,8 +120,7 @@ class TensorRtEngine:
         return in_turns(batch, passes, self.most, lambda part, turn: self._place(part, maps, turn))
 
     def _place(self, batch: TokenBatch, maps: bool, turn: int) -> CudaPlace:
-        slices = next(size for size in BATCHES if size >= len(batch.images))
-        key = (Shape(slices, batch.ids.shape[1], batch.full, maps), turn)
+        key = (Shape.of(batch, BATCHES, maps), turn)
         if key not in self.places:
             while sum(other == turn for _, other in self.places) >= PLACES:
                 self.places.pop(next(k for k in self.places if k[1] == turn)).close()

@@ -21,6 +21,7 @@ from maescan.engines.plans import BATCHES
 from maescan.errors import EngineError
 from maescan.machine import cpu_name, require_gpu
 from maescan.method.engine import Array, Floats, TokenBatch
+from maescan.method.raw import RawSlices
 from maescan.method.score import enqueue
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ class GraphEngine(TorchScriptEngine):
         return place.in_turns(batch, preset.masks.passes, most, lambda part, turn: self._place(part, maps, turn))
 
     def _place(self, batch: TokenBatch, maps: bool, turn: int) -> TorchPlace:
-        slices = next(size for size in BATCHES if size >= len(batch.images))
-        key = (Shape(slices, batch.ids.shape[1], batch.full, maps), turn)
+        key = (Shape.of(batch, BATCHES, maps), turn)
         if key not in self.places:
             while len(self.places) >= PLACES:
                 self.places.popitem(last=False)[1].close()
@@ -196,6 +196,8 @@ class TorchPlace:
         given = {"images": batch.images, "slice_ids": batch.slice_ids, "ids": batch.ids, "rows": batch.rows}
         fixed = ("ids", "rows") if self.shape.full else ()
         with torch.inference_mode(), torch.cuda.stream(self._side):
+            if self.shape.raw:
+                self._extract(given.pop("images"))
             for name in given.keys() - set(fixed):
                 rows, host = len(given[name]), self._host[name].numpy()
                 np.copyto(host[:rows], given[name], casting="unsafe" if name == "slice_ids" else "same_kind")
@@ -207,6 +209,21 @@ class TorchPlace:
                 self.graph.replay()
             for name, value in self._answers.items():
                 self._down[name].copy_(value, non_blocking=True)
+
+    def _extract(self, images: RawSlices) -> None:
+        """Voxels and their way to the grid go up, and a kernel a scan makes its slices."""
+        low = 0
+        for part in images.parts:
+            there = [self._raised(array) for array in part.arrays()]
+            part.extract(tuple(there), self._up["images"][low : low + len(part)])
+            low += len(part)
+
+    def _raised(self, array: NDArray[np.generic]) -> Tensor:
+        import torch
+
+        host = torch.empty(array.shape, dtype=getattr(torch, array.dtype.name), pin_memory=self.on_gpu)
+        host.numpy()[...] = array
+        return host.to(self.where, non_blocking=True)
 
     def result(self) -> dict[str, Floats]:
         """Waits; the answers of the last start."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from maescan import kernels
 from maescan.config import Preset
 from maescan.errors import ScanError
 from maescan.method.intensity import IntensityMap, fit_intensity, intensity_statistics, outside_training
+from maescan.method.raw import RawPart, RawSlices
 from maescan.scans import Axes, Scan, axial_view
 from maescan.scans.budget import check_slices
 
@@ -48,30 +49,17 @@ def prepare(scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float
     """The slices of a scan as the models see them. expected: training's range of each figure (a bundle's
     "intensity"); a scan outside it is prepared all the same, with a warning. Raises ScanError for a scan too small,
     or with nothing in it."""
-    view, axes = axial_view(scan)
-    if min(view.shape[1:]) < MIN_SIDE:
-        raise ScanError(
-            f"slices of {view.shape[1]} x {view.shape[2]} voxels are too small",
-            path=scan.path,
-            remedy=f"at least {MIN_SIDE} x {MIN_SIDE} are needed",
-        )
-    check_slices(len(view), preset.model.image_size, scan.voxels.nbytes, scan.path)
-    fit = fit_intensity(view, scan, preset)
-    size, field_mm, sides = preset.model.image_size, preset.grid.field_mm, view.shape[1:]
-    spacing = [scan.spacing[axis] for axis in axes.order[1:]]
-    steps = [field_mm / s / size if field_mm else n / size for s, n in zip(spacing, sides, strict=True)]
-    starts = [n / 2 - step * size / 2 for n, step in zip(sides, steps, strict=True)]
-    rows, cols = (kernels.resample_taps(sides[i], size, start=starts[i], step=steps[i]) for i in range(2))
-    transposed = preset.grid.orientation == "array"
-    images = _extract(view.transpose(0, 2, 1), cols, rows, fit) if transposed else _extract(view, rows, cols, fit)
+    laid = _laid(scan, preset)
+    fit, axes, starts, steps, transposed = laid.fit, laid.axes, laid.starts, laid.steps, laid.transposed
+    images: NDArray[np.float32] = laid.part.extract()
     tissue = images > fit.air
     counts = np.array([np.count_nonzero(part) for part in tissue])
     area = (counts / tissue[0].size).astype(np.float32)
     found = intensity_statistics(images)
-    where = {"in_plane": (sides[0], sides[1]), "starts": (starts[0], starts[1]), "steps": (steps[0], steps[1])}
     warnings = outside_training(found, expected or {})
     box = _box(tissue.swapaxes(1, 2) if transposed else tissue, counts, starts, steps)
-    return Prepared(images, area, warnings, fit.to_dict() | found, axes, **where, transposed=transposed, box=box)
+    facts = fit.to_dict() | found
+    return Prepared(images, area, warnings, facts, axes, laid.sides, starts, steps, transposed, box)
 
 
 def _box(
@@ -97,25 +85,60 @@ def upright(slices: Array, preset: Preset) -> Array:
     return slices.swapaxes(-1, -2) if preset.grid.orientation == "array" else slices
 
 
-def _extract(view: Array, rows: Any, cols: Any, fit: IntensityMap) -> NDArray[np.float32]:
+def raw_slices(scan: Scan, preset: Preset) -> RawSlices:
+    """The slices of a scan before they are on the models' grid; `extracted`, they are `prepare`'s images. Raises as
+    `prepare`."""
+    return RawSlices((_laid(scan, preset).part,))
+
+
+class _Laid(NamedTuple):
+    """A scan's voxels with their way to the grid; the rest as in `Prepared`."""
+
+    part: RawPart
+    fit: IntensityMap
+    axes: Axes
+    sides: tuple[int, int]
+    starts: tuple[float, float]
+    steps: tuple[float, float]
+    transposed: bool
+
+
+def _laid(scan: Scan, preset: Preset) -> _Laid:
+    view, axes = axial_view(scan)
+    if min(view.shape[1:]) < MIN_SIDE:
+        raise ScanError(
+            f"slices of {view.shape[1]} x {view.shape[2]} voxels are too small",
+            path=scan.path,
+            remedy=f"at least {MIN_SIDE} x {MIN_SIDE} are needed",
+        )
+    check_slices(len(view), preset.model.image_size, scan.voxels.nbytes, scan.path)
+    fit = fit_intensity(view, scan, preset)
+    size, field_mm, sides = preset.model.image_size, preset.grid.field_mm, view.shape[1:]
+    spacing = [scan.spacing[axis] for axis in axes.order[1:]]
+    steps = [field_mm / s / size if field_mm else n / size for s, n in zip(spacing, sides, strict=True)]
+    starts = [n / 2 - step * size / 2 for n, step in zip(sides, steps, strict=True)]
+    rows, cols = (kernels.resample_taps(sides[i], size, start=starts[i], step=steps[i]) for i in range(2))
+    transposed = preset.grid.orientation == "array"
+    part = _part(view.transpose(0, 2, 1), cols, rows, fit) if transposed else _part(view, rows, cols, fit)
+    where = (sides[0], sides[1]), (starts[0], starts[1]), (steps[0], steps[1])
+    return _Laid(part, fit, axes, *where, transposed)
+
+
+def _part(view: Array, rows: Any, cols: Any, fit: IntensityMap) -> RawPart:
     """The kernel's air is 0, so it works on values over `floor`."""
-    images: NDArray[np.float32] = kernels.extract_slices(
-        view,
-        rows,
-        cols,
-        scale=fit.scale,
-        offset=fit.offset - fit.floor,
-        background=fit.background,
-        low=fit.low - fit.floor,
-        high=fit.high - fit.floor,
-        ripple=fit.ripple,
-        floor=fit.floor,
-    )
-    if fit.within_slice:
-        ends = np.sort([view.min(axis=(1, 2)) * fit.scale, view.max(axis=(1, 2)) * fit.scale], axis=0) + fit.offset
-        low, high = ends.astype(np.float32)[:, :, None, None]
-        np.clip(images, low, high, out=images)
-    return images
+    values = {
+        "scale": fit.scale,
+        "offset": fit.offset - fit.floor,
+        "background": fit.background,
+        "low": fit.low - fit.floor,
+        "high": fit.high - fit.floor,
+        "ripple": fit.ripple,
+        "floor": fit.floor,
+    }
+    if not fit.within_slice:
+        return RawPart(view, rows, cols, values)
+    ends = np.stack([view.min(axis=(1, 2)) * fit.scale, view.max(axis=(1, 2)) * fit.scale], axis=1)
+    return RawPart(view, rows, cols, values, (np.sort(ends, axis=1) + fit.offset).astype(np.float32))
 
 
 def to_grid(mask: Array, prepared: Prepared) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from maescan.kernels.reference import Differences
 from maescan.method.engine import Answers, Array, DeviceEngine, Engine, Floats, Ids, Place, TokenBatch
 from maescan.method.judge import judge_features, slice_score, token_map
 from maescan.method.masks import make_masks
+from maescan.method.raw import RawSlices
 from maescan.method.tokens import TokenSets, token_sets
 
 PICTURES = ("difference", "reconstruction")
@@ -37,7 +38,7 @@ class SliceScores:
 
 
 def score_slices(
-    images: Floats,
+    images: Floats | RawSlices,
     slice_ids: ArrayLike,
     engine: Engine,
     preset: Preset,
@@ -47,13 +48,19 @@ def score_slices(
 ) -> SliceScores:
     """Scores slices [B, H, W], higher is more abnormal. slice_ids [B]: each slice's index in its scan, the key of its
     masks. sets: their token sets, where they are at hand. With foreground tokens a slice with no foreground costs
-    nothing and scores 0."""
-    images, slice_ids = np.ascontiguousarray(images, np.float32), np.asarray(slice_ids)
-    sets = token_sets(images, preset) if sets is None else sets
+    nothing and scores 0. Raw slices come to the grid where the engine's places are, else here."""
+    slice_ids, foreground = np.asarray(slice_ids), preset.tokens.method != "all"
+    if not isinstance(images, RawSlices):
+        images = np.ascontiguousarray(images, np.float32)
+    elif not isinstance(engine, DeviceEngine) or not images.for_devices:
+        images = images.extracted()
+    if sets is None and foreground:
+        images = _on_host(images)
+        sets = token_sets(images, preset)
     if sets is None:
         return _score(images, slice_ids, None, engine, preset, maps)
     scores = (np.zeros(len(images), np.float32) for _ in range(3))
-    pictures = (np.zeros_like(images), images.copy()) if maps else (None, None)
+    pictures = (np.zeros(images.shape, np.float32), _on_host(images).copy()) if maps else (None, None)
     whole = SliceScores(*scores, *pictures)
     for size, which in sets.groups():
         part = _score(images[which], slice_ids[which], sets.ids(which, size), engine, preset, maps)
@@ -63,8 +70,17 @@ def score_slices(
     return whole
 
 
+def _on_host(images: Floats | RawSlices) -> Floats:
+    return images.extracted() if isinstance(images, RawSlices) else images
+
+
 def _score(
-    images: Floats, slice_ids: NDArray[Any], token_ids: Ids | None, engine: Engine, preset: Preset, maps: bool
+    images: Floats | RawSlices,
+    slice_ids: NDArray[Any],
+    token_ids: Ids | None,
+    engine: Engine,
+    preset: Preset,
+    maps: bool,
 ) -> SliceScores:
     """token_ids [B, T]: the patches that the models see; None is the full grid."""
     ids = token_ids
@@ -192,9 +208,10 @@ def _patches(slices: Array, batch: TokenBatch, place: Place, preset: Preset) -> 
     return kernels.patchify(slices, batch.token_ids, patch=preset.model.patch_size, out=out, stream=place.stream)
 
 
-def _slice_scores(answers: Answers, images: Floats, preset: Preset, maps: bool) -> SliceScores:
+def _slice_scores(answers: Answers, images: Floats | RawSlices, preset: Preset, maps: bool) -> SliceScores:
     """Answers on the host as scores. Without an MAE (an ablation of section 4.5) the differences are zero."""
     if preset.input == "image":
+        images = _on_host(images)
         none = np.zeros(len(images), np.float32)
         return SliceScores(np.asarray(answers["score"], np.float32), none, none, np.zeros_like(images), images)
     if preset.network is not None:

@@ -1,0 +1,114 @@
+"""Raw voxels go up and come to the grid on a GPU that is not there: the host's slices and scores, bytes counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.gpu_machine import CASES, install, same
+from helpers.marks import slow
+from maescan.engines import torchscript
+from maescan.engines.cuda import padded
+from maescan.method.preprocess import raw_slices
+from maescan.method.raw import RawSlices
+from maescan.method.score import score_slices
+from maescan.method.tokens import token_sets
+from maescan.scans import Scan
+
+
+def scan_of(preset, side, slices, voxel="int16", seed=0):
+    """A head in air, as a scanner writes it."""
+    rng = np.random.default_rng(seed)
+    at = np.mgrid[:side, : side + 6, :slices]
+    inside = ((at[0] / side - 0.5) ** 2 + (at[1] / side - 0.5) ** 2) < 0.12
+    voxels = np.where(inside, rng.integers(80, 220, at.shape[1:]), 0).astype(voxel)
+    hu = preset.intensity.method == "hu"
+    slope, intercept = (5.0, -1000.0) if hu else (1.0, 0.0)
+    return Scan(voxels, slope, intercept, np.diag([1.0, 1.0, 3.0, 1.0]), "a", Path("a.nii"), "nifti")
+
+
+def raw_of(preset):
+    """Slices of three scans, of two sizes and two types of voxels, in an order of their own."""
+    given = (40, 3, "int16", 1), (57, 5, "uint16", 2), (40, 4, "int16", 3)
+    parts = tuple(part for size in given for part in raw_slices(scan_of(preset, *size), preset).parts)
+    return RawSlices(parts)[np.array([4, 5, 0, 2, 1, 3, 6, 11, 10, 7])]
+
+
+@pytest.mark.parametrize("name", ["small", "small-fg", *slow("tiny", "brats-fg", "luna16", "ssim")])
+@pytest.mark.parametrize("whole", [False, True])
+def test_scores_are_those_of_slices_made_on_the_host(engine_of, monkeypatch, tmp_path, name, whole):
+    monkeypatch.setattr("maescan.engines.tensorrt.BATCHES", (1, 2, 4))
+    cuda, _ = install(monkeypatch, tmp_path)
+    made = engine_of(name, "fp32", whole=whole and name != "ssim")
+    engine, raw = made.load(), raw_of(made.preset)
+    images, ids = raw.extracted(), np.arange(len(raw)) + 5
+    sets = token_sets(images, made.preset)
+    assert images.shape == raw.shape and (images != images[0, 0, 0]).any(axis=(1, 2)).all()
+    for maps in (False, True):
+        found = score_slices(raw, ids, engine, made.preset, maps=maps, sets=sets)
+        same(found, score_slices(images, ids, engine, made.preset, maps=maps))
+    same(score_slices(raw, ids, engine, made.preset), score_slices(images, ids, engine, made.preset))
+    assert {shape.raw for shape, _ in engine.places} == {False, True}
+    engine.close()
+    assert cuda.left() == (0, 0, 0, False)
+
+
+def test_voxels_and_taps_go_up_and_no_slices(engine_of, monkeypatch, tmp_path):
+    cuda, _ = install(monkeypatch, tmp_path)
+    made = engine_of("small", whole=True)
+    engine, (part,) = made.load(), raw_slices(scan_of(made.preset, 40, 8), made.preset).parts
+    raw, ids = RawSlices((part,)), np.arange(8)
+    score_slices(raw, ids, engine, made.preset)
+    cuda.up = cuda.down = cuda.launches = cuda.calls = cuda.kernels.called = 0
+    score_slices(raw, ids, engine, made.preset)
+    taps = sum(padded(array.nbytes) for array in part.arrays()[1:])
+    assert cuda.up == padded(8 * 40 * 46 * 2) + taps + 8 * 8 and taps < 8 * 1024
+    assert cuda.launches == 1 and cuda.kernels.called == 1 and cuda.calls == 1 + 1 + 1 + 1, "a copy more than slices"
+    engine.close()
+
+
+def test_a_place_of_torch_makes_the_same_slices(monkeypatch):
+    monkeypatch.setattr(torchscript, "BATCHES", (1, 2, 4))
+    import torch
+
+    from maescan.engines.place import Shape
+    from maescan.method.engine import TokenBatch
+
+    preset = CASES["ssim"]
+    raw, shape = raw_of(preset), Shape(4, 16, True, True, raw=True)
+    grid = np.tile(np.arange(16, dtype=np.int32), (3, 1))
+    networks = {"mae": lambda visible, ids, keep, restore: torch.zeros(*restore.shape, 64)}
+    place = torchscript.TorchPlace(networks, preset, shape, torch.device("cpu"))
+    place.start(TokenBatch(raw[2:5], np.arange(3), grid, np.repeat(grid, 4, axis=0), True))
+    place.result()
+    assert np.array_equal(place._up["images"][:3].numpy(), raw[2:5].extracted())
+
+
+def test_what_the_kernel_cannot_make_alone_is_made_on_the_host(engine_of, monkeypatch, tmp_path):
+    install(monkeypatch, tmp_path)
+    made = engine_of("small")
+    engine, standard = made.load(), made.preset.replace(intensity__method="standard")
+    raw = raw_slices(scan_of(standard, 40, 3), standard)
+    assert not raw.for_devices
+    same(
+        score_slices(raw, range(3), engine, made.preset), score_slices(raw.extracted(), range(3), engine, made.preset)
+    )
+    assert not any(shape.raw for shape, _ in engine.places)
+    engine.close()
+
+
+def test_more_voxels_than_before_get_more_memory(engine_of, monkeypatch, tmp_path):
+    cuda, _ = install(monkeypatch, tmp_path)
+    made = engine_of("small")
+    engine = made.load()
+    for side in (40, 90, 40):
+        raw = raw_slices(scan_of(made.preset, side, 2), made.preset)
+        found = score_slices(raw, range(2), engine, made.preset)
+        same(found, score_slices(raw.extracted(), range(2), engine, made.preset))
+    held = len(cuda.memory)
+    score_slices(raw, range(2), engine, made.preset)
+    assert len(cuda.memory) == held
+    engine.close()
+    assert cuda.left() == (0, 0, 0, False)
