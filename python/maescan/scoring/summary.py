@@ -103,7 +103,7 @@ def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str,
         "options": job.options.to_json(),
         "listing": {"key": listing.key, "scans": listing.scans} if listing else None,
         "scans": {
-            "found": len(summary.scored) + len(summary.failures) + len(job.passed_over),
+            "found": listing.ours if listing else len(summary.scored) + len(summary.failures) + len(job.passed_over),
             "scored": len(summary.scored),
             "failed": len(summary.failures),
             "already_done": summary.skipped,
