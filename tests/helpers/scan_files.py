@@ -21,7 +21,8 @@ def dicom_slice(values: np.ndarray, position: Any, **tags: Any) -> Any:
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-    dataset = FileDataset("", {}, preamble=b"\0" * 128)
+    unknown: Any = None  # the transfer syntax says which
+    dataset = FileDataset("", {}, preamble=b"\0" * 128, is_little_endian=unknown, is_implicit_VR=unknown)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = tags.pop("TransferSyntaxUID", ExplicitVRLittleEndian)
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CTImageStorage
