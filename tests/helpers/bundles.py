@@ -29,7 +29,7 @@ def checkpoints(folder: Path, preset: Preset = SMALL) -> tuple[Path, Path]:
 def a_run(folder: Path, preset: Preset = SMALL, slices: int = 16) -> Path:
     """A run folder as `maescan train` leaves it."""
     mae, classifier = checkpoints(folder, preset)
-    run = import_checkpoint(mae, classifier, preset, folder / "run")
+    run: Path = import_checkpoint(mae, classifier, preset, folder / "run")
     size = preset.model.image_size
     images = np.random.default_rng(0).random((slices, size, size)).astype(np.float16) * 2
     save_file({"images": images, "slice_ids": np.arange(slices)}, run / "quantisation.safetensors")
