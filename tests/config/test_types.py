@@ -14,6 +14,8 @@ from maescan.errors import ConfigError
 def test_preset_survives_json(name):
     values = json.loads(json.dumps(PRESETS[name].to_dict()))
     assert Preset.from_dict(values) == PRESETS[name]
+    older = {**values, "judge": {**values["judge"], "heads": 4}}
+    assert Preset.from_dict(older) == PRESETS[name]
 
 
 def test_replace_reaches_into_parts():
