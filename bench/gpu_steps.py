@@ -231,13 +231,16 @@ def _rates(given: argparse.Namespace, made: Any, engine: Any) -> dict[str, Any]:
 
     counts = (*given.batches, SCAN, 4 * SCAN)
     taken = {count: seconds(slices_of(made.preset, count), given.seconds) for count in counts}
-    raw, sets = raw_of(made.preset, given.batches[-1] if given.device == "cpu" else SCAN)
+    raw: dict[str, float] = {}
+    with contextlib.suppress(ImportError):  # where nibabel is not, no scan has axes
+        voxels, sets = raw_of(made.preset, given.batches[-1] if given.device == "cpu" else SCAN)
+        raw["scan_raw_s"] = statistics.median(seconds(voxels, 0.0, sets))
+        raw["scan_made_s"] = statistics.median(seconds(voxels.extracted(), 0.0, sets))
     return {
         "slices_per_second": {count: count / min(times) for count, times in taken.items()},
         "scan_s": statistics.median(taken[SCAN]),
         "slice_s": statistics.median(taken[given.batches[0]]) if given.batches[0] == 1 else None,
-        "scan_raw_s": statistics.median(seconds(raw, 0.0, sets)),
-        "scan_made_s": statistics.median(seconds(raw.extracted(), 0.0, sets)),
+        **raw,
     }
 
 

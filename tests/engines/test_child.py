@@ -103,7 +103,7 @@ def test_an_engine_that_ends_its_process_is_told(bundle, monkeypatch):
 
 def test_what_it_answers_is_the_drift_or_the_reason(bundle):
     drift = prove_apart(Bundle.load(bundle), "openvino-fp32", "cpu", Limits())
-    assert set(drift) == {"score", "difference"} and max(drift.values()) < 1e-3
+    assert set(drift) == {"score", "difference", "order"} and max(drift.values()) < 1e-3
     engine_file(bundle, "openvino-fp32", "mae.xml").write_text("<net/>")
     reseal(bundle)
     with pytest.raises(EngineError, match="does not load"):

@@ -190,7 +190,7 @@ def test_a_stopped_calibration_goes_on(tmp_path, calibrated, monkeypatch):
         calibrated()
     reference, _ = calibrated()
     run = json.loads((tmp_path / "bundle-calibration" / "run.json").read_text())
-    assert reference == whole and 2 <= run["scans"]["already_done"] < 6
+    assert reference == whole and 2 <= run["scans"]["already_done"] <= 6  # those in flight may end
 
 
 def test_only_the_scans_of_this_call_are_the_reference(tmp_path, calibrated):
