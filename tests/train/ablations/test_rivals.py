@@ -71,8 +71,8 @@ def test_large_slices_take_the_papers_sizes():
 
 def test_a_judge_is_trained_in_an_ablation_too(tmp_path):
     judged = SMALL.replace(
-        name="judged", measure="judge", judge__dim=16, judge__depth=1, judge__folds=0, judge__epochs=1,
-        judge__batch_size=16, judge__warmup_epochs=0,
+        name="judged", measure="judge", judge__dim=16, judge__depth=1, judge__folds=0, judge__epochs=2,
+        judge__base_lr=0.5, judge__batch_size=16, judge__warmup_epochs=0,
     )  # fmt: skip
     chosen = experiments.experiment("rivals", judged)
     assert chosen.rows[0].name == "MAE, judge"
