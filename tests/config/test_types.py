@@ -14,7 +14,7 @@ from maescan.errors import ConfigError
 def test_preset_survives_json(name):
     values = json.loads(json.dumps(PRESETS[name].to_dict()))
     assert Preset.from_dict(values) == PRESETS[name]
-    older = {**values, "judge": {**values["judge"], "heads": 4}}
+    older = {**values, "judge": {**values["judge"], "heads": 4, "drop_path": 0.1}}
     assert Preset.from_dict(older) == PRESETS[name]
 
 

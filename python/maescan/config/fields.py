@@ -34,7 +34,9 @@ class Range:
 @dataclass(frozen=True)
 class Checked:
     """Base of a frozen dataclass whose values are checked when it is made. Raises ConfigError, whose reason begins
-    with the field's name."""
+    with the field's name. RETIRED: fields that older bundles have and nothing reads any more."""
+
+    RETIRED = frozenset[str]()
 
     def __post_init__(self) -> None:
         for name, hint in _hints(type(self)).items():
@@ -50,6 +52,7 @@ def build(cls: type[Made], values: object, where: str) -> Made:
     """A dataclass from what JSON holds of it. Raises ConfigError naming an unknown, missing or wrong field."""
     if not isinstance(values, dict):
         raise ConfigError(f"{where} must be an object, not {type(values).__name__}")
+    values = {name: value for name, value in values.items() if name not in cls.RETIRED}
     hints = _hints(cls)
     unknown = sorted(set(values) - set(hints))
     if unknown:

@@ -81,6 +81,8 @@ class JudgeTraining(Checked):
     image_dropout: share of the slices in which the judge learns without seeing the slice itself.
     """
 
+    RETIRED = frozenset({"heads", "drop_path"})
+
     dim: Annotated[int, Range(8, 4096)] = 128
     depth: Annotated[int, Range(1, 64)] = 2
     folds: Annotated[int, Range(0, 20)] = 3
@@ -91,7 +93,6 @@ class JudgeTraining(Checked):
     min_lr: Rate = 1e-6
     betas: Betas = (0.9, 0.99)
     weight_decay: Rate = 0.05
-    drop_path: Annotated[float, Range(0, 0.99)] = 0.1
     image_dropout: Annotated[float, Range(0, 1)] = 0.5
     warmup_epochs: Annotated[int, Range(0, 100_000)] = 2
     crop: Crop = "clamp"

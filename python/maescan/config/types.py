@@ -206,10 +206,7 @@ class Preset(Checked):
 
     @staticmethod
     def from_dict(values: Json) -> Preset:
-        """The inverse of `to_dict`; bundles made before the judge was convolutions have its `heads`, which nothing
-        reads. Raises ConfigError naming an unknown, missing or wrong field."""
-        if isinstance(values, dict) and isinstance(judge := values.get("judge"), dict):
-            values = {**values, "judge": {name: value for name, value in judge.items() if name != "heads"}}
+        """The inverse of `to_dict`. Raises ConfigError naming an unknown, missing or wrong field."""
         return build(Preset, values, "preset")
 
     def replace(self, **changes: object) -> Preset:

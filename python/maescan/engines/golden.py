@@ -42,7 +42,7 @@ def check(bundle: Bundle, name: str, engine: Any) -> dict[str, float]:
     """
     file = cache_folder() / "golden" / f"{_key(bundle, name, engine)}.json"
     drift = _read(file)
-    if drift is None or drift.keys() != TOLERANCE["fp32"].keys():  # kept before a part of it was looked at
+    if drift is None:
         drift = golden_drift(bundle, engine)
         with contextlib.suppress(DataError):  # a cache that cannot be written costs time, nothing else
             _write(file, drift)
