@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -44,3 +45,13 @@ def test_the_options_of_the_whole_program_are_its_own():
     assert found.exit_code == 0 and "--version" in listed
     options = {text for parameter in typer.main.get_command(app).params for text in parameter.opts}
     assert options <= listed
+
+
+def test_a_reader_that_leaves_early_is_no_fault():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "maescan", "--help"], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    assert done.returncode == 0 and not done.stderr

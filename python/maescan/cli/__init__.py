@@ -47,8 +47,9 @@ def _run() -> int | str | None:
     try:
         if typed in ([], ["--help"], ["-h"]):
             from maescan.cli.overview import overview
+            from maescan.progress import say
 
-            print(overview())
+            say(overview())
             return 0 if typed else 2
         from maescan.cli.assembly import app_for
 
