@@ -1,4 +1,4 @@
-"""Seconds of each kernel and of a tiny model around them, fastest of ten, as JSON: what bench/compare.py runs twice.
+"""Seconds of each kernel and of a reader, fastest of ten, as JSON: what bench/compare.py runs twice.
 
 python bench/steps.py [--kernel NAME --calls N]
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,9 @@ def main() -> None:
         for _ in range(arguments.calls):
             made[arguments.kernel]()
         return
-    print(json.dumps({name: min(seconds(step) for _ in range(10)) for name, step in made.items()}))
+    with tempfile.TemporaryDirectory(prefix="maescan-steps-") as folder:
+        made["read_and_prepare"] = reader(Path(folder))
+        print(json.dumps({name: min(seconds(step) for _ in range(10)) for name, step in made.items()}))
 
 
 def steps() -> dict[str, Callable[[], object]]:
@@ -53,6 +57,20 @@ def steps() -> dict[str, Callable[[], object]]:
         "ssim": lambda: kernels.ssim(images, images[::-1].copy()),
         "extract_slices": lambda: kernels.extract_slices(volume, taps, taps, **values),
     }
+
+
+def reader(scans: Path) -> Callable[[], object]:
+    """All that a reader does with a skull-stripped scan of 64 slices, gzip NIfTI."""
+    from maescan.benchmark.folder import write_scans
+    from maescan.config import preset
+    from maescan.options import ReadOptions
+    from maescan.scans import find_scans
+    from maescan.scoring.readers import read_and_prepare
+
+    chosen = preset("brats-fg")
+    write_scans(scans, 1, (240, 240, 64), chosen)
+    (source,) = find_scans([scans])
+    return lambda: read_and_prepare(source, chosen, ReadOptions())
 
 
 def seconds(step: Callable[[], object]) -> float:
