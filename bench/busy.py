@@ -26,7 +26,7 @@ from maescan.scoring.summary import Summary
 
 
 class Sleeper:
-    """Predicts zeros after `pause` seconds a slice, as an engine on a device of its own would: it uses no core."""
+    """Predicts zeros after `pause` seconds per slice, as an engine on a device of its own would: it uses no core."""
 
     name, batch = "sleeper", 8
 

@@ -1,4 +1,4 @@
-"""What faster presets cost in AUROC: operations a slice by formula against what is found, over seeds.
+"""What faster presets cost in AUROC: operations per slice by formula against what is found, over seeds.
 
 python bench/fast_presets.py HEALTHY TEST --seeds 0 1 2 --out fast
 

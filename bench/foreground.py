@@ -1,4 +1,4 @@
-"""Foreground tokens against the full grid and against the public formulation: slices a second over whole scans.
+"""Foreground tokens against the full grid and against the public formulation: slices per second over whole scans.
 
     python bench/foreground.py [SCANS] [--preset brats] [--precision bf16,int8] [--rounds 3] [--out DIR]
 
@@ -137,7 +137,7 @@ def table(report: dict[str, Any]) -> str:
     seconds = {name: np.array(found) for name, found in report["seconds_a_slice"].items()}
     paper = seconds["public PyTorch, eager fp32"]
     lines = [
-        f"{report['slices']} slices, {report['gflop_full']:.1f} GFLOP a slice on the full grid, "
+        f"{report['slices']} slices, {report['gflop_full']:.1f} GFLOP per slice on the full grid, "
         f"{report['gflop_foreground']:.1f} with foreground tokens, buckets {report['buckets']}",
         f"{'':<28}{'ms a slice':>11}{'x public':>20}{'x full grid':>20}",
     ]

@@ -1,4 +1,4 @@
-"""Training with foreground tokens against the full grid: samples a second of MAE and classifier, in turns in one run.
+"""Training with foreground tokens against the full grid: samples per second of both networks, in turns in one run.
 
     python bench/foreground_training.py [SCANS] [--preset brats] [--batch 128] [--step 1] [--rounds 3] [--out DIR]
 

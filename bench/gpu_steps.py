@@ -110,7 +110,7 @@ def drift(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def rate(given: argparse.Namespace) -> dict[str, Any]:
-    """Slices a second by batch, the time of a scan and of one slice, step by step or from the captured graph."""
+    """Slices per second by batch, the time of a scan and of one slice, step by step or from the captured graph."""
     _switch(given)
     rows = []
     for row, opened in engines_of(given):

@@ -1,4 +1,4 @@
-"""Training-step benchmark: samples a second of MAE and classifier, and the share of the matrix peak that they use.
+"""Training-step benchmark: samples per second of MAE and classifier, and the share of the matrix peak that they use.
 
 python bench/training.py [--device cuda|cpu] [--preset brats] [--batch 128] [--small] [--out DIR]
 """
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def gemm_peak(device: torch.device) -> float:
-    """Measured bf16 matrix rate of `device`, in operations a second."""
+    """Measured bf16 matrix rate of `device`, in operations per second."""
     size = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
     return 2 * size**3 / _time(lambda: a @ b, 10, device)

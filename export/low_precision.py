@@ -1,7 +1,7 @@
 """fp8 and nvfp4 for TensorRT: linear maps of an ONNX network between quantise and dequantise nodes.
 
-Weights in fp8 have a scale an output channel, activations one a tensor, from training slices. nvfp4 has a scale every
-16 inputs, weights' in the file, activations' taken while it runs.
+Weights in fp8 have a scale per output channel, activations one per tensor, from training slices. nvfp4 has a scale
+every 16 inputs, weights' in the file, activations' taken while it runs.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ SMALL, ALIGNMENT = 1024, 256
 
 
 Seen = list[dict[str, Any]]
-"""What the classifier is given, an input a slice: fp8's ranges are taken from it."""
+"""What the classifier is given, an input per slice: fp8's ranges are taken from it."""
 
 
 def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: str) -> dict[str, str]:

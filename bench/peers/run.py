@@ -166,7 +166,7 @@ def row(
 
 def table(report: dict[str, Any]) -> str:
     lines = [
-        "| what | work | GFLOP a slice | slices/s, best | GFLOP/s, best | x its base: median (least - most) |",
+        "| what | work | GFLOP per slice | slices/s, best | GFLOP/s, best | x its base: median (least - most) |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for each in sorted(report["rows"], key=lambda each: each["work"], reverse=True):

@@ -201,10 +201,10 @@ class TrainOptions(Options):
 
     seed: int = option(0, "Seed of all that is drawn at random.")
     device: str = option("auto", "auto, cpu or cuda.")
-    devices: int = option(1, "Processes, one a GPU.", minimum=1)
+    devices: int = option(1, "Processes, one per GPU.", minimum=1)
     nodes: int = option(1, "Machines.", minimum=1)
     precision: str = option("auto", "fp32, bf16 or auto: bf16 where it is faster.")
-    accumulate: int = option(1, "Batches a step: gradient accumulation.", minimum=1)
+    accumulate: int = option(1, "Batches per step: gradient accumulation.", minimum=1)
     compile: bool = option(False, "torch.compile (GPU).")
     val_fraction: float = option(0.2, "Share of the patients held back for validation.", minimum=0.0, maximum=1.0)
     checkpoint_s: float = option(300.0, "Seconds between checkpoints.", name="checkpoint-seconds", minimum=0.0)

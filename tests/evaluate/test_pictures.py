@@ -12,7 +12,7 @@ pytest.importorskip("matplotlib")
 image = pytest.importorskip("skimage.io")
 
 
-def test_the_best_found_worst_missed_and_loudest_false_alarms_are_shown():
+def test_the_highest_and_lowest_lesions_and_the_highest_false_alarms_are_shown():
     labels = np.array([1, 1, 1, 1, 1, 0, 0, 0])
     scores = np.array([0.9, 0.1, 0.5, 0.5, 0.3, 0.8, 0.2, 0.4])
     rows = chosen(labels, scores)

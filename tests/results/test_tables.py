@@ -41,8 +41,8 @@ def test_rows_of_each_table():
 def test_slices_of_a_ct_are_counted_by_where_their_patches_lie():
     scores = np.array([0.5, 0.9, 0.1], "<f4")
     row = ScanRow("ct", scores, scores, places=[[0.0, 0.0, 0.0]] * 3, levels=[7, 7, 9])
-    assert (row.slices, row.worst_slice, row.positions) == (2, 7, None)
-    assert (ROWS[0].slices, ROWS[0].worst_slice) == (2, 1) and ROWS[0].positions.tolist() == [0.0, 1.0]
+    assert (row.slices, row.highest_slice, row.positions) == (2, 7, None)
+    assert (ROWS[0].slices, ROWS[0].highest_slice) == (2, 1) and ROWS[0].positions.tolist() == [0.0, 1.0]
     older = row._replace(levels=())  # of a ledger that does not know them
     assert [cells[2] for cells in Tables([older], (), None, None).regions()] == ["", "", ""]
 

@@ -103,7 +103,7 @@ def test_a_browser_shows_it_without_a_word_and_a_click_goes_to_a_slice(way, tmp_
         )
         assert page.run(f"{ready} : setTimeout(look, 50); look() }})") == way
         assert page.run("Number(document.body.dataset.slice)") == int(np.argmax(scores))
-        page.picture(tmp_path / "worst.png")
+        page.picture(tmp_path / "highest.png")
         page.run("document.getElementById('profile').scrollIntoView()")
         page.click("#profile rect", 9)
         assert page.run("document.getElementById('where').textContent").startswith("slice 9: score")
@@ -113,7 +113,7 @@ def test_a_browser_shows_it_without_a_word_and_a_click_goes_to_a_slice(way, tmp_
         assert page.messages == []
         assert [url for url in page.requests if not url.startswith(("file:", "data:", "blob:"))] == []
     hot, cold = (
-        np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int) for name in ("worst.png", "high.png")
+        np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int) for name in ("highest.png", "high.png")
     )
     stage = slice(70, 620)
     red = [(picture[stage, :, 0] - picture[stage, :, 1] > 60) for picture in (hot, cold)]

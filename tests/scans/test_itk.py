@@ -106,7 +106,7 @@ def test_truncated_compression(tmp_path, name):
         ("a.mha", "DimSize = 4 5 6", "DimSize = 4 5 7", "truncated"),
         ("a.mha", "DimSize = 4 5 6", "DimSize = 4 5", "DimSize and NDims differ"),
         ("a.mha", "MET_SHORT", "MET_SHORT_ARRAY", "voxels of type 'MET_SHORT_ARRAY'"),
-        ("a.mha", "ElementType", "ElementNumberOfChannels = 3\nElementType", "several numbers a voxel"),
+        ("a.mha", "ElementType", "ElementNumberOfChannels = 3\nElementType", "several numbers per voxel"),
         ("a.mha", "BinaryData = True", "BinaryData = False", "text voxels"),
         ("a.mhd", "a.raw", "LIST", "several files"),
         ("a.mhd", "a.raw", "../a.raw", "outside its folder"),
@@ -130,7 +130,7 @@ def test_a_bad_header_is_refused_by_name(tmp_path, name, old, new, reason):
 
 def test_colours_are_refused(tmp_path):
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((6, 5, 4, 3), np.uint8), isVector=True), str(tmp_path / "a.nrrd"))
-    with pytest.raises(ScanError, match="several numbers a voxel"):
+    with pytest.raises(ScanError, match="several numbers per voxel"):
         read_scan(tmp_path)
 
 

@@ -69,7 +69,7 @@ def test_what_is_guessed_or_left_is_noted(tmp_path, fields, note):
     [
         ({"DimSize": "4 5"}, "DimSize and NDims differ"),
         ({"BinaryData": "False"}, "text voxels"),
-        ({"ElementNumberOfChannels": 3}, "several numbers a voxel"),
+        ({"ElementNumberOfChannels": 3}, "several numbers per voxel"),
         ({"ElementType": "MET_OTHER"}, "voxels of type 'MET_OTHER'"),
         ({"TransformMatrix": "1 0 0 1"}, "its TransformMatrix has 4 numbers in place of 9"),
         ({"ElementSpacing": "1 1"}, "its ElementSpacing has 2 numbers in place of 3"),

@@ -48,7 +48,7 @@ def test_an_axis_of_one_that_is_no_space_is_left_out(tmp_path):
     directions = "none (0.5,0,0) (0,1.5,0) (0,0,2.5)"
     header, _ = read(tmp_path, dimension=4, sizes="1 4 5 6", space_directions=directions)
     assert header.shape == (4, 5, 6) and np.allclose(header.affine, LPS)
-    with pytest.raises(ScanError, match="4 axes, or several numbers a voxel"):
+    with pytest.raises(ScanError, match="4 axes, or several numbers per voxel"):
         read(tmp_path, dimension=4, sizes="3 4 5 6", space_directions=directions)
 
 

@@ -74,8 +74,8 @@ def test_tiles_tell_their_place_in_mm_and_their_slice(luna, tmp_path):
     (row,) = rows(tmp_path / "out" / "scans.csv")
     found = rows(tmp_path / "out" / "regions.csv")
     depth = len(axial_view(scan)[0])
-    worst = max(found, key=lambda region: float(region["score"]))
-    assert int(row["slices"]) <= depth < len(found) and row["worst_slice"] == worst["slice"]
+    highest = max(found, key=lambda region: float(region["score"]))
+    assert int(row["slices"]) <= depth < len(found) and row["highest_slice"] == highest["slice"]
     for region in found[:: len(found) // 7]:
         voxel = np.linalg.solve(scan.affine, [*(float(region[axis]) for axis in "xyz"), 1])[:3]
         assert np.allclose(voxel, np.rint(voxel), atol=0.01)

@@ -1,1 +1,1 @@
-"""`maescan bench`: how many scans an hour a machine scores, where the time goes, how far that is from its limit."""
+"""`maescan bench`: how many scans per hour a machine scores, where the time goes, how far that is from its limit."""

@@ -12,7 +12,7 @@ PICTURES = 9
 
 def transformer(sequence: int, dim: int, depth: int, mlp_ratio: float) -> int:
     """Operations of `depth` blocks over one sequence: projections, (4 + 2 * mlp_ratio) * dim^2 a token, and
-    attention's two products of sequence * dim a token."""
+    attention's two products of sequence * dim per token."""
     return int(depth * 2 * sequence * dim * ((4 + 2 * mlp_ratio) * dim + 2 * sequence))
 
 
@@ -108,8 +108,8 @@ def judge_activations(preset: Preset) -> int:
 
 
 def slice_bytes(preset: Preset, batch: int, size: float, tokens: int | None = None) -> float:
-    """Bytes that scoring a slice moves where no product keeps its input or output in a cache: weights once a batch of
-    `batch` slices, activations once in and once out, all of `size` bytes; pixels around the models are fp32.
+    """Bytes that scoring a slice moves where no product keeps its input or output in a cache: weights once per batch
+    of `batch` slices, activations once in and once out, all of `size` bytes; pixels around the models are fp32.
     """
     m, tokens = preset.model, tokens or preset.model.tokens
     visible, passes = preset.masks.visible(tokens), preset.masks.passes

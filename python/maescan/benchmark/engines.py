@@ -1,4 +1,4 @@
-"""Engines x batch sizes: slices a second, latencies, time to the first score, peak memory, watts.
+"""Engines x batch sizes: slices per second, latencies, time to the first score, peak memory, watts.
 
 Each engine is measured in a process of its own, so that its memory and its first score are its own.
 """

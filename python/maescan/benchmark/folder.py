@@ -1,4 +1,4 @@
-"""End to end on a folder: files in, tables out. Scans an hour, where the time goes, how busy the engine is."""
+"""End to end on a folder: files in, tables out. Scans per hour, where the time goes, how busy the engine is."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def measure(scans: Path, bundle: Path, out: Path, engine: EngineOptions, workers
 
 
 def _alone(engine: Any, preset: Preset) -> float:
-    """Slices a second of full batches that wait for nothing: the fastest of three after one that does not count."""
+    """Slices per second of full batches that wait for nothing: the fastest of three after one that does not count."""
     side, ids = preset.model.image_size, np.arange(engine.batch)
     images = np.ones((engine.batch, side, side), np.float32)
     return len(ids) / min(timed(lambda: score_slices(images, ids, engine, preset), 0))
 
 
 def _write_series(folder: Path, voxels: Any, affine: Any) -> None:
-    """Axial MR slices as uncompressed DICOM, one file a slice."""
+    """Axial MR slices as uncompressed DICOM, one file per slice."""
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 

@@ -20,7 +20,7 @@ PRODUCTS = 8
 
 
 def gemm_peak(precision: str, threads: int, *, size: int = 1024, rounds: int = 9) -> float:
-    """Operations a second of `PRODUCTS` matrix products [size, size] in a row on this CPU, by OpenVINO: the fastest
+    """Operations per second of `PRODUCTS` matrix products [size, size] in a row on this CPU, by OpenVINO: the fastest
     of `rounds`. In a row, because one alone would mostly measure how its float32 input and output are moved.
 
     int8: unsigned activations and signed weights, as OpenVINO's quantised models have them.
@@ -45,21 +45,21 @@ def gemm_peak(precision: str, threads: int, *, size: int = 1024, rounds: int = 9
 
 
 def copy_rate(*, size: int = 256 << 20, rounds: int = 5) -> float:
-    """Bytes a second, read and written, of numpy's copy on one thread: the fastest of `rounds`."""
+    """Bytes per second, read and written, of numpy's copy on one thread: the fastest of `rounds`."""
     source = np.ones(size, np.uint8)
     target = np.empty_like(source)
     return 2 * size / min(_seconds(lambda: np.copyto(target, source), rounds + 1)[1:])
 
 
 def measure(precisions: list[str], threads: int, *, quick: bool = False) -> dict[str, Any]:
-    """gemm: operations a second by precision; copy: bytes a second."""
+    """gemm: operations per second by precision; copy: bytes per second."""
     peaks = {name: gemm_peak(name, threads, rounds=3 if quick else 9) for name in precisions if name in HINT}
     return {"gemm": peaks, "copy": copy_rate(size=(32 << 20) if quick else (256 << 20))}
 
 
 def limit(preset: Preset, precision: str, batch: int, limits: dict[str, Any]) -> dict[str, float] | None:
-    """What a slice costs and the slices a second that the slower of products and copies allows; None where no peak is
-    known for that precision."""
+    """What a slice costs and the slices per second that the slower of products and copies allows; None where no peak
+    is known for that precision."""
     peak = limits["gemm"].get(precision)
     if not peak:
         return None

@@ -131,8 +131,8 @@ def _scaling(scaling: dict[str, Any]) -> list[Table]:
     ]
     return [
         ("Threads", ["threads", "slices/s"], threads),
-        ("Passes, and patches of a slice", ["passes", "tokens", "GFLOP a slice", "slices/s", "GFLOP/s"], sizes),
-        ("Folder size (preset tiny)", ["scans", "seconds", "ms a scan", "peak memory MiB"], folders),
+        ("Passes, and patches of a slice", ["passes", "tokens", "GFLOP per slice", "slices/s", "GFLOP/s"], sizes),
+        ("Folder size (preset tiny)", ["scans", "seconds", "ms per scan", "peak memory MiB"], folders),
     ]
 
 
@@ -141,7 +141,7 @@ def _mib(size: int | None) -> str:
 
 
 def pictures(out: Path, values: dict[str, Any]) -> None:
-    """batches.png: slices a second over batch size; folders.png: seconds over folder size."""
+    """batches.png: slices per second over batch size; folders.png: seconds over folder size."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -150,7 +150,7 @@ def pictures(out: Path, values: dict[str, Any]) -> None:
         if "batches" in row:
             sizes, rates = zip(*((b["batch"], b["slices_per_second"]) for b in row["batches"]), strict=True)
             axes.plot(sizes, rates, marker="o", label=row["engine"])
-    axes.set(xlabel="batch", ylabel="slices a second", xscale="log", ylim=(0, None))
+    axes.set(xlabel="batch", ylabel="slices per second", xscale="log", ylim=(0, None))
     axes.legend()
     figure.savefig(out / "batches.png", dpi=120)
     rows = values.get("scaling", {}).get("folders", [])

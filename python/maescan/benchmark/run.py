@@ -26,7 +26,7 @@ PRECISIONS = "fp32", "bf16", "int8"
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured. seconds: a batch size, and about how long a folder takes; depth: most slices a scan."""
+    """How much is measured. seconds: a batch size, and about how long a folder takes; depth: most slices per scan."""
 
     batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     seconds: float = 5.0

@@ -1,4 +1,4 @@
-"""What changes the time: folder size (linear, memory flat), threads, tokens a slice, passes."""
+"""What changes the time: folder size (linear, memory flat), threads, tokens per slice, passes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHAPE = 64, 64, 8
 def folders(
     bundle: Path, at: Path, counts: tuple[int, ...], engine: EngineOptions, workers: int
 ) -> list[dict[str, Any]]:
-    """Folders of `counts` small scans, each in a process of its own: seconds, scans an hour, peak memory."""
+    """Folders of `counts` small scans, each in a process of its own: seconds, scans per hour, peak memory."""
     rows = []
     for count in counts:
         scans = folder.write_scans(at / f"{count}", count, SHAPE, Bundle.load(bundle).preset)
@@ -37,7 +37,7 @@ def _folder(scans: Path, bundle: Path, out: Path, engine: EngineOptions, workers
 def threads(
     bundle: Path, images: Any, counts: list[int], seconds: float, engine: EngineOptions
 ) -> list[dict[str, Any]]:
-    """Slices a second on 1, 2, 4, ... threads."""
+    """Slices per second on 1, 2, 4, ... threads."""
     from maescan.method.score import score_slices
 
     rows = []
@@ -51,8 +51,8 @@ def threads(
 
 
 def sizes(bundle: Path, images: Any, seconds: float, asked: EngineOptions) -> list[dict[str, Any]]:
-    """Slices a second with 1, 2, 4, 8 passes, and with the patches of a quarter, half or all of a slice. An image of
-    half the side has a quarter of the patches, and to the models a slice is its patches."""
+    """Slices per second with 1, 2, 4, 8 passes, with the patches of a quarter, half or all of a slice. An image of
+    half the side has a quarter of the patches, and a slice, to the models, is its patches."""
     from maescan.benchmark import cost
     from maescan.method.score import score_slices
 

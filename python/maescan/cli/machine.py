@@ -103,7 +103,7 @@ def bench(
     out: Out = Path("bench-out"),
     quick: Annotated[bool, typer.Option("--quick", help="About a minute: two batch sizes, small folders.")] = False,
 ) -> None:
-    """How many scans an hour this machine scores, where the time goes, how far that is from its limit."""
+    """How many scans per hour this machine scores, where the time goes, how far that is from its limit."""
     from maescan.benchmark import report, run
 
     subject = run.Subject(

@@ -70,7 +70,7 @@ class ModelConfig(Checked):
 
 @dataclass(frozen=True)
 class MaskConfig(Checked):
-    """Masking at test time: `passes` (R) masks a slice, each hiding `ratio` of its tokens.
+    """Masking at test time: `passes` (R) masks per slice, each hiding `ratio` of its tokens.
 
     `paste`: visible tokens keep their original pixels in a reconstruction (section 4.3); without it all are the
     MAE's predictions, as in the paper's ablation of the loss. Ratio 0, the autoencoder, needs it off.
@@ -166,7 +166,7 @@ class TokenConfig(Checked):
 @dataclass(frozen=True)
 class Preset(Checked):
     """All that decides a score. `input` is what the classifier sees: l1 = |X - X_hat|, l2 = (X - X_hat)^2,
-    the reconstruction, or the image with no MAE at all (an ablation of section 4.5). `measure` scores a slice:
+    the reconstruction, or the image with no MAE at all (an ablation of section 4.5). A slice is scored by `measure`:
     the classifier, the judge, or mse, mae, ssim without either. A name that ends in + takes the measure that training
     finds to be the best."""
 

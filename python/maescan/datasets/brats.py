@@ -1,4 +1,4 @@
-"""BraTS2020, the NIfTI release: one folder a patient, one file a modality, labels from the segmentation (4.1)."""
+"""BraTS2020, the NIfTI release: one folder per patient, one file per modality, labels from the segmentation (4.1)."""
 
 from __future__ import annotations
 

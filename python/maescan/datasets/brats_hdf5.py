@@ -1,4 +1,4 @@
-"""BraTS2020, the public HDF5 edition: one file a slice, `volume_V_slice_S.h5`, with all modalities and the mask.
+"""BraTS2020, the public HDF5 edition: one file per slice, `volume_V_slice_S.h5`, with all modalities and the mask.
 
 `image` is [X, Y, 4] and `mask` [X, Y, 3]; the first axis goes to the patient's left, the second to the back, as in
 the NIfTI release. The edition is standardised over all voxels, air included.

@@ -20,7 +20,7 @@ from maescan.scans.quiet import one_line
 from maescan.scans.streams import Identity, content_hash, unchanged
 from maescan.scans.worker import Worker
 
-AHEAD = 2  # scans a worker that are read before they are asked for: memory does not grow with the data set
+AHEAD = 2  # scans per worker that are read before they are asked for: memory does not grow with the data set
 
 
 def read_scan_slices(item: LabelledScan, preset: Preset) -> CachedScan:

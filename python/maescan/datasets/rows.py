@@ -14,8 +14,8 @@ Array = NDArray[Any]
 class MappedRows:
     """Looks like base[index] [N, h, w], a copy, and reads the rows that are asked for when they are asked for.
 
-    base: [M, h, w] images, or with `width` [M, h, bytes] masks of a bit a pixel, `width` pixels a row, which are read
-    as bool. Workers that map the same file share its pages.
+    base: [M, h, w] images, or with `width` [M, h, bytes] masks of one bit per pixel, `width` pixels per row, which
+    are read as bool. Workers that map the same file share its pages.
     """
 
     def __init__(self, base: Array, index: ArrayLike | None = None, *, width: int | None = None):

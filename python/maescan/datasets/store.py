@@ -34,7 +34,7 @@ FILES: dict[str, tuple[str, np.dtype[Any]]] = {
 
 @dataclass(frozen=True, eq=False)
 class CachedScan:
-    """One scan, ready to be written. images [S, h, w] float16; masks [S, h, ceil(w / 8)] uint8, a bit a pixel, or
+    """One scan, ready to be written. images [S, h, w] float16; masks [S, h, ceil(w / 8)] uint8, one bit per pixel, or
     None; record: JSON types, its line of the journal."""
 
     images: NDArray[np.float16]

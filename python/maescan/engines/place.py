@@ -54,7 +54,7 @@ class Shape:
 
 def inputs(preset: Preset, shape: Shape, images: str = "float32", *, rows: bool = True) -> dict[str, Spec]:
     """What goes up for each batch, and the ids of the full grid, which go up once. images: their type; rows: whether
-    the ids are needed once a pass, too."""
+    the ids are needed once per pass, too."""
     size, passes = preset.model.image_size, preset.masks.passes
     found: dict[str, Spec] = {
         "images": ((shape.slices, size, size), images),

@@ -44,7 +44,7 @@ class Messages:
 
 @cache
 def logger(trt: Any) -> tuple[Any, Messages]:
-    """The logger of a TensorRT module: it takes one a process and ignores others."""
+    """The logger of a TensorRT module: it takes one per process and ignores others."""
     messages = Messages()
 
     class Logger(trt.ILogger):  # type: ignore[misc]
@@ -150,7 +150,7 @@ def _profile(builder: Any, network: Any, preset: Preset) -> Any:
 def shapes(names: list[str], preset: Preset, slices: int, tokens: int) -> dict[str, tuple[int, ...]]:
     """The shapes of a network's inputs for so many slices with sets of so many tokens.
 
-    Images, patches and ids of sets have a row a slice, all else one a pass; the MAE's ids are repeated for each.
+    Images, patches and ids of sets have a row a slice, all else one per pass; the MAE's ids are repeated for each.
     """
     model, passes = preset.model, preset.masks.passes
     keep = max(1, preset.masks.visible(tokens))

@@ -20,7 +20,7 @@ NAMES = ("brain area", "slice position", "mean intensity", "bright pixels")
 
 
 def trivial_scores(slices: SliceSet) -> dict[str, NDArray[np.float64]]:
-    """Four numbers a slice [N] of a SliceSet:
+    """Four numbers per slice [N] of a SliceSet:
 
     brain area: share of foreground. slice position: how near to the middle of the patient's brain, -|position - 0.5|.
     mean intensity: over the whole slice. bright pixels: how many lie over the set's 95th percentile of foreground.

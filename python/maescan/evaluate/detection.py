@@ -58,8 +58,8 @@ class Detections:
 
 
 def froc(found: Detections, labels: ArrayLike, patients: ArrayLike, slices: ArrayLike) -> dict[str, object] | None:
-    """Sensitivity a lesion at each of FALSE_ALERTS a scan, all and by size. False alerts are peaks in normal slices,
-    of scans without a lesion where there are any, else of all. None without lesions or normal slices."""
+    """Sensitivity per lesion at each of FALSE_ALERTS per scan, all and by size. False alerts are peaks in normal
+    slices, of scans without a lesion where there are any, else of all. None without lesions or normal slices."""
     label, patient = np.asarray(labels), np.asarray(patients)
     lesions = _lesions(found.components, patient, np.asarray(slices))
     ill = np.unique(patient[label == 1])

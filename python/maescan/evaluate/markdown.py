@@ -121,8 +121,8 @@ def _froc(metrics: Json) -> str:
     rows.append(["lesions", str(found["lesions"]), *map(str, found["count_by_size"])])
     return (
         f"Share of the {found['lesions']} lesions (voxels that hang together, over slices too) with a pixel as hot as"
-        f" the threshold, by size in voxels of the model's grid. False alerts: peaks as hot in {of}, a scan"
-        f" ({found['scans']} of them).\n\n" + table(("false alerts a scan", "all", *found["sizes"]), rows)
+        f" the threshold, by size in voxels of the model's grid. False alerts: peaks as hot in {of}, per scan"
+        f" ({found['scans']} of them).\n\n" + table(("false alerts per scan", "all", *found["sizes"]), rows)
     )
 
 

@@ -34,7 +34,7 @@ def roc_picture(path: Path, labels: ArrayLike, scores: Mapping[str, ArrayLike]) 
 
 
 def chosen(labels: ArrayLike, scores: ArrayLike) -> dict[str, NDArray[np.intp]]:
-    """Numbers of the `COLUMNS` slices that were best found, missed worst, and falsely called loudest."""
+    """Numbers of the `COLUMNS` lesion slices that score highest and lowest, and of the highest normal ones."""
     label, score = np.asarray(labels), np.asarray(scores)
     order = np.argsort(score, kind="stable")
     abnormal, normal = order[label[order] == 1], order[label[order] == 0]

@@ -17,13 +17,13 @@ Json = Mapping[str, Any]
 
 
 def scan_labels(labels: ArrayLike, patients: ArrayLike) -> NDArray[np.int64]:
-    """1 or 0 a scan, in the sorted order of names."""
+    """1 or 0 per scan, in the sorted order of names."""
     label, patient = np.asarray(labels), np.asarray(patients)
     return np.array([int((label[patient == name] == 1).any()) for name in np.unique(patient)])
 
 
 def scan_scores(scores: ArrayLike, patients: ArrayLike, rule: Json | None = None) -> NDArray[np.float64]:
-    """Aggregated scores a scan, in the sorted order of names; `rule` as in `method.aggregate.scan_score`."""
+    """Aggregated scores per scan, in the sorted order of names; `rule` as in `method.aggregate.scan_score`."""
     score, patient = np.asarray(scores), np.asarray(patients)
     return np.array([scan_score(score[patient == name], rule) for name in np.unique(patient)])
 

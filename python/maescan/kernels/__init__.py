@@ -200,7 +200,7 @@ def pseudo_abnormal(
     """Altered copies [B, H, W] of reconstructions [B, H, W] float32 (paper, section 3.3): boxes times factors.
 
     boxes [B, Kmax, 4] int32 (top, left, height, width; height 0: unused) are clipped to the slice. factors [B, Kmax]:
-    one a box, overlapping boxes multiply; [B, H, W]: one a pixel, once where any box covers.
+    one per box, overlapping boxes multiply; [B, H, W]: one per pixel, once where any box covers.
     """
     shape = shape_of(reconstructions, "reconstructions", 3)
     with on_stream(reconstructions, stream) as where:

@@ -20,7 +20,7 @@ Answers = dict[str, Array]
 
 
 class Engine(Protocol):
-    """The two networks of a bundle. `batch`: slices a call that suit it."""
+    """The two networks of a bundle. `batch`: slices per call that suit it."""
 
     name: str
     batch: int
@@ -41,7 +41,7 @@ class Engine(Protocol):
 @dataclass(frozen=True)
 class TokenBatch:
     """Slices whose token sets are of one size. images [B, H, W]; slice_ids [B]: the keys of their masks; ids [B, T]:
-    the patches that the models see; rows [B*R, T]: the same once a pass; full: the sets are the whole grid."""
+    the patches that the models see; rows [B*R, T]: the same once per pass; full: the sets are the whole grid."""
 
     images: Array
     slice_ids: Array

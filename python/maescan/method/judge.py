@@ -1,4 +1,4 @@
-"""What a judge sees of a reconstruction, and what its answers, a logit a token, say of a slice."""
+"""What a judge sees of a reconstruction, and what its answers, a logit per token, say of a slice."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def draw_boxes(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Boxes [B, Kmax, 4] (top, left, height, width; height 0 is unused) and their factors beta.
 
-    Factors are [B, Kmax], one a box, or [B, H, W] with `beta="pixel"`. Boxes lie wholly inside the slice and
+    Factors are [B, Kmax], one per box, or [B, H, W] with `beta="pixel"`. Boxes lie wholly inside the slice and
     may overlap. They lie anywhere but in the last row and column, as the authors' draws do; or, with `tissue`
     [B, H, W], around a pixel of it where a slice has any. A draw depends on (seed, slice, epoch) and the slice's
     tissue alone. Raises ConfigError for sizes that do not fit.

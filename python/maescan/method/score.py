@@ -47,8 +47,8 @@ def score_slices(
     sets: TokenSets | None = None,
 ) -> SliceScores:
     """Scores slices [B, H, W], higher is more abnormal. slice_ids [B]: each slice's index in its scan, the key of its
-    masks. sets: their token sets, where they are at hand. With foreground tokens a slice with no foreground costs
-    nothing and scores 0. Raw slices come to the grid where the engine's places are, else here."""
+    masks. sets: their token sets, where they are at hand. Where tokens are of the foreground, a slice
+    without any costs nothing and scores 0. Raw slices come to the grid where the engine's places are, else here."""
     slice_ids, foreground = np.asarray(slice_ids), preset.tokens.method != "all"
     if not isinstance(images, RawSlices):
         images = np.ascontiguousarray(images, np.float32)

@@ -122,7 +122,7 @@ def contexts(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """One forwarder a folder. Raises DataError where another is at work."""
+    """One forwarder per folder. Raises DataError where another is at work."""
     with (out / OUTPUT / "forward.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

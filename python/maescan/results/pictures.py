@@ -1,4 +1,4 @@
-"""Pictures of a scan's highest slices: one PNG, a column a slice; slice, reconstruction and map below each other.
+"""Pictures of a scan's highest slices: one PNG, a column per slice; slice, reconstruction and map below each other.
 
 In shades of grey: which map value has which colour the report says, so that calibrating makes no picture old.
 """

@@ -63,10 +63,10 @@ class ScanRow(NamedTuple):
         return len(set(self.levels)) if self.levels else len(self.scores)
 
     @property
-    def worst_slice(self) -> int:
+    def highest_slice(self) -> int:
         """The axial slice that scores highest, or holds the patch that does."""
-        worst = int(np.argmax(self.scores))
-        return int(self.levels[worst]) if self.levels else worst
+        highest = int(np.argmax(self.scores))
+        return int(self.levels[highest]) if self.levels else highest
 
     @property
     def notes(self) -> list[str]:

@@ -16,7 +16,7 @@ from maescan.method import aggregate
 from maescan.method.gate import Fit
 from maescan.results.rows import Failure, ScanRow, state_of
 
-SCANS = ("scan", "score", "p_value", "alert", "fit", "slices", "worst_slice", "warnings", "state")
+SCANS = ("scan", "score", "p_value", "alert", "fit", "slices", "highest_slice", "warnings", "state")
 SLICES = ("scan", "slice", "score", "p_value", "area", "p_scan")
 REGIONS = ("scan", "region", "slice", "x", "y", "z", "score", "p_value")
 FAILURES = ("scan", "stage", "reason", "remedy", "file")
@@ -64,18 +64,18 @@ class Tables:
         return judge is not None and judge.scan(self.scan_score(row))[1] == "yes"
 
     def scans(self) -> list[Row]:
-        """A row a scan: SCANS."""
+        """A row per scan: SCANS."""
         found: list[Row] = []
         for row in self.rows:
             score = self.scan_score(row)
             judge = self.judge_of(row)
             p_value, alert = judge.scan(score) if judge else ("", "")
-            slices, said = (row.slices, row.worst_slice), "; ".join(row.notes)
+            slices, said = (row.slices, row.highest_slice), "; ".join(row.notes)
             found.append((row.label, score, p_value, alert, str(row.fit), *slices, said, state_of(row.warnings)))
         return found
 
     def slices(self) -> list[Row]:
-        """A row a slice, or CT patch: SLICES."""
+        """A row per slice, or CT patch: SLICES."""
         found: list[Row] = []
         for row in self.rows:
             values = zip(row.scores.tolist(), self._p_values(row), row.areas.tolist(), self._p_scan(row), strict=True)
@@ -83,7 +83,7 @@ class Tables:
         return found
 
     def regions(self) -> list[Row]:
-        """A row a CT patch with a place (RAS+ mm): REGIONS."""
+        """A row per CT patch with a place (RAS+ mm): REGIONS."""
         found: list[Row] = []
         for row in (row for row in self.rows if row.places):
             levels: Sequence[object] = row.levels or [""] * len(row.places)

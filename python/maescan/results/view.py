@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan import files as outputs
-from maescan.results.dicom import WORST
+from maescan.results.dicom import HIGHEST
 from maescan.scans.scan import Scan, orientation
 
 MOST_VOXELS = 24_000_000
@@ -95,9 +95,9 @@ def write_view(
     }
     library = place.joinpath("niivue.umd.js").read_text(encoding="utf-8")
     full = float(facts["full"])
-    worst = [int(index) for index in np.argsort(-np.asarray(scores), kind="stable")[:WORST]]
+    highest = [int(index) for index in np.argsort(-np.asarray(scores), kind="stable")[:HIGHEST]]
     shown = {
-        **{"scores": [round(float(score), 6) for score in scores], "worst": worst, "full": full},
+        **{"scores": [round(float(score), 6) for score in scores], "highest": highest, "full": full},
         **{"shape": list(scan.voxels.shape), "spacing": scan.spacing[:2]},
         **{"scan": scan.packed(), "map": heat.packed(full / 255)},
     }
@@ -105,7 +105,7 @@ def write_view(
         policy=_policy([library, parts["script.js"]], parts["style.css"]),
         **{name: escape(facts[name]) for name in ("verdict", "notes", "made", "scale")},
         **{"title": escape(f"maescan: {label}"), "name": escape(label), "style": parts["style.css"]},
-        **{"last": len(scores) - 1, "worst": worst[0], "library": library, "script": parts["script.js"]},
+        **{"last": len(scores) - 1, "highest": highest[0], "library": library, "script": parts["script.js"]},
         axis="Score of each axial slice from below to above; click, or use the arrow keys, to go to one.",
         facts=json.dumps(shown).replace("<", "\\u003c"),
     )

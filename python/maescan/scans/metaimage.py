@@ -39,7 +39,9 @@ def read_metaimage_header(stream: BinaryIO, path: Path) -> ItkHeader:
     if len(shape) != fields.integer("ndims"):
         raise damaged(path, "DimSize and NDims differ")
     refuse(path, not _true(fields.get("binarydata", "True")), "text voxels")
-    refuse(path, fields.integer("elementnumberofchannels", "1") != 1, "several numbers a voxel (colours or vectors)")
+    refuse(
+        path, fields.integer("elementnumberofchannels", "1") != 1, "several numbers per voxel (colours or vectors)"
+    )
     dtype = known(TYPES, fields["elementtype"].upper(), path)
     order = fields.first(("elementbyteordermsb", "binarydatabyteordermsb")) or "False"
     packing = "zlib" if _true(fields.get("compresseddata", "False")) else ""

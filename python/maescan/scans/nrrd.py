@@ -107,7 +107,7 @@ def _geometry(fields: Fields, sizes: tuple[int, ...]) -> tuple[tuple[int, ...], 
     spatial = [axis for axis, size in enumerate(sizes) if not (found and found[axis : axis + 1] == ["none"])]
     spatial = [axis for axis in spatial if found or axis < 3 or sizes[axis] > 1]
     several = any(sizes[axis] > 1 for axis in set(range(len(sizes))) - set(spatial))
-    refuse(path, several or len(spatial) > 3, f"{len(sizes)} axes, or several numbers a voxel")
+    refuse(path, several or len(spatial) > 3, f"{len(sizes)} axes, or several numbers per voxel")
     affine, notes = np.eye(4), []
     axes = tuple(sizes[axis] for axis in spatial)
     if found:

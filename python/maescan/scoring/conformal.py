@@ -25,15 +25,15 @@ LIKE = 0.1
 @dataclass(frozen=True)
 class Reference:
     """scans, slices: ascending scores of healthy ones, to the last bit: rounded ones would lie under their own. rate:
-    the share of healthy scans that may alert. positions: of `slices`; worst: ascending highest slice scores of the
-    scans; figures: what the scans are like, by name, a value a scan. Bundles calibrated by an older maescan lack the
-    last three."""
+    the share of healthy scans that may alert. positions: of `slices`; highest: ascending highest slice scores of the
+    scans; figures: what the scans are like, by name, one value per scan. Bundles calibrated by an older maescan lack
+    the last three."""
 
     scans: tuple[float, ...]
     slices: tuple[float, ...]
     rate: float
     positions: tuple[float, ...] = ()
-    worst: tuple[float, ...] = ()
+    highest: tuple[float, ...] = ()
     figures: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -46,13 +46,13 @@ class Reference:
         if not all(isinstance(scores, list) and scores and all(map(_is_score, scores)) for scores in kinds):
             raise BundleError("its calibration is not lists of scores", remedy="calibrate it anew")
         scans, slices = (tuple(map(float, scores)) for scores in kinds)
-        positions, worst, figures = (found.get(name) or () for name in ("positions", "worst", "figures"))
-        if not (_numbers(positions, len(slices)) and _numbers(worst, len(scans)) and _figures(figures)):
+        positions, highest, figures = (found.get(name) or () for name in ("positions", "worst", "figures"))
+        if not (_numbers(positions, len(slices)) and _numbers(highest, len(scans)) and _figures(figures)):
             raise BundleError("its calibration's positions or figures are none", remedy="calibrate it anew")
         order = sorted(range(len(slices)), key=slices.__getitem__)
         places = tuple(float(positions[i]) for i in order) if positions else ()
         more = {name: tuple(values) for name, values in dict(figures).items()}
-        return cls(tuple(sorted(scans)), tuple(sorted(slices)), rate, places, tuple(sorted(worst)), more)
+        return cls(tuple(sorted(scans)), tuple(sorted(slices)), rate, places, tuple(sorted(highest)), more)
 
     def slice_p(self, scores: np.ndarray, positions: np.ndarray | None = None) -> list[float]:
         """p-values of slice scores [S]: among all healthy slices, or among those of like position [S] where there are
@@ -70,9 +70,9 @@ class Reference:
     def any_slice_p(self, scores: np.ndarray) -> list[float] | None:
         """Of slice scores [S] the share of healthy scans, this one counted, that have any slice as high: a scan's
         least is its own p-value, however many slices it has. None where the calibration does not tell."""
-        if not self.worst:
+        if not self.highest:
             return None
-        return [round(float(p), 6) for p in aggregate.p_values(scores, np.array(self.worst))]
+        return [round(float(p), 6) for p in aggregate.p_values(scores, np.array(self.highest))]
 
     def scan(self, score: float) -> tuple[float, str]:
         """(p-value, "yes" or "no": alert) of a scan's score."""

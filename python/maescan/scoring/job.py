@@ -128,7 +128,7 @@ class Job:
         self.stopped.set()
 
     def stages(self) -> dict[str, dict[str, float]]:
-        """Seconds a stage: percentiles, and `busy`, the share of the run's time."""
+        """Seconds per stage: percentiles, and `busy`, the share of the run's time."""
         seconds, stages = time.perf_counter() - self.start, {}
         for stage, values in list(self.times.items()):
             p50, p95, p99 = (float(value) for value in np.percentile(list(values), [50, 95, 99]))

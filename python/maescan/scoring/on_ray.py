@@ -28,7 +28,7 @@ def score_on_ray(
     options: ScoreOptions = ScoreOptions(),
 ) -> Summary:
     """Scores as `run.score_paths` does, on actors of the Ray cluster at an address ("local" starts one here; "auto"
-    finds it): by default one a GPU, or one a node for the CPU. Every node must see `paths`, `bundle` and `out`.
+    finds it): by default one per GPU, or one per node for the CPU. Every node must see `paths`, `bundle` and `out`.
 
     Each actor runs the whole pipeline on its shard into `out`/shards; `merge` makes `out`. Raises ConfigError without
     Ray or a cluster, DataError when a shard's actor died `TRIES` times more, and as `score_paths` does."""
@@ -71,7 +71,7 @@ class ActorPlan:
 
 
 def plan_actors(ray: Any, actors: int | None, engine: EngineOptions) -> ActorPlan:
-    """An actor a GPU, or a node for the CPU. Raises ConfigError for a GPU where the cluster has none."""
+    """An actor per GPU, or per node for the CPU. Raises ConfigError for a GPU where the cluster has none."""
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0)) if engine.device != "cpu" else 0
     if engine.device != "cpu" and not gpus:

@@ -83,7 +83,7 @@ class ScoreOptions(Options):
     maps: bool = option(False, "Also write heat maps as NIfTI on each scan's grid.")
     force: bool = option(False, "Score again what is already scored.")
     workers: int = option(2, "Reader processes.", minimum=1)
-    batch: int | None = option(None, "Slices a batch; scores do not depend on it.", minimum=1)
+    batch: int | None = option(None, "Slices per batch; scores do not depend on it.", minimum=1)
     shard: Shard = option(Shard(1, 1), "I/N: the I-th of N parts of the scans.", text=(str, "1/1", Shard.parse))
     include: tuple[str, ...] = option((), "Only scans whose name matches this glob; may be given again.", text=GLOBS)
     exclude: tuple[str, ...] = option((), "No scans whose name matches this glob; may be given again.", text=GLOBS)
@@ -200,5 +200,5 @@ class RayOptions(Options):
 
     address: str | None = option(None, "Score on this Ray cluster: its address, auto, or local.", name="ray")
     actors: int | None = option(
-        None, "Shards of the scans; default: one a GPU, or one a node.", name="ray-actors", minimum=1
+        None, "Shards of the scans; default: one per GPU, or one per node.", name="ray-actors", minimum=1
     )

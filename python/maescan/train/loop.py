@@ -52,7 +52,7 @@ class TrainingRun:
 
     @property
     def accumulate(self) -> int:
-        """Batches a step."""
+        """Batches per step."""
         return self.options.accumulate
 
     @property
@@ -189,7 +189,7 @@ class Trainer:
 
 
 def batches(samples: int, batch_size: int, parts: int) -> tuple[int, int]:
-    """Batch size (of all parts together) and steps an epoch; the remainder of an epoch is left out, as He et al.
+    """Batch size (of all parts together) and steps per epoch; the remainder of an epoch is left out, as He et al.
 
     Raises ConfigError when the batch does not divide into `parts`, DataError when the samples do not fill one.
     """

@@ -85,7 +85,7 @@ class Log:
         self.writer = _tensorboard(out / "tensorboard") if tensorboard else None
 
     def resume(self, at: Position, steps: int) -> None:
-        """Drops the rows that come after `at`, of a phase with `steps` steps an epoch."""
+        """Drops the rows that come after `at`, of a phase with `steps` steps per epoch."""
         rows: list[list[object]] = []
         if self.path.exists():
             done = at.epoch * steps + at.step

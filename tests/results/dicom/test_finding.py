@@ -13,13 +13,13 @@ NOTHING = {"volume": np.zeros((2, 2, 2), np.float32), "affine": np.eye(4)}
 
 def test_the_highest_slices_are_named_once_each_highest_first():
     scores = np.array([0.1, 0.9, 0.5, 0.9, 0.8], np.float32)
-    assert Finding(0.9, scores, np.arange(5), **NOTHING).worst() == [1, 3, 4]
+    assert Finding(0.9, scores, np.arange(5), **NOTHING).highest() == [1, 3, 4]
     patches = Finding(0.9, scores, np.array([7, 7, 8, 7, 9]), **NOTHING)
-    assert patches.worst() == [1, 4, 2]
+    assert patches.highest() == [1, 4, 2]
 
 
 def test_a_scan_of_fewer_slices_has_fewer():
-    assert Finding(0.9, np.array([0.3, 0.4], np.float32), np.arange(2), **NOTHING).worst() == [1, 0]
+    assert Finding(0.9, np.array([0.3, 0.4], np.float32), np.arange(2), **NOTHING).highest() == [1, 0]
 
 
 def test_a_new_report_takes_the_place_of_one_that_said_something_else_and_not_of_itself():

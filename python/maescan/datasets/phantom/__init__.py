@@ -98,7 +98,7 @@ def make_phantom(
     shape = SHAPE if shape is None else shape
     if min(shape) < 4:
         size = " x ".join(map(str, shape))
-        raise ConfigError(f"a phantom of {size} voxels is too small", remedy="at least 4 a side")
+        raise ConfigError(f"a phantom of {size} voxels is too small", remedy="at least 4 per side")
     sequence = np.random.SeedSequence([seed, index, ("brain", "lung").index(kind)])
     *streams, storage = (np.random.default_rng(part) for part in sequence.spawn(4))
     grid, plans = Grid(shape, EXTENTS[kind]), plan(seed, index) if ill else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 KINDS = ("sr", "sc", "seg", "ko", "pm")
 """Report (SR), pictures of slices (SC), segmentation (SEG), key images (KO), parametric map."""
-WORST = 3
+HIGHEST = 3
 """How many of the highest-scoring slices are shown and referred to."""
-OBJECTS = {kind: (kind,) if kind != "sc" else tuple(f"sc{n}" for n in range(1, WORST + 1)) for kind in KINDS}
+OBJECTS = {kind: (kind,) if kind != "sc" else tuple(f"sc{n}" for n in range(1, HIGHEST + 1)) for kind in KINDS}
 """The files of each kind."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.results.dicom import WORST
+from maescan.results.dicom import HIGHEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Finding:
     fit: str = "ok"
     notes: tuple[str, ...] = ()
 
-    def worst(self, count: int = WORST) -> list[int]:
+    def highest(self, count: int = HIGHEST) -> list[int]:
         """Indices of the highest scores, one a level, highest first."""
         found: dict[int, int] = {}
         for index in np.argsort(-self.scores, kind="stable"):

@@ -21,7 +21,7 @@ def key_objects(series: Series, finding: Finding, maker: Maker, drawn: Sequence[
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
-    found = [series.image_at(int(finding.levels[index])) for index in finding.worst()]
+    found = [series.image_at(int(finding.levels[index])) for index in finding.highest()]
     chosen = [*{str(image[0].SOPInstanceUID): image[0] for image in found if image}.values(), *drawn]
     if not chosen:
         reason = "axial slices are cut across its images: there is none to select as a key image"

@@ -21,14 +21,14 @@ CAPTURED = ("FrameOfReferenceUID", "PositionReferenceIndicator")
 
 
 def pictures(series: Series, finding: Finding, maker: Maker, scan: Scan) -> list[bytes]:
-    """An object a slice, highest first. scan: what was scored."""
-    return [_picture(series, finding, maker, scan, number) for number in range(1, len(finding.worst()) + 1)]
+    """An object per slice, highest first. scan: what was scored."""
+    return [_picture(series, finding, maker, scan, number) for number in range(1, len(finding.highest()) + 1)]
 
 
 def _picture(series: Series, finding: Finding, maker: Maker, scan: Scan, number: int) -> bytes:
     import highdicom as hd
 
-    index, first = finding.worst()[number - 1], series.first
+    index, first = finding.highest()[number - 1], series.first
     made = hd.sc.SCImage(
         drawn(scan, finding, index, maker.organ),
         photometric_interpretation="RGB",

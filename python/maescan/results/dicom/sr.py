@@ -51,7 +51,7 @@ def report(series: Series, finding: Finding, maker: Maker) -> bytes:
     from pydicom.sr.codedict import codes
 
     groups = [_of_scan(series, finding, maker)]
-    groups += [_of_slice(series, finding, maker, index) for index in finding.worst()]
+    groups += [_of_slice(series, finding, maker, index) for index in finding.highest()]
     content = hd.sr.MeasurementReport(
         observation_context=_observer(maker),
         procedure_reported=own("anomaly-search", "Search for anomalies in a scan"),

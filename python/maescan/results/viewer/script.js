@@ -12,7 +12,7 @@ function draw_profile() {
     const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
     const height = Math.max(1, 140 * Math.max(0, score) / highest);
     for (const [name, value] of Object.entries({x: i * width, y: 150 - height, width: Math.max(width - 0.5, 0.5), height})) bar.setAttribute(name, value);
-    if (facts.worst.includes(i)) bar.setAttribute("class", "worst");
+    if (facts.highest.includes(i)) bar.setAttribute("class", "highest");
     shapes.push(bar);
   });
   const here = document.createElementNS("http://www.w3.org/2000/svg", "rect");
@@ -89,5 +89,5 @@ async function with_canvas(scan, heat) {
 const able = !location.hash.includes("plain") && document.createElement("canvas").getContext("webgl2");
 (able ? with_webgl : with_canvas)(facts.scan, facts.map).then(() => {
   document.body.dataset.ready = able ? "webgl" : "canvas";
-  go(facts.worst[0]);
+  go(facts.highest[0]);
 });

@@ -29,7 +29,7 @@ def check_codestreams(path: Path, rows: int, columns: int, frames: int) -> None:
 
 
 def declared_size(frame: bytes) -> tuple[int, int, int] | None:
-    """Rows, columns and numbers a pixel of a JPEG, JPEG-LS or JPEG 2000 frame; None for other encodings (RLE).
+    """Rows, columns and numbers per pixel of a JPEG, JPEG-LS or JPEG 2000 frame; None for other encodings (RLE).
     All 0 where a JPEG has none."""
     start = frame.find(JPEG_2000, 0, 256)  # some writers put a JP2 header before it
     if start >= 0:

@@ -118,8 +118,8 @@ def read_image(file: Path) -> DicomImage:
 def _check_content(header: Dataset, file: Path) -> None:
     samples, colours = int(header.get("SamplesPerPixel") or 1), header.get("PhotometricInterpretation")
     if samples != 1 or colours == "PALETTE COLOR":
-        reason = f"holds {samples} numbers a voxel ({colours})"
-        raise ScanError(reason, path=file, remedy="only one real number a voxel is a scan")
+        reason = f"holds {samples} numbers per voxel ({colours})"
+        raise ScanError(reason, path=file, remedy="only one real number per voxel is a scan")
     if "MOSAIC" in _image_type(header):
         raise ScanError("is a mosaic of slices in one image", path=file, remedy="convert it to NIfTI with dcm2niix")
     stored, high = header.get("BitsStored"), header.get("HighBit")
@@ -143,7 +143,7 @@ def is_localizer(header: Dataset) -> bool:
 def _dtype(header: Dataset, file: Path) -> np.dtype:
     bits = int(header.get("BitsAllocated") or 0)
     if bits not in (8, 16, 32, 64):
-        raise ScanError(f"has {bits} bits a voxel", path=file, remedy="8, 16 and 32 are read")
+        raise ScanError(f"has {bits} bits per voxel", path=file, remedy="8, 16 and 32 are read")
     return np.dtype(f"{'i' if header.get('PixelRepresentation') else 'u'}{bits // 8}")
 
 

@@ -116,7 +116,7 @@ def is_ct(frame: Frame) -> bool:
 
 
 class _Filler:
-    """Remembers where the padding is (a bit a voxel) until the lowest real value of the scan is known."""
+    """Remembers where the padding is (one bit per voxel) until the lowest real value of the scan is known."""
 
     def __init__(self) -> None:
         self.masks: dict[int, Array] = {}

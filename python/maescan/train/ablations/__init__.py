@@ -58,7 +58,7 @@ def ablate(
     """Runs the experiment `name` (`experiments.NAMES`) and returns its table; writes it to `out`/NAME.json and .md.
 
     `data`: a SliceSet or a path for `datasets.load`. Every row is trained and
-    judged once a seed and fold. `out`/runs and `out`/results are kept: a killed run goes on, rows and experiments
+    judged once per seed and fold. `out`/runs and `out`/results are kept: a killed run goes on, rows and experiments
     that share an MAE train it once, what was judged is not judged again.
 
     Raises ConfigError for another experiment, DataError for data that cannot be split or judged.

@@ -87,7 +87,7 @@ def _table2c(p: Preset) -> Experiment:
 
 def _beta(p: Preset) -> Experiment:
     box, pixel = (p.replace(pseudo__beta=kind) for kind in ("box", "pixel"))
-    return Experiment("section 4.5", "beta", (Row("one a box", box, OURS), Row("one a pixel", pixel, 0.835)))
+    return Experiment("section 4.5", "beta", (Row("one per box", box, OURS), Row("one per pixel", pixel, 0.835)))
 
 
 def _loss(p: Preset) -> Experiment:
