@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "python" / "maescan"
 COUNTED = (
-    "slices|scans|samples|operations|bytes|batches|seconds|images|launches|numbers|bits?|pairs|steps|ms|CPU|scratch"
+    "slices|scans|samples|operations|bytes|batches|seconds|images|launches|bits?|numbers?|pairs|steps|ms|CPU|scratch"
     "|alerts|one|once|masks|tokens|logit|scores|patches|shapes|models|pictures|GFLOP|MFLOP|MB|actor|slices/s"
 )
 EACH = (

@@ -45,7 +45,7 @@ def _run() -> int | str | None:
 
     typed = sys.argv[1:]
     try:
-        if typed in ([], ["--help"], ["-h"]):
+        if typed in ([], ["--help"], ["-h"]) and "_MAESCAN_COMPLETE" not in os.environ:
             from maescan.cli.overview import overview
             from maescan.progress import say
 

@@ -166,7 +166,7 @@ def _voxels(image: Path, header: Any, shape: tuple[int, int, int], before: int) 
 def _dtype(header: Any, path: Path) -> np.dtype:
     code = int(header["datatype"])
     if code in REFUSED:
-        raise ScanError(f"holds {REFUSED[code]}", path=path, remedy="convert it to one real number a voxel")
+        raise ScanError(f"holds {REFUSED[code]}", path=path, remedy="convert it to one real number per voxel")
     try:
         return np.dtype(header.get_data_dtype())
     except Exception as error:

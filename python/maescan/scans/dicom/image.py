@@ -100,7 +100,7 @@ def read_frames(file: Path) -> list[Frame]:
 
 
 def read_image(file: Path) -> DicomImage:
-    """The file's header, checked. Raises ScanError, by name, for what is not one real number a voxel."""
+    """The file's header, checked. Raises ScanError, by name, for what is not one real number per voxel."""
     header = read_header(file)
     if missing := [tag for tag in ("Rows", "Columns", "BitsAllocated") if tag not in header]:
         raise ScanError(f"has no {missing[0]}", path=file, remedy="it is damaged, or no image")
