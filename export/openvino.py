@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,7 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
 
         versions["nncf"] = nncf.__version__
         inputs = given(bundle, TorchEngine(bundle.path, bundle.preset))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _root_kept():
         warnings.simplefilter("ignore")
         for name, module, example in networks(mae, classifier, bundle.preset):
             converted = openvino.convert_model(module, example_input=tuple(example.values()))
@@ -36,3 +39,15 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
                 converted = quantise(converted, inputs[name])
             openvino.save_model(converted, folder / f"{name}.xml", compress_to_fp16=False)
     return versions
+
+
+@contextmanager
+def _root_kept() -> Iterator[None]:
+    """The root logger as it was: a conversion that fails leaves it at ERROR, with a filter, for the whole process."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, root.filters[:], root.handlers[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters, root.handlers = filters, handlers

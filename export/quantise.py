@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from maescan.engines.bundle import Bundle, load_arrays
@@ -81,17 +83,28 @@ def quantise(model: Any, inputs: list[dict[str, Any]]) -> Any:
     import nncf
     from nncf.quantization.advanced_parameters import OverflowFix
 
-    nncf.set_log_level(logging.ERROR)
     exact = not EXACT.isdisjoint(cpu_features())
-    return nncf.quantize(
-        model,
-        nncf.Dataset(inputs),
-        subset_size=len(inputs),
-        model_type=nncf.ModelType.TRANSFORMER,
-        preset=nncf.QuantizationPreset.PERFORMANCE,
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            overflow_fix=OverflowFix.DISABLE if exact else OverflowFix.ENABLE,
-            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=ALPHA),
-        ),
-        ignored_scope=nncf.IgnoredScope(**KEPT, validate=False),
-    )
+    with _errors_only(logging.getLogger("nncf")):
+        return nncf.quantize(
+            model,
+            nncf.Dataset(inputs),
+            subset_size=len(inputs),
+            model_type=nncf.ModelType.TRANSFORMER,
+            preset=nncf.QuantizationPreset.PERFORMANCE,
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                overflow_fix=OverflowFix.DISABLE if exact else OverflowFix.ENABLE,
+                smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=ALPHA),
+            ),
+            ignored_scope=nncf.IgnoredScope(**KEPT, validate=False),
+        )
+
+
+@contextmanager
+def _errors_only(logger: logging.Logger) -> Iterator[None]:
+    """`nncf.set_log_level` sets the level of each handler of its logger, the process's own among them, for good."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

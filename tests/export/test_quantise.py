@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from types import SimpleNamespace
 
@@ -71,3 +72,13 @@ def test_a_cpu_that_would_overflow_gets_7_bits(monkeypatch, features, fix):
     model = SimpleNamespace()
     assert quantise.quantise(model, [{}, {}]) is model
     assert asked[0]["advanced_parameters"].overflow_fix.name == fix and asked[0]["subset_size"] == 2
+
+
+def test_a_handler_of_the_process_hears_what_it_heard_before(monkeypatch):
+    nncf = pytest.importorskip("nncf")
+    logger, handler, during = logging.getLogger("nncf"), logging.NullHandler(logging.INFO), []
+    monkeypatch.setattr(nncf, "quantize", lambda *_, **named: during.append(logger.isEnabledFor(logging.WARNING)))
+    monkeypatch.setattr(logger, "handlers", [*logger.handlers, handler])
+    level = logger.level
+    quantise.quantise(SimpleNamespace(), [{}])
+    assert during == [False] and (handler.level, logger.level) == (logging.INFO, level)
