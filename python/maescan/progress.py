@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -10,6 +11,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
+
+from maescan.errors import DataError
 
 EVERY_S = 30.0
 """Seconds between two lines where there is no terminal."""
@@ -33,16 +36,42 @@ class State:
 
 
 def say(text: str) -> None:
-    """A line on standard output; nobody may listen any more, as after `| head`: then it goes on without a word."""
-    try:
+    """A line on standard output, at once, with what `Output` does where it cannot be written."""
+    with _written():
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
+
+
+class Output(io.TextIOWrapper):
+    """Standard output. Nobody may listen any more, as after `| head`: then all goes on without a word. Raises
+    DataError where it cannot be written, as on a full disk."""
+
+    def write(self, text: str, /) -> int:
+        """All of it, or nowhere."""
+        with _written():
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As `write`."""
+        with _written():
+            super().flush()
+
+
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         closed()
+    except OSError as error:
+        closed()
+        remedy = "free space, or print elsewhere"
+        raise DataError(f"cannot write: {error.strerror}", path="standard output", remedy=remedy) from error
 
 
 def closed() -> None:
-    """From now on what is printed goes nowhere: its reader has left."""
+    """From now on what is printed goes nowhere: its reader has left, or its disk is full."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)

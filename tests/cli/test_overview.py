@@ -3,7 +3,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 import typer.main
 from typer.testing import CliRunner
 
@@ -55,3 +57,14 @@ def test_a_reader_that_leaves_early_is_no_fault():
     )
     os.close(write)
     assert done.returncode == 0 and not done.stderr
+
+
+@pytest.mark.parametrize("typed", ["--version", "score --help"])
+def test_output_that_cannot_be_written_is_said_and_is_no_fault_of_maescans(typed):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "maescan", *typed.split()]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "maescan: standard output: cannot write: No space left on device (free space, or print elsewhere)\n"
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maescan.errors import DataError
+from maescan.errors import BundleError, DataError
 from maescan.scoring import alerts
 from maescan.scoring.alerts import passed_on, run_command
 from maescan.scoring.options import AlertOptions
@@ -68,6 +68,14 @@ def test_the_log_has_all_events_and_is_put_aside_when_large(tmp_path, monkeypatc
 def test_a_log_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(DataError, match="cannot write"), passed_on(print, AlertOptions(log=tmp_path / "no" / "log")):
         pass
+
+
+def test_what_ended_a_run_stands_in_its_log(tmp_path):
+    log, refusal = tmp_path / "log", BundleError("is damaged", path="bundle", remedy="export again")
+    with pytest.raises(BundleError), passed_on(lambda name, facts: None, AlertOptions(log=log)):
+        raise refusal
+    (line,) = map(json.loads, log.read_text().splitlines())
+    assert line.pop("time") and line == {"event": "refused", "reason": "bundle: is damaged (export again)"}
 
 
 @pytest.mark.parametrize("folder", [".", "/", ".."])

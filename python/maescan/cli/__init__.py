@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import signal
 import sys
@@ -32,7 +33,6 @@ def main() -> None:
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # what is done then is not to be stopped
     try:
         code = _run()
-        _flush()
     except KeyboardInterrupt:
         code = 130
     if code == 130:
@@ -42,20 +42,16 @@ def main() -> None:
 
 def _run() -> int | str | None:
     from maescan.errors import MaescanError, lacking
+    from maescan.progress import Output
 
-    typed = sys.argv[1:]
+    out = sys.stdout
+    if out is sys.__stdout__ and isinstance(out, io.TextIOWrapper):
+        lines, through = out.line_buffering, out.write_through
+        sys.stdout = Output(out.buffer, out.encoding, out.errors, line_buffering=lines, write_through=through)
     try:
-        if typed in ([], ["--help"], ["-h"]) and "_MAESCAN_COMPLETE" not in os.environ:
-            from maescan.cli.overview import overview
-            from maescan.progress import say
-
-            say(overview())
-            return 0 if typed else 2
-        from maescan.cli.assembly import app_for
-
-        app_for(typed)(prog_name="maescan")
-    except SystemExit as stop:
-        return stop.code
+        code = _command(sys.argv[1:])
+        sys.stdout.flush()
+        return code
     except Exception as error:
         if os.environ.get("MAESCAN_DEBUG"):
             import traceback
@@ -67,6 +63,20 @@ def _run() -> int | str | None:
             return _say(str(known))
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return _say(f"{reason} (a fault of maescan; MAESCAN_DEBUG=1 shows where)", 1)
+
+
+def _command(typed: list[str]) -> int | str | None:
+    if typed in ([], ["--help"], ["-h"]) and "_MAESCAN_COMPLETE" not in os.environ:
+        from maescan.cli.overview import overview
+
+        print(overview())
+        return 0 if typed else 2
+    from maescan.cli.assembly import app_for
+
+    try:
+        app_for(typed)(prog_name="maescan")
+    except SystemExit as stop:
+        return stop.code
     return 0
 
 
@@ -79,13 +89,3 @@ def _say_stopped() -> None:
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     more = "to go on" if command in GO_ON else "to start over"
     _say(f"stopped; run the same command again {more}")
-
-
-def _flush() -> None:
-    """What is still to be printed, where somebody listens."""
-    from maescan.progress import closed
-
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        closed()

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from maescan.errors import DataError
+from maescan.errors import DataError, MaescanError
 from maescan.records import Record, decode
 from maescan.scoring.job import Event, one_at_a_time
 from maescan.scoring.options import AlertOptions
@@ -33,11 +33,12 @@ def passed_on(event: Event, options: AlertOptions) -> Iterator[Event]:
     the command.
 
     Commands run one after another beside the scoring, and are waited for at the end; one that fails or takes too long
-    is told ("alert_failed") and changes nothing else. Raises DataError for a log that cannot be written."""
+    is told ("alert_failed") and changes nothing else. An error that ends the scoring stands in the log ("refused").
+    Raises DataError for a log that cannot be written."""
     event, log = one_at_a_time(event), _Log(options.log) if options.log else None
 
     def tell(name: str, facts: dict[str, object]) -> None:
-        facts = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
+        facts = _timed(facts)
         event(name, facts)
         if log:
             log.add(name, facts)
@@ -51,11 +52,20 @@ def passed_on(event: Event, options: AlertOptions) -> Iterator[Event]:
     caller = _Caller(options.on_alert, failed) if options.on_alert else None
     try:
         yield tell
+    except MaescanError as error:
+        if log:
+            log.add("refused", _timed({"reason": str(error)}))
+        raise
     finally:
         if caller:
             caller.close()
         if log:
             log.close()
+
+
+def _timed(facts: dict[str, object]) -> dict[str, object]:
+    """Facts with the time that it is."""
+    return {"time": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
 
 
 class _Caller:
