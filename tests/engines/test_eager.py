@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from helpers.bundles import SMALL  # noqa: E402
 from maescan.engines.eager import TorchEngine  # noqa: E402
+from maescan.errors import DataError  # noqa: E402
 from maescan.models import Classifier, Judge, MaskedAutoencoder  # noqa: E402
 
 IDS = np.tile(np.arange(16, dtype=np.int32), (3, 1))
@@ -57,5 +58,6 @@ def test_a_measure_that_needs_no_network_has_none(tmp_path):
 
 def test_weights_of_another_network_are_no_weights(tmp_path):
     saved(tmp_path, mae=Classifier(SMALL.model))
-    with pytest.raises(RuntimeError, match="Missing key"):
+    with pytest.raises(DataError, match="holds no weights of this network") as raised:
         TorchEngine(tmp_path, SMALL)
+    assert raised.value.path == tmp_path / "mae.safetensors"

@@ -17,7 +17,8 @@ class TorchEngine:
     name, target, precision, batch = "torch-fp32", "torch", "fp32", 32
 
     def __init__(self, run: Path, preset: Preset, device: str = "cpu"):
-        """Loads mae.safetensors and classifier.safetensors, or judge.safetensors, where they are there."""
+        """Loads mae.safetensors and classifier.safetensors, or judge.safetensors, where they are there. Raises
+        DataError for weights of another network."""
         from maescan.models import Classifier, Judge, MaskedAutoencoder
 
         self.device = device
@@ -28,11 +29,11 @@ class TorchEngine:
         self._answer = self.classifier if judged or self.classifier is None else self.classifier.score
 
     def _load(self, model: Any, path: Path) -> Any:
-        from safetensors.torch import load_file
+        from maescan.models.weights import load_weights
 
         if not path.exists():
             return None
-        model.load_state_dict(load_file(path))
+        load_weights(path, model)
         return model.to(self.device).eval()
 
     def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
