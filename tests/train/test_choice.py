@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,6 +95,12 @@ def test_labelled_validation_slices_are_ranked_beside_the_baselines(tmp_path):
     report, _ = trained(tmp_path, data=dataclasses.replace(data, label=label))
     assert report["validation"]["auroc"].keys() == {"judge", "mse", "mae", "ssim"}
     assert "brain area" in report["validation"]["baselines"]
+    assert report["validation"]["area_matched"] is None or report["validation"]["area_matched"].keys() == {
+        "judge",
+        "mse",
+        "mae",
+        "ssim",
+    }
 
 
 def test_without_validation_nothing_is_chosen(tmp_path):
@@ -101,3 +108,19 @@ def test_without_validation_nothing_is_chosen(tmp_path):
     one = data.select(np.asarray(data.patient) == "p0")
     report, measure = trained(tmp_path, data=one)
     assert measure == "judge" and report["stress"] is None and "not compared" in report["warnings"][-1]
+
+
+def test_a_judge_that_learnt_little_is_named(tmp_path):
+    run = SimpleNamespace(out=tmp_path)
+    rows = [("mae", 0.1, ""), ("judge", 1.4, ""), ("judge", 1.3, "0.48"), ("judge", 1.2, "0.55")]
+    log = tmp_path / "log.csv"
+
+    def said():
+        log.write_text("phase,loss,val_auroc\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows))
+        return choice.near_chance(run, SMALL)
+
+    assert len(said()) == 1 and "AUROC 0.55 on held-out kinds" in said()[0]
+    rows.append(("judge", 1.1, "0.75"))
+    assert said() == []
+    rows[2:] = []  # nobody to validate on
+    assert said() == []

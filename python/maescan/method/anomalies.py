@@ -146,8 +146,9 @@ def smooth(image: Slice, sigma: float) -> Slice:
 
 def _band(count: int, sigma: float) -> NDArray[np.float32]:
     reach = int(np.ceil(3 * sigma))
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    shifts = np.arange(-reach, reach + 1)
+    weights = np.exp(-0.5 * (shifts / sigma) ** 2)
+    at = np.arange(count)[:, None]
     band = np.zeros((count, count), np.float32)
-    for shift, weight in zip(range(-reach, reach + 1), weights / weights.sum(), strict=True):
-        np.add.at(band, (np.arange(count), np.clip(np.arange(count) + shift, 0, count - 1)), np.float32(weight))
+    np.add.at(band, (at, np.clip(at + shifts, 0, count - 1)), (weights / weights.sum()).astype(np.float32))
     return band

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.config.types import Json
@@ -14,6 +16,7 @@ from maescan.engines.eager import TorchEngine
 from maescan.errors import DataError
 from maescan.evaluate.acceptance import MEASURES, engine_scorer, stress_set
 from maescan.evaluate.baselines import trivial_baselines
+from maescan.evaluate.matched import area_matched_auroc, position_in_brain
 from maescan.evaluate.ranking import auroc
 from maescan.files import write_json
 from maescan.records import Record, whole_rows
@@ -22,7 +25,8 @@ from maescan.train.loop import TrainingRun
 STRESSED, BATCH = 64, 32
 CHANCE = {"classifier": float(np.log(2))}
 """The loss of a network that tells nothing."""
-NEAR = 0.95
+NEAR, TELLS = 0.95, 0.6
+"""A loss over this share of chance, or a judge's AUROC under TELLS, is near chance."""
 
 
 def choose_measure(run: TrainingRun, preset: Preset, validation: SliceSet) -> Json:
@@ -83,8 +87,21 @@ class Loss(Record, frozen=True):
     loss: float
 
 
+class Validated(Record, frozen=True):
+    """A row of log.csv that ends an epoch with a validation; others have none of this type."""
+
+    phase: str
+    val_auroc: float
+
+
 def near_chance(run: TrainingRun, preset: Preset) -> list[str]:
-    """A line where the last loss in log.csv is about that of a network that tells nothing."""
+    """A line where the last loss in log.csv is about that of a network that tells nothing, or no epoch of a judge
+    told lesions of validation patients."""
+    if preset.measure == "judge":
+        rows = whole_rows(Validated, run.out / "log.csv")
+        best = max((row.val_auroc for row in rows if row.phase == "judge"), default=1.0)
+        more = "it needs more epochs (judge.epochs of a preset file), or more scans"
+        return [f"the judge learnt little: AUROC {best:.2f} on held-out kinds; {more}"] if best < TELLS else []
     limit = CHANCE.get(preset.measure)
     losses = [row.loss for row in whole_rows(Loss, run.out / "log.csv") if row.phase == preset.measure]
     if limit is None or not losses or losses[-1] < NEAR * limit:
@@ -93,7 +110,8 @@ def near_chance(run: TrainingRun, preset: Preset) -> list[str]:
 
 
 def _ranked(validation: SliceSet, engine: TorchEngine, preset: Preset) -> Json | None:
-    """AUROC of every measure and of the trivial baselines on labelled validation slices; None with one class."""
+    """AUROC of every measure and of the trivial baselines on labelled validation slices, and area-matched; None with
+    one class."""
     known = validation.select(np.asarray(validation.label) >= 0)
     score = engine_scorer(engine, preset)
     numbers = known.keys
@@ -107,4 +125,14 @@ def _ranked(validation: SliceSet, engine: TorchEngine, preset: Preset) -> Json |
         trivial = {name: round(value, 4) for name, (value, _) in trivial_baselines(known).items()}
     except (DataError, IndexError):
         return None
-    return {"auroc": measures, "baselines": trivial}
+    return {"auroc": measures, "area_matched": _matched(known, scores), "baselines": trivial}
+
+
+def _matched(known: SliceSet, scores: Mapping[str, NDArray[np.float32]]) -> Json | None:
+    """Area-matched AUROC of every measure; None where no slices are alike."""
+    position = position_in_brain(known.patient, known.slice, known.area)
+    try:
+        found = {name: area_matched_auroc(known.label, values, position, known.area) for name, values in scores.items()}
+    except DataError:
+        return None
+    return {name: round(one.auroc, 4) for name, one in found.items()}

@@ -205,23 +205,29 @@ class HeldOut:
     sees them through the deployed MAE."""
 
     def __init__(self, mae: MaskedAutoencoder, healthy: Healthy, preset: Preset) -> None:
-        device = next(mae.parameters()).device
-        self.parts: list[tuple[bool, Tensor, Tensor]] = []
-        for kind in (None, *HELD_OUT):
+        device, self.shape = next(mae.parameters()).device, (1 + len(HELD_OUT), len(healthy))
+        self.parts: list[tuple[int, NDArray[np.intp], Tensor, Tensor]] = []
+        for number, kind in enumerate((None, *HELD_OUT)):
             images = healthy.images
             if kind:
-                images = np.stack([healthy.insertion(kind, number).image for number in range(len(healthy))])
+                images = np.stack([healthy.insertion(kind, i).image for i in range(len(healthy))])
             for which, ids in token_groups(images, preset):
                 features = features_of(mae, images[which], healthy.slice[which], ids, preset)
                 tensors = torch.from_numpy(features).to(device), torch.from_numpy(ids).to(device)
-                self.parts.append((kind is not None, *tensors))
+                self.parts.append((number, which, *tensors))
 
     @torch.no_grad()
     def auroc(self, model: Judge) -> float:
-        """How well a judge tells slices with a lesion from those without."""
-        scores = [slice_score(model(*tensors).float().cpu().numpy()) for _, *tensors in self.parts]
-        labels = [np.full(len(score), altered) for (altered, *_), score in zip(self.parts, scores, strict=True)]
-        return auroc(np.concatenate(labels), np.concatenate(scores))
+        """How well a judge tells slices with a lesion from those without: the mean of the AUROC over all of them and
+        of that between each slice and itself, the share whose score rises. Of few patients the first is at chance
+        until the second has long risen: slices differ by more than a lesion."""
+        scores = np.zeros(self.shape)
+        for number, which, *tensors in self.parts:
+            scores[number, which] = slice_score(model(*tensors).float().cpu().numpy())
+        plain, altered = scores[0], scores[1:]
+        rises = ((altered > plain) + 0.5 * (altered == plain)).mean()
+        labels = np.repeat([False, True], [plain.size, altered.size])
+        return float(auroc(labels, np.concatenate([plain, altered.ravel()])) + rises) / 2
 
 
 def token_groups(images: Floats, preset: Preset) -> list[tuple[NDArray[np.intp], NDArray[np.int32]]]:
