@@ -132,7 +132,9 @@ def _matched(known: SliceSet, scores: Mapping[str, NDArray[np.float32]]) -> Json
     """Area-matched AUROC of every measure; None where no slices are alike."""
     position = position_in_brain(known.patient, known.slice, known.area)
     try:
-        found = {name: area_matched_auroc(known.label, values, position, known.area) for name, values in scores.items()}
+        return {
+            name: round(area_matched_auroc(known.label, values, position, known.area).auroc, 4)
+            for name, values in scores.items()
+        }
     except DataError:
         return None
-    return {name: round(one.auroc, 4) for name, one in found.items()}
