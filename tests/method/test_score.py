@@ -7,6 +7,7 @@ import numpy as np
 
 from helpers.stubs import StubEngine, stub_bundle
 from maescan.config import preset
+from maescan.method.score import score_slices
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
@@ -39,6 +40,14 @@ def test_batches_are_of_one_token_count_and_air_costs_nothing(tmp_path):
     assert len(scores) == summary.slices == 72 and not summary.failures
     assert {tokens for _, tokens in seen} == {16, 32, 64} and sum(count for count, _ in seen) == 60
     assert all((float(score) == 0) == (number in ("0", "11")) for (_, number), score in scores.items())
+
+
+def test_air_scores_least_by_every_measure():
+    images = np.random.default_rng(0).uniform(0.2, 1, (3, 64, 64)).astype(np.float32)
+    images[1] = 0
+    for measure in ("classifier", "mse", "mae", "ssim"):
+        score = score_slices(images, np.arange(3), StubEngine(), BUNDLE.preset.replace(measure=measure)).score
+        assert score.argmin() == 1 and (score[[0, 2]] > score[1]).all(), measure
 
 
 def test_scores_do_not_depend_on_the_neighbours_in_a_bucket(tmp_path):

@@ -48,7 +48,8 @@ def score_slices(
 ) -> SliceScores:
     """Scores slices [B, H, W], higher is more abnormal. slice_ids [B]: each slice's index in its scan, the key of its
     masks. sets: their token sets, where they are at hand. Where tokens are of the foreground, a slice
-    without any costs nothing and scores 0. Raw slices come to the grid where the engine's places are, else here."""
+    without any costs nothing and scores least: 0, by SSIM -1. Raw slices come to the grid where the engine's places
+    are, else here."""
     slice_ids, foreground = np.asarray(slice_ids), preset.tokens.method != "all"
     if not isinstance(images, RawSlices):
         images = np.ascontiguousarray(images, np.float32)
@@ -59,7 +60,8 @@ def score_slices(
         sets = token_sets(images, preset)
     if sets is None:
         return _score(images, slice_ids, None, engine, preset, maps)
-    scores = (np.zeros(len(images), np.float32) for _ in range(3))
+    least = -1.0 if preset.measure == "ssim" else 0.0  # as identical as can be
+    scores = (np.full(len(images), value, np.float32) for value in (least, 0.0, 0.0))
     pictures = (np.zeros(images.shape, np.float32), _on_host(images).copy()) if maps else (None, None)
     whole = SliceScores(*scores, *pictures)
     for size, which in sets.groups():
