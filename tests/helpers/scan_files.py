@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from helpers.inputs import given
+from maescan.benchmark import series
 
 UID = "1.2.826.0.1.3680043.8.498."
 SHAPE = (6, 5, 4)  # slices, rows, columns
@@ -17,34 +18,11 @@ VALUES = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
 
 def dicom_slice(values: np.ndarray, position: Any, **tags: Any) -> Any:
     """A pydicom dataset of one axial CT slice [rows, columns]; `tags` overrides its elements, None removes one."""
-    from pydicom import uid
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
-
-    unknown: Any = None  # the transfer syntax says which
-    dataset = FileDataset("", {}, preamble=b"\0" * 128, is_little_endian=unknown, is_implicit_VR=unknown)
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = tags.pop("TransferSyntaxUID", ExplicitVRLittleEndian)
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CTImageStorage
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
-    dataset.file_meta.ImplementationClassUID = uid.UID(UID + "9")
-    elements = {
-        **{"Modality": "CT", "SeriesInstanceUID": UID + "1", "SeriesNumber": 3, "ImageType": ["ORIGINAL", "PRIMARY"]},
-        **{"Rows": values.shape[-2], "Columns": values.shape[-1], "SamplesPerPixel": 1, "PixelSpacing": [1.5, 0.5]},
-        **{
-            "BitsAllocated": values.itemsize * 8,
-            "BitsStored": values.itemsize * 8,
-            "HighBit": values.itemsize * 8 - 1,
-        },
-        **{"PixelRepresentation": int(values.dtype.kind == "i"), "PhotometricInterpretation": "MONOCHROME2"},
-        **{"RescaleSlope": 1, "RescaleIntercept": 0, "SliceThickness": 3, "SpacingBetweenSlices": 9},
-        **{"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": list(position)},
+    own = {
+        **{"SeriesInstanceUID": UID + "1", "SeriesNumber": 3, "PixelSpacing": [1.5, 0.5]},
+        **{"SliceThickness": 3, "SpacingBetweenSlices": 9},
     }
-    for tag, value in {**elements, **tags}.items():
-        if value is not None:
-            setattr(dataset, tag, value)
-    dataset.PixelData = values.tobytes()
-    return dataset
+    return series.dicom_slice(values, position, **{**own, **tags})
 
 
 def save(dataset: Any, path: Path) -> Path:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maescan.benchmark.engines import loaded, timed
 from maescan.benchmark.machine import peak_memory
+from maescan.benchmark.series import dicom_slice
 from maescan.config import Preset
 from maescan.datasets.phantom import make_phantom, write_scan
 from maescan.method.score import score_slices
@@ -76,35 +78,32 @@ def _alone(engine: Any, preset: Preset) -> float:
     return len(ids) / min(timed(lambda: score_slices(images, ids, engine, preset), 0))
 
 
-def _write_series(folder: Path, voxels: Any, affine: Any) -> None:
-    """Axial MR slices as uncompressed DICOM, one file per slice."""
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+def _write_series(folder: Path, voxels: NDArray[np.integer], affine: NDArray[np.float64]) -> None:
+    """Axial MR slices as uncompressed DICOM, one file a slice."""
+    from pydicom.uid import MRImageStorage, generate_uid
 
     folder.mkdir(parents=True, exist_ok=True)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     directions = lps[:3, :3] / spacing
-    series, study = generate_uid(), generate_uid()
+    elements = {
+        "SOPClassUID": MRImageStorage,
+        "Modality": "MR",
+        "SeriesInstanceUID": generate_uid(),
+        "StudyInstanceUID": generate_uid(),
+        "PatientID": folder.name,
+        "SeriesNumber": 1,
+        "PixelSpacing": _rounded(spacing[[1, 0]]),
+        "SliceThickness": _rounded(spacing[2:])[0],
+        "ImageOrientationPatient": _rounded(directions[:, :2].T.ravel()),
+    }
     for index in range(voxels.shape[2]):
-        file = FileDataset("", {}, preamble=b"\0" * 128)
-        file.file_meta = FileMetaDataset()
-        file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        file.file_meta.MediaStorageSOPClassUID = file.SOPClassUID = MRImageStorage
-        file.file_meta.MediaStorageSOPInstanceUID = file.SOPInstanceUID = generate_uid()
-        file.Modality, file.SeriesInstanceUID, file.StudyInstanceUID = "MR", series, study
-        file.PatientID, file.SeriesNumber, file.InstanceNumber = folder.name, 1, index + 1
-        file.ImageType, file.SamplesPerPixel, file.PhotometricInterpretation = (
-            ["ORIGINAL", "PRIMARY"],
-            1,
-            "MONOCHROME2",
-        )
-        file.Rows, file.Columns = voxels.shape[1], voxels.shape[0]
-        file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 16, 16, 15, 1
-        file.RescaleSlope, file.RescaleIntercept = 1, 0
-        file.PixelSpacing = [float(f"{spacing[1]:.8g}"), float(f"{spacing[0]:.8g}")]
-        file.SliceThickness = float(f"{spacing[2]:.8g}")
-        file.ImageOrientationPatient = [float(f"{v:.8g}") for v in [*directions[:, 0], *directions[:, 1]]]
-        file.ImagePositionPatient = [float(f"{v:.8g}") for v in (lps @ [0, 0, index, 1])[:3]]
-        file.PixelData = np.ascontiguousarray(voxels[:, :, index].T.astype("<i2")).tobytes()
+        image = voxels[:, :, index].T.astype("<i2")
+        position = _rounded((lps @ [0, 0, index, 1])[:3])
+        file = dicom_slice(image, position, **elements, InstanceNumber=index + 1)
         file.save_as(folder / f"{index:04d}.dcm", enforce_file_format=True)
+
+
+def _rounded(values: NDArray[np.float64]) -> list[float]:
+    """As many digits as a DICOM number holds."""
+    return [float(f"{value:.8g}") for value in values]
