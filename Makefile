@@ -8,6 +8,9 @@ DEMO ?= demo
 PEERS := .venv-peers
 REV ?= HEAD
 
+# Tests start hundreds of processes: where nothing is kept, each compiles the package anew, and pytest all tests twice.
+export PYTHONDONTWRITEBYTECODE :=
+
 CSRC := $(wildcard $(foreach end,h cpp cu cuh,csrc/*.$(end) csrc/*/*.$(end)))
 
 .PHONY: install faults demo demo-bundle test test-fast test-lowest sanitize lint format bench bench-peers bench-compare gpu-check clean fuzz

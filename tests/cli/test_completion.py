@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.marks import slow
+
 CASES = [
     ("maescan sc", {"score"}),
     ("maescan score --dev", {"--device"}),
@@ -40,7 +42,7 @@ def test_bash(line, expected):
     assert set(_asked("bash", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1)).split()) == expected
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
+@pytest.mark.parametrize("shell", ["zsh", *slow("fish")])
 @pytest.mark.parametrize("line, expected", CASES)
 def test_zsh_and_fish(shell, line, expected):
     said = _asked(shell, _TYPER_COMPLETE_ARGS=line, _TYPER_COMPLETE_FISH_ACTION="get-args")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
@@ -13,8 +14,14 @@ from maescan.network.calling import CallError, echo
 from maescan.network.peers import Destination, TlsFiles
 
 
-def test_an_answer_is_left_to_who_waits_for_it(tmp_path):
-    with receiver(tmp_path / "out") as (_, port), association(port) as found:
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    with receiver(tmp_path_factory.mktemp("received") / "out") as (_, port):
+        yield port
+
+
+def test_an_answer_is_left_to_who_waits_for_it(port):
+    with association(port) as found:
         for seconds in (0.0, 0.1):
             found.dimse.msg_queue.put((1, "answer"))
             time.sleep(seconds)
@@ -22,15 +29,16 @@ def test_an_answer_is_left_to_who_waits_for_it(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom: a refused socket
-def test_an_echo_and_why_there_is_none(tmp_path):
-    with receiver(tmp_path / "out") as (_, port):
-        assert echo(Destination("MAESCAN", "127.0.0.1", port), "US") > 0
-        said = CliRunner().invoke(app, ["echo", f"MAESCAN@127.0.0.1:{port}", "--aet", "US"])
-        assert said.exit_code == 0 and said.output.startswith(f"MAESCAN@127.0.0.1:{port} answers US in ")
-        with pytest.raises(CallError, match="not called so"):
-            echo(Destination("OTHER", "127.0.0.1", port), "US")
-    with pytest.raises(CallError, match=r"cannot be reached|does not answer"):
-        echo(Destination("MAESCAN", "127.0.0.1", port), "US")
+def test_an_echo_and_why_there_is_none(port):
+    assert echo(Destination("MAESCAN", "127.0.0.1", port), "US") > 0
+    said = CliRunner().invoke(app, ["echo", f"MAESCAN@127.0.0.1:{port}", "--aet", "US"])
+    assert said.exit_code == 0 and said.output.startswith(f"MAESCAN@127.0.0.1:{port} answers US in ")
+    with pytest.raises(CallError, match="not called so"):
+        echo(Destination("OTHER", "127.0.0.1", port), "US")
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        with pytest.raises(CallError, match=r"cannot be reached|does not answer"):
+            echo(Destination("MAESCAN", "127.0.0.1", nobody.getsockname()[1]), "US")
     said = CliRunner().invoke(app, ["echo", "MAESCAN@127.0.0.1:1/tls"])
     assert isinstance(said.exception, ConfigError)
 

@@ -48,7 +48,7 @@ def references(files, sop_class=None):
     return [(sop_class or str(dcmread(path).SOPClassUID), str(dcmread(path).SOPInstanceUID)) for path in files]
 
 
-def test_all_are_here_and_after_some_files_are_gone_so_many_are_not(tmp_path, slices):
+def test_all_are_here_then_some_are_gone_and_what_is_no_request_is_refused(tmp_path, slices):
     asking, out = Asking(), tmp_path / "out"
     with receiver(out) as (_, port):
         assert send(port, slices) == [0] * 6
@@ -66,12 +66,8 @@ def test_all_are_here_and_after_some_files_are_gone_so_many_are_not(tmp_path, sl
             port, references(spooled(out)[:1], MR if OTHER in references(slices)[0] else OTHER)
         )
         assert (kind, told.FailedSOPSequence[0].FailureReason) == (2, OTHER_CLASS)
-
-
-def test_what_is_no_request_is_refused(tmp_path):
-    with receiver(tmp_path / "out") as (_, port):
-        assert Asking().ask(port, [(MR, "1.2.3")], 9)[0] == 0x0123
-        assert Asking().ask(port, [], 1)[0] == 0x0115
+        assert asking.ask(port, [(MR, "1.2.3")], 9)[0] == 0x0123
+        assert asking.ask(port, [], 1)[0] == 0x0115
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ def functions(module: Module) -> Iterator[tuple[str, ast.FunctionDef | ast.Async
                 if not isinstance(child, ast.ClassDef):
                     yield name, child
                 yield from walk(child, f"{name}.")
-            else:
+            elif isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):  # in an expression there is none
                 yield from walk(child, above)
 
     yield from walk(module.tree, "")
