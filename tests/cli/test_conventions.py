@@ -113,6 +113,34 @@ def test_an_unknown_key_is_an_error(config, text, words):
     assert words in str(error.value) and "maescan.toml" in str(error.value)
 
 
+@pytest.mark.parametrize("value", ['"four"', "true", "1.5", "0", "[1, 2]", "2026-01-01"])
+def test_a_value_that_does_not_do_is_an_error_that_names_the_file(config, value):
+    with pytest.raises(ConfigError, match=r"maescan.toml: --workers: .+ \(maescan score -h says what it takes\)"):
+        CliRunner().invoke(app, [*SCORE, "--config", str(config(f"workers = {value}"))], catch_exceptions=False)
+
+
+def test_a_flag_in_a_file_is_true_or_false(scored, config):
+    assert scored(*SCORE, "--config", config("maps = true"))[4].maps
+    assert not scored(*SCORE, "--config", config("maps = false"))[4].maps
+    with pytest.raises(ConfigError, match=r"maescan.toml: --maps: "):
+        CliRunner().invoke(app, [*SCORE, "--config", str(config('maps = "perhaps"'))], catch_exceptions=False)
+
+
+def test_a_single_glob_need_not_be_a_list(scored, config):
+    assert scored(*SCORE, "--config", config('include = "*.nii"'))[4].include == ("*.nii",)
+
+
+@pytest.mark.parametrize("variable", ["MAESCAN_WORKERS", "MAESCAN_SCORE_WORKERS"])
+def test_a_value_that_does_not_do_is_an_error_that_names_the_variable(variable):
+    with pytest.raises(ConfigError, match=rf"^{variable}: --workers: "):
+        CliRunner().invoke(app, list(SCORE), env={variable: "four"}, catch_exceptions=False)
+
+
+def test_a_value_that_is_typed_is_refused_as_ever():
+    done = CliRunner().invoke(app, [*SCORE, "--workers", "four"], env={"MAESCAN_WORKERS": "4"})
+    assert done.exit_code == 2 and "--workers" in done.output
+
+
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot be read"):
         CliRunner().invoke(app, [*SCORE, "--config", str(tmp_path / "none.toml")], catch_exceptions=False)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import nibabel
 import numpy as np
 import pytest
@@ -53,3 +55,44 @@ def test_what_a_result_says(model, tmp_path):
 def test_what_is_no_scan_is_refused(model, given, words):
     with pytest.raises(maescan.ScanError, match=words):
         model.score_scan(given)
+
+
+def test_one_volume_of_several_and_faults_are_chosen_as_on_the_command_line(model, tmp_path):
+    one = nibabel.load(write_scan(tmp_path / "one.nii.gz", 3))
+    voxels = np.asarray(one.dataobj)
+    nibabel.save(nibabel.Nifti1Image(np.stack([voxels[::-1], voxels], -1), one.affine), tmp_path / "two.nii.gz")
+    with pytest.raises(maescan.ScanError, match="holds 2 volumes"):
+        model.score_scan(tmp_path / "two.nii.gz")
+    chosen = model.score_scan(tmp_path / "two.nii.gz", read=maescan.ReadOptions(volume=1))
+    assert np.array_equal(chosen.slice_scores, model.score_scan(one).slice_scores)
+    labels = np.zeros((24, 24, 4), np.uint8)
+    labels[4:16, 4:16], labels[8:20, 8:20] = 1, 3
+    with pytest.raises(maescan.ScanError, match="label map"):
+        model.score_scan((labels, np.eye(4)))
+    taken = model.score_scan((labels, np.eye(4)), read=maescan.ReadOptions(accept=frozenset({"labels"})))
+    assert len(taken.slice_scores) == 4
+
+
+def test_a_rate_out_of_range_is_refused(model, tmp_path):
+    with pytest.raises(maescan.ConfigError, match="alert-rate 2"):
+        model.score_scan(write_scan(tmp_path / "scan.nii.gz", 3), alert_rate=2)
+
+
+def test_threads_share_a_model(model, tmp_path):
+    scans = [nibabel.load(write_scan(tmp_path / f"{n}.nii.gz", n, slices=6)) for n in range(4)]
+    alone = [model.score_scan(scan).slice_scores for scan in scans]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda scan: model.score_scan(scan).slice_scores, scans * 3))
+    assert all(np.array_equal(found, expected) for found, expected in zip(together, alone * 3, strict=True))
+
+
+def test_a_closed_model_says_so_and_its_bundle_can_be_loaded_again(exported_bundle, tmp_path):
+    path = write_scan(tmp_path / "scan.nii.gz", 3)
+    with pytest.raises(ValueError, match="mine"), maescan.load(exported_bundle, threads=1) as model:
+        raise ValueError("mine")
+    for use in (lambda: model.score_scan(path), lambda: model.score(path, tmp_path / "out")):
+        with pytest.raises(maescan.ConfigError, match=r"this model is closed \(load it again\)"):
+            use()
+    model.close()
+    with maescan.load(exported_bundle, threads=1) as again:
+        assert len(repr(again.score_scan(path))) < 300

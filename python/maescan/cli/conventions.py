@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 from typer.models import CommandInfo, OptionInfo
 
 from maescan.cli.examples import EXAMPLES
@@ -48,6 +49,7 @@ def apply(commands: list[CommandInfo], known: Known) -> None:
         panel, example = EXAMPLES.get(name, ("More", ""))
         info.rich_help_panel = panel
         info.epilog = info.epilog or (f"Example: {example}" if example else None)
+        info.cls = _Command
         if info.callback is not None:
             info.callback = _conventional(name, info.callback, known)
 
@@ -111,6 +113,32 @@ def _conventional(name: str, callback: Callable[..., object], known: Known) -> C
     return call
 
 
+class _Command(TyperCommand):
+    """Says of a value that does not do which file or variable gave it; of what is typed one sees that."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override,unused-ignore]
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if not (given := _given_by(ctx, error.param)):
+                raise
+            reason = " ".join(error.message.split())
+            raise ConfigError(
+                f"{given}: {reason}", remedy=f"maescan {ctx.info_name} -h says what it takes"
+            ) from error
+
+
+def _given_by(context: typer.Context, parameter: object) -> str:
+    """The file or variable that gave an option, and the option; "" where it was typed."""
+    source = context.get_parameter_source(getattr(parameter, "name", None) or "")
+    option = (getattr(parameter, "opts", None) or [""])[0]
+    if source is not None and source.name == "DEFAULT_MAP":
+        return f"{context.params['config_file']}: {option}"
+    if source is not None and source.name == "ENVIRONMENT":
+        return f"{next(name for name in getattr(parameter, 'envvar', ()) if os.environ.get(name))}: {option}"
+    return ""
+
+
 def variables(command: str, option: str) -> list[str]:
     """The environment's names of an option, of this command and of all that have it."""
     part = option.replace("-", "_").upper()
@@ -134,7 +162,12 @@ def check_environment(known: Known) -> None:
 def _config(command: str, known: Known) -> inspect.Parameter:
     def read(context: typer.Context, value: Path | None) -> Path | None:
         if value is not None and not context.resilient_parsing:
-            context.default_map = {**(context.default_map or {}), **configured(value, command, known())}
+            several = {p.name for p in context.command.params if getattr(p, "multiple", False)}
+            flags = {p.name for p in context.command.params if getattr(p, "is_flag", False)}
+            values = configured(value, command, known())
+            context.default_map = {
+                name: _as_typed(given, several=name in several, flag=name in flags) for name, given in values.items()
+            }
         return value
 
     fact = typer.Option(
@@ -142,7 +175,7 @@ def _config(command: str, known: Known) -> inspect.Parameter:
         help="Options from a TOML file: `workers = 4` for all commands, `\\[score]` for one. What is typed wins.",
         is_eager=True,
         callback=read,
-        envvar=f"{PREFIX}CONFIG",
+        envvar=[f"{PREFIX}CONFIG"],
         show_envvar=False,
         rich_help_panel="Every command",
     )
@@ -186,15 +219,19 @@ def configured(file: Path, command: str, known: Mapping[str, Options]) -> dict[s
     chosen = {**common, **tables.get(command, {})}
     options = known[command]
     return {
-        options[typed]: ",".join(map(str, value)) if _listed(value, typed) else value
+        options[typed]: value
         for typed, value in ((name.replace("_", "-"), value) for name, value in chosen.items())
         if typed in options
     }
 
 
-def _listed(value: object, typed: str) -> bool:
-    """Whether a list is for an option that takes names by commas."""
-    return isinstance(value, list) and typed not in ("include", "exclude")
+def _as_typed(value: object, *, several: bool, flag: bool) -> object:
+    """A file's value as the command line would have it: names by commas may be a list, and true is no number."""
+    if several:
+        return [str(each) for each in value] if isinstance(value, list) else [str(value)]
+    if flag and isinstance(value, bool):
+        return value
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _check(given: Mapping[str, object], known: set[str], file: Path, words: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.engines.bundle import Bundle
-from maescan.errors import ScanError
-from maescan.options import EngineOptions
+from maescan.errors import ConfigError, ScanError
+from maescan.options import EngineOptions, ReadOptions
 from maescan.results.maps import Scale
 from maescan.scans import Scan, read_scan
 from maescan.scans.memory import as_scan
@@ -34,9 +36,9 @@ class ScanScores:
 
     scan: str
     score: float
-    slice_scores: NDArray[np.float32]
-    map: NDArray[np.float32]
-    affine: NDArray[np.float64]
+    slice_scores: NDArray[np.float32] = field(repr=False)
+    map: NDArray[np.float32] = field(repr=False)
+    affine: NDArray[np.float64] = field(repr=False)
     p_value: float | None = None
     alert: bool | None = None
     fit: str = "ok"
@@ -62,7 +64,7 @@ class ScanScores:
 
 
 class Model:
-    """A bundle with its proven engine. Close it, or use it in a `with` block."""
+    """A bundle with its proven engine. Close it, or use it in a `with` block. Threads that share one take turns."""
 
     def __init__(self, bundle: str | Path, options: EngineOptions = EngineOptions()) -> None:
         """Raises BundleError (damaged, drifts) and EngineError (cannot run here)."""
@@ -80,49 +82,46 @@ class Model:
             threads=options.threads,
             trust=options.trust,
         )
+        self._turn, self._closed = threading.Lock(), False
 
-    def score_scan(self, scan: object, *, alert_rate: float = 0.05) -> ScanScores:
+    def score_scan(self, scan: object, *, read: ReadOptions = ReadOptions(), alert_rate: float = 0.05) -> ScanScores:
         """Scores one scan in this process.
 
-        scan: a path, a `Scan`, a nibabel or SimpleITK image, or (voxels [X, Y, Z], affine [4, 4]).
-        Raises ScanError for what cannot be read or scored and for label maps, ConfigError for a bundle of CT patches.
+        scan: a path, a `Scan`, a nibabel or SimpleITK image, or (voxels [X, Y, Z], affine [4, 4]). read: its `volume`
+        and `accept`, as of `maescan score`. alert_rate: the share of healthy scans that may alert, 0 to 1.
+        Raises ScanError for what cannot be read or scored and for label maps, ConfigError for a bundle of CT patches,
+        an option out of range and a model that is closed.
         """
         from maescan.method import aggregate, gate, regions
-        from maescan.method.heat import mapped_slices
         from maescan.method.preprocess import prepare, to_source, upright
         from maescan.results.pictures import panels
 
+        rate = ScoreOptions(alert_rate=alert_rate).alert_rate
         regions.check(self.preset, None)
-        read = scan if isinstance(scan, Scan) else as_scan(scan) or read_scan(_path(scan))
-        other = gate.admit(read, self.preset)
-        prepared = prepare(read, self.preset, expected=self.bundle.manifest.get("intensity"))
-        other = other or gate.windowed(read, prepared.warnings)
-        parts = [
-            mapped_slices(prepared.images[start : start + self.engine.batch], ids, self.engine, self.preset)
-            for start, ids in self._batches(len(prepared.images))
-        ]
-        scores = np.concatenate([part.score for part in parts])
+        found = self._read(scan, read)
+        other = gate.admit(found, self.preset, read.accept)
+        prepared = prepare(found, self.preset, expected=self.bundle.manifest.get("intensity"))
+        other = other or gate.windowed(found, prepared.warnings)
+        scores, difference, made = self._scored(prepared.images)
         if not np.isfinite(scores).all():
-            raise ScanError(
-                "has slices without a finite score", path=read.path, remedy="run `maescan verify` on the bundle"
-            )
-        difference = np.concatenate([part.difference for part in parts if part.difference is not None])
-        made = np.concatenate([part.reconstruction for part in parts if part.reconstruction is not None])
+            remedy = "run `maescan verify` on the bundle"
+            raise ScanError("has slices without a finite score", path=found.path, remedy=remedy)
         highest = int(np.argmax(scores))
         image, expected, heat = (upright(part[highest], self.preset) for part in (prepared.images, made, difference))
         score = aggregate.scan_score(scores, self.bundle.manifest.get("aggregation"))
-        reference = Reference.of(self.bundle.manifest, alert_rate)
-        p_value, alert = reference.scan(score) if reference and not other else (None, None)
+        reference = Reference.of(self.bundle.manifest, rate)
+        judged = reference is not None and (not other or "modality" in read.accept)
+        p_value, alert = reference.scan(score) if reference and judged else (None, None)
         return ScanScores(
-            read.name,
+            found.name,
             score,
             scores,
             to_source(difference, prepared),
-            read.affine,
+            found.affine,
             p_value,
             None if alert is None else alert == "yes",
             str(gate.fit_of(other, prepared.warnings)),
-            tuple(dict.fromkeys([*([other] if other else []), *read.warnings, *prepared.warnings])),
+            tuple(dict.fromkeys([*([other] if other else []), *found.warnings, *prepared.warnings])),
             panels(image, expected, heat, self.scale.top),
         )
 
@@ -134,11 +133,14 @@ class Model:
         from maescan.scoring.pipeline import score_folder
 
         given = [paths] if isinstance(paths, str | Path) else paths
-        return score_folder([Path(path) for path in given], self.bundle, self.engine, Path(out), options)
+        with self._in_turn():
+            return score_folder([Path(path) for path in given], self.bundle, self.engine, Path(out), options)
 
     def close(self) -> None:
-        """Frees the engine."""
-        self.engine.close()
+        """Frees the engine, once what is being scored is done."""
+        with self._turn:
+            self._closed = True
+            self.engine.close()
 
     def __enter__(self) -> Model:
         return self
@@ -148,11 +150,32 @@ class Model:
     ) -> None:
         self.close()
 
-    def _batches(self, slices: int) -> list[tuple[int, NDArray[np.uint64]]]:
-        size = self.engine.batch
-        return [
-            (start, np.arange(start, min(start + size, slices), dtype=np.uint64)) for start in range(0, slices, size)
-        ]
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        with self._turn:
+            if self._closed:
+                raise ConfigError("this model is closed", path=self.bundle.path, remedy="load it again")
+            yield
+
+    def _read(self, scan: object, read: ReadOptions) -> Scan:
+        if isinstance(scan, Scan):
+            return scan
+        return as_scan(scan) or read_scan(_path(scan), volume=read.volume, accept=read.accept)
+
+    def _scored(
+        self, images: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Scores [S], |slice - reconstruction| and reconstructions [S, h, w] of slices [S, h, w]."""
+        from maescan.method.heat import mapped_slices
+
+        parts, size = [], self.engine.batch
+        with self._in_turn():
+            for start in range(0, len(images), size):
+                ids = np.arange(start, min(start + size, len(images)), dtype=np.uint64)
+                parts.append(mapped_slices(images[start : start + size], ids, self.engine, self.preset))
+        heat = [part.difference for part in parts if part.difference is not None]
+        made = [part.reconstruction for part in parts if part.reconstruction is not None]
+        return np.concatenate([part.score for part in parts]), np.concatenate(heat), np.concatenate(made)
 
 
 def load(
