@@ -12,7 +12,7 @@ from helpers.bundles import a_run, checkpoints
 from helpers.training import SMALL
 from maescan import engines, export
 from maescan.config import PRESETS
-from maescan.engines.bundle import Bundle, caution
+from maescan.engines.bundle import Bundle, cautions_at
 from maescan.engines.eager import TorchEngine
 from maescan.errors import DataError
 from maescan.export.checkpoint import import_checkpoint
@@ -65,8 +65,8 @@ def test_every_target_scores_as_the_reference(run, bundle, name):
 
 def test_a_bundle_carries_the_judge_alone_and_what_its_training_found(bundle):
     assert (bundle.path / "judge.safetensors").exists() and not (bundle.path / "classifier.safetensors").exists()
-    assert caution(bundle.path) == "no better than a coin on lesions of these kinds: flat"
-    assert caution(bundle.path / "engines") is None
+    assert cautions_at(bundle.path) == ["this model is no better than a coin on lesions of these kinds: flat"]
+    assert cautions_at(bundle.path / "engines") == []
 
 
 def test_a_judge_is_not_among_public_weights(tmp_path):

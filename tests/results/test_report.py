@@ -13,6 +13,7 @@ import pytest
 from helpers.scoring_stub import BUNDLE, Engine, files_of, write_scan
 from helpers.stubs import stub_bundle
 from maescan import files as outputs
+from maescan.engines.bundle import COIN
 from maescan.errors import ConfigError, DataError
 from maescan.method.healthy import CELLS, HealthyMaps
 from maescan.results.paths import picture_path
@@ -55,6 +56,17 @@ def test_everything_is_in_one_file_and_what_is_linked_is_there(scored):
         if path.is_file() and path.name not in ("broken.nii.gz", "notes.txt")
     }
     assert len(list((folder / "out" / "pictures").rglob("*.png"))) == 4
+
+
+def test_what_the_bundle_is_for_and_what_it_does_not_find_stand_above_the_scans(tmp_path):
+    write_scan(tmp_path / "scans" / "a.nii.gz", 0)
+    said = {
+        "card": {"intended_use": "heads of <our> scanner"},
+        "provenance": {"warnings": [f"{COIN} on flat", "else"]},
+    }
+    score_folder([tmp_path / "scans"], stub_bundle(**said), Engine(), tmp_path / "out", ScoreOptions())
+    found = re.findall(r'<p class="caution">(.*)</p>', page(tmp_path).partition("<main>")[0])
+    assert found == ["Intended use: heads of &lt;our&gt; scanner.", f"This model is {COIN} on flat."]
 
 
 def test_maps_are_linked_whatever_they_are_called(scored, tmp_path):

@@ -119,11 +119,11 @@ def _value(item: Field[Any], values: dict[str, Any]) -> Any:
 
 
 def say_caution(bundle: Path) -> None:
-    """What the bundle's model does not find, on stderr."""
-    from maescan.engines.bundle import caution
+    """What the bundle is for, and what its model does not find, on stderr."""
+    from maescan.engines.bundle import cautions_at
 
-    if words := caution(bundle):
-        print(f"maescan: this model is {words}", file=sys.stderr)
+    for words in cautions_at(bundle):
+        print(f"maescan: {words}", file=sys.stderr)
 
 
 def show_markdown(text: str) -> None:

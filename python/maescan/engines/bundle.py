@@ -34,14 +34,13 @@ CHANGES = ("calibration", "intensity", "aggregation", "card")
 """Fields of a manifest that a finished bundle may get, or get anew."""
 
 
-def caution(path: Path) -> str | None:
-    """What a bundle's training found its score to be no better than a coin on, in one line; None where there is no
-    such kind of lesion, or nobody looked. Reads the manifest alone."""
+def cautions_at(path: Path) -> list[str]:
+    """`Bundle.cautions` of a folder, by its manifest alone; none where it cannot be read."""
     try:
-        manifest = parse((Path(path) / "manifest.json").read_bytes(), Path(path) / "manifest.json")
+        file = Path(path) / "manifest.json"
+        return Bundle(Path(path), parse(file.read_bytes(), file), "").cautions()
     except (OSError, MaescanError):
-        return None
-    return next((line for line in manifest["provenance"].get("warnings", ()) if line.startswith(COIN)), None)
+        return []
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,13 @@ class Bundle:
     def known(self) -> Manifest:
         """The manifest as a type. Raises BundleError."""
         return check_manifest(self.manifest, self.path / "manifest.json")
+
+    def cautions(self) -> list[str]:
+        """What a bundle is for, and what its training found its score to be no better than a coin on, a line each;
+        none where nobody said or looked."""
+        use = (self.manifest.get("card") or {}).get("intended_use", "")
+        found = [line for line in self.manifest["provenance"].get("warnings", ()) if line.startswith(COIN)]
+        return [*([f"intended use: {use}"] if use else []), *(f"this model is {line}" for line in found)]
 
     @staticmethod
     def load(path: Path, *, signed: bool = True) -> Bundle:

@@ -71,6 +71,7 @@ def _page(tables: Tables, run: Run, seen: Seen) -> dict[str, object]:
         "counts": _counts(cards, len(failures), run),
         "banners": (run.get("population") or {}).get("warnings", ()),
         "calibration": _calibration(state),
+        "cautions": [f"{words[0].upper()}{words[1:]}." for words in run["bundle"].get("cautions", ())],
         "chances": CHANCES if tables.judge else "",
         "run": _run(run, seen),
         "scale": _scale(seen.scale),

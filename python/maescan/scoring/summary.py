@@ -95,7 +95,11 @@ def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str,
     return {
         "maescan": __version__,
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "bundle": {"path": job.ledger.names.own(job.bundle.path), "hash": job.bundle.hash},
+        "bundle": {
+            "path": job.ledger.names.own(job.bundle.path),
+            "hash": job.bundle.hash,
+            "cautions": job.bundle.cautions(),
+        },
         "engine": job.engine.name,
         "calibration": summary.calibration,
         "population": summary.population.state() if summary.population else None,
