@@ -3,6 +3,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import maescan
 
 
 def test_the_public_names_load_when_asked_for():
@@ -24,3 +27,13 @@ def test_openvino_tells_nobody_that_it_was_imported(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout == "quiet\n", done.stderr
+
+
+def test_next_to_nothing_is_imported_before_main_that_takes_ctrl_c():
+    """Until then Ctrl-C is the interpreter's, which shows where it was."""
+    package = Path(maescan.__file__).parents[1]
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import maescan.cli; print(*sys.modules)"
+    command = [sys.executable, "-S", "-c", code, str(package)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    heavy = {"typing", "enum", "re", "contextlib", "importlib.metadata", "argparse"}
+    assert "maescan.cli" in done.stdout.split() and not heavy & set(done.stdout.split())

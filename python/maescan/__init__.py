@@ -15,13 +15,12 @@ Names of `__all__` are loaded when they are asked for; everything else may chang
 
 from __future__ import annotations
 
-import importlib
 import sys
-from typing import TYPE_CHECKING
 
 # OpenVINO tells its makers of every import through this package, where it is installed; scoring opens no connection.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
+TYPE_CHECKING = False  # without typing, which takes longest: until main() runs, Ctrl-C is the interpreter's
 if TYPE_CHECKING:
     from maescan.config import Preset, preset
     from maescan.errors import (
@@ -87,6 +86,8 @@ __all__ = [
 if not TYPE_CHECKING:  # type checkers take the imports above
 
     def __getattr__(name: str) -> object:
+        import importlib
+
         for home, names in _HOMES.items():
             if name in names:
                 return getattr(importlib.import_module(f"maescan.{home}"), name)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import io
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typer import Typer
 
@@ -30,14 +28,22 @@ def __getattr__(name: str) -> object:
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a fault of maescan, 2 wrong input, 3 done but some scans failed."""
-    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # what is done then is not to be stopped
     try:
+        _protect_end()
         code = _run()
     except KeyboardInterrupt:
         code = 130
     if code == 130:
         _say_stopped()
     sys.exit(code)
+
+
+def _protect_end() -> None:
+    """What is done at exit is not to be stopped."""
+    import atexit
+    import signal
+
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def _run() -> int | str | None:
