@@ -3,12 +3,15 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
 from maescan.cli import app, events
 from maescan.cli.events import Show
+from maescan.cli.options import PresetOption
+from maescan.config import PRESETS
 from maescan.options import CandidateTable, EngineOptions, LungTiles, ReadOptions
 from maescan.scoring.options import (
     AlertOptions,
@@ -145,3 +148,8 @@ def test_what_score_refuses_watch_and_calibrate_refuse(monkeypatch, tmp_path, ca
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 2 and said in capsys.readouterr().err, command
+
+
+def test_help_names_every_preset():
+    said = get_args(PresetOption)[1].help
+    assert PRESETS and not [name for name in PRESETS if f"{name}," not in said]

@@ -101,3 +101,10 @@ def test_files_that_are_no_weights_are_one_line(tmp_path, name):
     with pytest.raises(DataError, match="cannot be read as a checkpoint") as caught:
         start_from_public(MaskedAutoencoder(SIZE), tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.bin"])
+def test_a_file_of_text_is_said_to_be_no_weights(tmp_path, name):
+    (tmp_path / name).write_text("hello")
+    with pytest.raises(DataError, match=r"it is no file of torch\.save, or damaged"):
+        start_from_public(MaskedAutoencoder(SIZE), tmp_path / name)

@@ -20,7 +20,13 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write into.")]
 Seed = Annotated[int, typer.Option(help="Seed of all that is drawn at random.")]
 BundleOption = Annotated[Path, typer.Option(help="A bundle made by `maescan export`.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, gpu or cuda:N. The device asked for, or an error.")]
-PresetOption = Annotated[str, typer.Option(help="brats, luna16, tiny, each also with +, or a preset's .json file.")]
+PresetOption = Annotated[
+    str,
+    typer.Option(
+        help="brats, brats-fg, brats-fast, brats+, brats-official, luna16, luna16+, luna16-official, tiny, tiny-fg,"
+        " tiny-fast, tiny+, or a preset's .json file."
+    ),
+]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")]
 Json = Annotated[bool, typer.Option("--json", help="Events as JSON lines on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")]

@@ -117,7 +117,8 @@ def _reason(error: Exception) -> str:
         name = re.search(r"(?:GLOBAL|type|class|global) [`'\"]?([\w.]+\.[\w.]+)", text)
         held = f"it holds {name[1]}" if name else "it holds code, or is damaged"
         return f"cannot be read as a checkpoint: {held}; only tensors and plain values are read"
-    return f"cannot be read as a checkpoint: {text.splitlines()[0] if text else type(error).__name__}"
+    said = text.splitlines()[0] if " " in text else "it is no file of torch.save, or damaged"
+    return f"cannot be read as a checkpoint: {said}"
 
 
 def _bare(name: str) -> str:
