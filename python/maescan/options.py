@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
+from maescan.content import sha256
 from maescan.errors import ConfigError, DataError
 
 Fault = Literal[
@@ -109,7 +109,7 @@ class CandidateTable:
     def read(cls, path: Path) -> CandidateTable:
         """Raises DataError where it cannot be read."""
         try:
-            return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
+            return cls(path, sha256(path))
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}", path=path, remedy="check the path") from error
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
+from maescan.content import read_content
 from maescan.errors import DataError, MaescanError
 
 Kind = TypeVar("Kind")
@@ -33,7 +34,7 @@ def read(kind: type[Kind], path: Path, *, remedy: str, error: type[MaescanError]
     """The JSON file as a `kind`. Raises `error` naming the file: it cannot be read, is no JSON, or lacks or has what
     a `kind` does not."""
     try:
-        content = path.read_bytes()
+        content = read_content(path)
     except OSError as fault:
         raise error(f"cannot be read: {fault.strerror or fault}", path=path, remedy=remedy) from fault
     return decode(kind, content, path=path, remedy=remedy, error=error)
@@ -76,7 +77,7 @@ def read_rows(
     lacks one of `columns` is refused. said: of a row that is not as it should be. Raises DataError naming file and
     line."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_content(path).decode("utf-8-sig")
         reader = csv.DictReader(
             io.StringIO(text, newline=""), skipinitialspace=True, strict=True, delimiter=delimiter
         )
@@ -99,7 +100,7 @@ def whole_rows(kind: type[Kind], path: Path) -> list[Kind]:
     """The rows of a CSV file that are as they should be: a run that was killed may have left half of one. Raises
     DataError where it cannot be read."""
     try:
-        lines = path.read_bytes().decode("utf-8", "replace").splitlines()
+        lines = read_content(path).decode("utf-8", "replace").splitlines()
     except OSError as fault:
         raise DataError(f"cannot be read: {fault.strerror or fault}", path=path, remedy="remove it") from fault
     found = []

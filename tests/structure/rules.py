@@ -23,7 +23,7 @@ from structure.code import (
 from structure.code import parameters as count_parameters
 
 FLOOR = {
-    "errors": 0,
+    "content": 0, "errors": 0,
     "files": 1, "records": 1, "config": 1, "machine": 1, "options": 1, "progress": 1,
     "scans": 2, "kernels": 2, "models": 2,
     "method": 3,
@@ -40,6 +40,13 @@ TEMPORARY, RECORDS = (
     ("files", "scans/scratch"),
     ("records", "config/types"),
 )  # types: its own values, as JSON has them
+PLAIN = ("read_bytes", "read_text")
+OWN = (
+    *("machine", "benchmark/machine", "scans/budget", "scoring/inbox"),
+    *("files", "cli/overview", "cli/training", "results/report", "results/view", "results/cards", "scoring/names"),
+    *("engines/plans", "engines/tensorrt", "engines/network"),
+)
+"""What reads the system's files, the package's own, or what it has just written."""
 RAW = ("json.load", "json.loads", "csv.reader", "csv.DictReader", "ast.literal_eval", "eval")
 FILE, BODY, PARAMETERS, TESTED = 300, 40, 6, 40
 
@@ -58,6 +65,15 @@ def raw() -> Iterator[str]:
         for name in [ast.unparse(call.func) for call in calls] if not _is_one_of(module, RECORDS) else []:
             if name in RAW:
                 yield f"{module.path} calls {name}"
+
+
+def plain() -> Iterator[str]:
+    """Files read past `content`, which waits for no pipe and reads no device."""
+    for module in PACKAGE:
+        if module.path.startswith("python/") and not _is_one_of(module, OWN):
+            calls = [node.func for node in module.nodes if isinstance(node, ast.Call)]
+            names = [call.attr for call in calls if isinstance(call, ast.Attribute)]
+            yield from (f"{module.path} calls {name}" for name in names if name in PLAIN)
 
 
 def _is_one_of(module: Module, names: tuple[str, ...]) -> bool:
@@ -171,5 +187,5 @@ def anys() -> Iterator[str]:
 
 RULES: dict[str, Callable[[], Iterator[str]]] = {
     rule.__name__: rule
-    for rule in (floors, circles, private, torch, temporary, raw, files, bodies, parameters, untested)
+    for rule in (floors, circles, private, torch, temporary, plain, raw, files, bodies, parameters, untested)
 }

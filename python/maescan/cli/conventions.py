@@ -19,6 +19,7 @@ from typer.core import TyperCommand
 from typer.models import CommandInfo, OptionInfo
 
 from maescan.cli.examples import EXAMPLES
+from maescan.content import read_text
 from maescan.errors import ConfigError
 from maescan.progress import closed
 
@@ -204,7 +205,7 @@ def configured(file: Path, command: str, known: Mapping[str, Options]) -> dict[s
     import tomllib
 
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_text(file))
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", path=file, remedy="check --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 from maescan.config.training import ClassifierTraining, JudgeTraining, MaeTraining
@@ -14,6 +12,7 @@ from maescan.config.types import (
     Preset,
     PseudoConfig,
 )
+from maescan.content import read_content
 from maescan.errors import ConfigError
 
 PRESETS: dict[str, Preset] = {
@@ -106,7 +105,7 @@ def preset(name: str) -> Preset:
     if name.endswith(".json"):
         remedy = "give a preset's JSON file, as preset.json of a run folder"
         try:
-            values = msgspec.json.decode(Path(name).read_bytes(), type=dict[str, object])
+            values = msgspec.json.decode(read_content(name), type=dict[str, object])
         except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise ConfigError(f"cannot read the preset: {error}", path=name, remedy=remedy) from error
         try:

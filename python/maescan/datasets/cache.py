@@ -16,6 +16,7 @@ from msgspec import Meta
 from maescan import progress
 from maescan.config import Preset
 from maescan.config.types import Json
+from maescan.content import sha256
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.readers import Workers, read_all
 from maescan.datasets.rows import MappedRows
@@ -158,8 +159,7 @@ def _check_content(path: Path, rows: list[IndexRow], images: Slices, masks: Slic
 
 def _hash_of(file: Path) -> str:
     try:
-        with open(file, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256(file)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", path=file, remedy=_ANEW) from error
 

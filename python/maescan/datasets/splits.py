@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from maescan.content import read_text
 from maescan.datasets.items import PARTS, Listed
 from maescan.datasets.sliceset import by_patient
 from maescan.errors import DataError
@@ -43,7 +44,7 @@ def read_split_lines(folder: Path) -> dict[str, Listed]:
     found: dict[str, Listed] = {}
     for file, part in files:
         label = _last(file, folder, LABELS)
-        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        for number, line in enumerate(_lines(file), start=1):
             for word in line.split():
                 name = word.rsplit("/", 1)[-1].removesuffix(".npy")
                 first = found.setdefault(name, Listed(part, label, file, number))
@@ -53,6 +54,13 @@ def read_split_lines(folder: Path) -> dict[str, Listed]:
                     reason = f"{name} is in {here} here and in {there} in {first.file.name}"
                     raise DataError(reason, path=file, remedy="leave it in one part")
     return found
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return read_text(file, "replace").splitlines()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path=file, remedy="check the split file") from error
 
 
 def _last(file: Path, folder: Path, words: Mapping[str, Value]) -> Value | None:

@@ -21,6 +21,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from maescan.config.types import Json
+from maescan.content import read_content
 from maescan.errors import DataError
 from maescan.files import claim, write_text
 from maescan.records import Record, decode
@@ -112,7 +113,7 @@ class CacheWriter:
     def records(self) -> list[Json]:
         """The journal's whole lines, of scans whose slices are all there."""
         try:
-            text = (self.folder / "scans.jsonl").read_bytes()
+            text = read_content(self.folder / "scans.jsonl")
             sizes = {name: (self.folder / file).stat().st_size for name, (file, _) in FILES.items()}
         except OSError:
             return []

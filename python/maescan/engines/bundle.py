@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from maescan.config import Preset
+from maescan.content import read_content, sha256
 from maescan.engines.manifest import ANEW, SCHEMA_VERSION, Manifest, body_hash, check_manifest, parse, read_engine
 from maescan.engines.signing import SIGNATURE, check_trusted
 from maescan.errors import BundleError, ConfigError, MaescanError
@@ -38,7 +39,7 @@ def cautions_at(path: Path) -> list[str]:
     """`Bundle.cautions` of a folder, by its manifest alone; none where it cannot be read."""
     try:
         file = Path(path) / "manifest.json"
-        return Bundle(Path(path), parse(file.read_bytes(), file), "").cautions()
+        return Bundle(Path(path), parse(read_content(file), file), "").cautions()
     except (OSError, MaescanError):
         return []
 
@@ -81,7 +82,7 @@ class Bundle:
         path = Path(path)
         file = path / "manifest.json"
         try:
-            raw = file.read_bytes()
+            raw = read_content(file)
         except OSError as error:
             remedy = "give a folder made by `maescan export`"
             raise BundleError(f"cannot be read: {error.strerror}", path=file, remedy=remedy) from error
@@ -244,7 +245,6 @@ def _check_files(path: Path, files: Mapping[str, str]) -> None:
 
 def _sha256(file: Path) -> str:
     try:
-        with open(file, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256(file)
     except OSError as error:
         raise BundleError(f"cannot be read: {error.strerror}", path=file, remedy="copy or export it anew") from error

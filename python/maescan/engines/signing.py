@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maescan.content import read_content, read_text
 from maescan.errors import BundleError, ConfigError, require
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def check_signature(path: Path, manifest: bytes, keys: list[PublicKey]) -> Publi
     """The key of `keys` that signed these bytes of a bundle's manifest.json. Raises BundleError."""
     file = path / SIGNATURE
     try:
-        signature = Signature.parse(file.read_bytes().decode(errors="replace"), file)
+        signature = Signature.parse(read_text(file, "replace"), file)
     except OSError as error:
         reason = "is not signed" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise BundleError(reason, path=file, remedy=f"only signed bundles are trusted here: {SIGN_ANEW}") from error
@@ -107,7 +108,7 @@ def public_keys(given: str) -> list[PublicKey]:
         path = Path(part)
         try:
             files = sorted(path.glob("*.pub")) if path.is_dir() else [path] if path.is_file() else []
-            texts = [(file.read_text(encoding="utf-8"), file) for file in files]
+            texts = [(read_text(file), file) for file in files]
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"cannot be read: {error}", path=path, remedy="give a public key of minisign"
@@ -124,7 +125,7 @@ def sign(path: Path, key: Path, password: str | None = None) -> Path:
 
     number, secret = _secret_key(key, password)
     comment = f"timestamp:{int(time.time())}\tfile:manifest.json\thashed"
-    signature = secret.sign(_hash((path / "manifest.json").read_bytes()))
+    signature = secret.sign(_hash(read_content(path / "manifest.json")))
     whole = secret.sign(signature + comment.encode())
     lines = (
         "untrusted comment: signature of a maescan bundle",
@@ -163,7 +164,7 @@ def _secret_key(file: Path, password: str | None) -> tuple[bytes, ed25519.Ed2551
 
 def _read_secret(file: Path) -> bytes:
     try:
-        raw = _decoded(_lines(file.read_text(encoding="utf-8", errors="replace"))[-1])
+        raw = _decoded(_lines(read_text(file, "replace"))[-1])
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", path=file, remedy="give a secret key") from error
     if len(raw) != 158 or raw[:2] != PLAIN or raw[2:4] not in (SCRYPT, NO_PASSWORD) or raw[4:6] != BLAKE2:

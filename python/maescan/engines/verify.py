@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from maescan.content import read_content, read_text
 from maescan.engines import device_for, kind_of
 from maescan.engines.bundle import Bundle
 from maescan.engines.card import CARD, personal_data, render
@@ -42,7 +43,7 @@ def show(
     loaded = Bundle.load(bundle, signed=key is None)
     files, signer, said = len(loaded.manifest["files"]), "", list[Finding]()
     if key is not None:
-        signer = check_signature(bundle, (bundle / "manifest.json").read_bytes(), public_keys(key)).name
+        signer = check_signature(bundle, read_content(bundle / "manifest.json"), public_keys(key)).name
     if not as_json:
         print(f"{bundle}: {files} files are as they were exported" + (f"\nsigned by {signer}" if signer else ""))
     for name, text, sound in _findings(loaded, device, trust, limits):
@@ -75,7 +76,7 @@ def _parts(bundle: Bundle) -> Iterator[Finding]:
         yield "golden scan", f"refused: {error.reason}" + (f" ({error.remedy})" if error.remedy else ""), False
     card = bundle.path / CARD
     try:
-        agrees = card.read_text(encoding="utf-8") == render(bundle.known)
+        agrees = read_text(card) == render(bundle.known)
     except (OSError, UnicodeDecodeError):
         agrees = False
     if not agrees:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maescan.content import opened
 from maescan.errors import DataError
 from maescan.files import atomic_file
 
@@ -76,7 +77,8 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        with opened(path):
+            return load_file(path)
     except Exception as error:  # the library has a class of its own, and others for what it does not expect
         remedy = "give safetensors, or a file saved by torch.save with tensors only"
         raise DataError(_reason(error), path=path, remedy=remedy) from None
@@ -88,7 +90,8 @@ def load_plain(path: Path, remedy: str) -> object:
     try:
         with torch.serialization.safe_globals(_plain()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a damaged file's storages are of all kinds
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with opened(path) as stream:
+                return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises whatever its reader stumbles over
         raise DataError(_reason(error), path=path, remedy=remedy) from None
 

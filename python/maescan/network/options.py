@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
 
+from maescan.content import read_text
 from maescan.errors import ConfigError
 from maescan.network.peers import Destination, Sender, TlsFiles, title
 
@@ -119,7 +120,7 @@ class ListenOptions:
 def read_config(path: Path) -> dict[str, object]:
     """The values of a TOML file. Raises ConfigError, also for a name that is no option."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"cannot be read: {error}", path=path, remedy="write it as TOML, see docs/hospital.md"

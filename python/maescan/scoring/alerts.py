@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from maescan.content import opened
 from maescan.errors import DataError, MaescanError
 from maescan.records import Record, decode
 from maescan.scoring.job import Event, one_at_a_time
@@ -117,8 +118,8 @@ class _Log:
     """Events as lines of JSON in a file that is put aside when it is large."""
 
     def __init__(self, path: Path):
-        if path.is_dir():
-            raise DataError("is a folder", path=path, remedy="name a file as --log")
+        if path.is_dir() or path.is_fifo():  # a pipe would wait for who reads it
+            raise DataError(f"is a {'folder' if path.is_dir() else 'pipe'}", path=path, remedy="name a file as --log")
         for file in (path, *(path.with_name(f"{path.name}.{number}") for number in range(1, LOGS + 1))):
             _check_log(file)
         try:
@@ -153,7 +154,7 @@ def _check_log(path: Path) -> None:
     try:
         if not path.is_file() or not path.stat().st_size:
             return
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             decode(Logged, stream.readline(LOG_BYTES), path=path, remedy="")
     except DataError:
         raise DataError("exists already, and is no log of maescan's", path=path, remedy="use another --log") from None

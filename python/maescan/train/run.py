@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 import maescan
 from maescan.config import Preset
 from maescan.config.types import Json
+from maescan.content import sha256
 from maescan.datasets.samples import write_samples
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
@@ -83,7 +83,7 @@ def train(
 
 def _hash(weights: Path) -> str:
     try:
-        return hashlib.sha256(weights.read_bytes()).hexdigest()
+        return sha256(weights)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", path=weights, remedy="check the path") from error
 
