@@ -78,6 +78,14 @@ def test_what_ended_a_run_stands_in_its_log(tmp_path):
     assert line.pop("time") and line == {"event": "refused", "reason": "bundle: is damaged (export again)"}
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without /dev/full")
+def test_a_full_disk_costs_the_log_and_no_scan(capsys):
+    with passed_on(lambda name, facts: None, AlertOptions(log=Path("/dev/full"))) as tell:
+        for _ in range(3):
+            tell("scored", ALERT)
+    assert capsys.readouterr().err.count("/dev/full: events cannot be logged: [Errno 28]") == 1
+
+
 @pytest.mark.parametrize("folder", [".", "/", ".."])
 def test_a_folder_is_no_log(folder):
     with pytest.raises(DataError, match="is a folder"), passed_on(print, AlertOptions(log=Path(folder))):

@@ -42,6 +42,17 @@ def test_without_ray_it_says_what_to_install(monkeypatch, tmp_path):
         score_on_ray([tmp_path / "in"], tmp_path, tmp_path / "out", RayOptions(address="local"))
 
 
+@pytest.mark.parametrize("fault", [ConnectionError("no head"), RuntimeError("version 2"), ValueError("no address")])
+def test_no_cluster_is_said_whatever_ray_makes_of_the_address(monkeypatch, tmp_path, fault):
+    def init(**_):
+        raise fault
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init, shutdown=lambda: None))
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ConfigError, match=f"no Ray cluster answers at 1:2:3: {fault}"):
+        score_on_ray([tmp_path / "in"], tmp_path, tmp_path / "out", RayOptions(address="1:2:3"))
+
+
 def test_a_folder_of_the_user_is_refused_before_anything_starts(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")

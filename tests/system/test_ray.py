@@ -9,6 +9,7 @@ import pytest
 
 from helpers.scoring_stub import files_of, write_scan
 from maescan.errors import ConfigError, DataError
+from maescan.scoring.names import Pseudonyms
 from maescan.scoring.on_ray import score_on_ray
 from maescan.scoring.options import EngineOptions, RayOptions, ScoreOptions
 from maescan.scoring.run import score_paths
@@ -51,6 +52,20 @@ def test_what_a_killed_actor_leaves_is_finished_and_all_is_as_from_one_run(bundl
     assert killed and len(summary.scored) == 24 and [row["scan"] for row in summary.failures] == ["broken.nii.gz"]
     expected = files_of(tmp_path / "one")
     assert {name: data for name, data in files_of(tmp_path / "out").items() if "shards" not in name} == expected
+
+
+def test_under_pseudonyms_shards_and_what_is_put_together_name_no_scan(bundle, tmp_path):
+    for index in range(3):
+        write_scan(tmp_path / "scans" / "smithereen" / f"smithereen{index}.nii.gz", index, slices=24)
+    (tmp_path / "scans" / "smithereen.nii.gz").write_bytes(b"no gzip")
+    options = ScoreOptions(maps=True, pictures=2, pseudonyms=Pseudonyms.read(tmp_path / "key"))
+    score_paths([tmp_path / "scans"], bundle, tmp_path / "one", options=options)
+    summary = score_on_ray([tmp_path / "scans"], bundle, tmp_path / "out", LOCAL, options=options)
+    assert len(summary.scored) == 3 and len(summary.failures) == 1
+    files = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert files and not [file for file in files if b"smithereen" in file.read_bytes() or "smith" in file.name]
+    whole = {name: data for name, data in files_of(tmp_path / "out").items() if "shards" not in name}
+    assert whole == files_of(tmp_path / "one")
 
 
 def test_errors_are_those_of_one_machine(bundle, tmp_path):

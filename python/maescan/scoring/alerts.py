@@ -139,7 +139,8 @@ class _Log:
         self._told = True
 
     def close(self) -> None:
-        self._handler.close()
+        with contextlib.suppress(OSError):  # a full disk: it is told by then
+            self._handler.close()
 
 
 class Logged(Record, frozen=True):

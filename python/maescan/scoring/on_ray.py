@@ -55,9 +55,9 @@ def _connect(address: str) -> Any:
         raise ConfigError("--ray needs Ray", remedy="pip install 'maescan[ray]'") from error
     try:
         ray.init(address=None if address == "local" else address, log_to_driver=False, configure_logging=False)
-    except ConnectionError as error:
+    except (ConnectionError, RuntimeError, ValueError) as error:  # none there, of another version, no address
         remedy = "start one with `ray start --head`"
-        raise ConfigError(f"no Ray cluster answers at {address}", remedy=remedy) from error
+        raise ConfigError(f"no Ray cluster answers at {address}: {error}", remedy=remedy) from error
     return ray
 
 
