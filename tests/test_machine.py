@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -109,3 +111,15 @@ def test_a_driver_that_does_not_start_finds_nothing(monkeypatch):
     broken.cuDriverGetVersion = lambda pointer: 1
     monkeypatch.setattr(machine, "_driver", lambda: broken)
     assert machine.found_gpus() == [] and machine.driver_version() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cache", ["", "not-a-folder"])
+def test_training_leaves_nothing_in_the_temporary_folder(tmp_path, cache):
+    """torch's compiler makes one there as soon as it is imported. Where there is no cache, torch has its way."""
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "file").write_text("")
+    places = {"TMPDIR": str(tmp_path / "tmp"), "XDG_CACHE_HOME": str(tmp_path / (cache and "file"))}
+    run = [sys.executable, "-c", "import maescan.train.run, torch._dynamo"]
+    subprocess.run(run, env={**os.environ, **places}, check=True)
+    assert cache or not list((tmp_path / "tmp").iterdir())

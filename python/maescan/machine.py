@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from maescan.errors import EngineError
 
+INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
@@ -162,3 +164,19 @@ def _driver() -> ctypes.CDLL | None:
         except OSError:
             continue
     return None
+
+
+def cache_folder() -> Path:
+    """The user's cache: XDG_CACHE_HOME/maescan, or ~/.cache/maescan."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if os.path.isabs(given) else Path.home() / ".cache") / "maescan"
+
+
+def torch_settings() -> dict[str, str]:
+    """For the environment, before torch is loaded: its compiler makes a folder in the temporary one as soon as it is
+    imported, which stays. It goes into the user's cache, where there is one to write into."""
+    folder = cache_folder() / "torch"
+    with contextlib.suppress(OSError, RuntimeError):  # no home
+        folder.mkdir(parents=True, exist_ok=True)
+        return {} if INDUCTOR in os.environ else {INDUCTOR: str(folder)}
+    return {}

@@ -12,8 +12,9 @@ from helpers.stubs import StubEngine
 from maescan.config import preset
 from maescan.engines import golden
 from maescan.engines.bundle import Bundle
-from maescan.engines.golden import TOLERANCE, cache_folder, check, golden_drift, golden_scan, refuse
+from maescan.engines.golden import TOLERANCE, check, golden_drift, golden_scan, refuse
 from maescan.errors import BundleError
+from maescan.machine import cache_folder
 from maescan.method.score import score_slices
 
 PRESET = preset("tiny")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from maescan.config import Preset
 from maescan.engines.bundle import Bundle
 from maescan.engines.manifest import ANEW
 from maescan.errors import BundleError, DataError, MaescanError
+from maescan.machine import cache_folder
 from maescan.records import read as read_values
 
 TOLERANCE = {
@@ -115,12 +115,6 @@ def refuse(drift: dict[str, float], precision: str, folder: Path) -> None:
     if over:
         reason = f"drifts from the fp32 reference on the golden slices: {', '.join(over)}"
         raise BundleError(reason, path=folder, remedy="export it anew, or in a wider precision")
-
-
-def cache_folder() -> Path:
-    """The user's cache: XDG_CACHE_HOME/maescan, or ~/.cache/maescan."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if os.path.isabs(given) else Path.home() / ".cache") / "maescan"
 
 
 def _key(bundle: Bundle, name: str, engine: Any) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from maescan.config import Preset
-from maescan.engines.golden import cache_folder
 from maescan.engines.targets import Capability
 from maescan.errors import DataError, EngineError
+from maescan.machine import cache_folder
 
 BATCHES = (1, 8, 32)
 """Slices of a place. What is scored is cut into the largest, the rest takes the smallest that holds it."""
