@@ -168,8 +168,8 @@ def _driver() -> ctypes.CDLL | None:
 
 def cache_folder() -> Path:
     """The user's cache: XDG_CACHE_HOME/maescan, or ~/.cache/maescan."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if os.path.isabs(given) else Path.home() / ".cache") / "maescan"
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (given if given.is_absolute() else Path.home() / ".cache") / "maescan"
 
 
 def torch_settings() -> dict[str, str]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+from pathlib import Path
+
+import pytest
 
 from helpers.scan_files import UID, VALUES, write_nifti, write_series
 from maescan.scans import find_scans
+from maescan.scans.labels import longer_labels
+from maescan.scans.source import ScanSource
 
 
 def names(*paths):
@@ -71,3 +76,19 @@ def test_a_folder_and_a_link_to_it_hold_their_scans_once(tmp_path):
     write_nifti(tmp_path / "a" / "x.nii")
     (tmp_path / "link").symlink_to(tmp_path / "a")
     assert names(tmp_path / "a", tmp_path / "link") == names(tmp_path / "link", tmp_path / "a") == ["x.nii"]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "first"),
+    [
+        ("x.nii", "/a/b/x.nii", "b/x.nii"),
+        ("b/x.nii", "/a/b/x.nii", "a/b/x.nii"),
+        ("st/3-t1", "/a/b/st", "b/st/3-t1"),
+        ("b/st/3", "/a/b/st", "a/b/st/3"),
+        ("z.zip/q/x.nii", "/a/b/z.zip", "b/z.zip/q/x.nii"),
+        ("b/x.nii", "/a/b/b/x.nii", "b/b/x.nii"),
+        ("b/b/x.nii", "/a/b/b/x.nii", "a/b/b/x.nii"),
+    ],
+)
+def test_a_longer_label_begins_with_the_folder_above_what_it_says_already(name, path, first):
+    assert longer_labels(ScanSource(name, Path(path), "nifti", (Path(path),)))[0] == first

@@ -10,6 +10,7 @@ import pytest
 
 from maescan.errors import DataError
 from maescan.results.rows import Failure, ScanRow
+from maescan.scans.labels import tell_apart
 from maescan.scans.source import ScanSource
 from maescan.scoring.ledger import Ledger
 
@@ -118,6 +119,19 @@ def test_two_series_of_one_folder_are_two_in_any_order(ledger, tmp_path):
     first, second = add(ledger, one, "a"), add(ledger, two, "b")
     assert first == "st/3" and second not in ("st/3", "") and len(ledger.rows()) == 2
     assert ledger.know(two, "b").label == second and ledger.know(one, "a").label == first
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_later_series_of_a_folder_is_called_as_where_both_are_found_at_once(ledger, tmp_path, announced):
+    """Of a folder elsewhere it is called by its folders."""
+    one, two = (series(tmp_path / "in" / "st", "st/3", identity) for identity in ("one", "two"))
+    far = series(tmp_path / "more" / "st", "st/3", "three")
+    sources = [replace(source, series_uid=source.identity) for source in (one, two, far)]
+    at_once = tell_apart([(tmp_path / "in", one), (tmp_path / "in", two)])
+    if announced:
+        told = [ledger.promise(source) for source in sources]
+    assert add(ledger, sources[0], "a") == "st/3" and add(ledger, sources[1], "b") == at_once[1].name
+    assert add(ledger, sources[2], "c") == "more/st/3" and (not announced or told[1] == at_once[1].name)
 
 
 def test_a_copied_series_in_a_folder_below_is_a_scan_of_its_own(ledger, tmp_path):

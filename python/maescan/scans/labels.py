@@ -58,8 +58,13 @@ def tell_apart(found: Sequence[tuple[Path, ScanSource]]) -> list[ScanSource]:
         for i in deeper:
             depths[i] += 1
     for i in alike:
-        labels[i] = f"{found[i][1].name}~{short_hash(_which(found[i][1]))}"
+        labels[i] = hashed_label(found[i][1])
     return [replace(source, name=label) for (_, source), label in zip(found, labels, strict=True)]
+
+
+def hashed_label(source: ScanSource) -> str:
+    """The source's label with a hash behind it that tells it from another of its folder."""
+    return f"{source.name}~{short_hash(_which(source))}"
 
 
 def _which(source: ScanSource) -> str:
@@ -69,7 +74,7 @@ def _which(source: ScanSource) -> str:
 
 def longer_labels(source: ScanSource) -> list[str]:
     """The source's label with one, two ... of the folders in front that it lies in, where they are not in it yet."""
-    folders = source.path.absolute().parts[1:]
-    depth = source.name.count("/") + 1
-    above = [printable(part) for part in folders[: max(0, len(folders) - depth)]]
+    parts, label = [printable(part) for part in source.path.absolute().parts[1:]], source.name.split("/")
+    inside = (count for count in range(len(parts)) if label[: len(parts) - count] == parts[count:])
+    above = parts[: next(inside, len(parts) - 1)]
     return ["/".join([*above[-count:], source.name]) for count in range(1, len(above) + 1)]

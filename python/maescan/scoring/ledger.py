@@ -20,7 +20,7 @@ from maescan.errors import DataError
 from maescan.files import OUTPUT, short_hash
 from maescan.records import Kind, Record, decode
 from maescan.results.rows import DicomRecord, Failure, ScanRow
-from maescan.scans.labels import longer_labels
+from maescan.scans.labels import hashed_label, longer_labels
 from maescan.scans.source import ScanSource
 from maescan.scoring.database import Database, reading
 from maescan.scoring.names import PLAIN, Names
@@ -45,6 +45,7 @@ class Ledger:
         self.out, self.job, self.db, self.names = out, job, Database(out, kind or names.kind), names
         self._present: set[tuple[str, str]] = set()
         self._promised: dict[tuple[str, str], str] = {}
+        self._promised_at: dict[str, str] = {}
 
     def expect(self, sources: Iterable[ScanSource]) -> None:
         """Says that all of these are there: what is alike among them are copies, not one scan that was moved."""
@@ -78,7 +79,11 @@ class Ledger:
         """The label of a source that is not known yet: the one it has here, or will have."""
         with self.db.transaction():
             row = self._row_of(self.names.code(source.identity), "", self._place(source))
-            return row[1] if row else self._promised.setdefault(_named(source), self._free(source))
+            if row:
+                return str(row[1])
+            label = self._promised.setdefault(_named(source), self._free(source))
+            self._promised_at.setdefault(label, self._place(source))
+            return label
 
     def _row_of(self, identity: str, content: str, place: str) -> Any:
         columns = "SELECT id, label, job, content, place FROM scans"
@@ -95,13 +100,21 @@ class Ledger:
         return None if identity else self.db.one(f"{columns} WHERE place = ?", os.fsencode(place))
 
     def _free(self, source: ScanSource) -> str:
-        """The source's label; where another scan has it, with as many folders in front as no other has, or a hash."""
+        """The source's label; where another series of its folder has it, with a hash, as where both are found at
+        once; where a scan elsewhere has it, with as many folders in front as no other has, or a hash."""
         hashed = f"{source.name}~{short_hash(source.identity + place_of(source))}"
+        others = [hashed_label(source)] if self._is_beside(source) else longer_labels(source)
         promised = self._promised.values()
-        for label in map(self.names.label, [source.name, *longer_labels(source), hashed]):
+        for label in map(self.names.label, [source.name, *others, hashed]):
             if self.db.one("SELECT 1 FROM scans WHERE label = ?", label) is None and label not in promised:
                 return label
         return self.names.label(f"{hashed}-{self.db.one('SELECT MAX(id) FROM scans')[0]}")
+
+    def _is_beside(self, source: ScanSource) -> bool:
+        """Whether one at the source's own place has its label, or is promised it."""
+        label, place = self.names.label(source.name), self._place(source)
+        held = self.db.one("SELECT place FROM scans WHERE label = ?", label)
+        return place in (held and os.fsdecode(held[0]), self._promised_at.get(label))
 
     def add(self, known: Known, content: str, row: ScanRow) -> None:
         """Records a scored scan."""
