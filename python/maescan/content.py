@@ -8,15 +8,15 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 MOST = 2**30
 """Bytes of a file that is read whole: a list of 2 million candidates has 200 MB."""
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def opened(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
     """A file to read. Raises OSError, and for what is there but no file."""
     _check(Path(path).stat(), path)  # opening a tape drive rewinds it
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
