@@ -69,6 +69,16 @@ def test_every_command_has_an_example_that_parses():
         assert context.params
 
 
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_files_and_the_environment_call_options_as_they_are_typed(command):
+    """Without their dashes; what all have is known apart."""
+    shared = {"config", "verbose"}
+    parameters = [p for p in typer.main.get_command(app).commands[command].params if p.param_type_name == "option"]
+    typed = {next(text for text in p.opts if text.startswith("--"))[2:]: p.name for p in parameters}
+    named = conventions.options_of(COMMANDS[command])
+    assert {k: v for k, v in named.items() if k not in shared} == {k: v for k, v in typed.items() if k not in shared}
+
+
 def test_every_maescan_variable_that_is_read_is_known():
     pattern = re.compile(r"(?:environ|getenv)\W+(?:get\(|setdefault\()?\W*(MAESCAN_[A-Z_]+)")
     files = [file for folder in ("python", "export", "tests", "bench") for file in (ROOT / folder).rglob("*.py")]

@@ -77,7 +77,10 @@ def _given(callback: Callable[..., object]) -> Iterator[tuple[str, str, OptionIn
     for name in inspect.signature(callback).parameters:
         for fact in get_args(hints[name])[1:]:
             if isinstance(fact, OptionInfo):
-                long = [text for text in fact.param_decls or () if text.startswith("--")]
+                first = (
+                    fact.default if isinstance(fact.default, str) else ""
+                )  # where Annotated has it, Typer's default
+                long = [text for text in (first, *(fact.param_decls or ())) if text.startswith("--")]
                 yield name, long[0].partition("/")[0][2:] if long else name.replace("_", "-"), fact
 
 
