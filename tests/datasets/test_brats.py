@@ -70,12 +70,12 @@ def test_a_list_that_the_segmentation_contradicts_is_refused_with_its_first_line
             path, preset, tmp_path / "c", of=datasets.Selection(split_dir=split_dir)
         ),
     ):
-        with pytest.raises(ConfigError, match=r"normal_training_samples.txt: line 2 calls normal, which is abnormal"):
+        with pytest.raises(ConfigError, match=r"normal_training_samples.txt: line 2 calls normal what is abnormal"):
             load(tree, TINY, split_dir=lists)
     healthy = [line for line in lines if line not in ("volume_1_slice_1.npy", "volume_2_slice_2.npy")]
     (lists / "normal_training_samples.txt").write_text("\n".join(healthy) + "\n")
     (lists / "abnormal_test_samples.txt").write_text("volume_3_slice_3.npy\nvolume_3_slice_4.npy\n")
-    with pytest.raises(ConfigError, match=r"abnormal_test_samples.txt: line 2 calls abnormal, which is normal"):
+    with pytest.raises(ConfigError, match=r"abnormal_test_samples.txt: line 2 calls abnormal what is normal"):
         datasets.load(tree, TINY, split_dir=lists)
     (lists / "abnormal_test_samples.txt").write_text("volume_3_slice_3.npy\n")
     split = datasets.load(tree, TINY, split_dir=lists).split

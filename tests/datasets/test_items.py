@@ -23,5 +23,5 @@ def test_parts_are_of_the_scan_or_of_its_slices():
 def test_a_list_that_the_data_contradict_is_named_by_its_first_line():
     said = {n: Listed("train", 0, Path("normal.txt"), line) for n, line in ((1, 7), (2, 3))}
     item(listed=said).check([1, 2, 9], [0, -1, 1])  # equal, unknown, not listed
-    with pytest.raises(ConfigError, match=r"normal\.txt: line 3 calls normal, which is abnormal in the data"):
+    with pytest.raises(ConfigError, match=r"normal\.txt: line 3 calls normal what is abnormal in the data"):
         item(listed=said).check([1, 2], [1, 1])

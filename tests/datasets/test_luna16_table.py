@@ -49,7 +49,7 @@ def test_the_authors_rows(luna16_tree, tmp_path):
         datasets.load(luna16_tree, LUNA, split_dir=tmp_path)
     (tmp_path / "train.txt").write_text("")
     (tmp_path / "normal_test_samples.txt").write_text(f"{well[0]}.npy\n{ill[0]}.npy\n")
-    with pytest.raises(ConfigError, match=r"normal_test_samples.txt: line 2 calls normal, which is abnormal"):
+    with pytest.raises(ConfigError, match=r"normal_test_samples.txt: line 2 calls normal what is abnormal"):
         datasets.load(luna16_tree, LUNA, split_dir=tmp_path)
 
 

@@ -28,7 +28,7 @@ class Listed(NamedTuple):
     def check(self, label: int) -> None:
         """Raises ConfigError where the data say that the label is another."""
         if self.label is not None and label >= 0 and label != self.label:
-            words = ("normal, which is abnormal", "abnormal, which is normal")[self.label]
+            words = ("normal what is abnormal", "abnormal what is normal")[self.label]
             remedy = "check that the lists belong to these data, their labels and their numbering"
             raise ConfigError(f"line {self.line} calls {words} in the data", path=self.file, remedy=remedy)
 
