@@ -27,7 +27,7 @@ LARGEST = {"fp8": 448.0, "nvfp4": 6.0}
 BLOCK = 16
 
 
-def quantised(content: bytes, precision: str, inputs: list[dict[str, NDArray[Any]]]) -> bytes:
+def quantised(content: bytes, precision: str, inputs: list[dict[str, NDArray[np.generic]]]) -> bytes:
     """An ONNX network in fp16 with its linear maps in `precision`. inputs: what it is given, for the ranges.
 
     Raises EngineError where onnxruntime, which measures fp8's ranges, is missing.
@@ -91,7 +91,9 @@ class _Rewriter:
         self.graph.initializer.append(helper.make_tensor(name, dtype, shape, content, raw=True))
         return name
 
-    def _fp8(self, node: NodeProto, weight: Any, tag: str, ranges: dict[str, float]) -> list[NodeProto]:
+    def _fp8(
+        self, node: NodeProto, weight: NDArray[np.float32], tag: str, ranges: dict[str, float]
+    ) -> list[NodeProto]:
         import ml_dtypes
         from onnx.helper import make_node
 
@@ -112,7 +114,7 @@ class _Rewriter:
         node.input[0], node.input[1] = self.done[source], f"{tag}_wd"
         return made
 
-    def _nvfp4(self, node: NodeProto, weight: Any, tag: str) -> list[NodeProto]:
+    def _nvfp4(self, node: NodeProto, weight: NDArray[np.float32], tag: str) -> list[NodeProto]:
         import ml_dtypes
         from onnx import TensorProto
         from onnx.helper import make_node
@@ -149,7 +151,7 @@ class _Rewriter:
         return made
 
 
-def _ranges(content: bytes, names: list[str], inputs: list[dict[str, NDArray[Any]]]) -> dict[str, float]:
+def _ranges(content: bytes, names: list[str], inputs: list[dict[str, NDArray[np.generic]]]) -> dict[str, float]:
     """The largest magnitude of each value over the inputs."""
     try:
         import onnxruntime

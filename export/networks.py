@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,8 @@ from maescan.config import Preset
 from maescan.export.lean import HiddenMae, LeanMae, Scores
 
 ROWS = 2
+Network = nn.Module | None
+"""One of the two; None where a run has none."""
 
 
 def is_lean(preset: Preset) -> bool:
@@ -20,7 +21,7 @@ def is_lean(preset: Preset) -> bool:
 
 
 def networks(
-    mae: Any, classifier: Any, preset: Preset, *, hidden: bool = False
+    mae: Network, classifier: Network, preset: Preset, *, hidden: bool = False
 ) -> Iterator[tuple[str, nn.Module, dict[str, Tensor]]]:
     """`mae` and `classifier`, those that are there, each with inputs of ROWS rows of the full grid. A judge stands in
     the classifier's place: features of tokens -> their logits. hidden: a lean MAE takes hidden_ids in the place of

@@ -14,12 +14,12 @@ from torch import nn
 from maescan.config import Preset
 from maescan.engines.bundle import Bundle
 from maescan.export.mixed import DTYPES, mixed
-from maescan.export.networks import networks
+from maescan.export.networks import Network, networks
 
 OPSET = 17
 
 
-def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: str) -> dict[str, str]:
+def build(folder: Path, mae: Network, classifier: Network, bundle: Bundle, precision: str) -> dict[str, str]:
     """Writes mae.onnx and classifier.onnx, checked by ONNX itself, and returns the versions."""
     import onnx
 
@@ -30,7 +30,13 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
 
 
 def models(
-    mae: Any, classifier: Any, preset: Preset, precision: str, *, narrow: bool = False, opset: int = OPSET
+    mae: nn.Module | None,
+    classifier: nn.Module | None,
+    preset: Preset,
+    precision: str,
+    *,
+    narrow: bool = False,
+    opset: int = OPSET,
 ) -> Iterator[tuple[str, bytes]]:
     """`mae` and `classifier`, those that are there, as ONNX. fp16 and bf16: LayerNorm, softmax, inputs and outputs
     stay in fp32; with `narrow` the MAE takes and gives 16 bits, and a lean one is told what is hidden."""

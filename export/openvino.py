@@ -7,13 +7,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from maescan.engines.bundle import Bundle
-from maescan.export.networks import networks
+from maescan.export.networks import Network, networks
 
 
-def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: str) -> dict[str, str]:
+def build(folder: Path, mae: Network, classifier: Network, bundle: Bundle, precision: str) -> dict[str, str]:
     """Writes mae.xml and classifier.xml with their .bin, batch and token axes dynamic, and returns the versions.
 
     fp32 and bf16 are the same files, weights in fp32: the engine chooses the arithmetic when it loads them.

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from maescan.engines.bundle import Bundle, load_arrays
 from maescan.errors import DataError
 from maescan.machine import cpu_features
+from maescan.method.engine import Array, Engine, Floats, Ids
 
 SLICES = "quantisation.safetensors"
 """Training slices in a run folder, for the ranges of int8's activations."""
@@ -32,8 +36,11 @@ ALPHA = 0.3
 EXACT = {"avx512_vnni", "avx_vnni", "amx_int8"}
 """With one of these a CPU adds products of 8 bits exactly; others add pairs in 16 bits, which can overflow."""
 
+Inputs = list[dict[str, NDArray[np.float32] | NDArray[np.int32]]]
+"""What one network is asked, call by call, by the names of its inputs."""
 
-def given(bundle: Bundle, engine: Any) -> dict[str, list[dict[str, Any]]]:
+
+def given(bundle: Bundle, engine: Engine) -> dict[str, Inputs]:
     """The inputs of `mae` and `classifier` on the bundle's training slices, one slice each, as scoring feeds them.
 
     They lie in the run folder: a bundle holds no slices of patients. Raises DataError where there are none.
@@ -60,16 +67,17 @@ class Recorder:
 
     name, batch = "recorder", 1
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.seen: dict[str, list[dict[str, Any]]] = {"mae": [], "classifier": []}
+        self.seen: dict[str, Inputs] = {"mae": [], "classifier": []}
 
-    def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> Any:
-        names = {"visible": visible, "token_ids": token_ids, "keep_ids": keep_ids, "restore_ids": restore_ids}
-        self.seen["mae"].append(names)
+    def reconstruct(self, visible: Floats, token_ids: Ids, keep_ids: Ids, restore_ids: Ids) -> Array:
+        self.seen["mae"].append(
+            {"visible": visible, "token_ids": token_ids, "keep_ids": keep_ids, "restore_ids": restore_ids}
+        )
         return self.engine.reconstruct(visible, token_ids, keep_ids, restore_ids)
 
-    def classify(self, tokens: Any, token_ids: Any) -> Any:
+    def classify(self, tokens: Floats, token_ids: Ids) -> Array:
         self.seen["classifier"].append({"patches": tokens, "token_ids": token_ids})
         return self.engine.classify(tokens, token_ids)
 
@@ -77,7 +85,7 @@ class Recorder:
         """The engine that is listened to stays open."""
 
 
-def quantise(model: Any, inputs: list[dict[str, Any]]) -> Any:
+def quantise(model: Any, inputs: Inputs) -> Any:
     """An OpenVINO model with int8 linear maps, their ranges those of `inputs`; on a CPU that would overflow, weights
     take 7 bits."""
     import nncf

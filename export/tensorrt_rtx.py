@@ -14,6 +14,7 @@ from maescan.engines.plans import WEIGHTS
 from maescan.engines.plans import build as build_plan
 from maescan.engines.targets import NEEDS, RTX
 from maescan.export.low_precision import OPSETS, quantised
+from maescan.export.networks import Network
 from maescan.export.onnx import OPSET, models
 from maescan.export.whole import fits, whole
 
@@ -25,7 +26,7 @@ Seen = list[dict[str, Any]]
 """What the classifier is given, an input per slice: fp8's ranges are taken from it."""
 
 
-def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: str) -> dict[str, str]:
+def build(folder: Path, mae: Network, classifier: Network, bundle: Bundle, precision: str) -> dict[str, str]:
     """Writes mae.onnx, classifier.onnx and, where it fits, scores.onnx of the whole path, and returns the versions.
     Needs no GPU and no TensorRT; where TensorRT-RTX is installed it must be able to build them.
 
@@ -41,7 +42,7 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
 
 
 def write(
-    folder: Path, networks: tuple[object, object], preset: Preset, precision: str, seen: Seen
+    folder: Path, networks: tuple[Network, Network], preset: Preset, precision: str, seen: Seen
 ) -> dict[str, str]:
     """The ONNX files of `build`, and the versions. networks: mae and classifier."""
     import onnx

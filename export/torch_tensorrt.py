@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maescan.engines.bundle import Bundle
 from maescan.engines.plans import BATCHES
 from maescan.engines.targets import TARGETS
 from maescan.errors import EngineError
 from maescan.export.mixed import mixed
-from maescan.export.networks import networks
+from maescan.export.networks import Network, networks
 from maescan.machine import require_gpu
 
 
-def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: str) -> dict[str, str]:
+def build(folder: Path, mae: Network, classifier: Network, bundle: Bundle, precision: str) -> dict[str, str]:
     """Writes mae.engine and classifier.engine for this machine's GPU, and returns the versions.
 
     Raises EngineError for foreground tokens, and where the GPU, TensorRT or torch-tensorrt is missing.
@@ -41,7 +41,7 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
     return {"tensorrt": tensorrt.__version__, "torch_tensorrt": torch_tensorrt.__version__}
 
 
-def convert(torch_tensorrt: Any, module: Any, example: dict[str, Tensor], rows: int, device: str) -> bytes:
+def convert(torch_tensorrt: Any, module: nn.Module, example: dict[str, Tensor], rows: int, device: str) -> bytes:
     """The plan of a module whose graph has its types written out; inputs keep the names of `example`.
 
     rows: of one slice. The example must lie inside the range: torch-tensorrt tells what varies by that alone.

@@ -212,7 +212,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, values: Any) -> None:
+def write_json(path: Path, values: object) -> None:
     """`values` as indented JSON with a final newline; null for numbers that are not finite, which JSON lacks."""
     write_text(path, json.dumps(finite(values), indent=2, sort_keys=True) + "\n")
 
@@ -226,7 +226,7 @@ def finite(values: object) -> object:
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows under a header; floats with six decimals, so that a rerun gives the same bytes."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -235,7 +235,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     write_text(path, buffer.getvalue())
 
 
-def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Rows as a Parquet table; floats with six decimals, an empty cell is null. Raises ConfigError."""
     pyarrow, parquet = require_parquet()
     cells = [[None if row[i] == "" else row[i] for row in rows] for i in range(len(columns))]

@@ -10,21 +10,25 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from maescan.benchmark.limits import gemm_peak
 from maescan.benchmark.machine import Watts, peak_memory
+from maescan.config.types import Json
 from maescan.engines.openvino import HINT
 from maescan.errors import MaescanError
+from maescan.method.engine import Engine, Floats
 from maescan.options import EngineOptions
 
 if TYPE_CHECKING:
     from maescan.engines.bundle import Bundle
 
+Answer = TypeVar("Answer")
 
-def apart(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+
+def apart(call: Callable[..., Answer], *arguments: object, **options: object) -> Answer:
     """The result of `call` in a new process, which has loaded nothing but what the call needs."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(call, *arguments, **options).result()
@@ -41,9 +45,7 @@ def runnable(bundle: Bundle, device: str) -> list[tuple[str, str]]:
     return sorted((t, p) for t, p in found if runs_on(t, p, kind, gpu))
 
 
-def measure(
-    bundle: Path, engine: EngineOptions, images: Any, batches: tuple[int, ...], seconds: float
-) -> dict[str, Any]:
+def measure(bundle: Path, engine: EngineOptions, images: Floats, batches: tuple[int, ...], seconds: float) -> Json:
     """One engine: {"engine", "target", "precision", "batches": rows, ...} or {"target", "precision", "skipped": why}.
 
     images [N, H, W]: slices that batches are taken from. seconds: how long each batch size runs, at least 3 times.
@@ -55,9 +57,7 @@ def measure(
         return {**head, "skipped": str(error)}
 
 
-def _measure(
-    path: Path, asked: EngineOptions, images: Any, batches: tuple[int, ...], seconds: float
-) -> dict[str, Any]:
+def _measure(path: Path, asked: EngineOptions, images: Floats, batches: tuple[int, ...], seconds: float) -> Json:
     start = time.perf_counter()
     from maescan.machine import available_cores
     from maescan.method.score import score_slices
@@ -82,7 +82,7 @@ def _measure(
     return {"engine": engine.name, "first_score_s": first, "peak_memory": peak_memory(), "batches": rows}
 
 
-def loaded(path: Path, engine: EngineOptions) -> tuple[Bundle, Any]:
+def loaded(path: Path, engine: EngineOptions) -> tuple[Bundle, Engine]:
     """A bundle and its engine."""
     from maescan import engines
     from maescan.engines.bundle import Bundle
@@ -103,7 +103,7 @@ def timed(call: Callable[[], object], seconds: float, *, least: int = 3) -> list
     return found
 
 
-def summary(taken: list[float], batch: int) -> dict[str, Any]:
+def summary(taken: list[float], batch: int) -> Json:
     """Rate over all calls and over the fastest, and percentiles of a batch's latency in seconds."""
     p50, p95, p99 = (float(value) for value in np.percentile(taken, [50, 95, 99]))
     return {

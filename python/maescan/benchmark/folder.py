@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,9 @@ from maescan.benchmark.engines import loaded, timed
 from maescan.benchmark.machine import peak_memory
 from maescan.benchmark.series import dicom_slice
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.datasets.phantom import make_phantom, write_scan
+from maescan.method.engine import Engine
 from maescan.method.score import score_slices
 from maescan.options import EngineOptions
 
@@ -41,7 +42,7 @@ def can_write(form: str) -> bool:
     return form == "nifti" or importlib.util.find_spec("pydicom") is not None
 
 
-def measure(scans: Path, bundle: Path, out: Path, engine: EngineOptions, workers: int) -> dict[str, Any]:
+def measure(scans: Path, bundle: Path, out: Path, engine: EngineOptions, workers: int) -> Json:
     """Scores the folder once. Seconds do not count loading the engine; `share` is the rate over that of the engine
     alone, measured just before and after; `stages` is run.json's, per stage the share of the run that it was busy
     (readers together) and percentiles of its seconds."""
@@ -71,7 +72,7 @@ def measure(scans: Path, bundle: Path, out: Path, engine: EngineOptions, workers
     }
 
 
-def _alone(engine: Any, preset: Preset) -> float:
+def _alone(engine: Engine, preset: Preset) -> float:
     """Slices per second of full batches that wait for nothing: the fastest of three after one that does not count."""
     side, ids = preset.model.image_size, np.arange(engine.batch)
     images = np.ones((engine.batch, side, side), np.float32)

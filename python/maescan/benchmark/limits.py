@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from maescan.benchmark import cost
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.engines.openvino import HINT
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
@@ -51,13 +51,13 @@ def copy_rate(*, size: int = 256 << 20, rounds: int = 5) -> float:
     return 2 * size / min(_seconds(lambda: np.copyto(target, source), rounds + 1)[1:])
 
 
-def measure(precisions: list[str], threads: int, *, quick: bool = False) -> dict[str, Any]:
+def measure(precisions: list[str], threads: int, *, quick: bool = False) -> Json:
     """gemm: operations per second by precision; copy: bytes per second."""
     peaks = {name: gemm_peak(name, threads, rounds=3 if quick else 9) for name in precisions if name in HINT}
     return {"gemm": peaks, "copy": copy_rate(size=(32 << 20) if quick else (256 << 20))}
 
 
-def limit(preset: Preset, precision: str, batch: int, limits: dict[str, Any]) -> dict[str, float] | None:
+def limit(preset: Preset, precision: str, batch: int, limits: Json) -> dict[str, float] | None:
     """What a slice costs and the slices per second that the slower of products and copies allows; None where no peak
     is known for that precision."""
     peak = limits["gemm"].get(precision)

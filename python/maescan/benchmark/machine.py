@@ -10,16 +10,16 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from maescan import __version__
+from maescan.config.types import Json
 from maescan.machine import available_cores, cpu_name, gpus
 
 PACKAGES = ("openvino", "onnxruntime", "torch", "timm", "tensorrt_rtx", "numpy", "transformers", "anomalib")
 RAPL = Path("/sys/class/powercap")
 
 
-def describe() -> dict[str, Any]:
+def describe() -> Json:
     """Machine, versions and commit, as JSON types."""
     return {
         "machine": {

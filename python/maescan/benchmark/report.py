@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
 
+from maescan.config.types import Json
 from maescan.files import write_json, write_text
 
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, rows."""
 
 
-def write(out: Path, values: dict[str, Any]) -> None:
+def write(out: Path, values: Json) -> None:
     """OUT/bench.json, OUT/bench.md and, with matplotlib, OUT/batches.png and OUT/folders.png."""
     write_json(out / "bench.json", values)
     write_text(out / "bench.md", markdown(values))
@@ -20,7 +20,7 @@ def write(out: Path, values: dict[str, Any]) -> None:
         pictures(out, values)
 
 
-def tables(values: dict[str, Any]) -> list[Table]:
+def tables(values: Json) -> list[Table]:
     """What is printed and written, in the same order and words."""
     found = [_engines(values), _starts(values)]
     if "folders" in values:
@@ -28,7 +28,7 @@ def tables(values: dict[str, Any]) -> list[Table]:
     return [table for table in found if table[2]]
 
 
-def show(values: dict[str, Any]) -> None:
+def show(values: Json) -> None:
     """Prints the tables."""
     from rich.console import Console
     from rich.table import Table as Shown
@@ -43,7 +43,7 @@ def show(values: dict[str, Any]) -> None:
         console.print(shown)
 
 
-def markdown(values: dict[str, Any]) -> str:
+def markdown(values: Json) -> str:
     """bench.md: the tables, and above them on what, from what and how they were measured."""
     machine = values["machine"]
     lines = ["# maescan bench", "", f"- machine: {machine['cpu']}, {machine['cores']} cores,"]
@@ -58,7 +58,7 @@ def markdown(values: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _engines(values: dict[str, Any]) -> Table:
+def _engines(values: Json) -> Table:
     columns, rows = ["engine", "batch", "slices/s", "limit", "share", "p50 ms", "p95 ms", "p99 ms", "W"], []
     for row in values["engines"]:
         if "skipped" in row:
@@ -67,7 +67,7 @@ def _engines(values: dict[str, Any]) -> Table:
     return "Engines: both models with masks and kernels, beside what products and copies allow", columns, rows
 
 
-def _batch(row: dict[str, Any]) -> list[str]:
+def _batch(row: Json) -> list[str]:
     bound = row["limit"]
     return [
         str(row["batch"]),
@@ -79,7 +79,7 @@ def _batch(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _starts(values: dict[str, Any]) -> Table:
+def _starts(values: Json) -> Table:
     rows = [
         [row["engine"], f"{row['first_score_s']:.2f}", _mib(row["peak_memory"])]
         for row in values["engines"]
@@ -88,7 +88,7 @@ def _starts(values: dict[str, Any]) -> Table:
     return "Start: load, golden slices, first score", ["engine", "first score s", "peak memory MiB"], rows
 
 
-def _folders(values: dict[str, Any]) -> Table:
+def _folders(values: Json) -> Table:
     stages = "read", "preprocess", "engine", "write"
     columns, rows = ["folder", "scans", "slices", "scans/h", "slices/s", "of engine", *stages], []
     for row in values["folders"]:
@@ -108,7 +108,7 @@ def _folders(values: dict[str, Any]) -> Table:
     return "End to end: files in, tables out; how busy each stage was, readers together", columns, rows
 
 
-def _scaling(scaling: dict[str, Any]) -> list[Table]:
+def _scaling(scaling: Json) -> list[Table]:
     threads = [[str(row["threads"]), f"{row['slices_per_second']:.2f}"] for row in scaling["threads"]]
     sizes = [
         [
@@ -140,7 +140,7 @@ def _mib(size: int | None) -> str:
     return f"{size / 2**20:.0f}" if size else "-"
 
 
-def pictures(out: Path, values: dict[str, Any]) -> None:
+def pictures(out: Path, values: Json) -> None:
     """batches.png: slices per second over batch size; folders.png: seconds over folder size."""
     from matplotlib.figure import Figure
 

@@ -6,11 +6,11 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from maescan.benchmark import engines, folder, limits, machine, report, scaling, weights
 from maescan.config import PRESETS, Preset
 from maescan.config import preset as named
+from maescan.config.types import Json
 from maescan.engines import device_for
 from maescan.engines.bundle import Bundle
 from maescan.engines.targets import best_for
@@ -54,9 +54,7 @@ class Subject:
     size: Size | None = None
 
 
-def bench(
-    out: Path, subject: Subject, *, command: str = "", say: Callable[[str], None] = lambda text: None
-) -> dict[str, Any]:
+def bench(out: Path, subject: Subject, *, command: str = "", say: Callable[[str], None] = lambda text: None) -> Json:
     """Measures a bundle's engines, or those of random weights, and writes OUT/bench.json, bench.md and pictures.
 
     Raises ConfigError for neither or both of bundle and random_weights, and for random weights without torch;
@@ -88,7 +86,7 @@ def _random(preset: Preset, at: Path, device: str, quick: bool) -> Path:
     return weights.random_bundle(settings, at / "random", precisions, images, to=to)
 
 
-def _measure(bundle: Path, at: Path, subject: Subject, say: Callable[[str], None]) -> dict[str, Any]:
+def _measure(bundle: Path, at: Path, subject: Subject, say: Callable[[str], None]) -> Json:
     loaded, size = Bundle.load(bundle), subject.size or (QUICK if subject.quick else Size())
     threads, device = subject.threads, device_for(loaded, subject.device, trust=True)
     preset, found = loaded.preset, engines.runnable(loaded, device)
@@ -123,7 +121,7 @@ def _measure(bundle: Path, at: Path, subject: Subject, say: Callable[[str], None
     return values
 
 
-def _beside(rows: list[dict[str, Any]], bounds: dict[str, Any], preset: Preset) -> None:
+def _beside(rows: list[Json], bounds: Json, preset: Preset) -> None:
     """The limit beside every figure. A peak measured just before a figure stands for the machine of that moment, and
     the best of all peaks for the machine when idle."""
     for row in rows:
@@ -138,14 +136,12 @@ def _beside(rows: list[dict[str, Any]], bounds: dict[str, Any], preset: Preset) 
             each["share"] = each["best_slices_per_second"] / bound["slices_per_second"] if bound else None
 
 
-def _folders(
-    bundle: Path, at: Path, size: Size, rate: float, engine: EngineOptions, workers: int
-) -> list[dict[str, Any]]:
+def _folders(bundle: Path, at: Path, size: Size, rate: float, engine: EngineOptions, workers: int) -> list[Json]:
     """Folders of gzip NIfTI and of DICOM, of about as many slices as take `size.folder_seconds`."""
     preset = Bundle.load(bundle).preset
     depth = int(min(size.depth, max(8, rate * size.folder_seconds / size.scans)))
     side = preset.model.image_size * 240 // 224
-    rows: list[dict[str, Any]] = []
+    rows: list[Json] = []
     for form, name in folder.FORMATS.items():
         if not folder.can_write(form):
             rows.append({"format": name, "skipped": "needs pydicom: pip install 'maescan[dicom]'"})
@@ -156,7 +152,7 @@ def _folders(
     return rows
 
 
-def _many(at: Path, size: Size, threads: int | None, workers: int) -> list[dict[str, Any]]:
+def _many(at: Path, size: Size, threads: int | None, workers: int) -> list[Json]:
     """Folder sizes on a tiny model, so that 200 scans take seconds; needs torch for its weights."""
     tiny = PRESETS["tiny"]
     images = weights.slices_of_a_phantom(tiny, at / "tiny-phantom", 16)

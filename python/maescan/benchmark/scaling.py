@@ -11,16 +11,16 @@ import numpy as np
 from maescan.benchmark import folder
 from maescan.benchmark.engines import apart, loaded, summary, timed
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
+from maescan.method.engine import Engine, Floats
 from maescan.options import EngineOptions
 
 FOLDERS = 10, 50, 200
 SHAPE = 64, 64, 8
 
 
-def folders(
-    bundle: Path, at: Path, counts: tuple[int, ...], engine: EngineOptions, workers: int
-) -> list[dict[str, Any]]:
+def folders(bundle: Path, at: Path, counts: tuple[int, ...], engine: EngineOptions, workers: int) -> list[Json]:
     """Folders of `counts` small scans, each in a process of its own: seconds, scans per hour, peak memory."""
     rows = []
     for count in counts:
@@ -29,14 +29,12 @@ def folders(
     return rows
 
 
-def _folder(scans: Path, bundle: Path, out: Path, engine: EngineOptions, workers: int) -> dict[str, Any]:
+def _folder(scans: Path, bundle: Path, out: Path, engine: EngineOptions, workers: int) -> Json:
     found = folder.measure(scans, bundle, out, engine, workers)
     return {name: found[name] for name in ("scans", "slices", "seconds", "scans_per_hour", "peak_memory")}
 
 
-def threads(
-    bundle: Path, images: Any, counts: list[int], seconds: float, engine: EngineOptions
-) -> list[dict[str, Any]]:
+def threads(bundle: Path, images: Floats, counts: list[int], seconds: float, engine: EngineOptions) -> list[Json]:
     """Slices per second on 1, 2, 4, ... threads."""
     from maescan.method.score import score_slices
 
@@ -50,7 +48,7 @@ def threads(
     return rows
 
 
-def sizes(bundle: Path, images: Any, seconds: float, asked: EngineOptions) -> list[dict[str, Any]]:
+def sizes(bundle: Path, images: Floats, seconds: float, asked: EngineOptions) -> list[Json]:
     """Slices per second with 1, 2, 4, 8 passes, with the patches of a quarter, half or all of a slice. An image of
     half the side has a quarter of the patches, and a slice, to the models, is its patches."""
     from maescan.benchmark import cost
@@ -75,7 +73,7 @@ def sizes(bundle: Path, images: Any, seconds: float, asked: EngineOptions) -> li
     return rows
 
 
-def _models(engine: Any, preset: Preset, batch: int, tokens: int) -> None:
+def _models(engine: Engine, preset: Preset, batch: int, tokens: int) -> None:
     """Both models on `batch` slices of `tokens` tokens, with nothing around them."""
     passes, keep = preset.masks.passes, preset.masks.visible(tokens)
     ids = np.tile(np.arange(tokens, dtype=np.int32), (batch * passes, 1))
@@ -85,5 +83,5 @@ def _models(engine: Any, preset: Preset, batch: int, tokens: int) -> None:
         engine.classify(pixels[:batch], ids[:batch])
 
 
-def _some(images: Any, batch: int) -> tuple[Any, Any]:
+def _some(images: Floats, batch: int) -> tuple[Any, Any]:
     return np.resize(images, (batch, *images.shape[1:])), np.arange(batch)

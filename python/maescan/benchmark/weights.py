@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from maescan.config import Preset
 from maescan.errors import ConfigError
+from maescan.method.engine import Floats
 
 
 def random_bundle(
-    preset: Preset, folder: Path, precisions: tuple[str, ...], images: Any, *, to: tuple[str, ...] = ("openvino",)
+    preset: Preset, folder: Path, precisions: tuple[str, ...], images: Floats, *, to: tuple[str, ...] = ("openvino",)
 ) -> Path:
     """FOLDER/bundle with engines of untrained models. images [N, H, W] float32: slices for int8's ranges.
 
@@ -45,7 +45,7 @@ def random_bundle(
     return Path(exporting.export(run, folder / "bundle", to=to, precision=precisions))
 
 
-def slices_of_a_phantom(preset: Preset, folder: Path, count: int) -> Any:
+def slices_of_a_phantom(preset: Preset, folder: Path, count: int) -> Floats:
     """`count` slices [N, H, W] float32 on the preset's grid, of artificial scans written into `folder`."""
     from maescan import datasets
     from maescan.datasets.phantom import Look, write_phantom
@@ -56,7 +56,7 @@ def slices_of_a_phantom(preset: Preset, folder: Path, count: int) -> Any:
     return np.asarray(datasets.load(folder, preset).images, np.float32)[:count]
 
 
-def with_buckets(preset: Preset, images: Any) -> Preset:
+def with_buckets(preset: Preset, images: Floats) -> Preset:
     """The preset, with sizes of token sets for `images` where it has foreground tokens and no sizes yet."""
     if preset.tokens.method == "all" or preset.tokens.buckets:
         return preset

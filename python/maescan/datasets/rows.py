@@ -27,7 +27,7 @@ class MappedRows:
         return (len(self.index), self.base.shape[1], self.width or self.base.shape[2])
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[np.generic]:
         return np.dtype(bool) if self.width else self.base.dtype
 
     @property

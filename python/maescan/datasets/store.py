@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated
 
 import numpy as np
 from msgspec import Meta
@@ -27,7 +27,7 @@ from maescan.files import claim, write_text
 from maescan.records import Record, decode
 
 HEADER = 128  # bytes before the data of an .npy file: room for any number of slices
-FILES: dict[str, tuple[str, np.dtype[Any]]] = {
+FILES: dict[str, tuple[str, np.dtype[np.generic]]] = {
     "images": ("images.npy", np.dtype("<f2")),
     "masks": ("masks.npy", np.dtype("u1")),
 }

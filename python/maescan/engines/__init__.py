@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import Any
 
+from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
 from maescan.engines.golden import check, golden_drift, refuse
 from maescan.engines.targets import PRECISIONS, TARGETS, best_for, kind_of, runs_on
 from maescan.errors import EngineError, MaescanError
 from maescan.machine import Gpu, found_gpus, require_gpu
+from maescan.method.engine import CompiledEngine
 
 FROM_RUN = ("int8", "fp8")
 """Precisions whose ranges are those of training slices."""
@@ -27,7 +28,7 @@ def load(
     precision: str | None = None,
     threads: int | None = None,
     trust: bool = False,
-) -> Any:
+) -> CompiledEngine:
     """The bundle's engine for `device` (see `device_for`), after its golden slices agreed with the fp32 reference.
 
     trust: TorchScript can run any code, and is opened only if its maker is trusted. Raises EngineError when nothing
@@ -61,11 +62,11 @@ def device_for(bundle: Bundle, device: str, *, trust: bool = False) -> str:
 def open_engine(
     bundle: Bundle,
     folder: Path,
-    values: dict[str, Any],
+    values: Json,
     device: str,
     threads: int | None = None,
     trust: bool = False,
-) -> Any:
+) -> CompiledEngine:
     """The engine of a folder and its engine.json, not checked yet. Raises EngineError where it does not load, and for
     TorchScript without `trust`."""
     if values["target"] == "torchscript" and not trust:
@@ -74,7 +75,8 @@ def open_engine(
     target = TARGETS[values["target"]]
     try:
         backend = getattr(importlib.import_module(f"maescan.engines.{target.module}"), target.backend)
-        return backend(folder, values, device=device, threads=threads, preset=bundle.preset)
+        engine: CompiledEngine = backend(folder, values, device=device, threads=threads, preset=bundle.preset)
+        return engine
     except ImportError as error:
         raise EngineError(f"needs a package: {error}", path=folder, remedy=target.install) from error
     except MaescanError:
@@ -84,9 +86,7 @@ def open_engine(
         raise EngineError(reason, path=folder, remedy=export_command(bundle.path, values)) from error
 
 
-def prove(
-    bundle: Bundle, folder: Path, values: dict[str, Any], device: str, *, trust: bool = False
-) -> dict[str, float]:
+def prove(bundle: Bundle, folder: Path, values: Json, device: str, *, trust: bool = False) -> dict[str, float]:
     """The drift of an engine on the golden slices. Raises BundleError where it is over its precision's tolerance."""
     engine = open_engine(bundle, folder, values, device, trust=trust)
     try:
@@ -97,7 +97,7 @@ def prove(
     return drift
 
 
-def export_command(path: Path, values: dict[str, Any]) -> str:
+def export_command(path: Path, values: Json) -> str:
     """The command that makes an engine anew; ranges of 8 bits and less are those of slices that only the run has."""
     what = f"--to {values['target']} --precision {values['precision']}"
     return f"maescan export {f'RUN --out {path}' if values['precision'] in FROM_RUN else path} {what}"
@@ -140,7 +140,7 @@ def _remedy(path: Path, gpu: Gpu | None, target: str | None, precision: str | No
     return export_command(path, {"target": target, "precision": precision})
 
 
-def _rank(values: dict[str, Any]) -> tuple[bool, int, int]:
+def _rank(values: Json) -> tuple[bool, int, int]:
     """Targets whose package is installed first."""
     known = PRECISIONS.index(values["precision"]) if values["precision"] in PRECISIONS else len(PRECISIONS)
     return not _installed(values["target"]), list(TARGETS).index(values["target"]), known

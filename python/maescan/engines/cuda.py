@@ -144,10 +144,10 @@ class Arena:
         return at
 
 
-def host_array(pointer: int, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+def host_array(pointer: int, shape: tuple[int, ...], dtype: str) -> NDArray[np.generic]:
     """numpy over pinned memory; bfloat16 as its bits."""
     raw = np.ctypeslib.as_array((ctypes.c_uint8 * bytes_of(shape, dtype)).from_address(pointer))
-    found: NDArray[Any] = raw.view("uint16" if dtype == "bfloat16" else dtype).reshape(shape)
+    found: NDArray[np.generic] = raw.view("uint16" if dtype == "bfloat16" else dtype).reshape(shape)
     return found
 
 

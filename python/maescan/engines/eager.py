@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.method.engine import Floats, Ids
 
 
 class TorchEngine:
@@ -36,15 +37,15 @@ class TorchEngine:
         load_weights(path, model)
         return model.to(self.device).eval()
 
-    def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
+    def reconstruct(self, visible: Floats, token_ids: Ids, keep_ids: Ids, restore_ids: Ids) -> Floats:
         """Predictions [N, T, P*P] of visible [N, K, P*P]."""
         return self._run(self.mae, visible, token_ids, keep_ids, restore_ids)
 
-    def classify(self, tokens: Any, token_ids: Any) -> NDArray[np.float32]:
+    def classify(self, tokens: Floats, token_ids: Ids) -> Floats:
         """Probability [B] that tokens [B, T, P*P] are of an abnormal slice; of a judge, logits [B, T] of features."""
         return self._run(self._answer, tokens, token_ids)
 
-    def _run(self, model: Any, *arrays: Any) -> NDArray[np.float32]:
+    def _run(self, model: Any, *arrays: Floats | Ids) -> NDArray[np.float32]:
         import torch
 
         with torch.inference_mode():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from maescan.engines.bundle import Bundle
 from maescan.engines.manifest import ANEW
 from maescan.errors import BundleError, DataError, MaescanError
 from maescan.machine import cache_folder
+from maescan.method.engine import CompiledEngine, Engine
 from maescan.records import read as read_values
 
 TOLERANCE = {
@@ -35,7 +35,7 @@ PREPARED = 1e-3
 """How far slices made of the golden scan may be from the export's, as a share of their range."""
 
 
-def check(bundle: Bundle, name: str, engine: Any) -> dict[str, float]:
+def check(bundle: Bundle, name: str, engine: CompiledEngine) -> dict[str, float]:
     """The drift of the engine in folder `name`, from the user's cache if these files ran on this device before.
 
     Raises BundleError with the numbers where it is over the tolerance.
@@ -50,7 +50,7 @@ def check(bundle: Bundle, name: str, engine: Any) -> dict[str, float]:
     return drift
 
 
-def golden_drift(bundle: Bundle, engine: Any) -> dict[str, float]:
+def golden_drift(bundle: Bundle, engine: Engine) -> dict[str, float]:
     """How far the engine's answers on the golden slices are from the reference; see TOLERANCE."""
     from maescan.method.score import score_slices
 
@@ -117,7 +117,7 @@ def refuse(drift: dict[str, float], precision: str, folder: Path) -> None:
         raise BundleError(reason, path=folder, remedy="export it anew, or in a wider precision")
 
 
-def _key(bundle: Bundle, name: str, engine: Any) -> str:
+def _key(bundle: Bundle, name: str, engine: CompiledEngine) -> str:
     parts = (__version__, *TOLERANCE["fp32"], bundle.fingerprint(name), engine.device_name, engine.version)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -135,5 +135,5 @@ def _write(file: Path, drift: dict[str, float]) -> None:
     write_json(file, drift)
 
 
-def _rms(values: Any) -> float:
+def _rms(values: NDArray[np.floating]) -> float:
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.machine import cpu_name
+from maescan.method.engine import Floats, Ids
 
 
 class OnnxEngine:
@@ -16,9 +19,7 @@ class OnnxEngine:
 
     target, batch = "onnx", 8
 
-    def __init__(
-        self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Any
-    ) -> None:
+    def __init__(self, folder: Path, values: Json, *, device: str, threads: int | None, preset: Preset) -> None:
         import onnxruntime
 
         self.precision, self.version = values["precision"], f"onnxruntime {onnxruntime.__version__}"
@@ -32,15 +33,15 @@ class OnnxEngine:
             for name in ("mae", "classifier")
         )
 
-    def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
+    def reconstruct(self, visible: Floats, token_ids: Ids, keep_ids: Ids, restore_ids: Ids) -> Floats:
         """visible [N, K, P*P], token_ids [N, T], keep_ids [N, K], restore_ids [N, T] -> predictions [N, T, P*P]."""
         return self._run(self._mae, visible, token_ids, keep_ids, restore_ids)
 
-    def classify(self, tokens: Any, token_ids: Any) -> NDArray[np.float32]:
+    def classify(self, tokens: Floats, token_ids: Ids) -> Floats:
         """tokens [B, T, P*P], token_ids [B, T] -> probability [B] of abnormal."""
         return self._run(self._classifier, tokens, token_ids)
 
-    def _run(self, session: Any, *arrays: Any) -> NDArray[np.float32]:
+    def _run(self, session: Any, *arrays: Floats | Ids) -> NDArray[np.float32]:
         names = [port.name for port in session.get_inputs()]
         result: NDArray[np.float32] = session.run(None, dict(zip(names, arrays, strict=True)))[0]
         return result

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.engines.cuda import ALIGNMENT, Arena, Device, DeviceArray, bytes_of, host_array, padded
 from maescan.engines.network import Network
 from maescan.engines.staging import Staging
@@ -162,9 +163,9 @@ class CudaPlace:
         self._made = self._specs.pop("images") if shape.raw else None
         self._memory, self._host = Arena(slot.device, slot.sizes[0]), Arena(slot.pinned, slot.sizes[1])
         self._arrays: dict[str, DeviceArray] = {}
-        self._contexts: dict[str, Any] = {}
+        self._contexts: Json = {}
         self._answers: dict[str, dict[str, DeviceArray]] = {}
-        self._up: dict[str, NDArray[Any]] = {}
+        self._up: dict[str, NDArray[np.generic]] = {}
         self._down: dict[str, NDArray[Any]] = {}
         self._held, self.graph, self.rows = ExitStack(), None, 0
         try:
@@ -255,7 +256,7 @@ class CudaPlace:
                 self._down[name] = host_array(self._host.take(array.nbytes), array.shape, array.dtype)
             self._copy(name, self._down[name], up=False)
 
-    def _copy(self, name: str, host: NDArray[Any], *, up: bool) -> None:
+    def _copy(self, name: str, host: NDArray[np.generic], *, up: bool) -> None:
         device, pinned = self._arrays[name].pointer, host.ctypes.data
         self.cuda.copy(*((device, pinned) if up else (pinned, device)), host.nbytes, self.stream, up=up)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
 from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
@@ -32,7 +32,7 @@ def stress(
     engine: EngineOptions | None = None,
     options: StressOptions | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Puts one lesion of every kind into each of `options.slices` healthy slices and writes stress.json, stress.csv,
     stress.md and stress.png into `out`; returns stress.json's values. Run twice, the files are the same bytes.
 
@@ -65,9 +65,7 @@ def stress(
     return summary
 
 
-def stress_set(
-    slices: SliceSet, engine: Engine, preset: Preset, *, most: int = SLICES, seed: int = 0
-) -> dict[str, Any] | None:
+def stress_set(slices: SliceSet, engine: Engine, preset: Preset, *, most: int = SLICES, seed: int = 0) -> Json | None:
     """`stress.summarise` of a set's healthy slices; None where no scan of it has room for a lesion."""
     try:
         healthy = Healthy(slices, preset, most=most, seed=seed)
@@ -96,7 +94,7 @@ def engine_scorer(engine: Engine, preset: Preset) -> Scorer:
     return score
 
 
-def _rows(stressed: Stressed) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+def _rows(stressed: Stressed) -> tuple[tuple[str, ...], list[tuple[str | float, ...]]]:
     """A row for every slice and kind."""
     scores_of = (f"{measure} {when}" for measure in stressed.before for when in ("before", "after"))
     columns = ("scan", "slice", "put_in", "size", "change", "map", *scores_of)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ def directed(value: float) -> tuple[float, str]:
     return (value, "higher") if value >= 0.5 else (1 - value, "lower")
 
 
-def _batches(images: SliceStore, size: int = 64) -> Any:
+def _batches(images: SliceStore, size: int = 64) -> Iterator[NDArray[np.float32]]:
     return (np.asarray(images[at : at + size], np.float32) for at in range(0, len(images), size))
 
 

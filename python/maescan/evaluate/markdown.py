@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from maescan.config.types import Json
 from maescan.evaluate.scans import trained_text
 
-Json = Mapping[str, Any]
 
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table; floats with three decimals, None as a dash."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines) + "\n"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
@@ -65,7 +63,7 @@ def _ranking(metrics: Json) -> str:
     return "## Slices\n\n" + table(columns, rows)
 
 
-def _ranked(name: str, values: Json, direction: str) -> list[Any]:
+def _ranked(name: str, values: Json, direction: str) -> list[object]:
     matched = values["area_matched"]["auroc"] if values["area_matched"] else None
     within = values["within_patients"]["auroc"] if values["within_patients"] else None
     return [
@@ -103,7 +101,7 @@ def _detail(metrics: Json) -> str:
     return text
 
 
-def _at_healthy(at: Json | None) -> list[list[Any]]:
+def _at_healthy(at: Json | None) -> list[list[object]]:
     """Rows of a threshold that was set before any lesion was seen."""
     if not at:
         return []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
 from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
@@ -31,8 +30,6 @@ from maescan.files import check_claim, claim, write_csv, write_json, write_text
 from maescan.method.engine import Engine
 from maescan.options import EngineOptions, EvaluateOptions
 
-Json = Mapping[str, Any]
-
 
 def evaluate(
     data: SliceSet | Path | str,
@@ -40,7 +37,7 @@ def evaluate(
     out: Path,
     engine: EngineOptions | None = None,
     options: EvaluateOptions | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Scores a labelled set with a bundle and writes metrics.json, slices.csv, report.md, roc.png, slices.png and
     speed.json into `out`; returns the metrics. Run twice, all but speed.json are the same bytes.
 
@@ -90,7 +87,7 @@ def known_slices(slices: SliceSet, split: str | None) -> tuple[SliceSet, int]:
 
 def evaluate_slices(
     slices: SliceSet, engine: Engine, preset: Preset, out: Path, model: Json, options: EvaluateOptions
-) -> dict[str, Any]:
+) -> Json:
     """What `evaluate` does once data and engine are at hand. `model`: what the report says of it, and if there are
     any its "aggregation" of slice scores to a scan's, "healthy" scores (`HealthyScores`) and "groups" of scans."""
     claim(out, "an evaluation")

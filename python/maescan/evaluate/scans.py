@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.ranking import auroc
 from maescan.method.aggregate import scan_score
 from maescan.method.prints import seen, slice_prints
-
-Json = Mapping[str, Any]
 
 
 def scan_labels(labels: ArrayLike, patients: ArrayLike) -> NDArray[np.int64]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +32,7 @@ class Pixels:
     brightness: PixelCounts = field(default_factory=PixelCounts)
     healthy: PixelCounts = field(default_factory=PixelCounts)
 
-    def add(self, images: NDArray[Any], heat: NDArray[Any], mask: NDArray[np.bool_]) -> None:
+    def add(self, images: NDArray[np.floating], heat: NDArray[np.floating], mask: NDArray[np.bool_]) -> None:
         brain = not_air(images) | mask
         self.heat.add(heat, mask, within=brain)
         self.heat_everywhere.add(heat, mask)

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.insertions import ARTEFACTS, KINDS, LESIONS, Insertion, insert
@@ -20,7 +20,7 @@ from maescan.method.tokens import tissue_of
 
 Floats = NDArray[np.float64]
 Images = NDArray[np.float32]
-Answer = tuple[Mapping[str, NDArray[Any]], NDArray[np.float32] | None]
+Answer = tuple[Mapping[str, NDArray[np.generic]], NDArray[np.float32] | None]
 Scorer = Callable[[Images, NDArray[np.uint64]], Answer]
 Progress = Callable[[int, int], None]
 
@@ -135,7 +135,7 @@ def _place(healthy: Healthy, number: int, put: Insertion, heat: Images | None) -
     return mask.sum() / tissue.sum(), change, found
 
 
-def summarise(stressed: Stressed, *, resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+def summarise(stressed: Stressed, *, resamples: int = 1000, seed: int = 0) -> Json:
     """JSON types: for every kind and measure the share of slices whose score rises (no change counts half), the share
     that passes the threshold that 95 % of the healthy slices stay under, and intervals over patients."""
     shares = Shares(stressed.patient, resamples, seed)
@@ -160,17 +160,17 @@ class Shares:
         self.draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=several * resamples)
         self.member = (patient[:, None] == names).astype(np.float64)
 
-    def __call__(self, values: Floats) -> dict[str, Any]:
+    def __call__(self, values: Floats) -> Json:
         """{"share", "interval"}; the interval is None for one patient."""
         drawn = self.draws @ np.stack([values @ self.member, self.member.sum(axis=0)], axis=1)
         between = interval(drawn[:, 0] / drawn[:, 1])
         return {"share": float(values.mean()), "interval": list(between) if between else None}
 
 
-def _measure(stressed: Stressed, measure: str, shares: Shares) -> dict[str, Any]:
+def _measure(stressed: Stressed, measure: str, shares: Shares) -> Json:
     before = stressed.before[measure]
     limit = float(np.quantile(before, SPECIFICITY, method="higher"))
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, Json] = {}
     for kind, scores in stressed.after.items():
         after = scores[measure]
         rise, over = (after > before) + 0.5 * (after == before), (after > limit).astype(np.float64)
@@ -186,9 +186,7 @@ def _measure(stressed: Stressed, measure: str, shares: Shares) -> dict[str, Any]
     }
 
 
-def _bins(
-    stressed: Stressed, values: Mapping[str, Floats], edges: tuple[float, ...], unit: str
-) -> list[dict[str, Any]]:
+def _bins(stressed: Stressed, values: Mapping[str, Floats], edges: tuple[float, ...], unit: str) -> list[Json]:
     """Rising scores of all lesions by size or change, under the name that a table of sensitivity has."""
     first = next(iter(stressed.before))
     kinds = [kind for kind in stressed.after if kind in values]
@@ -203,7 +201,7 @@ def _mean(values: Floats) -> float | None:
     return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
-def _coins(rows: Mapping[str, Any]) -> list[str]:
+def _coins(rows: Json) -> list[str]:
     """The kinds of lesion whose rising share, or the lower end of its interval, is a half or less."""
     low = {kind: (row["rises"]["interval"] or [row["rises"]["share"]])[0] for kind, row in rows.items()}
     return [kind for kind, value in low.items() if value <= 0.5 and kind in LESIONS]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.baselines import trivial_scores
@@ -28,11 +29,11 @@ def summarise(
     slices: SliceSet,
     scored: Scored,
     *,
-    rule: Mapping[str, Any] | None = None,
+    rule: Json | None = None,
     probability: bool = True,
     resamples: int = 1000,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Json:
     """Metrics of the slices of known label (0 or 1) of a SliceSet.
 
     `rule` aggregates slice scores to a scan's; `probability`: the scores are a classifier's. Raises DataError when
@@ -45,7 +46,7 @@ def summarise(
     baselines = {name: view.ranked(score, name) for name, score in trivial_scores(slices).items()}
     ranked = view.ranked(scored.score, "score", turn=False)
     calibration = calibration_error(label, scored.score) if probability else None
-    found: dict[str, Any] = {
+    found: Json = {
         "data": _data(slices, label),
         "slice": {**ranked, **_thresholds(label, scored.score), "calibration_error": calibration},
         "baselines": baselines,
@@ -62,13 +63,13 @@ def summarise(
 class RankingMetrics:
     """The ranking metrics that the score and every baseline get alike."""
 
-    def __init__(self, slices: SliceSet, label: NDArray[Any], resamples: int, seed: int, missing: Missing):
+    def __init__(self, slices: SliceSet, label: NDArray[np.integer], resamples: int, seed: int, missing: Missing):
         self.label, self.patient, self.area = label, np.asarray(slices.patient), np.asarray(slices.area)
         self.position = position_in_brain(slices.patient, slices.slice, slices.area)
         self.resamples, self.seed, self.missing = resamples, seed, missing
         self.bootstraps: dict[str, NDArray[np.float64]] = {}
 
-    def ranked(self, score: NDArray[np.float64], name: str, *, turn: bool = True) -> dict[str, Any]:
+    def ranked(self, score: NDArray[np.float64], name: str, *, turn: bool = True) -> Json:
         """AUROC with interval, average precision and the matched ones; `turn` takes the better direction."""
         sign = -1.0 if turn and auroc(self.label, score) < 0.5 else 1.0
         score = sign * score
@@ -89,7 +90,7 @@ class RankingMetrics:
             "within_patients": self._within(score),
         }
 
-    def over_best(self, auroc: float, baselines: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    def over_best(self, auroc: float, baselines: Mapping[str, Json]) -> Json:
         """How far the score's AUROC lies over that of the best baseline; both resampled together."""
         best = max(baselines, key=lambda name: baselines[name]["auroc"])
         gaps = self.bootstraps["score"] - self.bootstraps[best]
@@ -100,8 +101,8 @@ class RankingMetrics:
     def _within(self, score: NDArray[np.float64]) -> dict[str, float] | None:
         return _try(self.missing, "within_patients", lambda: asdict(auroc_within(self.label, score, self.patient)))
 
-    def _matched(self, score: NDArray[np.float64]) -> dict[str, Any] | None:
-        def matched() -> dict[str, Any]:
+    def _matched(self, score: NDArray[np.float64]) -> Json | None:
+        def matched() -> Json:
             return asdict(area_matched_auroc(self.label, score, self.position, self.area))
 
         return _try(self.missing, "area_matched", matched)
@@ -115,7 +116,7 @@ def _try(missing: Missing, name: str, answer: Callable[[], Answer]) -> Answer | 
         return None
 
 
-def _data(slices: SliceSet, label: NDArray[Any]) -> dict[str, Any]:
+def _data(slices: SliceSet, label: NDArray[np.integer]) -> Json:
     abnormal = int((label == 1).sum())
     scans = scan_labels(label, slices.patient)
     return {
@@ -127,7 +128,7 @@ def _data(slices: SliceSet, label: NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def _thresholds(label: NDArray[Any], score: NDArray[np.float64]) -> dict[str, Any]:
+def _thresholds(label: NDArray[np.integer], score: NDArray[np.float64]) -> Json:
     rows = {}
     for specificity in SPECIFICITIES:
         sensitivity, threshold = sensitivity_at(label, score, specificity)
@@ -138,20 +139,20 @@ def _thresholds(label: NDArray[Any], score: NDArray[np.float64]) -> dict[str, An
 
 def _scan(
     slices: SliceSet,
-    label: NDArray[Any],
+    label: NDArray[np.integer],
     score: NDArray[np.float64],
-    rule: Mapping[str, Any] | None,
+    rule: Json | None,
     missing: Missing,
-) -> dict[str, Any]:
+) -> Json:
     auroc = _try(missing, "scan_auroc", lambda: scan_auroc(label, score, slices.patient, rule))
     return {"auroc": auroc, "aggregation": dict(rule) if rule else None}
 
 
-def _pixels(pixels: Pixels | None, missing: Missing) -> dict[str, Any] | None:
+def _pixels(pixels: Pixels | None, missing: Missing) -> Json | None:
     if pixels is None:
         missing["pixels"] = missing["lesions"] = "the data set has no lesion masks"
         return None
-    rows: dict[str, Any] = {}
+    rows: Json = {}
     for name in ("heat", "heat_everywhere", "brightness"):
         counts = getattr(pixels, name)
         auroc, dice = _try(missing, "pixels", counts.auroc), _try(missing, "pixels", counts.best_dice)
@@ -161,7 +162,7 @@ def _pixels(pixels: Pixels | None, missing: Missing) -> dict[str, Any] | None:
     return rows
 
 
-def _lesions(label: NDArray[Any], scored: Scored, missing: Missing) -> dict[str, Any] | None:
+def _lesions(label: NDArray[np.integer], scored: Scored, missing: Missing) -> Json | None:
     """Sensitivity at 95 % specificity by lesion size and contrast, over abnormal slices with a mask."""
     if scored.size is None or scored.contrast is None or not (scored.size[label == 1] > 0).any():
         missing.setdefault("lesions", "no abnormal slice has a lesion in its mask")

@@ -12,6 +12,7 @@ EngineError where the device cannot be used. Twins in numpy: `maescan.kernels.re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from typing import Any, Literal
 from maescan import _kernels  # type: ignore[attr-defined]
 from maescan.errors import ConfigError, EngineError
 from maescan.kernels.arrays import (
+    Array,
     beside,
     bits,
     empty,
@@ -67,7 +69,7 @@ def threads() -> int:
 
 
 def make_masks(
-    slice_ids: Any,
+    slice_ids: Array | Sequence[int],
     *,
     seed: int,
     passes: int,
@@ -108,13 +110,13 @@ def make_masks(
 
 
 def patchify_visible(
-    slices: Any,
-    keep_ids: Any,
-    token_ids: Any = None,
+    slices: Array,
+    keep_ids: Array,
+    token_ids: Array | None = None,
     *,
     patch: int,
     dtype: str = "float32",
-    out: Any = None,
+    out: Array | None = None,
     stream: int | None = None,
 ) -> Any:
     """Visible patches [B*R, K, P*P] of slices [B, H, W] float32 (any strides) for keep_ids [B*R, K].
@@ -130,12 +132,12 @@ def patchify_visible(
 
 
 def patchify(
-    slices: Any,
-    token_ids: Any = None,
+    slices: Array,
+    token_ids: Array | None = None,
     *,
     patch: int,
     dtype: str = "float32",
-    out: Any = None,
+    out: Array | None = None,
     stream: int | None = None,
 ) -> Any:
     """All tokens' patches [B, T, P*P] of slices [B, H, W] float32 (any strides)."""
@@ -148,19 +150,19 @@ def patchify(
 
 
 def average_difference(
-    slices: Any,
-    predictions: Any,
-    restore_ids: Any,
+    slices: Array,
+    predictions: Array,
+    restore_ids: Array,
     *,
     keep: int,
     patch: int,
-    token_ids: Any = None,
+    token_ids: Array | None = None,
     reconstruction: bool = False,
     squared: bool = False,
     tokens: bool = False,
     errors: bool = False,
-    out: Any = None,
-    partials: Any = None,
+    out: Array | Differences | None = None,
+    partials: Array | None = None,
     stream: int | None = None,
 ) -> Differences:
     """|X - mean over the passes of X with the hidden patches predicted| (paper, sections 3.2 and 3.4), in one pass.
@@ -195,7 +197,7 @@ def average_difference(
 
 
 def pseudo_abnormal(
-    reconstructions: Any, boxes: Any, factors: Any, *, out: Any = None, stream: int | None = None
+    reconstructions: Array, boxes: Array, factors: Array, *, out: Array | None = None, stream: int | None = None
 ) -> Any:
     """Altered copies [B, H, W] of reconstructions [B, H, W] float32 (paper, section 3.3): boxes times factors.
 
@@ -210,12 +212,12 @@ def pseudo_abnormal(
 
 
 def ssim(
-    slices: Any,
-    reconstructions: Any,
+    slices: Array,
+    reconstructions: Array,
     *,
     data_range: float = 2.0,
-    out: Any = None,
-    partials: Any = None,
+    out: Array | None = None,
+    partials: Array | None = None,
     stream: int | None = None,
 ) -> Any:
     """SSIM [B] float32 of slices and reconstructions [B, H, W] float32 (any strides, sides of 7 or more).
@@ -233,7 +235,7 @@ def ssim(
 
 
 def extract_slices(
-    volume: Any,
+    volume: Array,
     rows: Taps,
     cols: Taps,
     *,
@@ -245,7 +247,7 @@ def extract_slices(
     ripple: float = 0.0,
     floor: float = 0.0,
     dtype: str = "float32",
-    out: Any = None,
+    out: Array | None = None,
     stream: int | None = None,
 ) -> Any:
     """Slices [S, H, W] on the model's grid of a volume [S, H0, W0] (int16, uint16, uint8, float32; any strides).
@@ -269,7 +271,7 @@ def extract_slices(
     return out
 
 
-def _run(name: str, first: Any, **arguments: Any) -> None:
+def _run(name: str, first: Array, **arguments: Any) -> None:
     try:
         getattr(_kernels, name)(first, threads=threads(), **arguments)
     except RuntimeError as error:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,34 @@ from numpy.typing import NDArray
 from maescan.kernels.taps import Taps
 
 
-def on_cuda(array: Any) -> bool:
+class Array(Protocol):
+    """What a kernel takes: numpy's, torch's, CuPy's or another's array, with a shape and DLPack."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes."""
+        ...
+
+    def __dlpack__(self) -> object:
+        """Its memory, as others read it."""
+        ...
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Its device's kind and number."""
+        ...
+
+
+def on_cuda(array: Array) -> bool:
     """Whether an array is in a GPU's memory."""
     return not isinstance(array, np.ndarray) and array.__dlpack_device__()[0] in (2, 13)
 
 
-def library_of(array: Any) -> ModuleType:
+def library_of(array: object) -> ModuleType:
     """numpy, torch, cupy, or the module that an array of another kind comes from."""
     return sys.modules[type(array).__module__.partition(".")[0]]
 
 
-def is_torch(array: Any) -> bool:
+def is_torch(array: object) -> bool:
     """Whether an array is torch's."""
     return library_of(array).__name__ == "torch"
 
@@ -113,7 +130,7 @@ def torch_on(device: str) -> Any:
     return torch.empty(0, device=device)
 
 
-def shape_of(array: Any, name: str, rank: int) -> tuple[int, ...]:
+def shape_of(array: Array, name: str, rank: int) -> tuple[int, ...]:
     """Its shape, of `rank` axes. Raises ValueError or TypeError by the array's name."""
     shape = tuple(getattr(array, "shape", ()))
     if not hasattr(array, "__dlpack__"):
@@ -132,7 +149,7 @@ def passes_of(rows: int, count: int, name: str) -> int:
     return rows // count
 
 
-def tokens_of(slices: Any, token_ids: Any, patch: int) -> tuple[int, int]:
+def tokens_of(slices: Array, token_ids: Array | None, patch: int) -> tuple[int, int]:
     """B and T."""
     count, height, width = shape_of(slices, "slices", 3)
     if patch < 1:

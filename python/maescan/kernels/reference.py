@@ -54,7 +54,7 @@ def philox(key: tuple[int, int], counter: NDArray[np.uint64]) -> NDArray[np.uint
 
 
 def make_masks(
-    slice_ids: NDArray[Any],
+    slice_ids: NDArray[np.integer],
     *,
     seed: int,
     passes: int,
@@ -79,7 +79,7 @@ def make_masks(
     return shuffle[:, :keep].astype(np.int32), np.argsort(shuffle, axis=-1).astype(np.int32)
 
 
-def _rounded(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
+def _rounded(values: NDArray[np.float32], dtype: str) -> NDArray[np.number]:
     """float32 to the dtype, to nearest even; bfloat16 as its bits in uint16."""
     if dtype != "bfloat16":
         return values.astype(dtype)
@@ -87,7 +87,7 @@ def _rounded(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
     return ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
 
 
-def _widened(values: NDArray[Any]) -> NDArray[np.float32]:
+def _widened(values: NDArray[np.number]) -> NDArray[np.float32]:
     if values.dtype == np.uint16:
         return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
     return values.astype(np.float32)
@@ -115,7 +115,7 @@ def _chosen(patches: NDArray[np.float32], ids: NDArray[np.int32] | None) -> NDAr
 
 def patchify(
     slices: NDArray[np.float32], token_ids: NDArray[np.int32] | None = None, *, patch: int, dtype: str = "float32"
-) -> NDArray[Any]:
+) -> NDArray[np.number]:
     """See `maescan.kernels.patchify`."""
     return _rounded(_chosen(_to_patches(slices, patch), token_ids), dtype)
 
@@ -127,7 +127,7 @@ def patchify_visible(
     *,
     patch: int,
     dtype: str = "float32",
-) -> NDArray[Any]:
+) -> NDArray[np.number]:
     """See `maescan.kernels.patchify_visible`."""
     passes = len(keep_ids) // len(slices)
     tokens = np.repeat(_chosen(_to_patches(slices, patch), token_ids), passes, axis=0)
@@ -136,7 +136,7 @@ def patchify_visible(
 
 def average_difference(
     slices: NDArray[np.float32],
-    predictions: NDArray[Any],
+    predictions: NDArray[np.number],
     restore_ids: NDArray[np.int32],
     *,
     keep: int,
@@ -233,7 +233,7 @@ def _window_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def extract_slices(
-    volume: NDArray[Any],
+    volume: NDArray[np.number],
     rows: Taps,
     cols: Taps,
     *,
@@ -245,7 +245,7 @@ def extract_slices(
     ripple: float = 0.0,
     floor: float = 0.0,
     dtype: str = "float32",
-) -> NDArray[Any]:
+) -> NDArray[np.number]:
     """See `maescan.kernels.extract_slices`."""
     raw = volume.astype(np.float32)
     values = np.clip(raw * np.float32(scale) + np.float32(offset), np.float32(low), np.float32(high))

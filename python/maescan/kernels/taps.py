@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,14 +51,14 @@ def _mirrored(position: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     return np.minimum(inside, period - inside) if n > 1 else np.zeros_like(position)
 
 
-def _scatter(position: NDArray[np.int64], weights: NDArray[Any], n: int) -> NDArray[Any]:
+def _scatter(position: NDArray[np.int64], weights: NDArray[np.floating], n: int) -> NDArray[np.floating]:
     """The dense rows of position, weights [rows, taps] with mirrored edges."""
     dense = np.zeros((len(position), n))
     np.add.at(dense, (np.arange(len(position))[:, None], _mirrored(position, n)), weights)
     return dense
 
 
-def _sampling(centres: NDArray[Any], n: int) -> NDArray[Any]:
+def _sampling(centres: NDArray[np.floating], n: int) -> NDArray[np.floating]:
     """Cubic B-spline at the centres."""
     first = np.floor(centres).astype(np.int64)
     t = (centres - first)[:, None]
@@ -68,12 +67,12 @@ def _sampling(centres: NDArray[Any], n: int) -> NDArray[Any]:
 
 
 @functools.lru_cache(maxsize=8)
-def _unfiltered(n: int) -> NDArray[Any]:
+def _unfiltered(n: int) -> NDArray[np.floating]:
     """Samples to B-spline coefficients: the inverse of the B-spline at the samples."""
     return np.linalg.inv(_sampling(np.arange(n, dtype=np.float64), n)) if n > 1 else np.ones((1, 1))
 
 
-def _gaussian(n: int, sigma: float) -> NDArray[Any]:
+def _gaussian(n: int, sigma: float) -> NDArray[np.floating]:
     """Anti-aliasing of scikit-image: a Gaussian cut off at four sigma."""
     radius = int(4 * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
@@ -81,7 +80,7 @@ def _gaussian(n: int, sigma: float) -> NDArray[Any]:
     return _scatter(np.arange(n)[:, None] + offsets, np.tile(kernel / kernel.sum(), (n, 1)), n)
 
 
-def _banded(dense: NDArray[Any]) -> Taps:
+def _banded(dense: NDArray[np.floating]) -> Taps:
     """The narrowest band that loses no more than DROPPED of any row; rows keep their sum."""
     n_in = dense.shape[1]
     left = np.cumsum(np.abs(dense), axis=1)
@@ -98,7 +97,7 @@ def _banded(dense: NDArray[Any]) -> Taps:
     return made
 
 
-def _exact(weights: NDArray[Any]) -> NDArray[Any]:
+def _exact(weights: NDArray[np.floating]) -> NDArray[np.floating]:
     """Rounding of the inverse removed, so that a copy is exact."""
     near = np.round(weights)
     return np.where(np.abs(weights - near) < 1e-12, near, weights)

@@ -38,6 +38,13 @@ class Engine(Protocol):
         ...
 
 
+class CompiledEngine(Engine, Protocol):
+    """An engine of a bundle: `version` is of the library that runs it, `device_name` of what it runs on."""
+
+    version: str
+    device_name: str
+
+
 @dataclass(frozen=True)
 class TokenBatch:
     """Slices whose token sets are of one size. images [B, H, W]; slice_ids [B]: the keys of their masks; ids [B, T]:

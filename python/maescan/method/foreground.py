@@ -144,7 +144,7 @@ def noise_threshold(values: Values, level: float) -> float | None:
     return level + float(edges[peak + int(np.argmin(counts[peak : last + 1])) + 1])
 
 
-def _otsu(counts: NDArray[Any], edges: NDArray[Any]) -> float:
+def _otsu(counts: NDArray[np.integer], edges: NDArray[np.floating]) -> float:
     """The threshold that parts a histogram into two classes that differ most (Otsu, 1979)."""
     centres = (edges[1:] + edges[:-1]) / 2
     share, mean = np.cumsum(counts)[:-1] / counts.sum(), np.cumsum(counts * centres)[:-1] / counts.sum()

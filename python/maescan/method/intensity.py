@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.errors import ScanError
 from maescan.method.foreground import Foreground, find_foreground, sample
 from maescan.method.slices import SliceStore
@@ -52,7 +53,7 @@ class IntensityMap:
     ripple: float = 0.0
     within_slice: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         return asdict(self)
 
 

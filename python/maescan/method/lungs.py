@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ LUNG_SHARE = 0.1
 """Of a tile, at least; others are not scored."""
 
 
-def lungs(view: NDArray[Any], scan: Scan, spacing: Sequence[float]) -> NDArray[np.bool_]:
+def lungs(view: NDArray[np.number], scan: Scan, spacing: Sequence[float]) -> NDArray[np.bool_]:
     """Lungs of an axial view [S, H, W], spacing in mm likewise: what is below -320 HU, hangs together, does not reach
     the sides of the slices and has over 100 ml, closed over vessels. Raises ScanError where there are none."""
     from scipy import ndimage

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,9 @@ class Patches:
     fit: dict[str, float]
 
 
-def crop_patches(view: NDArray[Any], axes: Axes, centres: NDArray[np.int64], scan: Scan, preset: Preset) -> Patches:
+def crop_patches(
+    view: NDArray[np.number], axes: Axes, centres: NDArray[np.int64], scan: Scan, preset: Preset
+) -> Patches:
     """The axial patches around voxels [N, 3] (slice, row, column) of a scan's axial view; beside it there is air.
     Training, evaluation and scoring all cut here, and all mask by the keys: the same patch has the same score."""
     fit = fit_intensity(view, scan, preset)
@@ -67,7 +68,7 @@ def to_place(centres: NDArray[np.int64], scan: Scan, axes: Axes, shape: tuple[in
     return np.asarray(voxel @ scan.affine[:3, :3].T + scan.affine[:3, 3])
 
 
-def _crop(view: NDArray[Any], centre: NDArray[np.int64], side: int) -> NDArray[np.float32]:
+def _crop(view: NDArray[np.number], centre: NDArray[np.int64], side: int) -> NDArray[np.float32]:
     """[side, side] voxels around one; nan beside the scan."""
     level, *middle = centre
     patch = np.full((side, side), np.nan, np.float32)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maescan import files as outputs
 from maescan.config import Preset
+from maescan.method.engine import Engine
 from maescan.method.heat import full_scale, level_values, levels, mapped_slices
 from maescan.method.preprocess import upright
 from maescan.results.rows import ScanRow
@@ -60,7 +60,7 @@ def picture_key(job: str, row: ScanRow) -> str:
     return hashlib.sha256(text).hexdigest()[:16]
 
 
-def draw(images: NDArray[np.float32], keys: Sequence[int], engine: Any, preset: Preset) -> NDArray[np.uint8]:
+def draw(images: NDArray[np.float32], keys: Sequence[int], engine: Engine, preset: Preset) -> NDArray[np.uint8]:
     """Slices [K, H, W], `keys` of their masks, as a picture's pixels [3 H, K W]."""
     made, heat = np.empty_like(images), np.empty_like(images)
     for start in range(0, len(images), engine.batch):

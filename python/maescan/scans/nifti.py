@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from maescan.scans.scan import Scan
 from maescan.scans.sizes import check_shape, check_volume
 from maescan.scans.streams import open_inflated, read_voxels
 from maescan.scans.voxels import Voxels, check_finite
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Header as Header
 
 REFUSED = {
     1: "bits",
@@ -47,7 +50,7 @@ def read_nifti(path: Path, name: str, *, volume: int | None = None, accept: froz
     return Scan(array, slope, intercept, affine, name, path, "nifti", warnings)
 
 
-def _header(path: Path) -> Any:
+def _header(path: Path) -> Header:
     import nibabel
 
     with open_inflated(path) as stream:
@@ -78,7 +81,7 @@ def image_of(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(file) for file in beside)[:1]
 
 
-def _image(path: Path, header: Any) -> Path:
+def _image(path: Path, header: Header) -> Path:
     if bytes(header["magic"])[:2] == b"n+":
         return path
     if images := image_of(path):
@@ -86,7 +89,7 @@ def _image(path: Path, header: Any) -> Path:
     raise ScanError("is half of a pair: its .img is missing", path=path, remedy="put the .img beside its .hdr")
 
 
-def _volume(header: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, int], int]:
+def _volume(header: Header, path: Path, volume: int | None) -> tuple[tuple[int, int, int], int]:
     """Shape of one volume, and how many voxels lie before it. Trailing dimensions of 1 do not count."""
     dims = [int(n) for n in header["dim"]]
     rank = dims[0]
@@ -98,7 +101,7 @@ def _volume(header: Any, path: Path, volume: int | None) -> tuple[tuple[int, int
     return (shape[0], shape[1], shape[2]), index * math.prod(shape[:3])
 
 
-def _affine(header: Any, path: Path) -> tuple[Affine, tuple[str, ...]]:
+def _affine(header: Header, path: Path) -> tuple[Affine, tuple[str, ...]]:
     """Voxel to RAS mm: sform, else qform, else a guess; and what was guessed, or passed over."""
     notes: tuple[str, ...] = ()
     if (header["pixdim"][1:4] < 0).any():
@@ -119,7 +122,7 @@ def _affine(header: Any, path: Path) -> tuple[Affine, tuple[str, ...]]:
     return affine, notes
 
 
-def _qform(header: Any, path: Path, *, needed: bool) -> Affine | None:
+def _qform(header: Header, path: Path, *, needed: bool) -> Affine | None:
     """Raises ScanError for one that is no rotation, where it is needed."""
     from nibabel.spatialimages import HeaderDataError
 
@@ -145,7 +148,7 @@ def _difference(sform: Affine, qform: Affine) -> str:
     return f"by {degrees:.0f} degrees" if degrees > TURNED else ""
 
 
-def _scaling(header: Any, path: Path) -> tuple[float, float]:
+def _scaling(header: Header, path: Path) -> tuple[float, float]:
     """Slope and intercept; slope 0 or NaN means that voxels are the values."""
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or not math.isfinite(slope):
@@ -155,7 +158,7 @@ def _scaling(header: Any, path: Path) -> tuple[float, float]:
     return slope, intercept
 
 
-def _voxels(image: Path, header: Any, shape: tuple[int, int, int], before: int) -> Voxels:
+def _voxels(image: Path, header: Header, shape: tuple[int, int, int], before: int) -> Voxels:
     """The voxels of one volume, `before` voxels into the data."""
     dtype, offset = _dtype(header, image), _offset(header, image)
     dims = [int(n) for n in header["dim"]]
@@ -163,7 +166,7 @@ def _voxels(image: Path, header: Any, shape: tuple[int, int, int], before: int) 
     return read_voxels(image, dtype, math.prod(shape), offset + before * dtype.itemsize, end)
 
 
-def _dtype(header: Any, path: Path) -> np.dtype:
+def _dtype(header: Header, path: Path) -> np.dtype:
     code = int(header["datatype"])
     if code in REFUSED:
         raise ScanError(f"holds {REFUSED[code]}", path=path, remedy="convert it to one real number per voxel")
@@ -173,7 +176,7 @@ def _dtype(header: Any, path: Path) -> np.dtype:
         raise ScanError(f"has the unknown data type {code}", path=path, remedy="the header is damaged") from error
 
 
-def _offset(header: Any, path: Path) -> int:
+def _offset(header: Header, path: Path) -> int:
     offset, least = float(header["vox_offset"]), 0
     if bytes(header["magic"])[:2] == b"n+":
         least = int(header["sizeof_hdr"]) + 4

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.engines.bundle import Bundle, update
 from maescan.errors import ConfigError, DataError
 from maescan.method import aggregate
@@ -25,7 +25,7 @@ from maescan.scoring.ledger import rows_of
 from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import CalibrateOptions, EngineOptions, ScoreOptions
 
-RULES: dict[str, dict[str, Any]] = {
+RULES: dict[str, Json] = {
     "max": {"method": "max"},
     "top": {"method": "top", "k": 3},
     "area": {"method": "area", "threshold": 0.5},
@@ -39,7 +39,7 @@ def calibrate(
     options: ScoreOptions = ScoreOptions(),
     how: CalibrateOptions = CalibrateOptions(),
     listen: Event = run.unheard,
-) -> tuple[dict[str, Any], list[dict[str, str]]]:
+) -> tuple[Json, list[dict[str, str]]]:
     """Scores held-back healthy scans and writes their reference into the bundle; returns it, and what was left out.
 
     Raises DataError when a scan cannot be scored, is of another kind than the bundle's, is there twice or trained the

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from maescan.config.types import Json
 from maescan.errors import BundleError
 from maescan.method import aggregate
 
@@ -37,7 +37,7 @@ class Reference:
     figures: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, manifest: Mapping[str, Any], rate: float) -> Reference | None:
+    def of(cls, manifest: Json, rate: float) -> Reference | None:
         """The reference of a bundle's manifest; None where it has none. Raises BundleError for one that is none."""
         found = manifest.get("calibration")
         if not found:
@@ -79,7 +79,7 @@ class Reference:
         p = float(aggregate.p_values(np.array([score]), np.array(self.scans))[0])
         return round(p, 6), "yes" if p <= self.rate else "no"
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Json:
         """For run.json."""
         facts = {"scans": len(self.scans), "alert_rate": self.rate, "can_alert": self.can_alert}
         return {**facts, "threshold": self.threshold, "scores": list(self.scans)}

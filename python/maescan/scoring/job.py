@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from maescan.config.types import Json
+from maescan.engines.bundle import Bundle
 from maescan.errors import MaescanError, escaped
+from maescan.method.engine import CompiledEngine
 from maescan.results.maps import Scale
 from maescan.results.rows import Failure, ScanRow
 from maescan.results.tables import SCANS, Tables
@@ -26,9 +28,9 @@ from maescan.scoring.ledger import Known, Ledger
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.outputs import Outputs
 
-Facts = dict[str, Any]
+Facts = Json
 Event = Callable[[str, Facts], None]
-Report = Callable[[ScanSource, str, dict[str, Any]], None]
+Report = Callable[[ScanSource, str, Json], None]
 """Told of a source: "scored", "failed", "skipped" or "passed_over", with the facts of the event."""
 
 KEPT = 10_000
@@ -42,8 +44,8 @@ class Job:
     seen: labels of this run's scans that were scored, now or before; sources: those that may still be drawn; slices:
     scored in this run; passed_over: what could be read and is no scan; broken: what ends it."""
 
-    bundle: Any
-    engine: Any
+    bundle: Bundle
+    engine: CompiledEngine
     out: Path
     options: ScoreOptions
     ledger: Ledger
@@ -152,7 +154,7 @@ def one_at_a_time(event: Event) -> Event:
     return tell
 
 
-def job_key(bundle: Any, engine: str, options: ScoreOptions) -> str:
+def job_key(bundle: Bundle, engine: str, options: ScoreOptions) -> str:
     """Hash of all that decides a score or a warning: the engine's files, preset and golden slices, what training's
     intensities were, how scans are read. Not the calibration, nor what is drawn."""
     parts = [bundle.fingerprint(engine), engine, bundle.manifest.get("intensity"), options.read.key()]

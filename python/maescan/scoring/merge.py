@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 from maescan import files
+from maescan.config.types import Json
+from maescan.engines.bundle import Bundle
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.records import Record, check, read, read_rows
 from maescan.scans.source import PassedOver, Why
@@ -21,7 +23,7 @@ from maescan.scoring.summary import Listing as Found
 from maescan.scoring.summary import Summary, write_results
 
 
-def merge(shards: Sequence[Path], bundle: Any, out: Path) -> Summary:
+def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     """Puts the outputs of `--shard 1/N` .. `N/N` into `out`, as if one run had written them (run.json's times aside).
 
     Raises DataError for a shard that has not ended, that is missing or there twice, of another bundle, of other
@@ -97,11 +99,11 @@ class Run(Record, frozen=True):
     seconds: float
 
 
-def read_run(shard: Path) -> dict[str, Any]:
+def read_run(shard: Path) -> Json:
     """run.json. Raises DataError for one that no finished `maescan score` wrote."""
     remedy = "run its `maescan score --shard` again to the end"
     try:
-        run: dict[str, Any] = dict(read(dict[str, object], shard / "run.json", remedy=remedy))
+        run: Json = dict(read(dict[str, object], shard / "run.json", remedy=remedy))
         check(Run, run, path=shard / "run.json", remedy=remedy)
         ScoreOptions.from_json(run["options"])
     except (DataError, ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -113,7 +115,7 @@ def _words(error: Exception) -> str:
     return error.reason if isinstance(error, MaescanError) else f"an unknown option ({type(error).__name__})"
 
 
-def _check(shards: Sequence[Path], runs: list[dict[str, Any]], job: str) -> None:
+def _check(shards: Sequence[Path], runs: list[Json], job: str) -> None:
     first = runs[0]
     if first["job"] != job:
         raise DataError("was scored with another bundle", path=shards[0], remedy="name the bundle of the shards")

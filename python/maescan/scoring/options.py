@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from maescan.config.types import Json
 from maescan.errors import ConfigError
 from maescan.options import EngineOptions, LungTiles, Options, ReadOptions, option
 from maescan.results.dicom import KINDS
@@ -126,7 +127,7 @@ class ScoreOptions(Options):
         return values
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> ScoreOptions:
+    def from_json(cls, values: Json) -> ScoreOptions:
         """What `to_json` made."""
         mark = values.get("pseudonyms")
         values = {**values, "pseudonyms": Pseudonyms(str(mark)) if mark else None}
@@ -149,7 +150,7 @@ class ScoreOptions(Options):
         included = not self.include or _matches(name, self.include)
         return included and not _matches(name, self.exclude)
 
-    def key(self) -> dict[str, Any]:
+    def key(self) -> Json:
         """What changes a score."""
         return {"read": self.read.key()}
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from maescan import files
+from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
 from maescan.errors import ConfigError, DataError, ScanError
 from maescan.method.engine import Engine
@@ -180,7 +181,7 @@ class _Watch:
             if self.stop.is_set():
                 return
 
-    def report(self, source: ScanSource, name: str, facts: dict[str, Any]) -> None:
+    def report(self, source: ScanSource, name: str, facts: Json) -> None:
         latency = time.time() - self.arrived.pop(_which(source), time.time())
         if name == "scored":
             self.latencies.append(latency)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maescan.config.types import Json
 from maescan.errors import ConfigError, DataError, TrainingError
 from maescan.method import draws
 from maescan.method.prints import TrainingPrints
@@ -36,10 +37,10 @@ class TrainingRun:
 
     fabric: Any
     out: Path
-    key: dict[str, Any]
+    key: Json
     options: TrainOptions
     log: Log
-    checkpoint: dict[str, Any] | None = None
+    checkpoint: Json | None = None
     log_steps: int = 20
     progress: Progress | None = None
     intensity: dict[str, list[float]] | None = None

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import nn
 
+from maescan.config.types import Json
 
-def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:
+
+def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float = 1.0) -> list[Json]:
     """Groups by (layer, decayed or not): no decay on biases and norms, lr_scale = layer_decay ** layers above.
 
     With layer decay (the classifier) the class token and the positions have no weight decay either.
     """
     blocks: nn.ModuleList = model.blocks  # type: ignore[assignment]
     depth = len(blocks)
-    groups: dict[tuple[int, float], dict[str, Any]] = {}
+    groups: dict[tuple[int, float], Json] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -36,7 +37,7 @@ def layer_of(name: str, depth: int) -> int:
     return 0 if name.startswith(("patch_embed.", "cls_token", "pos_embed")) else depth + 1
 
 
-def adamw(groups: list[dict[str, Any]], betas: tuple[float, float]) -> torch.optim.AdamW:
+def adamw(groups: list[Json], betas: tuple[float, float]) -> torch.optim.AdamW:
     """AdamW whose rates `set_rate` sets."""
     return torch.optim.AdamW(groups, lr=0.0, betas=betas)
 

@@ -69,13 +69,13 @@ class Pairs:
         pairs.flush()
         fabric.barrier()
 
-    def _reconstruct(self, images: NDArray[Any], ids: Ids, seed: int) -> NDArray[np.float32]:
+    def _reconstruct(self, images: NDArray[np.floating], ids: Ids, seed: int) -> NDArray[np.float32]:
         with self.fabric.autocast():
             return steps.reconstructions(self.model, images, ids, self.preset, seed=seed)
 
 
 def pair_inputs(
-    preset: Preset, slices: NDArray[Any], pairs: NDArray[np.float32], samples: Ids, *, seed: int, epoch: int
+    preset: Preset, slices: NDArray[np.floating], pairs: NDArray[np.float32], samples: Ids, *, seed: int, epoch: int
 ) -> NDArray[np.float32]:
     """Classifier inputs [B, H, W] of samples [B] (see `training_samples`) of the pairs [2, N, H, W], and their slices
     [B, H, W].
@@ -128,7 +128,13 @@ def validation_inputs(
 
 
 def _inputs(
-    fabric: Any, model: MaskedAutoencoder | None, images: NDArray[Any], preset: Preset, seed: int, *, altered: bool
+    fabric: Any,
+    model: MaskedAutoencoder | None,
+    images: NDArray[np.floating],
+    preset: Preset,
+    seed: int,
+    *,
+    altered: bool,
 ) -> NDArray[np.float32]:
     made = [np.empty((0, *images.shape[1:]), np.float32)]
     mask_seed = draws.seed_of(seed, 0, draws.VALIDATION_MASKS + altered)

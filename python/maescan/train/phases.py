@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.evaluate.ranking import auroc
 from maescan.method import draws
 from maescan.method.masks import make_masks
@@ -36,7 +37,7 @@ class Phase(Protocol):
     @property
     def training(self) -> Training: ...
 
-    def groups(self) -> list[dict[str, Any]]: ...
+    def groups(self) -> list[Json]: ...
     def start_epoch(self, epoch: int) -> None: ...
     def batch(self, ids: Ids, epoch: int) -> tuple[Tensor, ...]: ...
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor: ...
@@ -53,7 +54,7 @@ class MaePhase:
         self.samples, self.training = len(images), preset.mae
         self.masks = dataclasses.replace(preset.masks, strategy="random", passes=1)
 
-    def groups(self) -> list[dict[str, Any]]:
+    def groups(self) -> list[Json]:
         return parameter_groups(self.model, self.training.weight_decay)
 
     def start_epoch(self, epoch: int) -> None:
@@ -108,7 +109,7 @@ class ClassifierPhase:
         self.pair_samples = training_samples(images, preset)
         self.samples = len(self.pair_samples)
 
-    def groups(self) -> list[dict[str, Any]]:
+    def groups(self) -> list[Json]:
         return parameter_groups(self.model, self.training.weight_decay, self.training.layer_decay)
 
     def start_epoch(self, epoch: int) -> None:

@@ -88,7 +88,7 @@ def _hash(weights: Path) -> str:
         raise DataError(f"cannot be read: {error.strerror}", path=weights, remedy="check the path") from error
 
 
-def _open(out: Path, fabric: Any, key: dict[str, Any], options: TrainOptions) -> TrainingRun:
+def _open(out: Path, fabric: Any, key: Json, options: TrainOptions) -> TrainingRun:
     """The run of this folder: its checkpoint if it may go on, else an empty folder."""
     if fabric.is_global_zero:
         claim(out, "a training run")

@@ -38,14 +38,12 @@ def reconstruct(
     *,
     seed: int | None = None,
     token_ids: NDArray[np.int32] | None = None,
-    **wanted: bool,
-) -> Any:
+) -> kernels.Differences:
     """Differences of slices [B, H, W]: the MAE's predictions of several masks, visible patches pasted (unless
-    preset.masks says otherwise), averaged.
+    preset.masks says otherwise), averaged, and the reconstructions.
 
-    `seed` defaults to that of preset.masks, token_ids [B, T] to the full grid; `wanted` are
-    `kernels.average_difference`'s flags (reconstruction, squared, tokens, errors). The model is used as it is: call
-    eval() first.
+    `seed` defaults to that of preset.masks, token_ids [B, T] to the full grid. The model is used as it is:
+    call eval() first.
     """
     config, device = preset.model, next(model.parameters()).device
     images = np.ascontiguousarray(images, np.float32)
@@ -65,26 +63,24 @@ def reconstruct(
         keep=preset.masks.pasted(keep_ids.shape[1]),
         patch=config.patch_size,
         token_ids=token_ids,
-        **wanted,
+        reconstruction=True,
     )
 
 
 def reconstructions(
-    model: MaskedAutoencoder | None, images: NDArray[Any], slice_ids: ArrayLike, preset: Preset, *, seed: int
+    model: MaskedAutoencoder | None, images: NDArray[np.floating], slice_ids: ArrayLike, preset: Preset, *, seed: int
 ) -> NDArray[np.float32]:
     """Reconstructions [B, H, W] of slices [B, H, W]; the slices themselves without an MAE."""
     if model is None:
         return np.array(images, np.float32)
     sets = token_sets(images, preset)
     if sets is None:
-        made = reconstruct(model, images, slice_ids, preset, seed=seed, reconstruction=True)
+        made = reconstruct(model, images, slice_ids, preset, seed=seed)
         return np.asarray(made.reconstruction)
     whole, slice_ids = np.array(images, np.float32), np.asarray(slice_ids)
     for size, which in sets.groups():
         ids = sets.ids(which, size)
-        part = reconstruct(
-            model, whole[which], slice_ids[which], preset, seed=seed, token_ids=ids, reconstruction=True
-        )
+        part = reconstruct(model, whole[which], slice_ids[which], preset, seed=seed, token_ids=ids)
         whole[which] = part.reconstruction
     return whole
 

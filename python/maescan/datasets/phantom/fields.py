@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Volume = NDArray[np.floating[Any]]
+Volume = NDArray[np.floating]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -54,7 +53,7 @@ def ablate(
     out: Path,
     design: Design = Design(),
     told: Told = Told(),
-) -> dict[str, Any]:
+) -> Json:
     """Runs the experiment `name` (`experiments.NAMES`) and returns its table; writes it to `out`/NAME.json and .md.
 
     `data`: a SliceSet or a path for `datasets.load`. Every row is trained and
@@ -70,7 +69,7 @@ def ablate(
     slices = datasets.load(Path(data), preset, modality=design.modality) if isinstance(data, str | Path) else data
     runner = AblationRunner(Path(out), make_folds(slices, design.folds), design, told)
     runner.stressed = chosen.stressed
-    metrics: list[list[list[dict[str, Any]]]] = [
+    metrics: list[list[list[Json]]] = [
         [[runner.judged(row, seed, fold) for fold in runner.folds] for seed in design.seeds] for row in chosen.rows
     ]
     result = {"experiment": name, "preset": preset.name, **numbers(chosen, metrics, list(design.seeds), runner.folds)}
@@ -87,7 +86,7 @@ class AblationRunner:
         self.progress, self.say, self.stressed = told.progress, told.say, 0
         self.data = {fold.name: [fold.train.fingerprint(), fold.test.fingerprint()] for fold in folds}
 
-    def judged(self, row: Row, seed: int, fold: Fold) -> dict[str, Any]:
+    def judged(self, row: Row, seed: int, fold: Fold) -> Json:
         """The metrics of a row trained with `seed` on the fold, from `out`/results where they are there."""
         folder = self.out / "results" / self._name(row.preset, seed, fold, row.rival, self.stressed)
         if not (folder / "metrics.json").exists():

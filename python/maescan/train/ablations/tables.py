@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from maescan.config.types import Json
 from maescan.evaluate.baselines import NAMES as BASELINES
 from maescan.evaluate.markdown import table
 from maescan.train.ablations.experiments import Experiment
@@ -20,9 +19,7 @@ COLUMNS = {
 }
 
 
-def numbers(
-    experiment: Experiment, metrics: list[list[list[dict[str, Any]]]], seeds: list[int], folds: list[Fold]
-) -> dict[str, Any]:
+def numbers(experiment: Experiment, metrics: list[list[list[Json]]], seeds: list[int], folds: list[Fold]) -> Json:
     """Rows and baselines from the metrics `found` of each row, seed and fold."""
     rows = [
         {"name": row.name, "paper": row.paper, **_row([[_pick(f) for f in seed] for seed in by_seed])}
@@ -48,7 +45,7 @@ def numbers(
     }
 
 
-def _pick(metrics: dict[str, Any]) -> dict[str, float]:
+def _pick(metrics: Json) -> dict[str, float]:
     """AUROC, area-matched and within strata of one fold; nan where there is none."""
     values = metrics["slice"]
     matched = values["area_matched"]["auroc"] if values["area_matched"] else None
@@ -58,9 +55,9 @@ def _pick(metrics: dict[str, Any]) -> dict[str, float]:
     return {name: np.nan if value is None else value for name, value in picked.items()}
 
 
-def _row(by_seed: list[list[dict[str, float]]]) -> dict[str, Any]:
+def _row(by_seed: list[list[dict[str, float]]]) -> Json:
     """Mean over folds, then mean and standard deviation (n - 1) over seeds; folds: the mean over seeds of each."""
-    row: dict[str, Any] = {}
+    row: Json = {}
     for name in by_seed[0][0]:
         values = np.array([[fold[name] for fold in seed] for seed in by_seed])
         means = values.mean(axis=1)
@@ -77,7 +74,7 @@ def _json(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def text(result: dict[str, Any]) -> str:
+def text(result: Json) -> str:
     """The table of a result as Markdown, the paper's column beside ours."""
     data = "; ".join(
         f"{d['normal']} normal and {d['abnormal']} abnormal slices ({d['matched']} matched) of {d['scans']} scans"
@@ -97,7 +94,7 @@ def text(result: dict[str, Any]) -> str:
     )
 
 
-def _shown(value: dict[str, Any]) -> str | None:
+def _shown(value: Json) -> str | None:
     if value["mean"] is None:
         return None
     return f"{value['mean']:.3f}" + (f" ± {value['sd']:.3f}" if value["sd"] is not None else "")
