@@ -11,8 +11,9 @@ from helpers.gpu_machine import CASES, install, same
 from helpers.marks import slow
 from maescan.engines import torchscript
 from maescan.engines.cuda import padded
+from maescan.engines.tensorrt import SPARE
 from maescan.method.preprocess import raw_slices
-from maescan.method.raw import RawSlices
+from maescan.method.raw import MOST_BYTES, RawSlices
 from maescan.method.score import score_slices
 from maescan.method.tokens import token_sets
 from maescan.scans import Scan
@@ -112,3 +113,18 @@ def test_more_voxels_than_before_get_more_memory(engine_of, monkeypatch, tmp_pat
     assert len(cuda.memory) == held
     engine.close()
     assert cuda.left() == (0, 0, 0, False)
+
+
+def test_memory_for_raw_voxels_is_kept_free(engine_of, monkeypatch, tmp_path):
+    """Slices that are as large as may go up raw, on a card that holds those of the second batch size."""
+    install(monkeypatch, tmp_path, memory=SPARE + (24 << 20))
+    made = engine_of("small")
+    engine, raw = made.load(), raw_slices(scan_of(made.preset, 720, 20), made.preset)
+    assert 0.98 * MOST_BYTES < raw.nbytes / len(raw) <= MOST_BYTES and raw.for_devices
+    score_slices(raw, range(20), engine, made.preset)
+    taps = sum(array.nbytes for array in raw.parts[0].arrays()[1:])
+    assert engine.most == 8 and {shape.raw for shape, _ in engine.places} == {True}
+    assert engine.cuda.free_bytes() > SPARE - 2 * 8 * taps
+    larger = raw_slices(scan_of(made.preset, 730, 2), made.preset)
+    assert not larger.for_devices
+    engine.close()

@@ -48,7 +48,7 @@ def test_places_stay_within_their_number(engine_of, monkeypatch, tmp_path):
 
 def test_less_memory_is_smaller_batches_and_too_little_is_said(engine_of, monkeypatch, tmp_path):
     made, found = engine_of("brats"), []
-    for megabytes in (8000, 310, 260):
+    for megabytes in (8000, 330, 260):
         install(monkeypatch, tmp_path, memory=megabytes << 20)
         try:
             engine = made.load()

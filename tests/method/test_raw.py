@@ -9,7 +9,7 @@ import pytest
 
 from maescan.config import PRESETS
 from maescan.method.preprocess import prepare, raw_slices
-from maescan.method.raw import RawSlices
+from maescan.method.raw import RawSlices, gathered
 from maescan.scans import Scan
 
 TINY = PRESETS["tiny"]
@@ -38,3 +38,21 @@ def test_a_run_of_slices_is_not_copied():
     raw = raw_slices(scan(40, 6), TINY)
     assert np.shares_memory(raw[1:4].parts[0].voxels, raw.parts[0].voxels)
     assert len(raw[np.array([0, 1, 3])].parts) == 1
+
+
+def test_single_slices_of_several_scans_together():
+    raw = [raw_slices(scan(side, 5), TINY) for side in (40, 33)]
+    images = [each.extracted() for each in raw]
+    picked = [(0, 4), (0, 1), (1, 3), (0, 2), (0, 3)]
+    wanted = np.stack([images[which][index] for which, index in picked])
+    together = gathered([(raw[which], index) for which, index in picked])
+    assert isinstance(together, RawSlices) and [len(part) for part in together.parts] == [2, 1, 2]
+    assert np.array_equal(together.extracted(), wanted)
+    assert np.array_equal(gathered([((raw, images)[which][which], index) for which, index in picked]), wanted)
+
+
+def test_packed_voxels_lie_side_by_side():
+    raw = raw_slices(scan(40, 5), TINY)
+    packed = raw.packed()
+    assert not raw.parts[0].voxels.flags.c_contiguous and packed.parts[0].voxels.flags.c_contiguous
+    assert np.array_equal(packed.extracted(), raw.extracted()) and packed.nbytes == raw.nbytes == 5 * 40 * 46 * 2

@@ -27,12 +27,14 @@ from maescan.engines.targets import TARGETS
 from maescan.errors import EngineError
 from maescan.machine import cache_folder, driver_version, require_gpu
 from maescan.method.engine import Floats, TokenBatch
+from maescan.method.raw import MOST_BYTES
 
 PLACES = 24
 """Places of a slot, each a context a network and a graph; the one not used for longest goes first."""
 
 SPARE = 256 << 20
-"""Bytes that stay free: contexts, graphs and compiled kernels take memory that nobody can ask about before."""
+"""Bytes that stay free: contexts, graphs and compiled kernels take memory that nobody can ask about before, and the
+way of raw voxels to the grid some more."""
 
 
 WHOLE = True
@@ -98,7 +100,7 @@ class TensorRtEngine:
         """The most slices that two slots can hold in the memory that is free. Raises EngineError for not even one."""
         free = self.cuda.free_bytes()
         for slices in reversed(BATCHES):
-            needed = 2 * (self._memory(slices)[0] + self._scratch(slices))
+            needed = 2 * (self._memory(slices)[0] + self._scratch(slices) + slices * MOST_BYTES)
             if needed + SPARE <= free:
                 return slices
         reason = f"needs {(needed + SPARE) >> 20} MB for one slice, and {free >> 20} MB of the GPU are free"

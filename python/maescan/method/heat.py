@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from maescan.config import Preset
 from maescan.method.engine import Engine
 from maescan.method.masks import make_masks
+from maescan.method.raw import Slices, on_host
 from maescan.method.score import SliceScores, score_slices
 from maescan.method.tokens import TokenSets, token_sets
 
@@ -50,16 +51,19 @@ def level_values(full: float) -> NDArray[np.float64]:
 
 
 def mapped_slices(
-    images: Floats, slice_ids: ArrayLike, engine: Engine, preset: Preset, *, sets: TokenSets | None = None
+    images: Slices, slice_ids: ArrayLike, engine: Engine, preset: Preset, *, sets: TokenSets | None = None
 ) -> SliceScores:
     """`score_slices` with maps, which are evened out: whoever shows or judges a heat map takes this one."""
     scored = score_slices(images, slice_ids, engine, preset, maps=True, sets=sets)
     assert scored.difference is not None
-    return replace(scored, difference=even_out(scored.difference, images, slice_ids, preset))
+    return replace(scored, difference=even_out(scored.difference, images, slice_ids, preset, sets=sets))
 
 
-def even_out(maps: Floats, images: Floats, slice_ids: ArrayLike, preset: Preset) -> Floats:
+def even_out(
+    maps: Floats, images: Slices, slice_ids: ArrayLike, preset: Preset, *, sets: TokenSets | None = None
+) -> Floats:
     """Maps [B, H, W] without the masks' pattern: what a token's map would be, were it hidden as often as all are.
+    sets: token sets of the images, where they are at hand.
 
     A token that r of R masks hide is averaged with R - r times nothing, and random masks differ from slice to slice,
     so that a map is striped across slices. Of a token that no mask hid nothing is known: it has its neighbours' mean
@@ -68,7 +72,7 @@ def even_out(maps: Floats, images: Floats, slice_ids: ArrayLike, preset: Preset)
     if preset.measure == "judge" or preset.input == "image" or not masks.paste or masks.strategy == "complementary":
         return maps
     grid, patch = preset.model.image_size // preset.model.patch_size, preset.model.patch_size
-    share = _hidden_share(images, np.asarray(slice_ids), preset).reshape(-1, grid, grid)
+    share = _hidden_share(images, np.asarray(slice_ids), preset, sets).reshape(-1, grid, grid)
     tokens = maps.reshape(-1, grid, patch, grid, patch)
     factor = np.where(share > 0, np.float32(masks.ratio) / np.maximum(share, np.float32(1e-6)), 0)
     even = tokens * factor[:, :, None, :, None].astype(np.float32)
@@ -77,11 +81,12 @@ def even_out(maps: Floats, images: Floats, slice_ids: ArrayLike, preset: Preset)
     return np.asarray(even.reshape(maps.shape), np.float32)
 
 
-def _hidden_share(images: Floats, slice_ids: NDArray[np.generic], preset: Preset) -> Floats:
+def _hidden_share(images: Slices, slice_ids: NDArray[np.generic], preset: Preset, sets: TokenSets | None) -> Floats:
     """Share of the masks that hide each patch [B, L]; patches outside of a slice's token set count as all alike."""
     count, tokens = len(images), preset.model.tokens
     share = np.full((count, tokens), preset.masks.ratio, np.float32)
-    sets = token_sets(images, preset)
+    if sets is None and preset.tokens.method != "all":
+        sets = token_sets(on_host(images), preset)
     groups = [(tokens, np.arange(count))] if sets is None else sets.groups()
     for size, which in groups:
         keep = preset.masks.visible(size)

@@ -49,6 +49,13 @@ def prepare(scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float
     """The slices of a scan as the models see them. expected: training's range of each figure (a bundle's
     "intensity"); a scan outside it is prepared all the same, with a warning. Raises ScanError for a scan too small,
     or with nothing in it."""
+    return prepare_raw(scan, preset, expected=expected)[0]
+
+
+def prepare_raw(
+    scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float]] | None = None
+) -> tuple[Prepared, RawSlices]:
+    """`prepare`, and the slices before they are on the models' grid."""
     laid = _laid(scan, preset)
     fit, axes, starts, steps, transposed = laid.fit, laid.axes, laid.starts, laid.steps, laid.transposed
     images: NDArray[np.float32] = laid.part.extract()
@@ -59,7 +66,8 @@ def prepare(scan: Scan, preset: Preset, *, expected: Mapping[str, Sequence[float
     warnings = outside_training(found, expected or {})
     box = _box(tissue.swapaxes(1, 2) if transposed else tissue, counts, starts, steps)
     facts = fit.to_dict() | found
-    return Prepared(images, area, warnings, facts, axes, laid.sides, starts, steps, transposed, box)
+    made = Prepared(images, area, warnings, facts, axes, laid.sides, starts, steps, transposed, box)
+    return made, RawSlices((laid.part,))
 
 
 def _box(

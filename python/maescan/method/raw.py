@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from maescan import kernels
 from maescan.kernels import Taps
 from maescan.method.engine import Array, Floats
+
+MOST_BYTES = 1 << 20
+"""Of a slice that goes up raw: 1024 x 512 voxels of 16 bits. A place keeps as much for each of its slices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +72,15 @@ class RawSlices:
 
     @property
     def for_devices(self) -> bool:
-        """Whether the kernel alone makes the slices."""
-        return all(part.ends is None for part in self.parts)
+        """Whether the kernel alone makes the slices, of voxels that a place has room for."""
+        return all(part.ends is None and part.voxels[0].nbytes <= MOST_BYTES for part in self.parts)
 
-    def __getitem__(self, which: slice | NDArray[np.int64]) -> RawSlices:
+    @property
+    def nbytes(self) -> int:
+        """Of the voxels."""
+        return sum(part.voxels.nbytes for part in self.parts)
+
+    def __getitem__(self, which: slice | Sequence[int] | NDArray[np.int64]) -> RawSlices:
         """Slices by a range of rows or an index [N], in that order."""
         rows = np.arange(len(self))[which]
         owners = np.searchsorted(self._last, rows, side="right")
@@ -83,6 +92,28 @@ class RawSlices:
         """The slices, made on the host."""
         return np.concatenate([part.extract() for part in self.parts])
 
+    def packed(self) -> RawSlices:
+        """With voxels side by side, as they travel between processes without a copy more."""
+        return RawSlices(tuple(replace(part, voxels=np.ascontiguousarray(part.voxels)) for part in self.parts))
+
     @cached_property
     def _last(self) -> NDArray[np.int64]:
         return np.cumsum([len(part) for part in self.parts])
+
+
+Slices = Floats | RawSlices
+"""Slices [B, H, W] on the models' grid, or raw."""
+
+
+def on_host(images: Slices) -> Floats:
+    """Slices [B, H, W] on the grid."""
+    return images.extracted() if isinstance(images, RawSlices) else images
+
+
+def gathered(picked: Sequence[tuple[Slices, int]]) -> Slices:
+    """Single slices (a scan's slices, index) together; raw where all are."""
+    if not all(isinstance(images, RawSlices) for images, _ in picked):
+        return np.stack([on_host(images[index : index + 1])[0] for images, index in picked])
+    runs = [list(run) for _, run in groupby(picked, key=lambda each: id(each[0]))]
+    each = [run[0][0][np.array([index for _, index in run])] for run in runs]
+    return RawSlices(tuple(part for raw in each for part in raw.parts))

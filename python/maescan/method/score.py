@@ -19,7 +19,7 @@ from maescan.kernels.reference import Differences
 from maescan.method.engine import Answers, Array, DeviceEngine, Engine, Floats, Ids, Place, TokenBatch
 from maescan.method.judge import judge_features, slice_score, token_map
 from maescan.method.masks import make_masks
-from maescan.method.raw import RawSlices
+from maescan.method.raw import RawSlices, Slices, on_host
 from maescan.method.tokens import TokenSets, token_sets
 
 PICTURES = ("difference", "reconstruction")
@@ -38,7 +38,7 @@ class SliceScores:
 
 
 def score_slices(
-    images: Floats | RawSlices,
+    images: Slices,
     slice_ids: ArrayLike,
     engine: Engine,
     preset: Preset,
@@ -56,14 +56,16 @@ def score_slices(
     elif not isinstance(engine, DeviceEngine) or not images.for_devices:
         images = images.extracted()
     if sets is None and foreground:
-        images = _on_host(images)
+        images = on_host(images)
         sets = token_sets(images, preset)
     if sets is None:
         return _score(images, slice_ids, None, engine, preset, maps)
     least = -1.0 if preset.measure == "ssim" else 0.0  # as identical as can be
     scores = (np.full(len(images), value, np.float32) for value in (least, 0.0, 0.0))
-    pictures = (np.zeros(images.shape, np.float32), _on_host(images).copy()) if maps else (None, None)
+    pictures = (np.zeros(images.shape, np.float32) for _ in range(2)) if maps else (None, None)
     whole = SliceScores(*scores, *pictures)
+    if whole.reconstruction is not None and (empty := np.flatnonzero(sets.size == 0)).size:
+        whole.reconstruction[empty] = on_host(images[empty])
     for size, which in sets.groups():
         part = _score(images[which], slice_ids[which], sets.ids(which, size), engine, preset, maps)
         for field in fields(SliceScores):
@@ -72,12 +74,13 @@ def score_slices(
     return whole
 
 
-def _on_host(images: Floats | RawSlices) -> Floats:
-    return images.extracted() if isinstance(images, RawSlices) else images
+def takes_raw(engine: Engine, preset: Preset) -> bool:
+    """Whether raw slices come to the grid where the engine's places are."""
+    return isinstance(engine, DeviceEngine) and preset.input != "image"
 
 
 def _score(
-    images: Floats | RawSlices,
+    images: Slices,
     slice_ids: NDArray[Any],
     token_ids: Ids | None,
     engine: Engine,
@@ -210,10 +213,10 @@ def _patches(slices: Array, batch: TokenBatch, place: Place, preset: Preset) -> 
     return kernels.patchify(slices, batch.token_ids, patch=preset.model.patch_size, out=out, stream=place.stream)
 
 
-def _slice_scores(answers: Answers, images: Floats | RawSlices, preset: Preset, maps: bool) -> SliceScores:
+def _slice_scores(answers: Answers, images: Slices, preset: Preset, maps: bool) -> SliceScores:
     """Answers on the host as scores. Without an MAE (an ablation of section 4.5) the differences are zero."""
     if preset.input == "image":
-        images = _on_host(images)
+        images = on_host(images)
         none = np.zeros(len(images), np.float32)
         return SliceScores(np.asarray(answers["score"], np.float32), none, none, np.zeros_like(images), images)
     if preset.network is not None:

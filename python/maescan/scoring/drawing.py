@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import DataError, MaescanError
+from maescan.method.raw import Slices, on_host
 from maescan.results import pictures
 from maescan.results.rows import ScanRow
 from maescan.scoring.job import Job
@@ -68,10 +69,10 @@ def draw_missing(job: Job) -> None:
         reader.close()
 
 
-def _drawn(job: Job, images: NDArray[np.float32], keys: list[int]) -> NDArray[np.uint8] | None:
+def _drawn(job: Job, images: Slices, keys: list[int]) -> NDArray[np.uint8] | None:
     """None where the engine fails, which was told on the scan's row if it did so before."""
     try:
-        return pictures.draw(images, keys, job.engine, job.bundle.preset)
+        return pictures.draw(on_host(images), keys, job.engine, job.bundle.preset)
     except DataError:  # the disk
         raise
     except Exception:

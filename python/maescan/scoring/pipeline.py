@@ -22,6 +22,7 @@ from maescan.errors import ConfigError, DataError, EngineError, MaescanError
 from maescan.method import regions
 from maescan.method import score as steps
 from maescan.method.heat import mapped_slices
+from maescan.method.raw import gathered
 from maescan.method.tokens import TokenSets
 from maescan.scans.find import Found
 from maescan.scans.quiet import one_line
@@ -154,7 +155,7 @@ def _score_together(batch: list[Slice], job: Job) -> None:
     if not batch:
         return
     start = time.perf_counter()
-    images = np.stack([scan.images[index] for scan, index in batch])
+    images = gathered([(scan.images, index) for scan, index in batch])
     ids = np.array([scan.reading.prepared.keys[index] for scan, index in batch], dtype=np.uint64)
     preset, found = job.bundle.preset, [(scan.reading.facts["sets"], index) for scan, index in batch]
     sets = None if found[0][0] is None else TokenSets.gathered(found)

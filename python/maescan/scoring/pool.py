@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import ConfigError, MaescanError, NoScanError
+from maescan.method.raw import Slices, on_host
+from maescan.method.score import takes_raw
 from maescan.method.tokens import tissue_of
 from maescan.scans.source import ScanSource
 from maescan.scans.worker import WorkerLostError
@@ -30,7 +32,7 @@ class LoadedScan:
     source: ScanSource
     known: Known
     reading: Reading
-    images: NDArray[np.float32]
+    images: Slices
     maps: NDArray[np.float32] | None
     scores: NDArray[np.float32] = field(init=False)
     left: int = field(init=False)
@@ -88,7 +90,8 @@ class ReaderPool:
 
     def _reader(self) -> Reader:
         job = self._job
-        return Reader(job.bundle.preset, job.options.read, job.bundle.manifest, job.stopped)
+        preset, options = job.bundle.preset, job.options.read
+        return Reader(preset, options, job.bundle.manifest, job.stopped, as_raw=takes_raw(job.engine, preset))
 
     def _next(self) -> ScanSource | None:
         with self._lock:
@@ -131,8 +134,8 @@ class ReaderPool:
                 if job.broken is not None:
                     return
             self._bytes += images.nbytes
-        maps = np.zeros_like(images) if job.options.mapped else None
+        maps = np.zeros(images.shape, np.float32) if job.options.mapped else None
         empty: Any = images[:0]
         scan = LoadedScan(source, known, reading._replace(images=empty), images, maps)
-        scan.tissue = tissue_of(images, job.bundle.preset) if job.options.measured else None
+        scan.tissue = tissue_of(on_host(images), job.bundle.preset) if job.options.measured else None
         self._ready.put(scan)

@@ -12,6 +12,7 @@ import numpy as np
 
 from maescan.config import Preset
 from maescan.method.prints import TrainingPrints
+from maescan.method.raw import RawSlices, Slices
 from maescan.options import ReadOptions
 from maescan.scans import ScanSource, read_scan
 from maescan.scans.budget import Limits
@@ -24,11 +25,11 @@ TRIES = 3
 
 class Reading(NamedTuple):
     """A scan that was read. content: the hash of what was read; images: [S, H, W] float32, which `prepared` has none
-    of; facts: {affine, warnings, seconds, ...}, `sets` being the slices' token sets."""
+    of, or raw; facts: {affine, warnings, seconds, ...}, `sets` being the slices' token sets."""
 
     content: str
     prepared: Any
-    images: np.ndarray
+    images: Slices
     facts: dict[str, Any]
 
 
@@ -38,12 +39,14 @@ def read_and_prepare(
     options: ReadOptions,
     expected: Mapping[str, Any] | None = None,
     training: TrainingPrints | None = None,
-) -> tuple[Any, np.ndarray, dict[str, Any]]:
+    as_raw: bool = False,
+) -> tuple[Any, Slices, dict[str, Any]]:
     """Reads one scan: (prepared without images, images [S, H, W] float32, {affine, warnings, seconds, and what
-    `ScanRow` tells of fit and values}). Raises NoScanError for a label map."""
+    `ScanRow` tells of fit and values}). as_raw: images are raw where a GPU can make slices of them.
+    Raises NoScanError for a label map."""
     from maescan.method import gate, prints
     from maescan.method.intensity import scan_figures
-    from maescan.method.preprocess import prepare
+    from maescan.method.preprocess import prepare_raw
     from maescan.method.tokens import token_sets
     from maescan.results.geometry import Geometry
 
@@ -52,16 +55,18 @@ def read_and_prepare(
     middle = time.perf_counter()
     other = gate.admit(scan, preset, options.accept)
     prepared: Any
+    raw: RawSlices | None = None
     if options.regions:
         from maescan.method.regions import cut
 
         prepared = cut(scan, source, preset, options.regions, expected=expected)
     else:
-        prepared = prepare(scan, preset, expected=expected)
+        prepared, raw = prepare_raw(scan, preset, expected=expected)
     other = other or gate.windowed(scan, prepared.warnings)
     images = np.ascontiguousarray(prepared.images, dtype=np.float32)
     own, sets = prints.slice_prints(images), token_sets(images, preset)
     where = getattr(prepared, "box", ()), getattr(prepared, "levels", ())
+    sent = raw.packed() if as_raw and raw is not None and raw.for_devices else images
     end = time.perf_counter()
     facts = {
         "affine": scan.affine,
@@ -75,7 +80,7 @@ def read_and_prepare(
         "sets": sets,
         "seconds": {"read": middle - start, "preprocess": end - middle},
     }
-    return dataclasses.replace(prepared, images=images[:0]), images, facts
+    return dataclasses.replace(prepared, images=images[:0]), sent, facts
 
 
 class ScanReader:
@@ -116,7 +121,7 @@ class Reader:
     """One worker that reads scans, under limits. For one thread at a time.
 
     manifest: the bundle's, which tells what training's scans were like. stop: once set, a read in flight is not
-    waited for much longer."""
+    waited for much longer. as_raw: see `read_and_prepare`."""
 
     def __init__(
         self,
@@ -124,11 +129,12 @@ class Reader:
         options: ReadOptions,
         manifest: Mapping[str, Any] | None = None,
         stop: threading.Event | None = None,
+        as_raw: bool = False,
     ):
         self._stop = stop
         told = manifest or {}
         like = told.get("intensity"), told.get("provenance", {}).get("prints")
-        self._worker = Worker(ScanReader, preset, options, *like, limits=Limits.of(options))
+        self._worker = Worker(ScanReader, preset, options, *like, as_raw, limits=Limits.of(options))
 
     def content(self, source: ScanSource) -> str:
         """The hash of a scan's files. Raises ScanError."""
