@@ -24,13 +24,14 @@ def mixed(module: Any, precision: str, *, narrow: bool = False) -> nn.Module:
     return Cast(_convert(copy.deepcopy(module).to(dtype), dtype), dtype).eval()
 
 
-def halved(module: Any, precision: str) -> nn.Module:
-    """A copy of `mae` or `classifier` in 16 bits with fp32 inputs and outputs, for torch, whose own LayerNorm and
-    attention add in fp32; fp32 is the module itself."""
+def halved(module: Any, precision: str, *, narrow: bool = False) -> nn.Module:
+    """A copy of `mae` or `classifier` in 16 bits, for torch, whose own LayerNorm and attention add in fp32; fp32 is
+    the module itself. Inputs and outputs as `mixed`'s."""
     if precision == "fp32":
         return module
     dtype = DTYPES[precision]
-    return Cast(copy.deepcopy(module).to(dtype), dtype).eval()
+    made = copy.deepcopy(module).to(dtype)
+    return (made if narrow else Cast(made, dtype)).eval()
 
 
 class Cast(nn.Module):

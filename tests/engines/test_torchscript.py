@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from helpers.bundles import SMALL
 from helpers.gpu_machine import CASES, same, slices_of
 from maescan.engines import torchscript
 from maescan.engines.torchscript import GraphEngine, load_torchscript
+from maescan.export.mixed import halved
+from maescan.export.networks import networks
 from maescan.export.torchscript import build
 from maescan.method.engine import DeviceEngine
 from maescan.method.score import score_slices
@@ -58,6 +62,76 @@ def test_a_place_of_torch_answers_as_the_host(folder, monkeypatch, name, precisi
         assert {held._up["images"][0].nbytes for held in places.places.values()} <= {up}
     assert places.places
     places.close()
+
+
+def build_as_before(folder, mae, classifier, preset, precision):
+    """Files without PORTS: the MAE takes float32 and sorts restore_ids, and answers for all tokens."""
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        for name, module, example in networks(mae, classifier, preset):
+            traced = torch.jit.trace(halved(module, precision), tuple(example.values()))
+            torch.jit.save(torch.jit.freeze(traced), folder / f"{name}.pt")
+
+
+SLOWER = [("small", "fp32"), ("small-fg", "bf16"), ("small-fg", "fp16"), ("no paste", "bf16")]
+
+
+def sorts(module):
+    return any("sort" in node.kind() for node in module.inlined_graph.nodes())
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("small", "fp16"), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOWER)],
+)
+def test_hidden_tokens_alone_come_from_the_mae_in_its_own_type(tmp_path, monkeypatch, name, precision):
+    """And scores are those of the files of before, which still load."""
+    monkeypatch.setattr(torchscript, "BATCHES", (1, 2, 4))
+    preset, results = CASES[name], []
+    torch.manual_seed(0)
+    mae, classifier = MaskedAutoencoder(preset.model).eval(), Classifier(preset.model).eval()
+    torch.nn.init.normal_(classifier.head.weight, std=0.5)
+    lean, images = name != "no paste", slices_of(preset, 9)
+    for new in (False, True):
+        folder = tmp_path / str(new)
+        folder.mkdir()
+        if new:
+            build(folder, mae, classifier, bundle(preset), precision)
+        else:
+            build_as_before(folder, mae, classifier, preset, precision)
+        values = VALUES | {"precision": precision}
+        host = load_torchscript(folder, values, device="cpu", threads=1, preset=preset)
+        places = GraphEngine(folder, values, device="cpu", threads=1, preset=preset)
+        network, answers = places.networks["mae"], []
+        assert sorts(network) == (lean and not new)
+        places.networks["mae"] = lambda *given, network=network, answers=answers: (
+            answers.append((given[0].dtype, network(*given))) or answers[-1][1]
+        )
+        results += [score_slices(images, np.arange(9), engine, preset, maps=True) for engine in (host, places)]
+        wide = (
+            getattr(torch, {"fp16": "float16", "bf16": "bfloat16"}[precision])
+            if new and precision != "fp32"
+            else None
+        )
+        tokens = {answer.shape[1] for _, answer in answers}
+        assert {d for seen, answer in answers for d in (seen, answer.dtype)} == {wide or torch.float32}
+        assert max(tokens) == preset.model.tokens * (3 if new and lean else 4) // 4
+        places.close()
+    first, *others = results
+    for found in others:
+        for field, value in vars(first).items():
+            assert np.allclose(getattr(found, field), value, atol=2e-6), field
+
+
+@pytest.mark.parametrize(("measure", "kind"), [("judge", "TorchScriptEngine"), ("classifier", "GraphEngine")])
+def test_a_judge_keeps_its_kernels_on_the_host(monkeypatch, measure, kind):
+    class OfMeasure:
+        def __init__(self):
+            self.measure = measure
+
+    for name in ("TorchScriptEngine", "GraphEngine"):
+        monkeypatch.setattr(torchscript, name, lambda *_, name=name, **given: (name, given["device"]))
+    assert load_torchscript(None, VALUES, device="cuda", threads=1, preset=OfMeasure()) == (kind, "cuda")
 
 
 @pytest.mark.needs_cuda

@@ -26,7 +26,8 @@ from maescan.engines.plans import BATCHES, plan, shapes
 from maescan.engines.targets import TARGETS
 from maescan.errors import EngineError
 from maescan.machine import cache_folder, driver_version, require_gpu
-from maescan.method.engine import Floats, TokenBatch
+from maescan.method.engine import Floats, Ids, TokenBatch
+from maescan.method.masks import of_all_tokens
 from maescan.method.raw import MOST_BYTES
 
 PLACES = 24
@@ -138,14 +139,14 @@ class TensorRtEngine:
 
     def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
         """visible [N, K, P*P], token_ids [N, T], keep_ids [N, K], restore_ids [N, T] -> predictions [N, T, P*P]."""
-        most, keep = self.most * self.preset.masks.passes, visible.shape[1]
+        most = self.most * self.preset.masks.passes
+
+        def run(ids: Ids) -> NDArray[np.float32]:
+            return self._once("mae", (visible, token_ids, keep_ids, ids), most)
+
         if "hidden_ids" not in self._alone_of("mae").inputs:
-            return self._once("mae", (visible, token_ids, keep_ids, restore_ids), most)
-        hidden_ids = np.argsort(restore_ids, axis=1)[:, keep:]
-        found = np.zeros((*restore_ids.shape, visible.shape[2]), np.float32)
-        predictions = self._once("mae", (visible, token_ids, keep_ids, hidden_ids), most)
-        np.put_along_axis(found, hidden_ids[:, :, None], predictions, axis=1)
-        return found
+            return run(restore_ids)
+        return of_all_tokens(run, restore_ids, visible.shape[1])
 
     def classify(self, tokens: Any, token_ids: Any) -> NDArray[np.float32]:
         """tokens [B, T, P*P], token_ids [B, T] -> probability [B] of abnormal."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +22,11 @@ from maescan.engines.place import Shape, inputs, narrow_images
 from maescan.engines.plans import BATCHES
 from maescan.errors import EngineError
 from maescan.machine import cpu_name, require_gpu
-from maescan.method.engine import Array, Floats, TokenBatch
+from maescan.method.engine import Array, Floats, Ids, TokenBatch
+from maescan.method.masks import of_all_tokens
 from maescan.method.raw import RawSlices
 from maescan.method.score import enqueue
+from maescan.records import decode
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
 PLACES = 24
 """Graphs that are kept, over both streams; the one not used for longest goes first."""
 
+PORTS = "ports.json"
+"""Of a file, beside the network: its inputs' names and types. Files of before have none: their MAE takes float32 and
+restore_ids, and answers for all tokens."""
+
 WARM = 3
 """Runs before the capture: TorchScript profiles in its first ones, and compiles."""
 
@@ -38,8 +46,8 @@ WARM = 3
 def load_torchscript(
     folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Preset
 ) -> TorchScriptEngine:
-    """The engine of a folder, with places of its own on a GPU."""
-    if device.partition(":")[0] == "cpu":
+    """The engine of a folder, with places of its own on a GPU, but for a judge, whose features have no kernel yet."""
+    if device.partition(":")[0] == "cpu" or preset.measure == "judge":
         return TorchScriptEngine(folder, values, device=device, threads=threads, preset=preset)
     return GraphEngine(folder, values, device=device, threads=threads, preset=preset)
 
@@ -60,15 +68,24 @@ class TorchScriptEngine:
         self.device, self.name, self.preset = torch.device(device), f"{self.target}-{self.precision}", preset
         self.device_name = cpu_name() if self.device.type == "cpu" else str(require_gpu(device))
         self.networks: dict[str, Any] = {}
+        self.ports: dict[str, dict[str, str]] = {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch announces the end of TorchScript; C++ programs still load it
             for name in ("mae", "classifier"):
                 if (folder / f"{name}.pt").exists():
-                    self.networks[name] = torch.jit.load(folder / f"{name}.pt", map_location=self.device)
+                    said, file = {PORTS: ""}, folder / f"{name}.pt"
+                    self.networks[name] = torch.jit.load(file, map_location=self.device, _extra_files=said)
+                    self.ports[name] = decode(dict[str, str], said[PORTS] or "{}", path=file, remedy="export it anew")
 
     def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
         """visible [N, K, P*P], token_ids [N, T], keep_ids [N, K], restore_ids [N, T] -> predictions [N, T, P*P]."""
-        return self._run("mae", visible, token_ids, keep_ids, restore_ids)
+
+        def run(ids: Ids) -> NDArray[np.float32]:
+            return self._run("mae", visible, token_ids, keep_ids, ids)
+
+        if "hidden_ids" not in self.ports["mae"]:
+            return run(restore_ids)
+        return of_all_tokens(run, restore_ids, visible.shape[1])
 
     def classify(self, tokens: Any, token_ids: Any) -> NDArray[np.float32]:
         """tokens [B, T, P*P], token_ids [B, T] -> probability [B] of abnormal."""
@@ -79,7 +96,8 @@ class TorchScriptEngine:
 
         with torch.inference_mode():
             given = [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in arrays]
-            result: NDArray[np.float32] = self.networks[name](*given).cpu().contiguous().numpy()
+            given[0] = given[0].to(getattr(torch, next(iter(self.ports[name].values()), "float32")))
+            result: NDArray[np.float32] = self.networks[name](*given).float().cpu().contiguous().numpy()
         return result
 
     def close(self) -> None:
@@ -110,7 +128,8 @@ class GraphEngine(TorchScriptEngine):
                 self.places.popitem(last=False)[1].close()
             try:
                 images = "float16" if narrow_images(self.preset, self.precision) else "float32"
-                self.places[key] = TorchPlace(self.networks, self.preset, key[0], self.device, images)
+                ports = self.ports.get("mae", {})
+                self.places[key] = TorchPlace(self.networks, self.preset, key[0], self.device, images, ports)
             except RuntimeError as error:  # torch has no other for what CUDA refuses
                 reason = f"torch: {str(error).splitlines()[0]}"
                 raise EngineError(reason, remedy="use a smaller --batch, or end other programs on the GPU") from error
@@ -128,19 +147,26 @@ class GraphEngine(TorchScriptEngine):
 class TorchPlace:
     """A shape of batch with its pinned and device memory, a stream and, on a GPU, one graph of the whole path.
 
-    networks: `mae` and `classifier` as they were loaded; images: the type in which slices go up. On the CPU every
-    batch runs step by step: to try it there.
+    networks: `mae` and `classifier` as they were loaded; images: the type in which slices go up; ports: the MAE's. On
+    the CPU every batch runs step by step: to try it there.
     """
 
-    stream, visible_dtype, hidden = None, "float32", False
+    stream = None
 
     def __init__(
-        self, networks: dict[str, Any], preset: Preset, shape: Shape, where: Where, images: str = "float32"
+        self,
+        networks: dict[str, Any],
+        preset: Preset,
+        shape: Shape,
+        where: Where,
+        images: str = "float32",
+        ports: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         import torch
 
         self.networks, self.preset, self.shape, self.where = networks, preset, shape, where
         self.on_gpu, self.rows = where.type == "cuda", 0
+        self.visible_dtype, self.hidden = ports.get("visible", "float32"), "hidden_ids" in ports
         self.graph: Any = None
         self._side: Any = torch.cuda.Stream(where) if self.on_gpu else None
         self._host, self._up = {}, {}
@@ -155,14 +181,17 @@ class TorchPlace:
                       for name, value in self._answers.items()}  # fmt: skip
 
     # ---- as a Place
-    def buffer(self, *_: object) -> None:
-        """None: torch's allocator gives the kernels memory of the graph's own pool."""
+    def buffer(self, name: str, shape: tuple[int, ...], dtype: str) -> Tensor:
+        """New memory of torch's allocator, which has a pool for each graph."""
+        import torch
+
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=self.where)
 
     def at_once(self, *_: object) -> None:
         """None: kernels and networks are in one graph already."""
 
     def reconstruct(self, *arrays: Tensor) -> Array:
-        """Predictions [N, T, P*P] float32 of the MAE."""
+        """Predictions of the MAE in its own type: [N, T-K, P*P] of the hidden tokens, or [N, T, P*P]."""
         return self.networks["mae"](*arrays).contiguous()
 
     def classify(self, *arrays: Tensor) -> Array:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+
 from maescan import kernels
 from maescan.config import MaskConfig
 from maescan.errors import ConfigError
-from maescan.method.engine import Array, Place
+from maescan.method.engine import Array, Floats, Ids, Place
 
 
 def make_masks(
@@ -42,3 +46,13 @@ def make_masks(
         out=out,
         stream=None if place is None else place.stream,
     )
+
+
+def of_all_tokens(answers: Callable[[Ids], Floats], restore_ids: Ids, keep: int) -> Floats:
+    """Predictions [N, T, P*P] of all tokens from answers(hidden_ids [N, T-K]) for the hidden ones alone, on the host;
+    the others' are 0."""
+    hidden_ids = np.argsort(restore_ids, axis=1)[:, keep:].astype(np.int32)
+    predictions = answers(hidden_ids)
+    found = np.zeros((*restore_ids.shape, predictions.shape[2]), np.float32)
+    np.put_along_axis(found, hidden_ids[:, :, None].astype(np.int64), predictions, axis=1)
+    return found
