@@ -168,8 +168,10 @@ def memory(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def folder(given: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of a folder of scans with the path on the device and, the networks alone there, on the host."""
+    """Seconds of a folder of scans with the path on the device, from raw voxels and from slices, and with the
+    networks alone there."""
     from maescan.benchmark.folder import write_scans
+    from maescan.scoring import pool
     from maescan.scoring.options import ScoreOptions
     from maescan.scoring.pipeline import score_folder
 
@@ -181,7 +183,9 @@ def folder(given: argparse.Namespace) -> dict[str, Any]:
                 continue
             (made, engine), seconds = opened, {}
             scans = write_scans(at / "scans", given.scans, (240, 240, 64), made.preset)
-            for name, used in (("device", engine), ("host", HostOnly(engine)), ("device again", engine)):
+            ways = ("raw", engine), ("slices", engine), ("host", HostOnly(engine)), ("raw again", engine)
+            for name, used in ways:
+                pool.RAW = name != "slices"
                 start = time.perf_counter()
                 score_folder([scans], made, used, at / name / engine.name, ScoreOptions())
                 seconds[name] = time.perf_counter() - start

@@ -22,7 +22,7 @@ def main() -> None:
     from maescan import kernels
     from maescan.config import preset
     from maescan.method.preprocess import prepare_raw
-    from maescan.method.raw import Slices, gathered
+    from maescan.method.raw import RawSlices, Slices, gathered, on_host
     from maescan.scans import find_scans, read_scan
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,11 +40,12 @@ def main() -> None:
         return gathered([(images, int(index)) for index in which])
 
     def rounded() -> None:
-        np.copyto(narrow, picked(prepared.images), casting="same_kind")
+        np.copyto(narrow, on_host(picked(prepared.images)), casting="same_kind")
 
     def as_it_is() -> None:
-        at = 0
-        for array in (array for part in picked(raw).parts for array in part.arrays()):
+        at, batch = 0, picked(raw)
+        assert isinstance(batch, RawSlices)
+        for array in (array for part in batch.parts for array in part.arrays()):
             place[at : at + array.nbytes].view(array.dtype).reshape(array.shape)[...] = array
             at += -(-array.nbytes // 256) * 256
 

@@ -14,7 +14,10 @@ import pytest
 
 from helpers.gpu_machine import install, same, slices_of
 from helpers.marks import slow
+from helpers.raw_scans import raw_of
+from maescan.method.raw import on_host
 from maescan.method.score import score_slices
+from maescan.method.tokens import token_sets
 
 SHARED = """self.scratch = cuda.__dict__.get("one") or cuda.take(self._held, scratch)
             cuda.one = self.scratch"""
@@ -46,20 +49,51 @@ WHOLE = {
     "an answer is another's": ("place", "answers[port] = self.buffer(f\"{name} {port}\"",
                                "answers[port] = self.buffer(f\"{name} {len(shape)}\""),
 }  # fmt: skip
+EXTRACT, STAGED = "part.extract(tuple(given)", "self.cuda.copy(self._device, self._host, size, stream, up=True)"
+OWN = 'self.__dict__.setdefault("own", self.cuda.stream(self._held))'
+BEFORE = """        if self.shape.raw:
+            self._extract(batch.images)
+"""
+LAUNCH = """        if self.graph is None:
+            self._work()
+        else:
+            self.cuda("cudaGraphLaunch", self.graph, self.stream)
+"""
+RAW = {
+    "voxels stay down": ("staging", STAGED, "pass"),
+    "voxels on a stream of their own, no event": ("staging", STAGED, STAGED.replace("stream", OWN)),
+    "voxels in memory that is not pinned": ("staging", "size, pinned=True)", "size)"),
+    "arrays side by side without a gap": ("staging", "at += padded(array.nbytes)", "at += array.nbytes"),
+    "voxels go up behind the stream's work": ("place", BEFORE + LAUNCH, LAUNCH + BEFORE),
+    "slices are made on the other slot's stream": (
+        "place", "len(part)), self.stream)",
+        "len(part)), max(self.cuda.runtime.streams))"),
+    "slices are made on the default stream": ("place", "len(part)), self.stream)", "len(part)), 0)"),
+    "slots share their staging": ("place", "self.staging = Staging(cuda)",
+                                  'self.staging = cuda.__dict__.setdefault("one", Staging(cuda))'),
+    "voxels over those of a batch in flight": ("place", "len(pending) == 2", "len(pending) == 3"),
+    "a scan's slices over another's": ("place", "low += len(part)", "low += 0"),
+    "rows and columns exchanged": ("place", EXTRACT, "part.extract((given[0], *given[3:], *given[1:3])"),
+    "intensities of another scan": ("place", EXTRACT, EXTRACT.replace(
+        "part.", "next(p for p in images.parts if p.voxels.shape[1:] == part.voxels.shape[1:]).")),
+    "staging stays": ("place", "self._held.callback(self.staging.close)", "pass"),
+    "no slices are made": ("place", BEFORE, BEFORE.replace("raw:", "raw and not self.rows:")),
+}  # fmt: skip
 NONE = ("place", "", "")
-CASES = [*((name, fault, whole) for name, fault in MUTANTS.items() for whole in (False, True)),
-         *((name, fault, True) for name, fault in WHOLE.items())]  # fmt: skip
+CASES = [*((name, fault, path) for name, fault in MUTANTS.items() for path in ("networks", "whole")),
+         *((name, fault, "whole") for name, fault in WHOLE.items()),
+         *((name, fault, path) for name, fault in RAW.items() for path in ("raw", "raw whole"))]  # fmt: skip
 
 
 def planted(monkeypatch, module, old, new):
     """The class TensorRtEngine over a module whose source has `old` replaced."""
-    for name in ("cuda", "place", "tensorrt"):
+    for name in ("cuda", "staging", "place", "tensorrt"):
         real = importlib.import_module(f"maescan.engines.{name}")
         source = inspect.getsource(real)
         if name == module:
             assert old in source
             source = source.replace(old, new)
-        source = re.sub(r"maescan\.engines\.(cuda|place)\b", r"maescan.engines.mutant_\1", source)
+        source = re.sub(r"maescan\.engines\.(cuda|staging|place)\b", r"maescan.engines.mutant_\1", source)
         made = types.ModuleType(f"maescan.engines.mutant_{name}")
         monkeypatch.setitem(sys.modules, made.__name__, made)
         exec(compile(source, f"mutant_{name}.py", "exec"), made.__dict__)
@@ -67,18 +101,21 @@ def planted(monkeypatch, module, old, new):
     return made.TensorRtEngine
 
 
-def scored(engine_of, cuda, backend, whole):
-    """Whole grids, foreground and grids again, from a thread of its own; then all is given back. whole: as one graph,
-    or two networks with kernels between."""
+def scored(engine_of, cuda, backend, path):
+    """Whole grids, foreground and grids again, from a thread of its own; then all is given back. path: whole, as one
+    graph, or two networks with kernels between; raw: from voxels."""
+    whole, raw = path.endswith("whole"), path.startswith("raw")
     values = {"target": "tensorrt-rtx", "precision": "fp32", "versions": {}}
     faults = []
 
     def work(engine, made):
         try:
             for count, preset in ((11, made.preset), (3, engine_of("small-fg").preset), (11, made.preset)):
-                images, ids = slices_of(preset, count), np.arange(count) + 7
-                host = made.whole() if whole else made.host()
-                same(score_slices(images, ids, engine, preset), score_slices(images, ids, host, preset))
+                given = raw_of(preset) if raw else slices_of(preset, count)
+                images, ids = on_host(given), np.arange(len(given)) + 7
+                host, sets = made.whole() if whole else made.host(), token_sets(images, preset)
+                found = score_slices(given, ids, engine, preset, sets=sets)
+                same(found, score_slices(images, ids, host, preset))
         except BaseException as error:
             faults.append(error)
 
@@ -91,20 +128,20 @@ def scored(engine_of, cuda, backend, whole):
     assert not faults and cuda.left() == (0, 0, 0, False), faults
 
 
-@pytest.mark.parametrize("whole", [*slow(True), False])
-def test_without_a_fault_the_path_scores(engine_of, monkeypatch, tmp_path, whole):
+@pytest.mark.parametrize("path", ["networks", *slow("whole", "raw", "raw whole")])
+def test_without_a_fault_the_path_scores(engine_of, monkeypatch, tmp_path, path):
     cuda, _ = install(monkeypatch, tmp_path)
-    scored(engine_of, cuda, planted(monkeypatch, *NONE), whole)
+    scored(engine_of, cuda, planted(monkeypatch, *NONE), path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "fault", "whole"), CASES)
-def test_a_planted_fault_is_found(engine_of, monkeypatch, tmp_path, name, fault, whole):
+@pytest.mark.parametrize(("name", "fault", "path"), CASES)
+def test_a_planted_fault_is_found(engine_of, monkeypatch, tmp_path, name, fault, path):
     cuda, _ = install(monkeypatch, tmp_path)
     backend = planted(monkeypatch, *fault)
     found = None
     try:
-        scored(engine_of, cuda, backend, whole)
+        scored(engine_of, cuda, backend, path)
     except BaseException as error:  # an assertion, an error of CUDA's, another score
         found = error
     assert found is not None

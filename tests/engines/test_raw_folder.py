@@ -66,12 +66,12 @@ def test_files_are_those_of_slices_made_on_the_host(engine_of, monkeypatch, tmp_
     assert MOST_BYTES < 760 * 764 * 2
     assert any(shape.raw and shape.maps == bool(kept) for shape, _ in engine.places)
     with monkeypatch.context() as patch:
-        patch.setattr(pool, "takes_raw", lambda *_: False)
+        patch.setattr(pool, "RAW", False)
         slices = scored(folder, tmp_path / "slices", engine, made.preset, **options)
     host = made.whole() if whole else made.host()
     host.name, host.precision, host.target = engine.name, engine.precision, engine.target
     with monkeypatch.context() as patch:
-        patch.setattr(pool, "takes_raw", lambda *_: False)
+        patch.setattr(pool, "RAW", False)
         wanted = scored(folder, tmp_path / "host", host, made.preset, **options)
     assert len(found) > 2 and found == slices == wanted
     engine.close()

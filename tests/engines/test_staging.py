@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from helpers.gpu_machine import CASES, install, same
 from helpers.marks import slow
+from helpers.raw_scans import raw_of, scan_of
 from maescan.engines import torchscript
 from maescan.engines.cuda import padded
 from maescan.engines.tensorrt import SPARE
@@ -16,25 +17,9 @@ from maescan.method.preprocess import raw_slices
 from maescan.method.raw import MOST_BYTES, RawSlices
 from maescan.method.score import score_slices
 from maescan.method.tokens import token_sets
-from maescan.scans import Scan
 
-
-def scan_of(preset, side, slices, voxel="int16", seed=0):
-    """A head in air, as a scanner writes it."""
-    rng = np.random.default_rng(seed)
-    at = np.mgrid[:side, : side + 6, :slices]
-    inside = ((at[0] / side - 0.5) ** 2 + (at[1] / side - 0.5) ** 2) < 0.12
-    voxels = np.where(inside, rng.integers(80, 220, at.shape[1:]), 0).astype(voxel)
-    hu = preset.intensity.method == "hu"
-    slope, intercept = (5.0, -1000.0) if hu else (1.0, 0.0)
-    return Scan(voxels, slope, intercept, np.diag([1.0, 1.0, 3.0, 1.0]), "a", Path("a.nii"), "nifti")
-
-
-def raw_of(preset):
-    """Slices of three scans, of two sizes and two types of voxels, in an order of their own."""
-    given = (40, 3, "int16", 1), (57, 5, "uint16", 2), (40, 4, "int16", 3)
-    parts = tuple(part for size in given for part in raw_slices(scan_of(preset, *size), preset).parts)
-    return RawSlices(parts)[np.array([4, 5, 0, 2, 1, 3, 6, 11, 10, 7])]
+TAPS = 34_304
+"""Bytes of the way of 240 x 240 voxels to a grid of 224 x 224."""
 
 
 @pytest.mark.parametrize("name", ["small", "small-fg", *slow("tiny", "brats-fg", "luna16", "ssim")])
@@ -65,8 +50,44 @@ def test_voxels_and_taps_go_up_and_no_slices(engine_of, monkeypatch, tmp_path):
     cuda.up = cuda.down = cuda.launches = cuda.calls = cuda.kernels.called = 0
     score_slices(raw, ids, engine, made.preset)
     taps = sum(padded(array.nbytes) for array in part.arrays()[1:])
-    assert cuda.up == padded(8 * 40 * 46 * 2) + taps + 8 * 8 and taps < 8 * 1024
+    assert cuda.up == padded(8 * 40 * 46 * 2) + taps + 8 * 8 and taps < 8 * 1024 and cuda.down == 8 * 12
     assert cuda.launches == 1 and cuda.kernels.called == 1 and cuda.calls == 1 + 1 + 1 + 1, "a copy more than slices"
+    engine.close()
+
+
+def test_the_next_batch_goes_up_beside_the_one_that_is_computed(engine_of, monkeypatch, tmp_path):
+    """So a stream for copies alone would have nothing to win: docs/gpu.md."""
+    monkeypatch.setattr("maescan.engines.tensorrt.BATCHES", (1, 2, 4))
+    cuda, _ = install(monkeypatch, tmp_path)
+    made = engine_of("small", whole=True)
+    engine, raw, order = made.load(), raw_slices(scan_of(made.preset, 40, 20), made.preset), []
+    score_slices(raw, range(20), engine, made.preset)
+    for name, call in (("up", "cudaMemcpyAsync"), ("launch", "cudaGraphLaunch"), ("wait", "cudaStreamSynchronize")):
+        real = getattr(cuda, call)
+        noted = lambda *given, name=name, real=real: (order.append((name, given[-1])), real(*given))[1]  # noqa: E731
+        monkeypatch.setattr(cuda, call, noted)
+    score_slices(raw, range(20), engine, made.preset)
+    one, two = (slot.stream for slot in engine._slots)
+    begun = [("up", one), ("launch", one), ("up", two), ("launch", two)]
+    steady = [("wait", one), *begun[:2], ("wait", two), *begun[2:], ("wait", one), *begun[:2]]
+    assert order == [*begun, *steady, ("wait", two), ("wait", one)]
+    engine.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("maps", [False, True])
+def test_bytes_of_a_slice_of_brats(engine_of, monkeypatch, tmp_path, maps):
+    """docs/gpu.md has these figures."""
+    cuda, _ = install(monkeypatch, tmp_path)
+    made = engine_of("brats", "fp16", whole=True)
+    engine, scan = made.load(), scan_of(made.preset, 240, 32)
+    scan = replace(scan, voxels=np.ascontiguousarray(scan.voxels[:, :240]))
+    raw, ids = raw_slices(scan, made.preset), np.arange(32)
+    score_slices(raw, ids, engine, made.preset, maps=maps)
+    cuda.up = cuda.down = cuda.launches = cuda.calls = 0
+    score_slices(raw, ids, engine, made.preset, maps=maps)
+    assert (cuda.up, cuda.launches, cuda.calls) == (32 * (240 * 240 * 2 + 8) + TAPS, 1, 4)
+    assert cuda.down == 32 * (12 + (2 * 224 * 224 * 4 if maps else 0))
     engine.close()
 
 

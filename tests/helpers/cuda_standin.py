@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from maescan.engines.cuda import DeviceArray
+from maescan.engines.cuda import CODES, DeviceArray
 
 Answer = tuple[object, ...]
 
@@ -233,6 +233,7 @@ class Kernels:
             for array in arrays:
                 assert self.cuda.owner(array.pointer, array.nbytes) == ("device", array.device), f"{name}: no memory"
                 assert array.device == self.cuda.device, f"{name}: this thread is on another device"
+                assert array.pointer % (CODES[array.dtype][1] // 8) == 0, f"{name}: a misaligned address"
             stream, self.called = named.pop("stream"), self.called + 1
             host = {name: seen(value) for name, value in named.items()}
             self.cuda.enqueue(stream, lambda: call(*map(seen, given), stream=0, **host))

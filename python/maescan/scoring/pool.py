@@ -22,6 +22,9 @@ from maescan.scoring.job import Job
 from maescan.scoring.ledger import Known
 from maescan.scoring.readers import Reader, Reading
 
+RAW = True
+"""Whether readers send raw voxels where the engine takes them; off, slices: to measure what it gains."""
+
 
 @dataclass
 class LoadedScan:
@@ -91,7 +94,8 @@ class ReaderPool:
     def _reader(self) -> Reader:
         job = self._job
         preset, options = job.bundle.preset, job.options.read
-        return Reader(preset, options, job.bundle.manifest, job.stopped, as_raw=takes_raw(job.engine, preset))
+        as_raw = RAW and takes_raw(job.engine, preset)
+        return Reader(preset, options, job.bundle.manifest, job.stopped, as_raw)
 
     def _next(self) -> ScanSource | None:
         with self._lock:
