@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from maescan.config import PRESETS
 from maescan.method.preprocess import prepare, raw_slices
-from maescan.method.raw import RawSlices, gathered
+from maescan.method.raw import MOST_BYTES, MOST_COLUMNS, RawSlices, gathered
 from maescan.scans import Scan
 
 TINY = PRESETS["tiny"]
@@ -56,3 +57,14 @@ def test_packed_voxels_lie_side_by_side():
     packed = raw.packed()
     assert not raw.parts[0].voxels.flags.c_contiguous and packed.parts[0].voxels.flags.c_contiguous
     assert np.array_equal(packed.extracted(), raw.extracted()) and packed.nbytes == raw.nbytes == 5 * 40 * 46 * 2
+
+
+def test_what_a_place_has_no_room_for_does_not_go_up():
+    """Blocks of the kernel keep 8 rows in shared memory, 48 KB."""
+    assert 8 * 4 * MOST_COLUMNS == 48 * 1024
+    (part,) = raw_slices(scan(40, 2), TINY).parts
+    sizes = {(600, MOST_COLUMNS): True, (600, MOST_COLUMNS + 1): False, (MOST_COLUMNS + 1, 600): True,
+             (MOST_BYTES // 1024 + 1, 1024): False}  # fmt: skip
+    for size, fits in sizes.items():
+        wide = replace(part, voxels=np.zeros((2, *size), np.uint8))
+        assert RawSlices((part, wide)).for_devices == fits, size

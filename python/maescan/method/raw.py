@@ -16,6 +16,8 @@ from maescan.method.engine import Array, Floats
 
 MOST_BYTES = 1 << 20
 """Of a slice that goes up raw: 1024 x 512 voxels of 16 bits. A place keeps as much for each of its slices."""
+MOST_COLUMNS = 1536
+"""Of a slice that goes up raw: a block of the kernel keeps 8 rows in 48 KB (csrc/extract/cuda.cu)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,12 @@ class RawPart:
 
     def __len__(self) -> int:
         return len(self.voxels)
+
+    @property
+    def for_devices(self) -> bool:
+        """Whether the kernel alone makes the slices, of voxels that a place has room for."""
+        small = self.voxels[0].nbytes <= MOST_BYTES and self.voxels.shape[2] <= MOST_COLUMNS
+        return small and self.ends is None
 
     def take(self, which: NDArray[np.int64]) -> RawPart:
         """Some of its slices [N]; a run of them is seen where it lies."""
@@ -72,8 +80,8 @@ class RawSlices:
 
     @property
     def for_devices(self) -> bool:
-        """Whether the kernel alone makes the slices, of voxels that a place has room for."""
-        return all(part.ends is None and part.voxels[0].nbytes <= MOST_BYTES for part in self.parts)
+        """Whether a place can make the slices."""
+        return all(part.for_devices for part in self.parts)
 
     @property
     def nbytes(self) -> int:
