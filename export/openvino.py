@@ -24,10 +24,10 @@ def build(folder: Path, mae: Network, classifier: Network, bundle: Bundle, preci
         import nncf
 
         from maescan.engines.eager import TorchEngine
-        from maescan.export.quantise import given, quantise
+        from maescan.export.quantise import quantise, training_inputs
 
         versions["nncf"] = nncf.__version__
-        inputs = given(bundle, TorchEngine(bundle.path, bundle.preset))
+        inputs = training_inputs(bundle, TorchEngine(bundle.path, bundle.preset))
     with warnings.catch_warnings(), _root_kept():
         warnings.simplefilter("ignore")
         for name, module, example in networks(mae, classifier, bundle.preset):

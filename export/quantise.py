@@ -40,7 +40,7 @@ Inputs = list[dict[str, NDArray[np.float32] | NDArray[np.int32]]]
 """What one network is asked, call by call, by the names of its inputs."""
 
 
-def given(bundle: Bundle, engine: Engine) -> dict[str, Inputs]:
+def training_inputs(bundle: Bundle, engine: Engine) -> dict[str, Inputs]:
     """The inputs of `mae` and `classifier` on the bundle's training slices, one slice each, as scoring feeds them.
 
     They lie in the run folder: a bundle holds no slices of patients. Raises DataError where there are none.

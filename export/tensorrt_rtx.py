@@ -86,9 +86,9 @@ def share(folder: Path, contents: dict[str, bytes]) -> None:
 def _seen(bundle: Bundle) -> Seen:
     """What the classifier is given on training slices."""
     from maescan.engines.eager import TorchEngine
-    from maescan.export.quantise import given
+    from maescan.export.quantise import training_inputs
 
-    return given(bundle, TorchEngine(bundle.path, bundle.preset))["classifier"]
+    return training_inputs(bundle, TorchEngine(bundle.path, bundle.preset))["classifier"]
 
 
 def _prove(file: Path, preset: Preset, precision: str) -> str:

@@ -81,9 +81,9 @@ class Before(nn.Module):
     def forward(self, images: Tensor, token_ids: Tensor, keep_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """images [B, H, W], token_ids [B, T], keep_ids [B*R, K]."""
         split = images.reshape(-1, self.grid, self.patch, self.grid, self.patch).permute(0, 1, 3, 2, 4)
-        tokens = chosen(split.reshape(-1, self.grid**2, self.patch**2), token_ids)
+        tokens = gathered(split.reshape(-1, self.grid**2, self.patch**2), token_ids)
         rows = token_ids[:, None].expand(-1, self.passes, -1).flatten(0, 1)
-        return tokens.float(), chosen(tokens, keep_ids, self.passes).to(self.dtype), rows
+        return tokens.float(), gathered(tokens, keep_ids, self.passes).to(self.dtype), rows
 
 
 class After(nn.Module):
@@ -99,7 +99,7 @@ class After(nn.Module):
     ) -> tuple[Tensor, ...]:
         """predictions [B*R, T-K, P*P], restore_ids [B*R, T]; the others as `Before` takes and gives them."""
         count, keep = restore_ids.shape[1], restore_ids.shape[1] - predictions.shape[1]
-        predicted = chosen(predictions, (restore_ids - keep).clamp(min=0)).float()
+        predicted = gathered(predictions, (restore_ids - keep).clamp(min=0)).float()
         predicted = predicted.reshape(-1, self.passes, count, predictions.shape[2])
         hidden = (restore_ids >= keep).reshape(-1, self.passes, count)[:, :, :, None]
         mean = torch.where(hidden, tokens[:, None] - predicted, torch.zeros_like(predicted)).mean(dim=1)
@@ -118,7 +118,7 @@ class After(nn.Module):
         return split.reshape(-1, side, side)
 
 
-def chosen(values: Tensor, ids: Tensor, each: int = 1) -> Tensor:
+def gathered(values: Tensor, ids: Tensor, each: int = 1) -> Tensor:
     """values [N, S, D] at ids [N * each, M] -> [N * each, M, D]: whole rows of memory, which a gather of single
     numbers would need an index apiece for."""
     first = torch.arange(values.shape[0])[:, None].expand(-1, each).reshape(-1, 1) * values.shape[1]

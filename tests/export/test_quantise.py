@@ -15,7 +15,7 @@ from helpers.stubs import StubEngine
 from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
 from maescan.export import quantise
-from maescan.export.quantise import KEPT, MOST, SLICES, Recorder, given
+from maescan.export.quantise import KEPT, MOST, SLICES, Recorder, training_inputs
 
 
 def bundle(folder, run=None):
@@ -26,7 +26,7 @@ def bundle(folder, run=None):
 def test_inputs_are_those_that_scoring_feeds_slice_by_slice(tmp_path, count):
     images = np.random.default_rng(0).random((count, 32, 32)).astype(np.float32)
     save_file({"images": images, "slice_ids": np.arange(count)}, tmp_path / SLICES)
-    seen = given(bundle(tmp_path / "bundle", tmp_path), StubEngine())
+    seen = training_inputs(bundle(tmp_path / "bundle", tmp_path), StubEngine())
     assert len(seen["mae"]) == len(seen["classifier"]) == min(count, MOST)
     passes = SMALL.masks.passes
     for inputs in seen["mae"]:
@@ -39,7 +39,7 @@ def test_inputs_are_those_that_scoring_feeds_slice_by_slice(tmp_path, count):
 @pytest.mark.parametrize("there", [False, True])
 def test_without_training_slices_there_are_no_ranges(tmp_path, there):
     with pytest.raises(DataError, match=r"no training slices to quantise with.*--precision int8"):
-        given(bundle(tmp_path / "bundle", tmp_path if there else None), StubEngine())
+        training_inputs(bundle(tmp_path / "bundle", tmp_path if there else None), StubEngine())
 
 
 def test_a_recorder_answers_as_its_engine_and_keeps_the_arrays():

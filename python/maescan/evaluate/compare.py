@@ -155,8 +155,8 @@ def _by_patient(label: Labels, scores: list[Scores], patient: NDArray[np.str_]) 
     return [OfPatient(name, before[name], after[name]) for name in before]
 
 
-def _resampled(each: list[OfPatient], resamples: int, seed: int) -> list[float] | None:
-    gaps = np.array([row.difference for row in each])
+def _resampled(patients: list[OfPatient], resamples: int, seed: int) -> list[float] | None:
+    gaps = np.array([row.difference for row in patients])
     if len(gaps) < 2 or not resamples:
         return None
     drawn = np.random.default_rng(seed).integers(len(gaps), size=(resamples, len(gaps)))
@@ -168,26 +168,27 @@ def _ends(samples: NDArray[np.float64]) -> list[float] | None:
     return list(between) if between else None
 
 
-def text_of(found: Comparison) -> str:
+def text_of(comparison: Comparison) -> str:
     """What `compare` found, for people: each patient's sign in place of intervals where there are under FEW."""
-    few = len(found["each"]) < FEW
-    parts = {"all slices": found["auroc"], "within patients": found["within_patients"]}
-    parts["area-matched"] = found["area_matched"]
+    few = len(comparison["each"]) < FEW
+    parts = {"all slices": comparison["auroc"], "within patients": comparison["within_patients"]}
+    parts["area-matched"] = comparison["area_matched"]
     rows = []
     for words, part in parts.items():
         between = None if few else interval_text(part["interval"])
         rows.append([f"AUROC, {words}", part["first"], part["second"], _signed(part["difference"]), between])
     text = (
-        f"first: {found['first']}\nsecond: {found['second']}\n\n{found['slices']} slices of {found['patients']} scans"
-        f" that both judged; {found['left_out']} judged by one alone are left out.\n\n"
+        f"first: {comparison['first']}\nsecond: {comparison['second']}\n\n"
+        f"{comparison['slices']} slices of {comparison['patients']} scans that both judged;"
+        f" {comparison['left_out']} judged by one alone are left out.\n\n"
         + table(("", "first", "second", "difference", "interval"), rows)
     )
-    better = sum(row.difference > 0 for row in found["each"])
-    worse = sum(row.difference < 0 for row in found["each"])
-    text += f"\nWithin patients the second is better for {better}, worse for {worse} of {len(found['each'])}.\n"
+    better = sum(row.difference > 0 for row in comparison["each"])
+    worse = sum(row.difference < 0 for row in comparison["each"])
+    text += f"\nWithin patients the second is better for {better}, worse for {worse} of {len(comparison['each'])}.\n"
     if few:
         text += f"\nFewer than {FEW} patients: an interval would say too little, so here is each of them.\n\n"
-        signs = [[row.patient, row.first, row.second, _sign(row.difference)] for row in found["each"]]
+        signs = [[row.patient, row.first, row.second, _sign(row.difference)] for row in comparison["each"]]
         text += table(("patient", "first", "second", "sign"), signs)
     return text
 

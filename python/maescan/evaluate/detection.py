@@ -57,11 +57,13 @@ class Detections:
             self.peaks += [(first + i, float(value)) for value in values]
 
 
-def froc(found: Detections, labels: ArrayLike, patients: ArrayLike, slices: ArrayLike) -> dict[str, object] | None:
+def froc(
+    detections: Detections, labels: ArrayLike, patients: ArrayLike, slices: ArrayLike
+) -> dict[str, object] | None:
     """Sensitivity per lesion at each of FALSE_ALERTS per scan, all and by size. False alerts are peaks in normal
     slices, of scans without a lesion where there are any, else of all. None without lesions or normal slices."""
     label, patient = np.asarray(labels), np.asarray(patients)
-    lesions = _lesions(found.components, patient, np.asarray(slices))
+    lesions = _lesions(detections.components, patient, np.asarray(slices))
     ill = np.unique(patient[label == 1])
     healthy = ~np.isin(patient, ill)
     counted = (label == 0) & (healthy if healthy.any() else True)
@@ -69,7 +71,7 @@ def froc(found: Detections, labels: ArrayLike, patients: ArrayLike, slices: Arra
     if not lesions or not scans:
         return None
     size, peak = np.array(lesions).T
-    false = np.sort([value for row, value in found.peaks if counted[row]])[::-1]
+    false = np.sort([value for row, value in detections.peaks if counted[row]])[::-1]
     rows = []
     for rate in FALSE_ALERTS:
         allowed = int(rate * scans)

@@ -37,8 +37,8 @@ def trained_scans(slices: SliceSet, manifest: Json) -> int:
     return sum(seen(slice_prints(np.asarray(slices.images[row])), prints) for row in rows)
 
 
-def trained_text(found: Json) -> str:
+def trained_text(metrics: Json) -> str:
     """What a report says of scans that trained the bundle; "" for none."""
-    count = found["model"].get("trained_scans", 0)
+    count = metrics["model"].get("trained_scans", 0)
     said = f"**The bundle was trained with {count} of these scans: on others it does worse than these figures say.**"
     return f"{said}\n\n" if count else ""

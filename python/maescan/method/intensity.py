@@ -88,22 +88,22 @@ def fit_intensity(view: Array, scan: Scan, preset: Preset) -> IntensityMap:
     return IntensityMap(*map_, found.background, least, 1.5 * config.top, 0.0, air, RIPPLE * air)
 
 
-def _as_it_is(found: Foreground, view: Array, scan: Scan) -> IntensityMap:
+def _as_it_is(foreground: Foreground, view: Array, scan: Scan) -> IntensityMap:
     """Values stay, between the scan's own ends: resampling adds none beyond. Air is its background, else its lowest
     value."""
     ends = sorted(float(v) * scan.slope + scan.intercept for v in (view.min(), view.max()))
-    floor = ends[0] if found.background is None else found.background * scan.slope + scan.intercept
-    reach = found.measured.percentiles(99)[0] - floor if found.measured.size else 0.0
-    air = floor + AIR * reach if found.threshold is None else found.threshold
-    return IntensityMap(scan.slope, scan.intercept, found.background, ends[0], ends[1], floor, air)
+    floor = ends[0] if foreground.background is None else foreground.background * scan.slope + scan.intercept
+    reach = foreground.measured.percentiles(99)[0] - floor if foreground.measured.size else 0.0
+    air = floor + AIR * reach if foreground.threshold is None else foreground.threshold
+    return IntensityMap(scan.slope, scan.intercept, foreground.background, ends[0], ends[1], floor, air)
 
 
-def _standard(found: Foreground, view: Array, scan: Scan) -> IntensityMap:
+def _standard(foreground: Foreground, view: Array, scan: Scan) -> IntensityMap:
     """All voxels to mean 0 and deviation 1, air where it falls. Raises ScanError where they have one value."""
     mean, deviation = (0.0, 1.0) if scan.meta.get(STANDARDISED) else moments(view)
     if deviation == 0:
         raise ScanError("there is nothing but air in it", path=scan.path, remedy="check the file")
-    fit, unit = _as_it_is(found, view, scan), abs(scan.slope) * deviation
+    fit, unit = _as_it_is(foreground, view, scan), abs(scan.slope) * deviation
     middle = mean * scan.slope + scan.intercept
     low, high, floor, air = ((value - middle) / unit for value in (fit.low, fit.high, fit.floor, fit.air))
     return IntensityMap(
@@ -171,8 +171,8 @@ def expected_ranges(scans: Sequence[Mapping[str, float]]) -> dict[str, list[floa
     return ranges
 
 
-def _shape(found: Mapping[str, float]) -> Array:
-    return np.array([found[name] for name in SPREAD]) / max(found["p50"], 1e-6)
+def _shape(statistics: Mapping[str, float]) -> Array:
+    return np.array([statistics[name] for name in SPREAD]) / max(statistics["p50"], 1e-6)
 
 
 def _noise_range(values: Sequence[float]) -> list[float]:
@@ -189,20 +189,20 @@ def _range(values: Sequence[float]) -> list[float]:
     return [round(float(low - margin), 6), round(float(high + margin), 6)]
 
 
-def outside_training(found: Mapping[str, float], expected: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
+def outside_training(statistics: Mapping[str, float], expected: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
     """A warning for each figure that lies outside its expected range."""
     return tuple(
-        f"its {WORDS[name]} is {found[name]:.3g}, outside training's {low:.3g} to {high:.3g}"
+        f"its {WORDS[name]} is {statistics[name]:.3g}, outside training's {low:.3g} to {high:.3g}"
         for name, (low, high) in ((name, expected[name]) for name in FIGURES if name in expected)
-        if name in found and not low <= found[name] <= high
-    ) + _other_histogram(found, expected.get("histogram", ()))
+        if name in statistics and not low <= statistics[name] <= high
+    ) + _other_histogram(statistics, expected.get("histogram", ()))
 
 
-def _other_histogram(found: Mapping[str, float], expected: Sequence[float]) -> tuple[str, ...]:
-    if not expected or SPREAD[0] not in found:
+def _other_histogram(statistics: Mapping[str, float], expected: Sequence[float]) -> tuple[str, ...]:
+    if not expected or SPREAD[0] not in statistics:
         return ()
     *middle, limit = expected
-    off = np.abs(_shape(found) - middle).mean()
+    off = np.abs(_shape(statistics) - middle).mean()
     words = f"its values are spread otherwise than training's: {off:.3g} from their histogram, {limit:.3g} at most"
     return (words,) if off > limit else ()
 

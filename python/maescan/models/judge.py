@@ -18,13 +18,13 @@ SMALL, CLIP = 1e-2, 12.0
 class Residual(nn.Module):
     """Two convolutions beside a shortcut; the first takes every `stride`th pixel."""
 
-    def __init__(self, given: int, made: int, stride: int = 1) -> None:
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
         super().__init__()
-        self.first = nn.Conv2d(given, made, 3, stride, 1, bias=False)
-        self.second = nn.Conv2d(made, made, 3, 1, 1, bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(made) for _ in range(2))
-        same = given == made and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Conv2d(given, made, stride, stride, bias=False)
+        self.first = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
+        self.second = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels_out) for _ in range(2))
+        same = channels_in == channels_out and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, stride, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, C, H, W] -> [B, C', H / stride, W / stride]."""

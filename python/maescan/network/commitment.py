@@ -85,18 +85,18 @@ class Commitment:
             if not self._options.commit and (not assoc.is_established or _tell(assoc, kind, told)):
                 return
 
-    def _call(self, to: Destination, kind: int, told: Dataset) -> bool:
+    def _call(self, to: Destination, kind: int, report: Dataset) -> bool:
         with contextlib.suppress(CallError):
             tls = self._options.tls if to.tls else None
             with associated(to, self._options.aet, [(PUSH_MODEL, PLAIN)], tls, serves=PUSH_MODEL) as assoc:
-                return _tell(assoc, kind, told)
+                return _tell(assoc, kind, report)
         return False
 
 
-def _tell(assoc: Association, kind: int, told: Dataset) -> bool:
+def _tell(assoc: Association, kind: int, report: Dataset) -> bool:
     """Whether a report was taken."""
     try:
-        answer, _ = assoc.send_n_event_report(told, kind, PUSH_MODEL, INSTANCE)
+        answer, _ = assoc.send_n_event_report(report, kind, PUSH_MODEL, INSTANCE)
     except (RuntimeError, ValueError):  # it is gone, or takes no reports
         return False
     return "Status" in answer and int(answer.Status) == SUCCESS

@@ -26,11 +26,11 @@ def results_key(job: Job) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def maker_of(job: Job, told: DicomRecord | None) -> Maker:
+def maker_of(job: Job, record: DicomRecord | None) -> Maker:
     """told: of the results of before, whose report the new one takes the place of where it says something else."""
     name, hounsfield = job.bundle.preset.name, job.bundle.preset.intensity.method == "hu"
     organ = "chest" if hounsfield else "brain" if name.startswith(("brats", "tiny")) else ""
-    earlier = told and Earlier(told["uid"], _pair(told["report"]), _pair(told["supersedes"]))
+    earlier = record and Earlier(record["uid"], _pair(record["report"]), _pair(record["supersedes"]))
     return Maker(results_key(job), job.bundle.hash, name, job.engine.name, __version__, organ, earlier=earlier)
 
 
