@@ -92,3 +92,8 @@ def test_a_folder_and_a_link_to_it_hold_their_scans_once(tmp_path):
 )
 def test_a_longer_label_begins_with_the_folder_above_what_it_says_already(name, path, first):
     assert longer_labels(ScanSource(name, Path(path), "nifti", (Path(path),)))[0] == first
+
+
+def test_an_image_is_called_by_the_folder_of_its_series():
+    image = Path("/a/b/st/0.dcm")
+    assert longer_labels(ScanSource("st/3", image, "dicom", (image,), "1.2", identity="1"))[0] == "b/st/3"

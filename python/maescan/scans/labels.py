@@ -72,9 +72,14 @@ def _which(source: ScanSource) -> str:
     return source.identity or "\n".join([*(file.name for file in source.files), *source.members])
 
 
+def folder_of(source: ScanSource) -> Path:
+    """The folder of a DICOM series, also of one image; of anything else its file."""
+    return source.path.parent if source.series_uid and source.path in source.files else source.path
+
+
 def longer_labels(source: ScanSource) -> list[str]:
     """The source's label with one, two ... of the folders in front that it lies in, where they are not in it yet."""
-    parts, label = [printable(part) for part in source.path.absolute().parts[1:]], source.name.split("/")
+    parts, label = [printable(part) for part in folder_of(source).absolute().parts[1:]], source.name.split("/")
     inside = (count for count in range(len(parts)) if label[: len(parts) - count] == parts[count:])
     above = parts[: next(inside, len(parts) - 1)]
     return ["/".join([*above[-count:], source.name]) for count in range(1, len(above) + 1)]

@@ -20,7 +20,7 @@ from maescan.errors import DataError
 from maescan.files import OUTPUT, short_hash
 from maescan.records import Kind, Record, decode
 from maescan.results.rows import DicomRecord, Failure, ScanRow
-from maescan.scans.labels import hashed_label, longer_labels
+from maescan.scans.labels import folder_of, hashed_label, longer_labels
 from maescan.scans.source import ScanSource
 from maescan.scoring.database import Database, reading
 from maescan.scoring.names import PLAIN, Names
@@ -111,10 +111,12 @@ class Ledger:
         return self.names.label(f"{hashed}-{self.db.one('SELECT MAX(id) FROM scans')[0]}")
 
     def _is_beside(self, source: ScanSource) -> bool:
-        """Whether one at the source's own place has its label, or is promised it."""
-        label, place = self.names.label(source.name), self._place(source)
+        """Whether one in the source's own folder has its label, or is promised it."""
+        label = self.names.label(source.name)
+        folder = self.names.place(str(folder_of(source).resolve()))
         held = self.db.one("SELECT place FROM scans WHERE label = ?", label)
-        return place in (held and os.fsdecode(held[0]), self._promised_at.get(label))
+        places = [os.fsdecode(held[0]) if held else "", self._promised_at.get(label, "")]
+        return any(place and around(place, folder) for place in places)
 
     def add(self, known: Known, content: str, row: ScanRow) -> None:
         """Records a scored scan."""
