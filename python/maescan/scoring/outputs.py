@@ -23,12 +23,13 @@ class Outputs:
     def path(self, kind: str, known: Known | None = None) -> Path:
         """Where an output goes; it is listed. Raises ScanError where a file lies that maescan did not write."""
         path = self.place(kind, known) if known else self.out / kind
+        row = (self._name(path), kind, known.id if known else None, self.ledger.job)
         with self.db.transaction():
-            listed = self.db.one("SELECT 1 FROM outputs WHERE path = ?", self._name(path))
+            listed = self.db.one("SELECT path, kind, scan, job FROM outputs WHERE path = ?", row[0])
             if listed is None and os.path.lexists(path):
                 raise ScanError("was not written by maescan", path=path, remedy="move it out of the output folder")
-            row = (self._name(path), kind, known.id if known else None, self.ledger.job)
-            self.db.do("INSERT OR REPLACE INTO outputs (path, kind, scan, job) VALUES (?, ?, ?, ?)", *row)
+            if listed != row:
+                self.db.do("INSERT OR REPLACE INTO outputs (path, kind, scan, job) VALUES (?, ?, ?, ?)", *row)
         return path
 
     def place(self, kind: str, known: Known) -> Path:

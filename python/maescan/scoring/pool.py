@@ -29,8 +29,8 @@ RAW = True
 @dataclass
 class LoadedScan:
     """A scan on its way through the engine. scores, maps: filled slice by slice; left: slices that are not;
-    fault: what the engine said of them; tissue: where a healthy scan's maps count; picture: of its
-    highest slices."""
+    pixels: of all slices; fault: what the engine said of them; tissue: where a healthy scan's maps count; picture: of
+    its highest slices."""
 
     source: ScanSource
     known: Known
@@ -39,6 +39,7 @@ class LoadedScan:
     maps: NDArray[np.float32] | None
     scores: NDArray[np.float32] = field(init=False)
     left: int = field(init=False)
+    pixels: int = field(init=False)
     fault: MaescanError | None = None
     tissue: NDArray[np.bool_] | None = None
     picture: NDArray[np.uint8] | None = None
@@ -46,6 +47,7 @@ class LoadedScan:
     def __post_init__(self) -> None:
         self.left = len(self.images)
         self.scores = np.zeros(self.left, dtype=np.float32)
+        self.pixels = self.images.size
 
 
 class ReaderPool:
