@@ -103,6 +103,13 @@ def test_a_file_gives_options_and_what_is_typed_wins(scored, config):
     assert scored("score", "in", MAESCAN_CONFIG=str(file))[4].workers == 5
 
 
+def test_an_option_is_named_in_a_file_as_it_is_typed(scored, config):
+    assert conventions.options_of(COMMANDS["score"])["json"] == "json_events"
+    shown = CliRunner().invoke(app, [*SCORE, "--config", str(config("json = 3"))])
+    assert "maescan.toml: --json: " in str(shown.exception)
+    scored(*SCORE, "--config", config("json = true"), MAESCAN_QUIET="1")
+
+
 def test_names_by_commas_may_be_a_list(scored, config):
     options = scored(*SCORE, "--config", config('[score]\naccept = ["tilt", "shear"]\nalert-rate = 0.1\n'))[4]
     assert options.read.accept == {"tilt", "shear"} and options.alert_rate == 0.1

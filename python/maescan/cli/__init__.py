@@ -16,6 +16,7 @@ __all__ = ["app", "main"]
 
 GO_ON = frozenset({"score", "train", "prepare", "ablate", "watch"})
 """Commands that take up what a stopped run has done."""
+HELP = (["--help"], ["-h"])
 
 
 def __getattr__(name: str) -> object:
@@ -72,10 +73,8 @@ def _run() -> int | str | None:
 
 
 def _command(typed: list[str]) -> int | str | None:
-    if typed in ([], ["--help"], ["-h"]) and "_MAESCAN_COMPLETE" not in os.environ:
-        from maescan.cli.overview import overview
-
-        print(overview())
+    if "_MAESCAN_COMPLETE" not in os.environ and (text := _help(typed)):
+        print(text)
         return 0 if typed else 2
     from maescan.cli.assembly import app_for
 
@@ -84,6 +83,19 @@ def _command(typed: list[str]) -> int | str | None:
     except SystemExit as stop:
         return stop.code
     return 0
+
+
+def _help(typed: list[str]) -> str:
+    """What is said without Typer's parser; "" where more is asked for."""
+    if typed in ([], *HELP):
+        from maescan.cli.overview import overview
+
+        return overview()
+    if typed[1:] not in HELP:
+        return ""
+    from maescan.cli.assembly import help_of
+
+    return help_of(typed[0])
 
 
 def _say(text: str, code: int = 2) -> int:

@@ -15,6 +15,7 @@ from typer.models import CommandInfo
 from maescan import __version__
 from maescan.cli import conventions
 from maescan.cli.overview import PURPOSE, ROOMS, overview
+from maescan.cli.usage import usage
 
 
 def app_for(typed: Sequence[str]) -> typer.Typer:
@@ -23,6 +24,14 @@ def app_for(typed: Sequence[str]) -> typer.Typer:
         if typed and typed[0] in commands:
             return _together([info for info in _commands(room) if conventions.name_of(info) == typed[0]])
     return whole()
+
+
+def help_of(command: str) -> str:
+    """What a command's `--help` says; "" where there is none of that name."""
+    found = [info for room, names in ROOMS.items() if command in names for info in _commands(room)]
+    named = [info for info in found if conventions.name_of(info) == command]
+    conventions.apply(named, known)
+    return usage(named[0]) if named else ""
 
 
 @functools.cache
@@ -45,6 +54,8 @@ def _commands(room: str) -> list[CommandInfo]:
 
 def _together(commands: list[CommandInfo]) -> typer.Typer:
     conventions.apply(commands, known)
+    for info in commands:
+        info.cls = _Command
     app = typer.Typer(
         cls=_Group,
         help=PURPOSE,
@@ -66,6 +77,11 @@ def _say_version(asked: bool) -> None:
 class _Group(TyperGroup):
     def get_help(self, ctx: typer.Context) -> str:  # type: ignore[override,unused-ignore]  # noqa: ARG002
         return overview()
+
+
+class _Command(conventions.Command):
+    def get_help(self, ctx: typer.Context) -> str:  # type: ignore[override,unused-ignore]  # noqa: ARG002
+        return help_of(self.name or "")
 
 
 def maescan(

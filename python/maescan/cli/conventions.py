@@ -50,7 +50,7 @@ def apply(commands: list[CommandInfo], known: Known) -> None:
         panel, example = EXAMPLES.get(name, ("More", ""))
         info.rich_help_panel = panel
         info.epilog = info.epilog or (f"Example: {example}" if example else None)
-        info.cls = _Command
+        info.cls = Command
         if info.callback is not None:
             info.callback = _conventional(name, info.callback, known)
 
@@ -77,11 +77,13 @@ def _given(callback: Callable[..., object]) -> Iterator[tuple[str, str, OptionIn
     for name in inspect.signature(callback).parameters:
         for fact in get_args(hints[name])[1:]:
             if isinstance(fact, OptionInfo):
-                first = (
-                    fact.default if isinstance(fact.default, str) else ""
-                )  # where Annotated has it, Typer's default
-                long = [text for text in (first, *(fact.param_decls or ())) if text.startswith("--")]
+                long = [text for text in declared(fact) if text.startswith("--")]
                 yield name, long[0].partition("/")[0][2:] if long else name.replace("_", "-"), fact
+
+
+def declared(fact: OptionInfo) -> list[str]:
+    """How an option is typed, where that is said. (Typer has the first of these for a default.)"""
+    return [text for text in (fact.default, *(fact.param_decls or ())) if isinstance(text, str)]
 
 
 def _conventional(name: str, callback: Callable[..., object], known: Known) -> Callable[..., None]:
@@ -117,10 +119,11 @@ def _conventional(name: str, callback: Callable[..., object], known: Known) -> C
     return call
 
 
-class _Command(TyperCommand):
+class Command(TyperCommand):
     """Says of a value that does not do which file or variable gave it; of what is typed one sees that."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override,unused-ignore]
+        """See click's. Raises ConfigError for a value of a file or a variable."""
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -176,7 +179,7 @@ def _config(command: str, known: Known) -> inspect.Parameter:
 
     fact = typer.Option(
         "--config",
-        help="Options from a TOML file: `workers = 4` for all commands, `\\[score]` for one. What is typed wins.",
+        help="Options from a TOML file: `workers = 4` for all commands, `[score]` for one. What is typed wins.",
         is_eager=True,
         callback=read,
         envvar=[f"{PREFIX}CONFIG"],

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from maescan.config import Preset
 from maescan.options import Flag, Options
+
+if TYPE_CHECKING:
+    from maescan.config import Preset
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write into.")]
 Seed = Annotated[int, typer.Option(help="Seed of all that is drawn at random.")]

@@ -40,7 +40,7 @@ def overview(columns: int = 0) -> str:
     for name, sentence in sentences():
         panels[EXAMPLES[name][0]][name] = sentence
     parts = ["Usage: maescan [OPTIONS] COMMAND [ARGS]...", textwrap.fill(PURPOSE, width)]
-    parts += [_listed(title, rows, width) for title, rows in {"Options": OPTIONS, **panels}.items()]
+    parts += [listed(title, rows, width) for title, rows in {"Options": OPTIONS, **panels}.items()]
     return "\n\n".join([*parts, textwrap.fill(" ".join(MORE.split()), width)])
 
 
@@ -54,10 +54,13 @@ def sentences() -> Iterator[tuple[str, str]]:
             yield name, words.partition(". ")[0].rstrip(".") + "."
 
 
-def _listed(title: str, rows: dict[str, str], width: int) -> str:
+def listed(title: str, rows: dict[str, str], width: int) -> str:
+    """A panel: each name, and beside it what it is."""
     pad = max(map(len, rows)) + 4
     lines = (
-        textwrap.fill(words, width, initial_indent=f"  {name}".ljust(pad), subsequent_indent=" " * pad)
+        textwrap.fill(
+            words, width, initial_indent=f"  {name}".ljust(pad), subsequent_indent=" " * pad, break_on_hyphens=False
+        )
         for name, words in rows.items()
     )
     return "\n".join([f"{title}:", *lines])
