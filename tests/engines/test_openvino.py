@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -52,3 +55,18 @@ def test_rows_are_dealt_evenly_and_once(rows, count):
     assert len(parts) == min(rows, count) and all(len(first) > 0 for first, _ in parts)
     assert np.concatenate([first for first, _ in parts]).tolist() == list(range(rows))
     assert all((second == first * 10).all() for first, second in parts)
+
+
+@pytest.mark.parametrize("before", ["", "import openvino; "])
+def test_tools_that_convert_models_are_loaded_once_they_are_used(before):
+    code = (
+        f"import sys; {before}from maescan.engines.openvino import runtime, TOOLS; found = runtime();"
+        " print(TOOLS in sys.modules, callable(found.convert_model), sys.modules.get(TOOLS, 0) is None)"
+        "\ntry:\n    found.convert_model('no-such-model.onnx')\n"
+        "except Exception as error:\n    print(type(error).__name__)\n"
+        "print(TOOLS in sys.modules, found is runtime())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    words = done.stdout.split()
+    assert words[:3] == [str(bool(before)), "True", "False"] and words[3] != "AttributeError", done.stderr
+    assert words[4:] == ["True", "True"]

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -112,3 +114,15 @@ def test_a_worker_killed_as_it_starts_is_the_scans_failure(tmp_path):
         worker.call("sleep", 0, path=PATH)
     with pytest.raises(ConfigError, match=r"ended as it started \(exit 1\).*__main__"):
         Worker(Work, "broken", limits=Limits()).call("sleep", 0, path=PATH)
+
+
+def test_what_forks_workers_may_be_started_before_the_first_is_needed():
+    code = (
+        "import signal\nfrom multiprocessing import forkserver\nfrom maescan.scans import worker\n"
+        "if __name__ == '__main__':\n    worker.get_ready(); first = forkserver._forkserver._forkserver_pid\n"
+        "    worker.get_ready(); print(first == forkserver._forkserver._forkserver_pid, first is not None)\n"
+        "    held = open(f'/proc/{first}/status').read().split('SigBlk:')[1].split()[0]\n"
+        "    print(bool(int(held, 16) >> (signal.SIGINT - 1) & 1), signal.SIGINT in signal.pthread_sigmask(0, []))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "True", "True", "False"], done.stderr

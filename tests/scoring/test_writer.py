@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
-from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
-from maescan.errors import ConfigError
+from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, write_scan
+from maescan.errors import ConfigError, DataError
+from maescan.results import maps
+from maescan.scoring import writer
+from maescan.scoring.ledger import rows_of
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
@@ -45,3 +50,71 @@ def test_scores_that_are_not_finite_leave_no_map(tmp_path):
     summary = score_folder([tmp_path / "in"], BUNDLE, Nan(), tmp_path / "out", MAPS)
     assert summary.failures[0]["stage"] == "score" and not (tmp_path / "out" / "maps").exists()
     assert rows(tmp_path / "out" / "scans.csv") == []
+
+
+def recorded_at_each_event(scans, out):
+    """How many scans the ledger on the disk holds when each of them is told of."""
+    known = []
+
+    def event(name, facts):
+        if name == "scored":
+            labels = [row.label for row in rows_of(out)]
+            assert facts["scan"] in labels and (out / "maps" / f"{facts['scan']}_anomaly.nii.gz").exists()
+            known.append(len(labels))
+
+    score_folder([scans], BUNDLE, Engine(), out, MAPS, event)
+    return known
+
+
+def test_small_scans_are_recorded_as_one_and_told_of_afterwards(tmp_path, monkeypatch):
+    for index in range(5):
+        write_scan(tmp_path / "in" / f"scan{index}.nii.gz", index)
+    monkeypatch.setattr(writer, "GROUP_S", 60.0)  # the end of the scans ends the wait
+    assert recorded_at_each_event(tmp_path / "in", tmp_path / "one") == [5] * 5
+    monkeypatch.setattr(writer, "GROUP", 2)
+    assert recorded_at_each_event(tmp_path / "in", tmp_path / "two") == [2, 2, 4, 4, 5]
+    monkeypatch.setattr(writer, "GROUP_PIXELS", 1)
+    assert recorded_at_each_event(tmp_path / "in", tmp_path / "alone") == [1, 2, 3, 4, 5]
+    files = [files_of(tmp_path / name) for name in ("one", "two", "alone")]
+    assert files[0] == files[1] == files[2]
+
+
+def test_a_scan_is_not_waited_for_longer_than_said(tmp_path):
+    for index in range(2):
+        write_scan(tmp_path / "in" / f"scan{index}.nii.gz", index)
+    told = threading.Event()
+
+    class Waiting(Engine):
+        def classify(self, tokens, token_ids):
+            if self.second:  # the other scan is scored once the first is told of
+                assert told.wait(60)
+            self.second = True
+            return super().classify(tokens, token_ids)
+
+    engine = Waiting()
+    engine.second = False
+
+    def event(name, facts):
+        if name == "scored":
+            told.set()
+
+    options = ScoreOptions(pictures=0, workers=1, batch=6)
+    summary = score_folder([tmp_path / "in"], BUNDLE, engine, tmp_path / "out", options, event)
+    assert len(summary.scored) == 2
+
+
+def test_what_the_disk_refuses_of_one_scan_costs_those_before_it_nothing(tmp_path, monkeypatch):
+    for index in range(4):
+        write_scan(tmp_path / "in" / f"scan{index}.nii.gz", index)
+    real = maps.write_map
+
+    def write_map(path, *arguments):
+        if "scan2" in path.name:
+            raise DataError("cannot write: no space", path=path)
+        real(path, *arguments)
+
+    monkeypatch.setattr(writer, "GROUP_S", 60.0)
+    monkeypatch.setattr(maps, "write_map", write_map)
+    with pytest.raises(DataError, match="no space"):
+        score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", MAPS)
+    assert [row.label for row in rows_of(tmp_path / "out")] == [f"scan{n}.nii.gz" for n in (0, 1, 3)]

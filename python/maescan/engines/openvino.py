@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,29 @@ from maescan.machine import available_cores, cpu_name
 
 HINT = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 """Arithmetic of what is not quantised."""
+TOOLS = "openvino.tools.ovc"
+
+
+def runtime() -> Any:
+    """OpenVINO without its tools that convert models, which it loads where it can: two thirds of its start. They are
+    loaded once somebody converts one. Raises ImportError."""
+    lean = not {"openvino", TOOLS} & set(sys.modules)
+    if lean:
+        sys.modules[TOOLS] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        if lean:
+            del sys.modules[TOOLS]
+    if lean:
+        openvino.convert_model = _convert_model
+    return openvino
+
+
+def _convert_model(*arguments: object, **options: object) -> Any:
+    from openvino.tools.ovc import convert_model
+
+    return convert_model(*arguments, **options)
 
 
 class OpenVinoEngine:
@@ -23,8 +47,7 @@ class OpenVinoEngine:
     def __init__(
         self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Any
     ) -> None:
-        import openvino
-
+        openvino = runtime()
         self.precision, self.version = values["precision"], f"openvino {openvino.__version__}"
         self.name, self.device_name = f"{self.target}-{self.precision}", cpu_name()
         cores = threads or available_cores()

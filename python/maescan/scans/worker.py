@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -35,6 +35,15 @@ START_S, TRIES = 120.0, 3
 """How long a worker may take to start, and how often it is started before a scan is given up."""
 GRACE_S = 20.0
 """What is left to a read in flight once everything is told to stop."""
+
+
+def get_ready() -> None:
+    """Starts the process that forks workers, if there is none yet, without waiting: what it imports for them takes as
+    long as an engine does to load."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    with _without_ctrl_c():
+        forkserver.ensure_running()
 
 
 class WorkerLostError(ScanError):

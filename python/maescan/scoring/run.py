@@ -57,7 +57,9 @@ def opened(bundle: Path, engine: EngineOptions, options: ScoreOptions) -> Iterat
     """A bundle and its proven engine, which is closed at the end; what cannot be scored so is refused first."""
     from maescan import engines, kernels
     from maescan.method import regions
+    from maescan.scans.worker import get_ready
 
+    get_ready()  # while the engine is loaded
     kernels.set_threads(engine.threads)
     loaded = Bundle.load(bundle)
     regions.check(loaded.preset, options.read.regions)
