@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from maescan.method.prints import scan_print, seen, slice_prints, training_prints
 
@@ -40,3 +41,14 @@ def test_slices_are_rounded_as_numpy_does():
     values[0, 0, :4] = 1e-6, 65519, 65520, np.nextafter(np.float32(1.0), np.float32(2.0))
     with np.errstate(over="ignore"):
         assert slice_prints(values) == slice_prints(values.astype(np.float16))
+
+
+@pytest.mark.parametrize("shape", [(19, 16, 16), (3, 12, 20), (0, 8, 8)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint8", "bool"])
+def test_every_slice_is_rounded_whatever_its_shape_and_strides(shape, dtype):
+    values = np.random.default_rng(0).normal(0, 300, shape).clip(-50).astype(dtype)
+    for given in (values, values.swapaxes(1, 2), values[::-1, :, ::-1]):
+        assert slice_prints(given) == slice_prints((given.astype(np.float32) + 0).astype(np.float16))
+    if dtype == "float32" and len(values):
+        zeros, minus = np.where(values < 0, 0, values), np.where(values < 0, np.float32(-0.0), values)
+        assert slice_prints(minus) == slice_prints(zeros)

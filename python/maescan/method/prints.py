@@ -13,6 +13,8 @@ from maescan import kernels
 from maescan.method.slices import SliceStore
 
 MINUS_ZERO = 0x8000  # the bits of float16
+CHUNK = 8
+"""Slices that are rounded at once: what fits into a cache."""
 
 
 class TrainingPrints(TypedDict):
@@ -28,16 +30,17 @@ def slice_prints(images: NDArray[np.generic]) -> list[str]:
 
 
 def _rounded(images: NDArray[np.generic]) -> NDArray[np.float16]:
-    """As float16, beyond whose range all are alike; a copy through the kernel, whose rounding takes a tenth of
-    numpy's time."""
+    """As float16, -0 as 0; beyond its range all are alike. The kernel that cuts patches rounds in a fifteenth of
+    numpy's time; a slice is one patch."""
     if images.dtype == np.float16:
         return np.ascontiguousarray(images, np.float16)
-    rows, columns = (kernels.resample_taps(side, side) for side in images.shape[1:])
-    values = np.asarray(images, np.float32)
-    rounded: NDArray[np.float16] = kernels.extract_slices(
-        values, rows, columns, scale=1, offset=0, background=None, low=-np.inf, high=np.inf, dtype="float16"
-    )
-    return rounded
+    made = np.empty(images.shape, np.float16)
+    rows, columns = images.shape[1:]
+    side = rows if rows == columns else 1
+    for first in range(0, len(images), CHUNK):
+        some = np.add(images[first : first + CHUNK], 0, dtype=np.float32).reshape(-1, side, side)
+        kernels.patchify(some, patch=side, dtype="float16", out=made[first : first + CHUNK].reshape(-1, 1, side**2))
+    return made
 
 
 def _shows(bits: NDArray[np.uint16]) -> bool:
