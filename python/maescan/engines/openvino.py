@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ HINT = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 TOOLS = "openvino.tools.ovc"
 
 
-def runtime() -> Any:
+def runtime() -> ModuleType:
     """OpenVINO without its tools that convert models, which it loads where it can: two thirds of its start. They are
     loaded once somebody converts one. Raises ImportError."""
     lean = not {"openvino", TOOLS} & set(sys.modules)
@@ -30,10 +31,11 @@ def runtime() -> Any:
             del sys.modules[TOOLS]
     if lean:
         openvino.convert_model = _convert_model
-    return openvino
+    package: ModuleType = openvino
+    return package
 
 
-def _convert_model(*arguments: object, **options: object) -> Any:
+def _convert_model(*arguments: object, **options: object) -> object:
     from openvino.tools.ovc import convert_model
 
     return convert_model(*arguments, **options)

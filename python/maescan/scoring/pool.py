@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ class LoadedScan:
     def __post_init__(self) -> None:
         self.left = len(self.images)
         self.scores = np.zeros(self.left, dtype=np.float32)
-        self.pixels = self.images.size
+        self.pixels = math.prod(self.images.shape) if self.left else 0
 
 
 class ReaderPool:
