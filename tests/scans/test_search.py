@@ -157,11 +157,10 @@ def test_a_zip_damaged_in_ways_without_a_common_error_fails_alone(tmp_path, dama
 def test_a_file_that_hangs_or_crashes_the_search_costs_itself(tmp_path, monkeypatch):
     for name in ("a.nii.gz", "hangs.nii.gz", "crashes.nii.gz", "z.nii.gz"):
         write_nifti(tmp_path / name)
-    script = tmp_path.parent / f"{tmp_path.name}.py"
-    script.write_text(
-        "import os, sys, time\n"
+    module = tmp_path.parent / f"{tmp_path.name}_finder.py"
+    module.write_text(
+        "import os, time\n"
         "from maescan.scans import find, search\n"
-        "from maescan.scans.budget import Limits\n"
         "def look(path, kind):\n"
         "    time.sleep(600 if 'hangs' in path.name else 0)\n"
         "    os.abort() if 'crashes' in path.name else None\n"
@@ -170,12 +169,15 @@ def test_a_file_that_hangs_or_crashes_the_search_costs_itself(tmp_path, monkeypa
         "    def find(self, *arguments):\n"
         "        find._data_files = look\n"
         "        return super().find(*arguments)\n"
-        "search.Finder = Finder\n"
-        "if __name__ == '__main__':\n"
-        "    for s in search.search([sys.argv[1]], Limits(seconds=1)):\n"
-        "        print(s.name, s.fault)\n"
     )
-    done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True)
+    script = (
+        f"import {module.stem} as odd\n"
+        "from maescan.scans.budget import Limits\n"
+        "odd.search.Finder = odd.Finder\n"
+        f"for s in odd.search.search([{str(tmp_path)!r}], Limits(seconds=1)):\n"
+        "    print(s.name, s.fault)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=module.parent, capture_output=True, text=True)
     assert not done.returncode, done.stderr
     a, crashes, hangs, z = done.stdout.splitlines()
     assert a == "a.nii.gz None" and z == "z.nii.gz None"

@@ -112,7 +112,7 @@ def test_a_worker_killed_as_it_starts_is_the_scans_failure(tmp_path):
     worker = Worker(Work, "killed", limits=Limits())
     with pytest.raises(WorkerLostError, match=r"the reader could not start \(SIGKILL\)"):
         worker.call("sleep", 0, path=PATH)
-    with pytest.raises(ConfigError, match=r"ended as it started \(exit 1\).*__main__"):
+    with pytest.raises(ConfigError, match=r"ended as it started \(exit 1\).*`maescan doctor`"):
         Worker(Work, "broken", limits=Limits()).call("sleep", 0, path=PATH)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -126,19 +127,19 @@ def test_scores_that_are_not_finite_fail_the_scan_alone(folder, tmp_path):
     assert failed == {"read": "broken.nii.gz", "score": "scan0.nii.gz"}
 
 
-def test_a_script_without_a_main_guard_is_told_so(tmp_path):
+def test_a_script_needs_no_main_guard_from_a_file_or_a_pipe(tmp_path):
     write_scan(tmp_path / "scans" / "scan.nii.gz", 0)
-    script = tmp_path / "script.py"
-    script.write_text(
+    script = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from pathlib import Path\n"
-        "from maescan.errors import ConfigError\n"
         "from maescan.scoring.pipeline import score_folder\n"
         "from helpers.scoring_stub import BUNDLE, Engine\n"
-        "try:\n"
-        f"    score_folder([Path({str(tmp_path / 'scans')!r})], BUNDLE, Engine(), Path({str(tmp_path / 'out')!r}))\n"
-        "except ConfigError as error:\n"
-        "    print(error)\n"
+        "before = dict(vars(sys.modules['__main__']))\n"
+        f"found = score_folder([Path({str(tmp_path / 'scans')!r})], BUNDLE, Engine(), Path({str(tmp_path)!r}, 'out'))\n"
+        "print(len(found.scored), [n for n in ('__file__', '__spec__') if globals().get(n) is not before.get(n)])\n"
     )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
-    assert "a reader process ended as it started" in done.stdout and "__main__" in done.stdout
+    (tmp_path / "script.py").write_text(script)
+    for command in ([sys.executable, str(tmp_path / "script.py")], [sys.executable]):
+        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=120)
+        assert done.stdout == "1 []\n", done.stderr
+        shutil.rmtree(tmp_path / "out")

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ START_S, TRIES = 120.0, 3
 """How long a worker may take to start, and how often it is started before a scan is given up."""
 GRACE_S = 20.0
 """What is left to a read in flight once everything is told to stop."""
+_STARTING = threading.Lock()
 
 
 def get_ready() -> None:
@@ -122,7 +124,7 @@ class Worker:
             code = self._try_to_start()
             if code is not None and code > 0 and code not in TOLD_TO_STOP:
                 reason = f"a reader process ended as it started (exit {code})"
-                remedy = 'a script that scores does so under `if __name__ == "__main__":`'
+                remedy = "what it said stands above; `maescan doctor` says what is installed"
                 raise ConfigError(reason, remedy=remedy)
         if self._process is None:
             remedy = "free memory, or use fewer --workers"
@@ -133,7 +135,7 @@ class Worker:
         try:
             self._pipe, child = self._context.Pipe()
             process = self._context.Process(target=_serve, args=(child, *self._arguments), daemon=True)
-            with _without_ctrl_c():
+            with _without_ctrl_c(), _without_script():
                 process.start()
             self._process = process
             child.close()
@@ -171,6 +173,20 @@ def _without_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _without_script() -> Iterator[None]:
+    """What is started here does not import the caller's script, of which it needs nothing: a script needs no
+    `if __name__ == "__main__":`, and may come from a pipe."""
+    with _STARTING:
+        main = vars(sys.modules["__main__"])
+        before = {name: main[name] for name in ("__spec__", "__file__") if name in main}
+        main.update(dict.fromkeys(before))
+        try:
+            yield
+        finally:
+            main.update(before)
 
 
 def _told(code: int | None) -> str:

@@ -128,8 +128,8 @@ class Model:
     def score(
         self, paths: str | Path | Sequence[str | Path], out: str | Path, options: ScoreOptions = ScoreOptions()
     ) -> Summary:
-        """Scores files and folders as `maescan score` does, with reader processes, into `out`. A script that calls
-        this does so under `if __name__ == "__main__":`. Raises DataError and ConfigError."""
+        """Scores files and folders as `maescan score` does, with reader processes, into `out`.
+        Raises DataError and ConfigError."""
         from maescan.scoring.pipeline import score_folder
 
         given = [paths] if isinstance(paths, str | Path) else paths
