@@ -8,10 +8,12 @@ import pytest
 from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, write_scan
 from maescan.errors import ConfigError, DataError
 from maescan.results import maps
-from maescan.scoring import writer
+from maescan.scoring import pipeline, writer
+from maescan.scoring.job import Job
 from maescan.scoring.ledger import rows_of
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
+from maescan.scoring.summary import write_results
 
 MAPS = ScoreOptions(maps=True, pictures=0)
 
@@ -118,3 +120,29 @@ def test_what_the_disk_refuses_of_one_scan_costs_those_before_it_nothing(tmp_pat
     with pytest.raises(DataError, match="no space"):
         score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", MAPS)
     assert [row.label for row in rows_of(tmp_path / "out")] == [f"scan{n}.nii.gz" for n in (0, 1, 3)]
+
+
+def test_tables_written_meanwhile_take_no_file_of_a_scan_that_is_not_recorded_yet(tmp_path, monkeypatch):
+    """As `watch` writes them, every half minute."""
+    jobs, writers, write, score = list[Job](), list[threading.Thread](), maps.write_map, pipeline.score_sources
+
+    def scored(sources, job, workers):
+        jobs.append(job)
+        score(sources, job, workers)
+
+    def slow(*arguments):
+        write(*arguments)
+        writers.append(threading.Thread(target=write_results, args=jobs))
+        writers[-1].start()
+        writers[-1].join(timeout=1)
+
+    monkeypatch.setattr(pipeline, "score_sources", scored)
+    monkeypatch.setattr(maps, "write_map", slow)
+    write_scan(tmp_path / "in" / "scan0.nii.gz", 0)
+    score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True))
+    for thread in writers:
+        thread.join()
+    assert len(writers) == 1 and len(rows(tmp_path / "out" / "scans.csv")) == 1
+    assert (
+        len(list((tmp_path / "out" / "maps").iterdir())) == len(list((tmp_path / "out" / "pictures").iterdir())) == 1
+    )

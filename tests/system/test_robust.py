@@ -135,7 +135,8 @@ def test_a_script_needs_no_main_guard_from_a_file_or_a_pipe(tmp_path):
         "from maescan.scoring.pipeline import score_folder\n"
         "from helpers.scoring_stub import BUNDLE, Engine\n"
         "before = dict(vars(sys.modules['__main__']))\n"
-        f"found = score_folder([Path({str(tmp_path / 'scans')!r})], BUNDLE, Engine(), Path({str(tmp_path)!r}, 'out'))\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "found = score_folder([folder / 'scans'], BUNDLE, Engine(), folder / 'out')\n"
         "print(len(found.scored), [n for n in ('__file__', '__spec__') if globals().get(n) is not before.get(n)])\n"
     )
     (tmp_path / "script.py").write_text(script)

@@ -42,7 +42,8 @@ class Job:
     """A bundle and its engine, the folder that is written into, and what came of the scans so far.
 
     seen: labels of this run's scans that were scored, now or before; sources: those that may still be drawn; slices:
-    scored in this run; passed_over: what could be read and is no scan; broken: what ends it."""
+    scored in this run; passed_over: what could be read and is no scan; broken: what ends it; files: held while a
+    scan's outputs are written, until its scores are recorded, and while outputs without such a score are removed."""
 
     bundle: Bundle
     engine: CompiledEngine
@@ -64,7 +65,7 @@ class Job:
         self.outputs = Outputs(self.ledger)
         self.reference = Reference.of(self.bundle.manifest, self.options.alert_rate)
         self.times: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=KEPT))
-        self._mutex = threading.Lock()
+        self._mutex, self.files = threading.Lock(), threading.Lock()
 
     @cached_property
     def scale(self) -> Scale:

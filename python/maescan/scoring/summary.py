@@ -63,31 +63,32 @@ def write_results(
     job: Job, listing: Listing | None = None, *, roots: Sequence[Path] = (), seconds: float | None = None
 ) -> Summary:
     """Writes what the job's ledger holds into its folder; removes what other jobs left there."""
-    seconds = time.perf_counter() - job.start if seconds is None else seconds
-    gone, reference = job.ledger.gone(roots), job.reference
-    rows = job.ledger.rows()
-    refused = refusals(rows, job.options.dicom)
-    known = job.tables(rows, sorted([*job.ledger.failures(), *refused]))
-    scored = [dict(zip(tables.SCANS, row, strict=True)) for row in known.scans() if row[0] in job.seen]
-    failures = [job.failed[label]._asdict() for label in sorted(job.failed)]
-    summary = Summary(scored, failures, job.skipped, seconds, job.slices, job.stages())
-    summary.refused = [failure._asdict() for failure in refused if failure.scan in job.seen]
-    summary.calibration = reference.state() if reference else None
-    summary.population, summary.passed_over = Population.of(known, reference), len(job.passed_over)
-    summary.archive, summary.gone, summary.other_jobs = len(known.rows), gone, job.ledger.of_other_jobs()
-    summary.notes = [job.ledger.names.told(note, job.out) for note in job.ledger.db.notes]
-    job.outputs.tidy()
-    _keep_pictures(job, known)
-    _refresh_maps(job)
-    _write(job, known, run_record(job, summary, listing))
-    if listing:
-        passed = [*listing.passed_over, *sorted(job.passed_over, key=lambda item: item.name)]
-        lines = [(item.name, item.why, escaped(item.reason)) for item in passed]
-        tables.write_csv(job.outputs.path("passed_over.csv"), ("file", "why", "reason"), lines)
-        came = len(scored) + len(failures) + sum(item.why == "labels" for item in passed)
-        if came != listing.ours:
-            raise AssertionError(f"{listing.ours} scans were found, of {came} is known what came of them")
-    return summary
+    with job.files:
+        seconds = time.perf_counter() - job.start if seconds is None else seconds
+        gone, reference = job.ledger.gone(roots), job.reference
+        rows = job.ledger.rows()
+        refused = refusals(rows, job.options.dicom)
+        known = job.tables(rows, sorted([*job.ledger.failures(), *refused]))
+        scored = [dict(zip(tables.SCANS, row, strict=True)) for row in known.scans() if row[0] in job.seen]
+        failures = [job.failed[label]._asdict() for label in sorted(job.failed)]
+        summary = Summary(scored, failures, job.skipped, seconds, job.slices, job.stages())
+        summary.refused = [failure._asdict() for failure in refused if failure.scan in job.seen]
+        summary.calibration = reference.state() if reference else None
+        summary.population, summary.passed_over = Population.of(known, reference), len(job.passed_over)
+        summary.archive, summary.gone, summary.other_jobs = len(known.rows), gone, job.ledger.of_other_jobs()
+        summary.notes = [job.ledger.names.told(note, job.out) for note in job.ledger.db.notes]
+        job.outputs.tidy()
+        _keep_pictures(job, known)
+        _refresh_maps(job)
+        _write(job, known, run_record(job, summary, listing))
+        if listing:
+            passed = [*listing.passed_over, *sorted(job.passed_over, key=lambda item: item.name)]
+            lines = [(item.name, item.why, escaped(item.reason)) for item in passed]
+            tables.write_csv(job.outputs.path("passed_over.csv"), ("file", "why", "reason"), lines)
+            came = len(scored) + len(failures) + sum(item.why == "labels" for item in passed)
+            if came != listing.ours:
+                raise AssertionError(f"{listing.ours} scans were found, of {came} is known what came of them")
+        return summary
 
 
 def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str, Any]:

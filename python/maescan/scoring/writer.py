@@ -90,17 +90,18 @@ class ScanWriter:
 
     def _write(self, group: list[LoadedScan]) -> None:
         job, rows = self._job, list[tuple[LoadedScan, ScanRow]]()
-        with job.ledger.db.transaction():
+        with job.files:
+            with job.ledger.db.transaction():
+                for scan in group:
+                    self._list(scan)
             for scan in group:
-                self._list(scan)
-        for scan in group:
-            with self._stopping():
-                row = self._written(scan)
-                if row is not None:
-                    rows.append((scan, row))
-        with job.ledger.db.transaction():
-            for scan, row in rows:
-                job.ledger.add(scan.known, scan.reading.content, row)
+                with self._stopping():
+                    row = self._written(scan)
+                    if row is not None:
+                        rows.append((scan, row))
+            with job.ledger.db.transaction():
+                for scan, row in rows:
+                    job.ledger.add(scan.known, scan.reading.content, row)
         for scan, row in rows:
             with self._stopping():
                 job.scored(scan.source, scan.known, row)
