@@ -181,7 +181,7 @@ def _without_script() -> Iterator[None]:
     `if __name__ == "__main__":`, and may come from a pipe."""
     with _STARTING:
         main = vars(sys.modules["__main__"])
-        before = {name: main[name] for name in ("__spec__", "__file__") if name in main}
+        before: dict[str, object] = {name: main[name] for name in ("__spec__", "__file__") if name in main}
         main.update(dict.fromkeys(before))
         try:
             yield
