@@ -121,3 +121,10 @@ def test_no_key_is_made_in_an_output_folder(tmp_path):
         with pytest.raises(ConfigError, match="inside the output folder"):
             Pseudonyms.read(tmp_path / folder / "key")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".maescan"]
+
+
+def test_a_key_in_a_folder_that_is_not_there_tells_what_to_do(tmp_path):
+    """Often that is OUT itself, before its first run; no folder is made for a key."""
+    with pytest.raises(ConfigError, match="its folder is not there") as error:
+        Pseudonyms.read(tmp_path / "out" / "key")
+    assert "not below OUT" in str(error.value) and not list(tmp_path.iterdir())

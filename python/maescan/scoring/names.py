@@ -261,6 +261,9 @@ def _read(path: Path) -> bytes:
             found = os.fstat(stream.fileno())
             content = stream.read(1 << 16) if stat.S_ISREG(found.st_mode) else b""
     except OSError as error:
+        if not path.parent.exists():
+            remedy = "make that folder, or name a KEYFILE elsewhere; not below OUT, whose readers it would tell names"
+            raise ConfigError("no key can be made: its folder is not there", path=path, remedy=remedy) from error
         raise ConfigError(f"cannot be read: {error.strerror}", path=path, remedy="check --pseudonyms") from error
     if found.st_mode & 0o077:
         raise ConfigError("a key that others may read keeps no secret", path=path, remedy=f"chmod 600 {path}")
