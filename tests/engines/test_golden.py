@@ -151,3 +151,26 @@ def test_slices_of_the_golden_scan_are_compared(bundle, monkeypatch):
     monkeypatch.setattr(golden, "prepare_golden", lambda file, of: images[:2])
     with pytest.raises(BundleError, match="golden scan cannot be prepared"):
         golden_scan(bundle)
+
+
+@pytest.mark.parametrize("lost", ["images", "slice_ids", "difference", "score"])
+def test_golden_slices_that_are_none_are_refused(bundle, lost):
+    file = bundle.path / "golden" / "golden.safetensors"
+    arrays = bundle.golden()
+    save_file({name: values for name, values in arrays.items() if name != lost}, file)
+    with pytest.raises(BundleError, match=f"cannot answer its golden slices: '{lost}'"):
+        golden_drift(bundle, StubEngine())
+    save_file({**arrays, "difference": arrays["difference"][:3]}, file)
+    with pytest.raises(BundleError, match="cannot answer its golden slices: "):
+        golden_drift(bundle, StubEngine())
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("from\n\nshapes {2,56} and {0,0}\n"), AssertionError()])
+def test_an_engine_that_cannot_answer_is_refused(bundle, monkeypatch, fault):
+    def classify(*_):
+        raise fault
+
+    engine = StubEngine()
+    monkeypatch.setattr(engine, "classify", classify)
+    with pytest.raises(BundleError, match=r"golden slices: (shapes|AssertionError)"):
+        golden_drift(bundle, engine)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from safetensors.numpy import save_file
 
 from helpers.bundles import reseal
 from maescan.engines import verify
@@ -35,6 +36,23 @@ def test_a_golden_scan_that_is_none_is_refused(bundle):
     reseal(bundle)
     with pytest.raises(BundleError, match="golden scan cannot be prepared"):
         golden_scan(Bundle.load(bundle))
+
+
+def test_golden_slices_of_another_type_are_refused(bundle):
+    arrays = Bundle.load(bundle).golden()
+    save_file({**arrays, "prepared": arrays["prepared"] > 0}, bundle / "golden" / "golden.safetensors")
+    reseal(bundle)
+    with pytest.raises(BundleError, match="golden scan cannot be prepared"):
+        golden_scan(Bundle.load(bundle))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x10\0\0\0\0\0\0\0no weights at all", b"\xff" * 64])
+def test_weights_that_are_none_are_refused_whatever_engines_answer(bundle, capsys, content):
+    """Scoring needs them no more; the next engine is made of them."""
+    (bundle / "mae.safetensors").write_bytes(content)
+    reseal(bundle)
+    assert not verify.show(bundle, device="cuda")
+    assert "mae.safetensors      refused: cannot be read" in capsys.readouterr().out
 
 
 def test_it_says_what_personal_data_there_is_and_whether_the_card_is_the_manifests(bundle, capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
-from maescan.engines.golden import check, golden_drift, refuse
+from maescan.engines.golden import check, golden_drift, last_line, refuse
 from maescan.engines.targets import PRECISIONS, TARGETS, best_for, kind_of, runs_on
 from maescan.errors import EngineError, MaescanError
 from maescan.machine import Gpu, found_gpus, require_gpu
@@ -82,7 +82,7 @@ def open_engine(
     except MaescanError:
         raise
     except Exception as error:  # every backend has classes of its own for a file that it cannot read
-        reason = f"does not load: {_first_line(error)}"
+        reason = f"does not load: {last_line(error)}"
         raise EngineError(reason, path=folder, remedy=export_command(bundle.path, values)) from error
 
 
@@ -148,8 +148,3 @@ def _rank(values: Json) -> tuple[bool, int, int]:
 
 def _installed(target: str) -> bool:
     return importlib.util.find_spec(TARGETS[target].package) is not None
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:200]

@@ -51,7 +51,24 @@ def check(bundle: Bundle, name: str, engine: CompiledEngine) -> dict[str, float]
 
 
 def golden_drift(bundle: Bundle, engine: Engine) -> dict[str, float]:
-    """How far the engine's answers on the golden slices are from the reference; see TOLERANCE."""
+    """How far the engine's answers on the golden slices are from the reference; see TOLERANCE. Raises BundleError
+    where there is nothing to compare: an engine of other inputs or outputs, golden slices that are none."""
+    try:
+        return _drift(bundle, engine)
+    except (MaescanError, MemoryError):
+        raise
+    except Exception as error:  # every backend has classes of its own for what does not fit its graph
+        reason = f"an engine cannot answer its golden slices: {last_line(error)}"
+        raise BundleError(reason, path=bundle.path, remedy=ANEW) from error
+
+
+def last_line(error: BaseException) -> str:
+    """Of what a library says, the line that is about the fault; its class where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:200]
+
+
+def _drift(bundle: Bundle, engine: Engine) -> dict[str, float]:
     from maescan.method.score import score_slices
 
     golden, preset = bundle.golden(), bundle.preset
@@ -80,7 +97,7 @@ def golden_scan(bundle: Bundle) -> float:
         slices = prepare_golden(folder / "scan.nii.gz", bundle.preset)[golden["rows"]]
         expected = golden["prepared"]
         gap = float(np.abs(slices - expected).max() / (np.ptp(expected) or 1.0))
-    except (MaescanError, KeyError, IndexError, ValueError) as error:
+    except (MaescanError, KeyError, IndexError, TypeError, ValueError) as error:
         raise BundleError(f"its golden scan cannot be prepared: {error}", path=folder, remedy=ANEW) from error
     if not gap <= PREPARED:
         reason = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maescan.content import read_content, read_text
 from maescan.engines import device_for, kind_of
-from maescan.engines.bundle import Bundle
+from maescan.engines.bundle import Bundle, load_arrays
 from maescan.engines.card import CARD, personal_data, render
 from maescan.engines.child import prove_apart
 from maescan.engines.golden import TOLERANCE, golden_scan
@@ -74,6 +74,11 @@ def _parts(bundle: Bundle) -> Iterator[Finding]:
         yield "golden scan", f"prepared as at export, within {golden_scan(bundle):.1g} of its range", True
     except MaescanError as error:
         yield "golden scan", f"refused: {error.reason}" + (f" ({error.remedy})" if error.remedy else ""), False
+    for name in sorted(name for name in bundle.manifest["files"] if name.endswith(".safetensors")):
+        try:
+            load_arrays(bundle.path / name)
+        except MaescanError as error:
+            yield name, f"refused: {error.reason} ({error.remedy})", False
     card = bundle.path / CARD
     try:
         agrees = read_text(card) == render(bundle.known)
