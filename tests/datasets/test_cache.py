@@ -11,6 +11,7 @@ import pytest
 from helpers.mutations import mutations
 from maescan import datasets
 from maescan.config import PRESETS
+from maescan.content import sha256
 from maescan.datasets.phantom import Look, write_phantom
 from maescan.errors import DataError
 
@@ -69,6 +70,23 @@ def test_every_field_of_its_facts_changed_is_an_error_or_the_same_cache(cache):
         except Exception as error:
             wrong.append((what, repr(error)))
     assert not wrong, wrong[:5]
+
+
+WRONG = [("slice", -1), ("slice", 2**63), ("label", 2), ("label", 300), ("area", -1.0), ("area", 1e300),
+         ("area", "nan"), ("key", 7), ("key", 10**20 - 1)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "value"), WRONG)
+def test_rows_that_cannot_be_are_refused_whoever_hashed_the_index(cache, column, value):
+    file = cache / "index.csv"
+    names, first, *rest = file.read_text().splitlines()
+    row = first.split(",")
+    row[names.split(",").index(column)] = str(value)
+    file.write_text("\n".join([names, ",".join(row), *rest, ""]))
+    facts = json.loads((cache / "cache.json").read_text())
+    (cache / "cache.json").write_text(json.dumps({**facts, "index": sha256(file)}))
+    with pytest.raises(DataError, match=r"index\.csv"):
+        datasets.load(cache, TINY)
 
 
 def test_a_journal_line_that_is_none_is_prepared_again(prepared, cache):

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from maescan import progress
 from maescan.config import Preset
@@ -104,9 +105,9 @@ class IndexRow(Record, frozen=True):
     """A row of index.csv. hash: `store.content_hash` of its scan's slices."""
 
     patient: str
-    slice: int
-    label: int
-    area: float
+    slice: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    label: Annotated[int, Meta(ge=0, le=1)]
+    area: Annotated[float, Meta(ge=0, le=1)]
     split: str
     source: str
     key: Annotated[str, Meta(pattern="^[0-9]{0,20}$")]
@@ -140,8 +141,15 @@ def load_cache(path: Path, preset: Preset, **options: str | None) -> SliceSet:
         area=np.array([row.area for row in rows], np.float32),
         mask=MappedRows(masks, width=images.shape[2]) if facts.masks else None,
         split=split if (split != "").any() else None,
-        key=np.array([int(row.key) for row in rows], np.uint64) if rows and rows[0].key else None,
+        key=_keys(rows, path / "index.csv"),
     )
+
+
+def _keys(rows: list[IndexRow], file: Path) -> NDArray[np.uint64] | None:
+    try:
+        return np.array([int(row.key) for row in rows], np.uint64) if any(row.key for row in rows) else None
+    except (OverflowError, ValueError) as error:
+        raise DataError("has keys that are none", path=file, remedy=_ANEW) from error
 
 
 def _check_content(path: Path, rows: list[IndexRow], images: Slices, masks: Slices) -> None:
