@@ -31,7 +31,7 @@ PresetOption = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")]
 Json = Annotated[bool, typer.Option("--json", help="Events as JSON lines on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
 PANELS = {
