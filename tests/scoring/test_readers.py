@@ -153,7 +153,7 @@ class Starved(readers.ScanReader):
 def test_wherever_memory_ends_it_costs_the_scan_and_the_next_is_read(tmp_path):
     (source,) = find_scans(write_scan(tmp_path / "a.nii.gz", 0, slices=400))
     outcomes = []
-    for room in [1 << 30, *(part << 20 for part in range(0, 30, 2))]:
+    for room in [1 << 30, *(part << 20 for part in range(0, 60, 4))]:
         worker = Worker(Starved, BUNDLE.preset, ReadOptions(), None, None, limits=Limits())  # anew: memory is kept
         try:
             try:
