@@ -43,6 +43,12 @@ def test_a_command_that_fails_is_told_and_the_others_are_not_lost(tmp_path, caps
     assert "a.nii: --on-alert failed: exit 3" in capsys.readouterr().err
 
 
+def test_of_no_scan_none_is_named(tmp_path, capsys):
+    with passed_on(lambda name, facts: None, AlertOptions(on_alert="exit 3")) as tell:
+        tell("unusual", {"alerts": 8})
+    assert capsys.readouterr().err == "--on-alert failed: exit 3\n"
+
+
 def test_a_command_that_hangs_ends_with_all_it_started(tmp_path):
     reason = run_command(f"sleep 300 & echo $! > {tmp_path / 'pid'}; wait", "{}", limit_s=3)
     assert reason == "took over 3 s"

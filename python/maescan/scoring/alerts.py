@@ -47,7 +47,7 @@ def passed_on(event: Event, options: AlertOptions) -> Iterator[Event]:
             caller.put(name, facts)
 
     def failed(scan: str, reason: str) -> None:
-        print(f"{scan}: --on-alert failed: {reason}", file=sys.stderr)
+        print(f"{scan}: " * bool(scan) + f"--on-alert failed: {reason}", file=sys.stderr)
         tell("alert_failed", {"scan": scan, "reason": reason})
 
     caller = _Caller(options.on_alert, failed) if options.on_alert else None
