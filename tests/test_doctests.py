@@ -22,6 +22,7 @@ def test_the_examples_of_docstrings_run(name):
     assert found.attempted and not found.failed
 
 
+@pytest.mark.slow
 def test_the_readme_s_python_runs(tmp_path, monkeypatch):
     from maescan.cli.demo import unpack
     from maescan.datasets.phantom import make_phantom, write_scan

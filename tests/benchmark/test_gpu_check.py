@@ -73,6 +73,7 @@ def test_a_package_that_is_missing_is_named(tmp_path):
     assert done.returncode == 1 and json.loads(done.stdout)["missing"] == ["msgspec", "timm"]
 
 
+@pytest.mark.slow
 def test_a_stage_that_fails_stops_no_other(gpu_check, tmp_path, monkeypatch):
     stages = [
         gpu_check.Stage("breaks", 60, [["false"], ["no-such-program"], ["echo", '{"step": "still"}']]),

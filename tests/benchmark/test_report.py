@@ -73,6 +73,7 @@ def test_markdown_says_on_what_it_was_measured(values):
     assert text.count("\n## ") == 6 and "| openvino-fp32 | 8 | 12.35 |" in text
 
 
+@pytest.mark.slow
 def test_what_is_written_and_shown(values, tmp_path, capsys):
     report.write(tmp_path, values)
     assert json.loads((tmp_path / "bench.json").read_text()) == values

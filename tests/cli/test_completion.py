@@ -49,6 +49,7 @@ def test_zsh_and_fish(shell, line, expected):
     assert all(word in said for word in expected) and "Usage" not in said
 
 
+@pytest.mark.slow
 def test_the_script_for_bash_works_in_bash():
     script = _run(
         sys.executable, "-m", "maescan", "--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1"

@@ -62,6 +62,7 @@ def test_prepare_tells_what_it_did_and_what_it_left_out(monkeypatch, tmp_path, f
     )
 
 
+@pytest.mark.slow
 def test_inspect_says_by_its_exit_code_whether_all_would_be_read(tmp_path):
     write_nifti(tmp_path / "a.nii.gz")
     done = typed("inspect", tmp_path, "--quiet")

@@ -89,6 +89,7 @@ def test_rows_that_cannot_be_are_refused_whoever_hashed_the_index(cache, column,
         datasets.load(cache, TINY)
 
 
+@pytest.mark.slow
 def test_a_journal_line_that_is_none_is_prepared_again(prepared, cache):
     lines = (cache / "scans.jsonl").read_text().splitlines()
     wrong = list(mutations(json.loads(lines[1].rpartition(" ")[0])))[::27]

@@ -35,6 +35,7 @@ def _slow_prepare(tree, out):
     datasets.prepare(tree, TINY, out, readers=datasets.Workers(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wait", [0.0, 0.03, 0.09, 0.2])
 def test_killed_at_any_moment_it_goes_on(made, tmp_path, wait):
     process = multiprocessing.get_context("forkserver").Process(target=_slow_prepare, args=(made[0], tmp_path))

@@ -8,6 +8,7 @@ from maescan.engines import doctor
 from maescan.engines.targets import TARGETS
 
 
+@pytest.mark.slow
 def test_every_part_is_named(capsys):
     doctor.show()
     out = capsys.readouterr().out

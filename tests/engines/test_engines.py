@@ -117,6 +117,7 @@ def test_an_engine_that_no_gpu_here_can_run_is_exported_unproved(bundle, monkeyp
     assert runnable(Bundle.load(path), "cuda") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_halves_of_a_batch_are_joined_in_order(bundle, threads):
     engine = engines.load(bundle, threads=threads)
@@ -141,6 +142,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_scoring_on_a_cpu_leaves_torch_out(bundle, tmp_path):
     import nibabel
 

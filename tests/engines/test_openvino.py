@@ -57,6 +57,7 @@ def test_rows_are_dealt_evenly_and_once(rows, count):
     assert all((second == first * 10).all() for first, second in parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["", "import openvino; "])
 def test_tools_that_convert_models_are_loaded_once_they_are_used(before):
     code = (

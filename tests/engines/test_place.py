@@ -13,6 +13,7 @@ FEW = ["small", "small-fg", "tiny-fg"]
 REST = [*(name for name in CASES if name not in FEW), "tiny", "brats", "luna16", "brats-fg"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FEW, *slow(*REST)])
 def test_the_path_is_bit_equal_to_the_cpus(engine_of, monkeypatch, tmp_path, name):
     cuda, _ = install(monkeypatch, tmp_path)

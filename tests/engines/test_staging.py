@@ -22,6 +22,7 @@ TAPS = 34_304
 """Bytes of the way of 240 x 240 voxels to a grid of 224 x 224."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "small-fg", *slow("tiny", "brats-fg", "luna16", "ssim")])
 @pytest.mark.parametrize("whole", [False, True])
 def test_scores_are_those_of_slices_made_on_the_host(engine_of, monkeypatch, tmp_path, name, whole):
@@ -136,6 +137,7 @@ def test_more_voxels_than_before_get_more_memory(engine_of, monkeypatch, tmp_pat
     assert cuda.left() == (0, 0, 0, False)
 
 
+@pytest.mark.slow
 def test_memory_for_raw_voxels_is_kept_free(engine_of, monkeypatch, tmp_path):
     """Slices that are as large as may go up raw, on a card that holds those of the second batch size."""
     install(monkeypatch, tmp_path, memory=SPARE + (24 << 20))

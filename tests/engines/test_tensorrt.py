@@ -31,6 +31,7 @@ def test_another_thread_is_on_the_engines_gpu(engine_of, monkeypatch, tmp_path):
     assert cuda.left() == (0, 0, 0, False)
 
 
+@pytest.mark.slow
 def test_places_stay_within_their_number(engine_of, monkeypatch, tmp_path):
     monkeypatch.setattr("maescan.engines.tensorrt.PLACES", 2)
     cuda, _ = install(monkeypatch, tmp_path)

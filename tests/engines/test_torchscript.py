@@ -80,6 +80,7 @@ def sorts(module):
     return any("sort" in node.kind() for node in module.inlined_graph.nodes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "precision"),
     [("small", "fp16"), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOWER)],

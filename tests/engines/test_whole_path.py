@@ -12,6 +12,7 @@ from maescan.method.score import score_slices
 FITS = ["small", "tiny-fg", *slow("small-fg", "complementary", "tiny", "brats", "luna16", "brats-fg")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FITS)
 def test_a_place_gives_the_graphs_own_answers(engine_of, monkeypatch, tmp_path, name):
     cuda, trt = install(monkeypatch, tmp_path)

@@ -24,6 +24,7 @@ def test_it_works_on_ct_and_with_foreground_tokens(name):
     assert all(np.isfinite(scores["score"]).all() for scores in made.after.values())
 
 
+@pytest.mark.slow
 def test_the_picture_is_the_same_bytes_twice(tmp_path):
     healthy, score = Healthy(healthy_slices(), TINY), engine_scorer(StubEngine(), TINY)
     made = stress_slices(healthy, score)

@@ -25,6 +25,7 @@ def slices(n=40, seed=0):
     return SliceSet(images, patient, np.arange(n) % 10, label, area)
 
 
+@pytest.mark.slow
 def test_trivial_baselines_take_the_better_direction():
     data = slices()
     found = trivial_baselines(data)

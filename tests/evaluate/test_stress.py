@@ -45,6 +45,7 @@ def test_the_threshold_is_passed_by_at_most_a_twentieth_of_healthy_slices():
     assert found["measures"]["score"]["healthy_passes"] <= 0.05
 
 
+@pytest.mark.slow
 def test_batches_and_a_subset_change_no_draw():
     data = healthy_slices()
     every, fewer = Healthy(data, TINY), Healthy(data, TINY, most=7)

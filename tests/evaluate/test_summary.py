@@ -42,6 +42,7 @@ def test_a_heat_map_on_the_lesion_is_found(tmp_path):
     assert sum(row["slices"] for row in found["lesions"]["contrast"]) == found["data"]["abnormal"]
 
 
+@pytest.mark.slow
 def test_missing_masks_are_answered_by_name(tmp_path):
     found = evaluated(tmp_path, labelled_slices(masks=False))
     assert found["pixels"] is None and found["lesions"] is None

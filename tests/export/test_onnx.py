@@ -42,6 +42,7 @@ def test_rows_and_tokens_may_be_any_number(pair, rows, tokens):
     assert np.allclose(session.run(None, {"patches": patches, "token_ids": ids})[0], wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_only_the_networks_that_are_there(pair):
     assert [name for name, _ in models(*pair, SMALL, "fp32")] == ["mae", "classifier"]
     assert [name for name, _ in models(pair[0], None, SMALL, "fp32")] == ["mae"]

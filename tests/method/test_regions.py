@@ -30,6 +30,7 @@ def chest(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_tiled_a_ct_has_a_map_of_its_scores(chest, tmp_path):
     summary = score_folder([chest], BUNDLE, StubEngine(), tmp_path / "out", TILED)
     (scored,) = summary.scored

@@ -4,6 +4,7 @@ import csv
 
 import nibabel
 import numpy as np
+import pytest
 
 from helpers.stubs import StubEngine, stub_bundle
 from maescan.config import preset
@@ -50,6 +51,7 @@ def test_air_scores_least_by_every_measure():
         assert score.argmin() == 1 and (score[[0, 2]] > score[1]).all(), measure
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_neighbours_in_a_bucket(tmp_path):
     folder = a_folder(tmp_path / "scans")
     whole = scored(folder, tmp_path / "a")[0]

@@ -23,6 +23,7 @@ def spool(out):
     found.close()
 
 
+@pytest.mark.slow
 def test_a_released_series_is_scored_and_late_slices_score_it_again(out, spool, tmp_path):
     files = write_slices(tmp_path / "s", range(8))
     put(spool, files[:5])
@@ -39,6 +40,7 @@ def test_a_released_series_is_scored_and_late_slices_score_it_again(out, spool, 
     assert len([name for name, _ in told.events if name == "scored"]) == 2 and not spool.journal.waiting()
 
 
+@pytest.mark.slow
 def test_an_aborted_series_waits_and_is_marked(out, spool, tmp_path):
     put(spool, write_slices(tmp_path / "broken", range(3), uid="1.2.7"), aborted=True)
     put(spool, write_slices(tmp_path / "whole", range(4), uid="1.2.8"), association="b")
@@ -57,6 +59,7 @@ def test_nothing_is_scored_while_it_is_sent(out, spool, tmp_path):
     assert spool.journal.waiting() and not spool.journal.ready(1e12, 0, 0)
 
 
+@pytest.mark.slow
 def test_conflicts_are_named_and_the_first_is_scored(out, spool, tmp_path):
     files = write_slices(tmp_path / "s", range(3))
     put(spool, files)
@@ -72,6 +75,7 @@ def test_conflicts_are_named_and_the_first_is_scored(out, spool, tmp_path):
     assert next(name for name in names if "conflict" in name) in row["warnings"]
 
 
+@pytest.mark.slow
 def test_images_that_are_no_longer_kept_are_missed(out, spool, tmp_path):
     files = write_slices(tmp_path / "s", range(6))
     put(spool, files[:4])
@@ -84,6 +88,7 @@ def test_images_that_are_no_longer_kept_are_missed(out, spool, tmp_path):
     assert "4 of its images came earlier and are no longer kept" in rows(out / "scans.csv")[0]["warnings"]
 
 
+@pytest.mark.slow
 def test_what_was_being_scored_when_it_was_killed_is_scored_again(out, spool, tmp_path):
     put(spool, write_slices(tmp_path / "s", range(3)))
     journal = Journal(folder_of(out))
@@ -96,6 +101,7 @@ def test_what_was_being_scored_when_it_was_killed_is_scored_again(out, spool, tm
     assert not [name for name, _ in told.events if name in ("scored", "skipped")]
 
 
+@pytest.mark.slow
 def test_results_are_no_scans_and_damage_is_told(out, spool, tmp_path):
     files = write_slices(tmp_path / "s", range(2))
     result = dcmread(files[0])

@@ -43,6 +43,7 @@ def test_an_echo_and_why_there_is_none(port):
     assert isinstance(said.exception, ConfigError)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom: a refused socket
 def test_tls_takes_only_certificates_of_our_authority(tmp_path):
     ours, theirs = certificates(tmp_path, "us"), certificates(tmp_path, "them", "otherca")

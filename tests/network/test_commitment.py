@@ -48,6 +48,7 @@ def references(files, sop_class=None):
     return [(sop_class or str(dcmread(path).SOPClassUID), str(dcmread(path).SOPInstanceUID)) for path in files]
 
 
+@pytest.mark.slow
 def test_all_are_here_then_some_are_gone_and_what_is_no_request_is_refused(tmp_path, slices):
     asking, out = Asking(), tmp_path / "out"
     with receiver(out) as (_, port):

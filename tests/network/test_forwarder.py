@@ -37,6 +37,7 @@ def test_what_each_status_means():
     assert [verdict(status) for status in (0x0122, 0xA900, 0xC000, 0xCFFF, 0x0124, 0x0211)] == ["parked"] * 6
 
 
+@pytest.mark.slow
 def test_sent_once_and_not_again_after_a_restart(out):
     uids = add_results(out, range(5))
     with Pacs().serving() as pacs:
@@ -59,6 +60,7 @@ def test_warnings_leave_the_queue_and_refusals_are_parked_with_their_reason(out)
         assert forward(out, pacs)[0] == 0 and len(pacs.got) == 2
 
 
+@pytest.mark.slow
 def test_no_room_is_waited_for(out):
     uids = add_results(out, range(3))
     with Pacs([0, 0xA700]).serving() as pacs:
@@ -74,6 +76,7 @@ def test_a_class_that_it_does_not_take_is_parked(out):
     assert waiting == 0 and {reason for _, reason in parked} == {"0122: it does not take this class"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom: a refused socket
 def test_a_pacs_that_is_down_or_breaks_off_is_tried_again(out):
     uids, pacs, events = add_results(out, range(3)), Pacs([0, -1]), []
@@ -94,6 +97,7 @@ def test_a_pacs_with_implicit_syntax_alone_gets_them_too(out):
     assert pacs.got == uids
 
 
+@pytest.mark.slow
 def test_the_command_says_what_came_of_them(out):
     add_results(out, range(3))
     with Pacs([0, 0xC000]).serving() as pacs:

@@ -80,6 +80,7 @@ def test_a_folder_comes_by_its_manifest(served, bundle, tmp_path):
     assert pull(f"{address}/bundle", tmp_path / "again", found)[1] == found
 
 
+@pytest.mark.slow
 def test_an_archive_comes_by_its_own_hash(served, tmp_path):
     address, root = served
     hash_ = packed(root)

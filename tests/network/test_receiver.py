@@ -29,6 +29,7 @@ def shared(tmp_path_factory):
         yield folder, node, port
 
 
+@pytest.mark.slow
 def test_dcmtk_sends_and_all_is_stored(out, slices):
     storescu = tool("storescu")
     with receiver(out) as (node, port):
@@ -55,6 +56,7 @@ def refusal(found) -> tuple[int, int, int]:
     return answer.result, answer.result_source, answer.diagnostic
 
 
+@pytest.mark.slow
 def test_senders_that_are_not_named_are_rejected_and_those_that_are_are_taken(out, slices):
     named = ["SCANNER1@10.0.0.1", "SCANNER2@10.0.0.1", "SCANNER2@127.0.0.0/8"]
     with receiver(out, **{"from": named}) as (node, port):
@@ -65,6 +67,7 @@ def test_senders_that_are_not_named_are_rejected_and_those_that_are_are_taken(ou
         assert send(port, slices[:1], aet="SCANNER2") == [0]
 
 
+@pytest.mark.slow
 def test_without_room_an_association_is_rejected_for_now(out):
     with receiver(out, min_free="9999T") as (node, port), association(port) as found:
         assert refusal(found) == (2, 3, 1)
@@ -87,6 +90,7 @@ def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(out, slices):
     assert len(spooled(out)) == 3
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_while_an_image_comes(out, slices):
     full = "import errno, io\nfrom maescan.network.spool import Incoming\nreal = io.FileIO.write\n"
     full += "def write(self, data):\n if self.tell() + len(data) > 900: raise OSError(errno.ENOSPC, 'full')\n"
@@ -97,6 +101,7 @@ def test_a_disk_that_fills_while_an_image_comes(out, slices):
     assert not spooled(out) and not list((out / ".maescan" / "spool" / "part").iterdir())
 
 
+@pytest.mark.slow
 def test_an_instance_over_the_limit_is_refused(out, slices):
     with receiver(out, max_instance="1K") as (_, port):
         assert send(port, slices[:1]) == [0xA700]

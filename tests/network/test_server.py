@@ -7,6 +7,7 @@ import pytest
 from helpers.dicom_node import receiver
 
 
+@pytest.mark.slow
 def test_of_too_many_connections_the_oldest_is_closed(tmp_path):
     few = "from maescan.network import server; server.PENDING = 3"
     with receiver(tmp_path / "out", few) as (_, port):

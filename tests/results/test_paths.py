@@ -65,6 +65,7 @@ def test_labels_that_differ_lie_in_different_files(tmp_path):
             path.write_text("")
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(labels=st.lists(ANY, min_size=2, max_size=6, unique=True))
 def test_any_labels(labels, tmp_path_factory):

@@ -104,6 +104,7 @@ def test_of_many_pictures_the_highest_are_inside_the_others_beside(scored, monke
     assert all(path.is_file() for path in beside)
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_gone_or_cannot_be_read(scored, tmp_path):
     """Of a scan of an earlier run, which cannot be drawn anew."""
     folder, bundle = scored

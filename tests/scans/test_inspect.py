@@ -19,6 +19,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_rows_say_how_a_scan_is_read_or_why_not(folder):
     a, b, c = inspect([folder])
     assert (a.name, a.format, a.slices, a.spacing) == ("a.nii.gz", "nifti", "6 x 5 x 4", "2.5 x 1.5 x 0.5")
@@ -27,11 +28,13 @@ def test_rows_say_how_a_scan_is_read_or_why_not(folder):
     assert (c.files, c.verdict) == (6, "refused") and "--accept missing-slices" in c.notes
 
 
+@pytest.mark.slow
 def test_what_is_accepted_is_read_with_a_note(folder):
     (row,) = inspect([folder / "c"], ReadOptions(accept=frozenset({"missing-slices"})))
     assert (row.slices, row.verdict, row.notes) == ("7 x 5 x 4", "read, see notes", "lacks 1 of 7 slices")
 
 
+@pytest.mark.slow
 def test_the_table_holds_every_name_in_full(folder, capsys):
     write_nifti(folder / "[red]bracketed.nii")
     assert len(show([folder])) == 4
@@ -44,6 +47,7 @@ def test_a_folder_without_scans_is_an_error(tmp_path):
         show([tmp_path])
 
 
+@pytest.mark.slow
 def test_the_picture_has_a_line_of_slices_a_scan(folder):
     image = pytest.importorskip("skimage.io")
     show([folder], picture=folder / "m.png")
@@ -52,6 +56,7 @@ def test_the_picture_has_a_line_of_slices_a_scan(folder):
     assert picture[TILE + 16 : 2 * TILE].max() == 0  # refused: its number alone
 
 
+@pytest.mark.slow
 def test_the_picture_never_takes_the_place_of_a_file_that_is_not_ours(folder):
     scan = next(path for path in sorted(folder.rglob("*")) if path.is_file())
     mine, before = folder / "mine.png", scan.read_bytes()
@@ -64,6 +69,7 @@ def test_the_picture_never_takes_the_place_of_a_file_that_is_not_ours(folder):
         show([folder], picture=folder / "m.png")
 
 
+@pytest.mark.slow
 def test_what_is_passed_over_is_told(folder):
     pytest.importorskip("pydicom")
     write_series(folder / "c", first=20, SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4", Modality="SEG")

@@ -6,6 +6,8 @@ import sys
 import tempfile
 import time
 
+import pytest
+
 from maescan.scans.scratch import NEW, folder_beside, remove_abandoned, scratch_folder
 
 
@@ -62,6 +64,7 @@ WORKER = (
 )
 
 
+@pytest.mark.slow
 def test_of_a_killed_process_with_readers_nothing_stays(tmp_path, tmp_path_factory):
     script, temporary = tmp_path / "run.py", tmp_path_factory.mktemp("t")  # a socket's path must be short
     script.write_text(WORKER)

@@ -154,6 +154,7 @@ def test_a_zip_damaged_in_ways_without_a_common_error_fails_alone(tmp_path, dama
     assert all("cannot be unpacked" in reason for reason in found.values())
 
 
+@pytest.mark.slow
 def test_a_file_that_hangs_or_crashes_the_search_costs_itself(tmp_path, monkeypatch):
     for name in ("a.nii.gz", "hangs.nii.gz", "crashes.nii.gz", "z.nii.gz"):
         write_nifti(tmp_path / name)

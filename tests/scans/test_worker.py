@@ -73,18 +73,21 @@ def test_a_crash_is_the_scans_failure_and_the_next_one_is_read(worker, number):
     assert worker.call("sleep", 0, path=PATH) == "slept"
 
 
+@pytest.mark.slow
 def test_a_read_that_never_returns_is_ended(worker):
     with pytest.raises(WorkerLostError, match=r"scan\.nii: reading took over 1 s"):
         worker.call("sleep", 600, path=PATH)
     assert worker.call("sleep", 0, path=PATH) == "slept"
 
 
+@pytest.mark.slow
 def test_time_counts_for_each_file_and_the_one_that_hangs_is_named(worker):
     assert worker.call("sleep", 0.4, "a", "b", "c", "d", path=PATH) == "slept"
     with pytest.raises(WorkerLostError, match=r"^a: reading took over"):
         worker.call("sleep", 600, "a", "b", path=PATH)
 
 
+@pytest.mark.slow
 def test_told_to_stop_a_read_is_not_waited_for(monkeypatch):
     monkeypatch.setattr("maescan.scans.worker.GRACE_S", 0.2)
     worker, stop = Worker(Work, limits=Limits(seconds=600)), threading.Event()
@@ -108,6 +111,7 @@ def test_any_exception_is_one_line(worker):
         worker.call("fail", path=PATH)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_as_it_starts_is_the_scans_failure(tmp_path):
     worker = Worker(Work, "killed", limits=Limits())
     with pytest.raises(WorkerLostError, match=r"the reader could not start \(SIGKILL\)"):
@@ -116,6 +120,7 @@ def test_a_worker_killed_as_it_starts_is_the_scans_failure(tmp_path):
         Worker(Work, "broken", limits=Limits()).call("sleep", 0, path=PATH)
 
 
+@pytest.mark.slow
 def test_what_forks_workers_may_be_started_before_the_first_is_needed():
     code = (
         "import signal\nfrom multiprocessing import forkserver\nfrom maescan.scans import worker\n"

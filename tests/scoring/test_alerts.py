@@ -49,6 +49,7 @@ def test_of_no_scan_none_is_named(tmp_path, capsys):
     assert capsys.readouterr().err == "--on-alert failed: exit 3\n"
 
 
+@pytest.mark.slow
 def test_a_command_that_hangs_ends_with_all_it_started(tmp_path):
     reason = run_command(f"sleep 300 & echo $! > {tmp_path / 'pid'}; wait", "{}", limit_s=3)
     assert reason == "took over 3 s"

@@ -35,6 +35,7 @@ def found(arrivals, seconds=None):
     return seen
 
 
+@pytest.mark.slow
 def test_a_series_is_one_scan_once_its_own_files_stand_still(inbox, arrivals):
     write_slices(inbox / "series", range(4))
     assert found(arrivals, 0.2) == []
@@ -46,6 +47,7 @@ def test_a_series_is_one_scan_once_its_own_files_stand_still(inbox, arrivals):
     assert found(arrivals, 1) == []
 
 
+@pytest.mark.slow
 def test_what_is_lost_of_a_series_is_not_scored_again_what_comes_is(inbox, arrivals):
     files = write_slices(inbox, range(6))
     assert [count for _, count, _ in found(arrivals)] == [6]
@@ -57,6 +59,7 @@ def test_what_is_lost_of_a_series_is_not_scored_again_what_comes_is(inbox, arriv
     assert count == 6 and note.startswith("incomplete: 1 of the images")
 
 
+@pytest.mark.slow
 def test_two_series_of_one_folder_and_one_over_two_folders(inbox, arrivals):
     write_slices(inbox / "a", range(3), uid="1.2.1")
     write_slices(inbox / "a", range(3), uid="1.2.2", patient="B")
@@ -65,6 +68,7 @@ def test_two_series_of_one_folder_and_one_over_two_folders(inbox, arrivals):
     assert sorted(count for _, count, _ in found(arrivals)) == [3, 3, 6]
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_say_yet_what_it_is(inbox, arrivals):
     (whole,) = write_slices(inbox / "away", [0])
     content = whole.read_bytes()
@@ -77,6 +81,7 @@ def test_a_file_that_does_not_say_yet_what_it_is(inbox, arrivals):
     assert count == 1
 
 
+@pytest.mark.slow
 def test_voxels_that_come_behind_their_header(inbox, arrivals):
     header = "ObjectType = Image\nNDims = 3\nDimSize = 8 8 8\nElementType = MET_UCHAR\nElementDataFile = a.raw\n"
     (inbox / "a.mhd").write_text(header)
@@ -85,6 +90,7 @@ def test_voxels_that_come_behind_their_header(inbox, arrivals):
     assert [(name, count) for name, count, _ in found(arrivals)] == [("a.mhd", 2)]
 
 
+@pytest.mark.slow
 def test_a_scan_that_comes_is_told_of_once(inbox, arrivals):
     write_slices(inbox / "s", range(2))
     told, end = [], time.monotonic() + 1

@@ -121,6 +121,7 @@ def test_a_scan_that_fails_may_be_left_out(tmp_path, calibrated):
     assert [row["scan"] for row in failures] == ["junk.nii.gz"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-38, *slow(1e-9, 1e30)])
 def test_the_scans_of_the_calibration_alert_as_seldom_as_others_however_small_their_scores(
     tmp_path, calibrated, scale
@@ -155,6 +156,7 @@ def test_scans_that_trained_the_bundle_are_no_calibration(tmp_path, calibrated):
     assert rows(tmp_path / "out" / "scans.csv")[0]["warnings"] == "training has seen this scan"
 
 
+@pytest.mark.slow
 def test_scans_of_another_kind_are_no_calibration(tmp_path, calibrated):
     values = np.random.default_rng(0).integers(-1000, 300, (6, 24, 24), dtype=np.int16)
     write_series(tmp_path / "healthy" / "ct", values, Modality="CT", PixelSpacing=[10, 10])
@@ -162,6 +164,7 @@ def test_scans_of_another_kind_are_no_calibration(tmp_path, calibrated):
         calibrated()
 
 
+@pytest.mark.slow
 def test_what_was_scored_is_kept_when_a_scan_is_refused(tmp_path, calibrated):
     """A junk file among 24 scans costs one line."""
     for index in range(24):
@@ -175,6 +178,7 @@ def test_what_was_scored_is_kept_when_a_scan_is_refused(tmp_path, calibrated):
     assert (run["scans"]["already_done"], len(reference["scans"]), len(left_out)) == (24, 24, 1)
 
 
+@pytest.mark.slow
 def test_a_stopped_calibration_goes_on(tmp_path, calibrated, monkeypatch):
     for index in range(6):
         write_scan(tmp_path / "healthy" / f"scan{index}.nii.gz", index, slices=2)

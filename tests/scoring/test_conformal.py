@@ -12,6 +12,7 @@ from maescan.errors import BundleError, DataError
 from maescan.scoring.conformal import Reference, needed, surplus
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.05, *slow(0.2)])
 def test_at_most_the_rate_of_healthy_scans_alert(rate):
     """Over 200 trials of 40 reference scans and 200 new ones of the same kind: within binomial error."""
@@ -38,6 +39,7 @@ SCORES = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @example([2e-7] * 31, 0.05)
 @example([1e-9 * i for i in range(31)], 0.05)

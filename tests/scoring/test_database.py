@@ -152,6 +152,7 @@ def damaged_ledgers():
     return [zeroed_scores, zeroed_page, cut, foreign, older, lacking]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", damaged_ledgers(), ids=lambda harm: harm.__name__)
 def test_a_damaged_or_older_ledger_is_set_aside_and_all_is_scored_again(tmp_path, harm):
     folder, out = tmp_path / "scans", tmp_path / "out"

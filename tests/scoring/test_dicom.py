@@ -89,6 +89,7 @@ def test_a_series_that_grows_supersedes_and_a_run_without_results_leaves_none_th
     assert results(tmp_path / "out") == {}
 
 
+@pytest.mark.slow
 def test_what_cannot_have_results_is_scored_and_named(tmp_path):
     write_scan(tmp_path / "in" / "a.nii.gz", 0)
     write_oriented(tmp_path / "in" / "b", FrameOfReferenceUID=None)
@@ -104,6 +105,7 @@ def test_what_cannot_have_results_is_scored_and_named(tmp_path):
     assert len(list((tmp_path / "out" / "dicom").rglob("*.dcm"))) == 2
 
 
+@pytest.mark.slow
 def test_names_of_files_and_folders_are_in_no_object(tmp_path):
     folder = tmp_path / "in" / "PLANTED^Person"
     for path in write_oriented(folder, shape=(4, 36, 40)):
@@ -136,6 +138,7 @@ def test_results_of_shards_come_together_as_of_one_run(tmp_path):
     assert together == one and len(one) == 7
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_them(tmp_path):
     write_oriented(tmp_path / "in")
     score(tmp_path / "in", tmp_path / "a")
@@ -143,6 +146,7 @@ def test_scores_do_not_depend_on_them(tmp_path):
     assert (tmp_path / "a" / "scores.csv").read_bytes() == (tmp_path / "b" / "scores.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_users_own_file_stays(tmp_path):
     write_oriented(tmp_path / "in")
     score(tmp_path / "in", tmp_path / "out", dicom=())

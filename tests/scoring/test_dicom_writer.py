@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from helpers.dicom_results import CALIBRATION, write_oriented
 from helpers.scoring_stub import Engine, rows
@@ -27,6 +28,7 @@ def score(folder, out, monkeypatch, call):
     return score_folder([folder], stub_bundle(calibration=CALIBRATION), Engine(), out, options)
 
 
+@pytest.mark.slow
 def test_the_finding_is_what_the_tables_say(tmp_path, monkeypatch):
     write_oriented(tmp_path / "in")
     seen = []
@@ -44,6 +46,7 @@ def test_the_finding_is_what_the_tables_say(tmp_path, monkeypatch):
     assert finding.volume.shape == (40, 36, 20) and np.array_equal(finding.levels, np.arange(20))
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_lost_costs_the_results_and_not_the_scores(tmp_path, monkeypatch):
     write_oriented(tmp_path / "in")
 

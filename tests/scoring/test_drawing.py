@@ -39,6 +39,7 @@ def highest(out, count):
     return sorted(picture_path(out, scan) for scan in sorted(found, key=lambda scan: -found[scan])[:count])
 
 
+@pytest.mark.slow
 def test_every_alert_is_drawn_and_the_number_asked_for(scans, tmp_path):
     score_folder([scans], BUNDLE, Engine(), tmp_path / "plain", ScoreOptions(pictures=2))
     assert pictures(tmp_path / "plain") == highest(tmp_path / "plain", 2)
@@ -50,6 +51,7 @@ def test_every_alert_is_drawn_and_the_number_asked_for(scans, tmp_path):
         assert pictures(out) == highest(out, drawn)
 
 
+@pytest.mark.slow
 def test_pictures_follow_the_scores_however_scans_come(scans, tmp_path):
     out = tmp_path / "parts"
     for index in (3, 0, 5, 1, 4, 2):
@@ -60,6 +62,7 @@ def test_pictures_follow_the_scores_however_scans_come(scans, tmp_path):
     assert kept == {name: data for name, data in files_of(tmp_path / "whole").items() if name.endswith(".png")}
 
 
+@pytest.mark.slow
 def test_alerts_of_a_later_calibration_are_drawn_without_scoring(scans, tmp_path, monkeypatch):
     out = tmp_path / "out"
     score_folder([scans], BUNDLE, Engine(), out, ScoreOptions(pictures=1))

@@ -29,6 +29,7 @@ def until(inbox, changed=(), gone=(), seconds=20):
     assert not left and not lost
 
 
+@pytest.mark.slow
 def test_files_and_folders_that_come_change_and_go(inbox):
     first, second = inbox.folder / "a.nii", inbox.folder / "sub" / "deep" / "b.nii"
     first.write_bytes(b"a")
@@ -80,6 +81,7 @@ def test_an_inbox_that_is_away_for_a_while_forgets_nothing(inbox, monkeypatch):
     inbox.folder.with_name("away").rename(inbox.folder)
 
 
+@pytest.mark.slow
 def test_the_folder_is_not_looked_through_where_the_system_tells(tmp_path, monkeypatch):
     walks = []
     real = module.walk

@@ -20,6 +20,7 @@ def stream(rng, count, shift=0.0):
     return [(str(rng.integers(1 << 60)), float(value)) for value in rng.normal(shift, 1, count)]
 
 
+@pytest.mark.slow
 def test_no_alarm_while_scans_are_exchangeable():
     """One stream in a hundred may alarm: of 100 streams of 500 scans, more than 4 would be very odd."""
     rng = np.random.default_rng(0)

@@ -32,6 +32,7 @@ def shard(folder, out, number, **options):
     return out
 
 
+@pytest.mark.slow
 def test_merged_shards_are_one_run(folder, tmp_path):
     parts = [shard(folder, tmp_path / str(number), number) for number in (1, 2)]
     assert all(rows(part / "scans.csv") for part in parts)
@@ -41,6 +42,7 @@ def test_merged_shards_are_one_run(folder, tmp_path):
     assert (len(summary.scored), len(summary.failures)) == (6, 1)
 
 
+@pytest.mark.slow
 def test_where_nothing_was_passed_over_the_table_says_so_as_one_runs_does(tmp_path):
     for index in range(2):
         write_scan(tmp_path / "in" / f"{index}.nii.gz", index, slices=2)
@@ -51,6 +53,7 @@ def test_where_nothing_was_passed_over_the_table_says_so_as_one_runs_does(tmp_pa
     assert files_of(tmp_path / "merged") == files_of(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_label_map_is_among_what_was_found_as_in_one_run(tmp_path):
     for index in range(2):
         write_scan(tmp_path / "in" / f"{index}.nii.gz", index, slices=2)
@@ -65,6 +68,7 @@ def test_a_label_map_is_among_what_was_found_as_in_one_run(tmp_path):
     assert rows(tmp_path / "merged" / "passed_over.csv") == rows(tmp_path / "whole" / "passed_over.csv")
 
 
+@pytest.mark.slow
 def test_a_scan_that_came_between_two_shards_is_noticed(folder, tmp_path):
     first = shard(folder, tmp_path / "1", 1)
     write_scan(folder / "new.nii.gz", 9, slices=2)
@@ -92,6 +96,7 @@ def test_a_calibrated_bundle_merges_shards_of_before_and_another_bundle_does_not
         merge(parts, stub_bundle("luna16"), tmp_path / "again")
 
 
+@pytest.mark.slow
 def test_what_another_shard_holds_too_is_refused(folder, tmp_path):
     parts = [shard(folder, tmp_path / str(number), number, maps=False, pictures=0) for number in (1, 2)]
     shard(folder, tmp_path / "2", 1, maps=False, pictures=0)
@@ -100,6 +105,7 @@ def test_what_another_shard_holds_too_is_refused(folder, tmp_path):
         merge(parts, BUNDLE, tmp_path / "merged")
 
 
+@pytest.mark.slow
 def test_shards_are_only_read(folder, tmp_path):
     parts = [shard(folder, tmp_path / str(number), number) for number in (1, 2)]
     before = [files_of(part) for part in parts]
@@ -111,6 +117,7 @@ def test_shards_are_only_read(folder, tmp_path):
     assert [files_of(part) for part in parts] == before and not (parts[1] / "merged").exists()
 
 
+@pytest.mark.slow
 def test_every_field_of_run_json_changed_is_one_line_or_read(tmp_path):
     write_scan(tmp_path / "scans" / "scan.nii.gz", 0)
     score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "shard", ScoreOptions(workers=1, pictures=0))

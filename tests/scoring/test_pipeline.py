@@ -35,6 +35,7 @@ def test_every_slice_of_every_scan_is_scored(folder, tmp_path):
         assert heat.get_fdata().max() > 0
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_batch_workers_shards_or_order(folder, tmp_path):
     def scores(name, paths=(folder,), **options):
         score_folder(list(paths), BUNDLE, Engine(), tmp_path / name, ScoreOptions(**options))
@@ -59,6 +60,7 @@ def test_a_bad_scan_is_a_row_and_the_others_are_scored(folder, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_second_run_scores_only_what_is_new(folder, tmp_path):
     score_folder([folder], BUNDLE, Engine(), tmp_path / "out")
     before = (tmp_path / "out" / "scores.csv").read_bytes()
@@ -84,6 +86,7 @@ def test_no_scans_is_an_error(tmp_path):
         score_folder([tmp_path / "empty"], BUNDLE, Engine(), tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [RuntimeError("two\nlines"), MemoryError(), EngineError("lost")])
 def test_an_engine_that_raises_costs_the_scan_alone(folder, tmp_path, monkeypatch, error):
     whole = score_folder([folder], BUNDLE, Engine(), tmp_path / "whole", ScoreOptions(maps=True, pictures=0))
@@ -121,6 +124,7 @@ class Crashing(readers.ScanReader):
         return super().read(source)
 
 
+@pytest.mark.slow
 def test_a_crash_of_the_reader_costs_one_scan(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "ScanReader", Crashing)
     summary = score_folder([folder], BUNDLE, Engine(), tmp_path / "out")

@@ -73,6 +73,7 @@ def scored(mixed, out, **read):
     return summary, {row["scan"]: row for row in rows(out / "scans.csv")}
 
 
+@pytest.mark.slow
 def test_another_kind_is_scored_and_not_judged_and_label_maps_are_passed_over(mixed, tmp_path):
     out = tmp_path / "out"
     summary, found = scored(mixed, out)
@@ -88,6 +89,7 @@ def test_another_kind_is_scored_and_not_judged_and_label_maps_are_passed_over(mi
     assert run["scans"]["passed_over"] == 1 and run["population"]["judged"] == 1
 
 
+@pytest.mark.slow
 def test_what_is_accepted_is_judged_without_scoring_again(mixed, tmp_path):
     scored(mixed, tmp_path / "out")
     summary, found = scored(mixed, tmp_path / "out", accept=frozenset({"modality", "labels"}))
@@ -96,6 +98,7 @@ def test_what_is_accepted_is_judged_without_scoring_again(mixed, tmp_path):
     assert "labels.nii.gz" in came and summary.passed_over == 0
 
 
+@pytest.mark.slow
 def test_include_and_exclude_choose_by_name(mixed, tmp_path):
     def score(**options):
         out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"

@@ -50,6 +50,7 @@ def test_what_it_foresees_comes_true(tree):
     assert {name for name, verdict in seen.items() if verdict == "scored, see notes"} == noted
 
 
+@pytest.mark.slow
 def test_a_line_a_scan_and_one_about_the_bundle(tree):
     bundle, scans, _ = tree
     told = maescan("inspect", scans / "phantom", "--bundle", bundle)

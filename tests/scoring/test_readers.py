@@ -92,6 +92,7 @@ def test_many_tiny_slices_are_refused_before_memory_is_taken(tmp_path, slices):
     reader.close()
 
 
+@pytest.mark.slow
 def test_a_header_that_declares_too_much_is_refused_at_once(tmp_path):
     nibabel.Nifti1Image(np.zeros((512, 512, 600), np.uint8), np.eye(4)).to_filename(tmp_path / "large.nii.gz")
     (source,) = find_scans(tmp_path)
@@ -101,6 +102,7 @@ def test_a_header_that_declares_too_much_is_refused_at_once(tmp_path):
     reader.close()
 
 
+@pytest.mark.slow
 def test_a_dicom_file_with_millions_of_frames_is_refused_at_once(tmp_path):
     from helpers.scan_files import dicom_slice, save
 
@@ -150,6 +152,7 @@ class Starved(readers.ScanReader):
             resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
+@pytest.mark.slow
 def test_wherever_memory_ends_it_costs_the_scan_and_the_next_is_read(tmp_path):
     (source,) = find_scans(write_scan(tmp_path / "a.nii.gz", 0, slices=400))
     outcomes = []

@@ -98,6 +98,7 @@ def test_the_same_bytes_however_the_archive_was_made(tmp_path):
     assert files_of(tmp_path / "again") == files_of(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_calibration_pictures_and_tables_never_score_again(mixed, tmp_path):
     score([mixed], tmp_path / "out", maps=True)
     reference = {"scans": [0.0] * 30, "slices": [0.0]}
@@ -112,6 +113,7 @@ def test_calibration_pictures_and_tables_never_score_again(mixed, tmp_path):
     assert {row["scan"]: float(row["score"]) for row in rows(tmp_path / "out" / "scans.csv")} == best
 
 
+@pytest.mark.slow
 def test_maps_asked_for_later_are_made_for_those_alone(mixed, tmp_path):
     score([mixed / "A"], tmp_path / "out", maps=True)
     engine = Counting()
@@ -122,6 +124,7 @@ def test_maps_asked_for_later_are_made_for_those_alone(mixed, tmp_path):
     assert plain.slices == 0 and len(maps(tmp_path / "out")) == 4
 
 
+@pytest.mark.slow
 def test_another_bundle_leaves_nothing_of_the_one_before(mixed, tmp_path):
     out = tmp_path / "out"
     score([mixed], out, maps=True, pictures=2)
@@ -132,6 +135,7 @@ def test_another_bundle_leaves_nothing_of_the_one_before(mixed, tmp_path):
     assert json.loads((out / "run.json").read_text())["archive"]["other_jobs"] == 2
 
 
+@pytest.mark.slow
 def test_what_the_user_put_into_the_folder_stays(mixed, tmp_path):
     out = tmp_path / "out"
     score([mixed], out, maps=True, pictures=2)
@@ -145,6 +149,7 @@ def test_what_the_user_put_into_the_folder_stays(mixed, tmp_path):
     assert all((out / name).read_text() == "mine" for name in mine)
 
 
+@pytest.mark.slow
 def test_a_scan_that_is_gone_is_named_and_kept(mixed, tmp_path):
     score([mixed], tmp_path / "out", maps=True)
     (mixed / "B" / "x.nii").unlink()
@@ -156,6 +161,7 @@ def test_a_scan_that_is_gone_is_named_and_kept(mixed, tmp_path):
     assert json.loads((tmp_path / "out" / "run.json").read_text())["archive"]["gone"] == ["B/x.nii"]
 
 
+@pytest.mark.slow
 def test_a_series_that_grew_is_scored_again_under_its_name(mixed, tmp_path):
     score([mixed / "A"], tmp_path / "out", maps=True)
     values = np.random.default_rng(8).integers(200, 900, (2, 24, 24), dtype=np.int16)
@@ -165,6 +171,7 @@ def test_a_series_that_grew_is_scored_again_under_its_name(mixed, tmp_path):
     assert len(labels(tmp_path / "out")) == len(maps(tmp_path / "out")) == 2
 
 
+@pytest.mark.slow
 def test_a_second_series_into_the_same_folder_renames_nothing(mixed, tmp_path):
     score([mixed], tmp_path / "out", maps=True)
     values = np.random.default_rng(8).integers(200, 900, (6, 24, 24), dtype=np.int16)
@@ -175,6 +182,7 @@ def test_a_second_series_into_the_same_folder_renames_nothing(mixed, tmp_path):
     assert engine.slices == 6 and len(found) == 5 and set(LABELS) < set(found) and len(maps(tmp_path / "out")) == 5
 
 
+@pytest.mark.slow
 def test_run_json_accounts_for_every_scan(mixed, tmp_path):
     score([mixed], tmp_path / "out")
     run = json.loads((tmp_path / "out" / "run.json").read_text())
@@ -184,6 +192,7 @@ def test_run_json_accounts_for_every_scan(mixed, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_output_folder_is_no_input(mixed, tmp_path):
     out = mixed / "out"
     for _ in range(3):

@@ -32,6 +32,7 @@ def facts_of(page):
     return json.loads(re.search(r'id="facts">(.*?)</script>', page.read_text(encoding="utf-8"), re.S)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scan", ["a.nii.gz", "b/3"])
 def test_the_page_has_the_scores_of_the_tables(scan, scored):
     page = view(scored / "out", scan, scored / "page.html")
@@ -39,6 +40,7 @@ def test_the_page_has_the_scores_of_the_tables(scan, scored):
     assert facts_of(page)["scores"] == slices and scan in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_without_a_place_of_its_own_the_page_is_an_output_and_goes_when_the_scan_is_scored_anew(scored):
     told = CliRunner().invoke(app, ["view", str(scored / "out"), "b/3"])
     page = scored / "out" / "views" / "b" / "3.html"
@@ -82,6 +84,7 @@ def test_a_scan_scored_without_maps_has_no_page(tmp_path):
         view(tmp_path / "out", "a.nii.gz")
 
 
+@pytest.mark.slow
 def test_any_other_run_json_is_one_line_or_the_page(scored):
     whole, counts = json.loads((scored / "out" / "run.json").read_text()), {"refused": 0, "read": 0}
     for what, values in mutations(whole):

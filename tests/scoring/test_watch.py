@@ -82,6 +82,7 @@ def rows(file):
         return list(csv.DictReader(stream))
 
 
+@pytest.mark.slow
 def test_scans_are_scored_as_they_arrive_and_the_tables_are_those_of_a_folder(inbox, tmp_path):
     watched = Watched(inbox, tmp_path / "out")
     for index in range(3):
@@ -98,6 +99,7 @@ def test_scans_are_scored_as_they_arrive_and_the_tables_are_those_of_a_folder(in
     assert latency["scans"] == 3 and latency["p50"] <= latency["p95"] < 20
 
 
+@pytest.mark.slow
 def test_a_file_that_still_grows_is_waited_for(inbox, tmp_path):
     whole = write_scan(tmp_path / "scan.nii.gz", 0).read_bytes()
     watched = Watched(inbox, tmp_path / "out")
@@ -187,6 +189,7 @@ def test_a_series_whose_first_slice_came_early_is_one_row_and_scored_again(inbox
     assert rows(tmp_path / "out" / "failures.csv") == []
 
 
+@pytest.mark.slow
 def test_half_a_series_says_so(inbox, tmp_path):
     watched = Watched(inbox, tmp_path / "out")
     write_slices(inbox, range(3, 6))

@@ -68,6 +68,7 @@ def recorded_at_each_event(scans, out):
     return known
 
 
+@pytest.mark.slow
 def test_small_scans_are_recorded_as_one_and_told_of_afterwards(tmp_path, monkeypatch):
     for index in range(5):
         write_scan(tmp_path / "in" / f"scan{index}.nii.gz", index)
@@ -122,6 +123,7 @@ def test_what_the_disk_refuses_of_one_scan_costs_those_before_it_nothing(tmp_pat
     assert [row.label for row in rows_of(tmp_path / "out")] == [f"scan{n}.nii.gz" for n in (0, 1, 3)]
 
 
+@pytest.mark.slow
 def test_tables_written_meanwhile_take_no_file_of_a_scan_that_is_not_recorded_yet(tmp_path, monkeypatch):
     """As `watch` writes them, every half minute."""
     jobs, writers, write, score = list[Job](), list[threading.Thread](), maps.write_map, pipeline.score_sources
@@ -129,6 +131,8 @@ def test_tables_written_meanwhile_take_no_file_of_a_scan_that_is_not_recorded_ye
     def scored(sources, job, workers):
         jobs.append(job)
         score(sources, job, workers)
+        for thread in writers:
+            thread.join()
 
     def slow(*arguments):
         write(*arguments)
@@ -140,8 +144,6 @@ def test_tables_written_meanwhile_take_no_file_of_a_scan_that_is_not_recorded_ye
     monkeypatch.setattr(maps, "write_map", slow)
     write_scan(tmp_path / "in" / "scan0.nii.gz", 0)
     score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True))
-    for thread in writers:
-        thread.join()
     assert len(writers) == 1 and len(rows(tmp_path / "out" / "scans.csv")) == 1
     assert (
         len(list((tmp_path / "out" / "maps").iterdir())) == len(list((tmp_path / "out" / "pictures").iterdir())) == 1

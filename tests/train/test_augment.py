@@ -74,6 +74,7 @@ def torchvisions(scale, count=10_000, side=224):
     return {"left": left, "top": top, "width": width, "height": height}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [MaeTraining(), *slow(ClassifierTraining())])
 def test_crops_are_distributed_as_torchvisions(config):
     theirs, made = torchvisions((config.crop_scale, 1.0)), ours(config)
@@ -84,6 +85,7 @@ def test_crops_are_distributed_as_torchvisions(config):
     assert (made["left"] + made["width"]).max() == 224 and made["left"].min() == 0
 
 
+@pytest.mark.slow
 def test_clamped_crops_are_not():
     clamped = ours(dataclasses.replace(MaeTraining(), crop="clamp"))
     assert stats.ks_2samp(clamped["width"], torchvisions((0.7, 1.0))["width"]).pvalue < 1e-9

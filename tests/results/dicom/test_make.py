@@ -55,6 +55,7 @@ def centre(path):
     return np.array([-place[0], -place[1], place[2]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["axial", *slow(*(name for name in SERIES if name != "axial"))])
 def test_the_ball_is_at_its_place_for_dcmqi_and_for_highdicom(which, tmp_path):
     write_oriented(tmp_path / "in", **SERIES[which])
@@ -138,6 +139,7 @@ def test_uids_are_of_the_images_whatever_their_files_are_called_and_packed_in(tm
     assert read(made_of(tmp_path / "other", ["sr"]), "sr").SOPInstanceUID != read(first, "sr").SOPInstanceUID
 
 
+@pytest.mark.slow
 def test_maescan_passes_its_own_results_over(tmp_path):
     write_oriented(tmp_path / "in")
     written(made_of(tmp_path / "in"), tmp_path / "out")
@@ -171,6 +173,7 @@ def test_without_a_healthy_threshold_there_is_no_segmentation(tmp_path):
     assert list(made.files) == ["sc1", "sc2", "sc3"] and "maescan calibrate" in str(made.refused["seg"])
 
 
+@pytest.mark.slow
 def test_series_in_a_zip_get_results_too(tmp_path):
     paths = write_oriented(tmp_path / "in")
     (tmp_path / "zip").mkdir()

@@ -35,6 +35,7 @@ NAMES = {
 QUICK = ("ISO_IR 100", ("", "ISO 2022 IR 87"), "ISO_IR 192")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("charset", [*QUICK, *slow(*(name for name in NAMES if name not in QUICK))], ids=str)
 def test_a_name_in_any_character_set_comes_out_equal_in_every_object(charset, tmp_path):
     text = list(charset) if isinstance(charset, tuple) else charset

@@ -69,6 +69,7 @@ def test_large_slices_take_the_papers_sizes():
     assert small.steps < large.steps and small.width < large.width
 
 
+@pytest.mark.slow
 def test_a_judge_is_trained_in_an_ablation_too(tmp_path):
     judged = SMALL.replace(
         name="judged", measure="judge", judge__dim=16, judge__depth=1, judge__folds=0, judge__epochs=2,

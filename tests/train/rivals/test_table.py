@@ -25,6 +25,7 @@ def fitted(healthy):
     return get
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOME)
 def test_a_lesion_raises_the_score_and_lights_the_map(fitted, pairs, name):
     plain, ill, where = pairs
