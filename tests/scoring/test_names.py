@@ -38,14 +38,17 @@ def test_a_key_that_keeps_no_secret_is_refused(tmp_path, content, mode, reason):
         Pseudonyms.read(tmp_path / "key")
 
 
-@pytest.mark.parametrize("kind", ["folder", "pipe", "nowhere"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "nowhere"])
 def test_what_is_no_file_is_no_key(tmp_path, kind):
+    """And no permissions of it are to be changed."""
     path = tmp_path / "key"
     if kind == "pipe":
         os.mkfifo(path, 0o600)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
     else:
         path = tmp_path if kind == "folder" else tmp_path / "none" / "key"
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"cannot be read|no key can be made"):
         Pseudonyms.read(path)
 
 

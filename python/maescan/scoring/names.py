@@ -15,13 +15,13 @@ import os
 import re
 import secrets
 import signal
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maescan.content import opened
 from maescan.errors import ConfigError, MaescanError
 
 if TYPE_CHECKING:
@@ -257,9 +257,8 @@ def _read(path: Path) -> bytes:
                 made.write(f"{secrets.token_hex(KEY_BYTES)}\n")
                 made.flush()
                 os.fsync(handle)
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
-            found = os.fstat(stream.fileno())
-            content = stream.read(1 << 16) if stat.S_ISREG(found.st_mode) else b""
+        with opened(path) as stream:
+            found, content = os.fstat(stream.fileno()), stream.read(1 << 16)
     except OSError as error:
         if not path.parent.exists():
             remedy = "make that folder, or name a KEYFILE elsewhere; not below OUT, whose readers it would tell names"
