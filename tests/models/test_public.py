@@ -103,6 +103,11 @@ def test_files_that_are_no_weights_are_one_line(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_not_there_is_said_in_words(tmp_path):
+    with pytest.raises(DataError, match=r"^\S+w\.pth: cannot be read as a checkpoint: No such file or directory \("):
+        start_from_public(MaskedAutoencoder(SIZE), tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize("name", ["w.pth", "w.bin"])
 def test_a_file_of_text_is_said_to_be_no_weights(tmp_path, name):
     (tmp_path / name).write_text("hello")

@@ -115,7 +115,7 @@ def _plain() -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
 
 def _reason(error: Exception) -> str:
     """One line, without torch's advice to load the file by running what is in it."""
-    text = str(error)
+    text = str((isinstance(error, OSError) and error.strerror) or error)
     if "weights_only" in text or "Weights only" in text:
         name = re.search(r"(?:GLOBAL|type|class|global) [`'\"]?([\w.]+\.[\w.]+)", text)
         held = f"it holds {name[1]}" if name else "it holds code, or is damaged"
