@@ -46,6 +46,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30, help="in all; stages that have no time left are skipped")
     parser.add_argument("--dry-run", action="store_true", help="every stage, small, on the CPU")
     parser.add_argument("--only", nargs="*", help="only these stages")
+    parser.add_argument("--bundles", type=Path, help="folder whose bundles are taken, or made, and kept")
     given = parser.parse_args()
     plan = given.plan or _plan()
     out = given.out / f"gpu-{plan}{'-dry-run' if given.dry_run else ''}"
@@ -53,7 +54,7 @@ def main() -> int:
     ends, results = time.monotonic() + given.minutes * 60, []
     report = {"plan": plan, "machine": _machine(), "commit": _commit(), "dry_run": given.dry_run}
     with tempfile.TemporaryDirectory(prefix="maescan-gpu-check-") as made:
-        for stage in PLANS[plan](given.dry_run, Path(made)):
+        for stage in PLANS[plan](given.dry_run, given.bundles or Path(made)):
             if not given.only or stage.name in given.only:
                 results.append(_run(stage, out, given.dry_run, ends))
                 (out / "check.json").write_text(json.dumps({**report, "stages": results}, indent=2) + "\n")
@@ -68,19 +69,21 @@ class Plan:
     def __init__(self, dry: bool, made: Path, preset: str) -> None:
         self.dry, self.made, self.preset = dry, made, "tiny" if dry else preset
         self.pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
-        self.device, self.small = ["--device", "cpu" if dry else "cuda"], ["--small"] if dry else []
+        self.device = ["--device", "cpu" if dry else "cuda"]
+        self.large = ["--small"] if dry else ["--batch", "512", "--rounds", "10"]  # beyond the caches
         self.to, self.fast, self.all = ["torchscript"], "fp32" if dry else "fp16", ["fp32"]
 
     def first(self, architectures: str) -> list[Stage]:
         """Packages, the build, kernels and the path on real CUDA, engines that the stages behind share."""
         build = [sys.executable, "-c", "import maescan._kernels"]
         build = build if self.dry else [*STEPS, "build", "--architectures", architectures]
-        kernels = ["tests/kernels/test_kernels.py", "-k", "cpu and patchify" if self.dry else "cuda"]
+        kernels = ["tests/kernels/test_kernels.py", "-k", "cpu and patchify"]
+        kernels = kernels if self.dry else ["tests/kernels", "-m", "needs_cuda"]
         places = ["tests/engines/test_place_cuda.py", "tests/engines/test_torchscript.py"]
         return [
             Stage("packages", 60, [[*STEPS, "packages", "--to", *self.to]]),
             Stage("build", 180, [build]),
-            Stage("bundle", 210, [self.step("bundle", self.all)]),
+            Stage("bundle", 210, [self.step("bundle", self.all), self.step("bundle", foreground=True)]),
             Stage("path", 120, [[*self.pytest, places[0]], [*self.pytest, places[1], "-k", "captured"]]),
             Stage("kernels", 120, [[*self.pytest, *kernels]]),
         ]
@@ -97,7 +100,7 @@ class Plan:
         tests = [*self.pytest, "tests/kernels/test_kernels.py", "-k", TWO, "-x"]
         check = ["compute-sanitizer", "--error-exitcode=1"]
         ncu = ["ncu", "--clock-control", "none", "-k", "regex:patchify|average", "-c", "4"]
-        times = _kernel_times(self.device, ["--small"])
+        times = _kernel_times(self.device, ["--small"] if self.dry else ["--batch", "512", "--rounds", "1"])
         return [
             Stage("profile", 60, [[*ncu, *times]], _program("ncu")),
             Stage("racecheck", 90, [[*check, "--tool=racecheck", *tests]], _program("compute-sanitizer")),
@@ -123,7 +126,7 @@ def rtx(dry: bool, made: Path) -> list[Stage]:
         Stage("memory", 60, [plan.step("memory")]),
         Stage("folder", 120, [plan.step("folder", None, "--scans", "2" if dry else "24")]),
         Stage("restart", 60, [plan.step("restart")]),
-        Stage("times", 60, [_kernel_times(plan.device, plan.small)]),
+        Stage("times", 60, [_kernel_times(plan.device, plan.large)]),
         Stage("errors", 60, [[*plan.pytest, "tests/engines/test_targets.py"], doctor]),
         *plan.tools(),
     ]
@@ -136,16 +139,22 @@ def hopper(dry: bool, made: Path) -> list[Stage]:
     return [
         *plan.first("90"),
         Stage("rate", 240, [plan.step("rate", plan.all)]),
-        Stage("foreground", 180, [plan.step("rate", plan.all[:2], foreground=True)]),
+        Stage("foreground", 180, [plan.step("rate", foreground=True)]),
         Stage("shares", 90, [plan.step("shares")]),
+        Stage("peers", 120, [_peers(plan)]),
         Stage("graphs", 90, [plan.step("rate", None, "--graphs", "off")]),
         Stage("memory", 60, [plan.step("memory")]),
-        Stage("times", 60, [_kernel_times(plan.device, plan.small)]),
+        Stage("times", 60, [_kernel_times(plan.device, plan.large)]),
         *plan.tools(),
     ]
 
 
 PLANS: dict[str, Callable[[bool, Path], list[Stage]]] = {"rtx": rtx, "hopper": hopper}
+
+
+def _peers(plan: Plan) -> list[str]:
+    precision = [*plan.device, "--preset", plan.preset, "--precision", plan.fast]
+    return [sys.executable, "bench/gpu_peers.py", *precision, *(["--slices", "2"] if plan.dry else [])]
 
 
 def _kernel_times(device: list[str], small: list[str]) -> list[str]:
