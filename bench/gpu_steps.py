@@ -114,8 +114,8 @@ def rate(given: argparse.Namespace) -> dict[str, Any]:
     _switch(given)
     rows = []
     for row, opened in engines_of(given):
-        if opened is not None:
-            rows.append({**row, **_rates(given, *opened)})
+        rows.append({**row, **(_rates(given, *opened) if opened else {})})
+        if opened:
             opened[1].close()
     return {"graphs": given.graphs, "kernels": given.kernels, "path": given.path, "engines": rows}
 
@@ -130,6 +130,7 @@ def shares(given: argparse.Namespace) -> dict[str, Any]:
     rows, cpu = [], given.device == "cpu"
     for row, opened in engines_of(given):
         if opened is None:
+            rows.append(row)
             continue
         made, engine = opened
         images, ids = slices_of(made.preset, given.batches[-1]), np.arange(given.batches[-1])
@@ -156,6 +157,7 @@ def memory(given: argparse.Namespace) -> dict[str, Any]:
     rows = []
     for row, opened in engines_of(given):
         if opened is None:
+            rows.append(row)
             continue
         made, engine = opened
         for count in given.batches:
@@ -180,6 +182,7 @@ def folder(given: argparse.Namespace) -> dict[str, Any]:
         at = Path(temporary)
         for row, opened in engines_of(given):
             if opened is None:
+                rows.append(row)
                 continue
             (made, engine), seconds = opened, {}
             scans = write_scans(at / "scans", given.scans, (240, 240, 64), made.preset)
@@ -238,8 +241,8 @@ def _rates(given: argparse.Namespace, made: Any, engine: Any) -> dict[str, Any]:
     raw: dict[str, float] = {}
     with contextlib.suppress(ImportError):  # where nibabel is not, no scan has axes
         voxels, sets = raw_of(made.preset, given.batches[-1] if given.device == "cpu" else SCAN)
-        raw["scan_raw_s"] = statistics.median(seconds(voxels, 0.0, sets))
-        raw["scan_made_s"] = statistics.median(seconds(voxels.extracted(), 0.0, sets))
+        raw["scan_raw_s"] = statistics.median(seconds(voxels, given.seconds, sets))
+        raw["scan_made_s"] = statistics.median(seconds(voxels.extracted(), given.seconds, sets))
     return {
         "slices_per_second": {count: count / min(times) for count, times in taken.items()},
         "scan_s": statistics.median(taken[SCAN]),

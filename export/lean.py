@@ -19,16 +19,15 @@ class Attention(nn.Module):
         super().__init__()
         self.qkv, self.proj = attention.qkv, attention.proj
         self.num_heads, self.scale = attention.num_heads, attention.scale
+        self.head_dim = attention.qkv.in_features // attention.num_heads
 
     def forward(self, x: Tensor, **_: Any) -> Tensor:
         return self.attend(self.qkv(x), 0)
 
     def attend(self, qkv: Tensor, first: int) -> Tensor:
         """qkv [N, S, 3 * D] -> the answers [N, S - first, D] to tokens `first` and on."""
-        n, tokens, dim = qkv.shape
-        q, k, v = (
-            qkv.reshape(n, tokens, 3, self.num_heads, dim // (3 * self.num_heads)).permute(2, 0, 3, 1, 4).unbind(0)
-        )
+        n, tokens, _ = qkv.shape
+        q, k, v = qkv.reshape(n, tokens, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
         return self.proj(self.product(q[:, :, first:], k, v).transpose(1, 2).flatten(2))
 
     def product(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -64,7 +63,7 @@ class LeanMae(nn.Module):
 
     def predict(self, visible: Tensor, token_ids: Tensor, keep_ids: Tensor, hidden_ids: Tensor) -> Tensor:
         """Predictions [N, T-K, P*P] of the hidden tokens hidden_ids [N, T-K], places in the set."""
-        mae, ids, keep = self.mae, token_ids.long(), visible.shape[1]
+        mae, ids = self.mae, token_ids.long()
         kept = torch.gather(ids, 1, keep_ids.long())
         hidden = torch.gather(ids, 1, hidden_ids.long())
         seen = mae.decoder_embed(mae.encode(visible, kept))
@@ -76,8 +75,8 @@ class LeanMae(nn.Module):
         x = x + first.mlp(first.norm2(x))
         for block in others:
             x = block(x)
-        answers = last.attn.attend(last.attn.qkv(last.norm1(x)), keep + 1)
-        x = x[:, keep + 1 :] + answers
+        answers = last.attn.attend(last.attn.qkv(last.norm1(x)), seen.shape[1])
+        x = x[:, seen.shape[1] :] + answers
         return mae.decoder_pred(mae.decoder_norm(x + last.mlp(last.norm2(x))))
 
 

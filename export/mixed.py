@@ -30,8 +30,23 @@ def halved(module: Any, precision: str, *, narrow: bool = False) -> nn.Module:
     if precision == "fp32":
         return module
     dtype = DTYPES[precision]
-    made = copy.deepcopy(module).to(dtype)
+    made = _activated(copy.deepcopy(module)).to(dtype)
     return (made if narrow else Cast(made, dtype)).eval()
+
+
+class Activated(nn.Module):
+    """A linear map with GELU behind it, which cuBLAS reckons before it stores, in the tanh form: within 5e-4 of the
+    other, a quarter of what rounding to float16 costs. On a CPU it is the other."""
+
+    fused = staticmethod(torch._addmm_activation)  # noqa: SLF001 - torch has no other name for it
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = linear.weight, linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.fused(self.bias, x.flatten(0, -2), self.weight.t(), use_gelu=True)
+        return made.reshape(*x.shape[:-1], -1)
 
 
 class Cast(nn.Module):
@@ -71,4 +86,11 @@ def _convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:
             setattr(module, name, WideAttention(child))
         else:
             _convert(child, dtype)
+    return module
+
+
+def _activated(module: nn.Module) -> nn.Module:
+    for child in module.modules():
+        if isinstance(getattr(child, "act", None), nn.GELU):
+            child.fc1, child.act = Activated(child.fc1), nn.Identity()
     return module

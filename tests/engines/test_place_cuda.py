@@ -85,14 +85,14 @@ class PlaceEngine(Host):
         }
         self.slots = [Slot(self.cuda, memory_needed(preset, most), 256) for _ in range(2)]
 
-    def score(self, batch, preset, *, maps):
-        def place(_, turn):
+    def score(self, batches, preset, *, maps):
+        def place(batch, turn):
             shape = Shape(self.most, batch.ids.shape[1], batch.full, maps)
             if (shape, turn) not in self.places:
                 self.places[shape, turn] = CudaPlace(self.slots[turn], self.networks, self.preset, shape)
             return self.places[shape, turn]
 
-        return in_turns(batch, preset.masks.passes, self.most, place)
+        return in_turns(batches, preset.masks.passes, self.most, place)
 
     def close(self):
         with ExitStack() as stack:
@@ -102,13 +102,18 @@ class PlaceEngine(Host):
 
 @pytest.mark.parametrize("preset", [SMALL, FOREGROUND], ids=["full grid", "foreground"])
 def test_the_path_is_bit_equal_to_the_cpus(preset):
-    engine = PlaceEngine(preset, 4)
-    free = engine.cuda.free_bytes()
-    for count, maps in ((3, True), (7, False), (33, True), (33, False)):
-        images, ids = slices_of(preset, count), np.arange(count) + 5
-        found = [score_slices(images, ids, engine, preset, maps=maps) for _ in range(3)]
-        for again in found:
-            same(again, score_slices(images, ids, Host(), preset, maps=maps))
-    assert all(place.graph is not None for place in engine.places.values())
-    engine.close()
-    assert engine.cuda.free_bytes() >= free
+    import torch
+
+    free = []
+    for _ in range(3):
+        engine = PlaceEngine(preset, 4)
+        for count, maps in ((3, True), (7, False), (33, True), (33, False)):
+            images, ids = slices_of(preset, count), np.arange(count) + 5
+            found = [score_slices(images, ids, engine, preset, maps=maps) for _ in range(3)]
+            for again in found:
+                same(again, score_slices(images, ids, Host(), preset, maps=maps))
+        assert all(place.graph is not None for place in engine.places.values())
+        engine.close()
+        torch.cuda.empty_cache()
+        free.append(engine.cuda.free_bytes())
+    assert free[2] >= free[1]  # the first one loads kernels, which stay

@@ -17,6 +17,7 @@ from maescan.export.networks import networks
 from maescan.export.torchscript import build
 from maescan.method.engine import DeviceEngine
 from maescan.method.score import score_slices
+from maescan.method.tokens import token_sets
 from maescan.models import Classifier, MaskedAutoencoder
 
 VALUES = {"target": "torchscript", "precision": "fp32", "versions": {}}
@@ -135,15 +136,98 @@ def test_a_judge_keeps_its_kernels_on_the_host(monkeypatch, measure, kind):
     assert load_torchscript(None, VALUES, device="cuda", threads=1, preset=OfMeasure()) == (kind, "cuda")
 
 
+def test_no_size_is_reckoned_with_a_number_that_loading_would_put_on_the_gpu(folder):
+    """There each is waited for, which no capture allows."""
+    for file in (folder / "mae.pt", folder / "classifier.pt"):
+        assert not numbers(loaded(file))
+
+
+class Halves(torch.nn.Module):
+    """Reckons with a size, as files of before did."""
+
+    def forward(self, x):
+        return x[:, : x.shape[1] // 2] * 2
+
+
 @pytest.mark.needs_cuda
-@pytest.mark.parametrize("name", ["small", "small-fg"])
-def test_a_captured_place_answers_as_one_step_by_step(folder, monkeypatch, name):
+def test_files_of_before_can_be_captured(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.freeze(torch.jit.trace(Halves().eval(), torch.zeros(2, 4)))
+        torch.jit.save(traced, tmp_path / "net.pt")
+    network = loaded(tmp_path / "net.pt", "cuda")
+    assert {value.device.type for value in numbers(network)} == {"cuda"}
+    torchscript.keep_sizes_on_host(network)
+    x, side, graph = torch.rand(3, 8, device="cuda"), torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    with torch.cuda.stream(side):
+        wanted = [network(x) for _ in range(3)][-1]
+    with torch.cuda.graph(graph, stream=side):
+        found = network(x)
+    graph.replay()
+    assert torch.equal(found, wanted)
+
+
+def loaded(file, where="cpu"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.load(file, map_location=where)
+
+
+def numbers(network):
+    values = [node.output().toIValue() for node in network.graph.findAllNodes("prim::Constant")]
+    return [value for value in values if getattr(value, "ndim", None) == 0 and not value.is_floating_point()]
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize(
+    ("name", "files", "precision"),
+    [("small", build, "fp32"), ("small-fg", build, "fp16"), ("small", None, "bf16"), ("no paste", None, "fp16")],
+)
+def test_a_captured_place_answers_as_one_step_by_step(tmp_path, monkeypatch, name, files, precision):
+    """files None: as they were exported before."""
     preset, found = CASES[name], []
-    images, ids = slices_of(preset, 75), np.arange(75)
+    torch.manual_seed(0)
+    made = MaskedAutoencoder(preset.model).eval(), Classifier(preset.model).eval()
+    if files:
+        build(tmp_path, *made, bundle(preset), precision)
+    else:
+        build_as_before(tmp_path, *made, preset, precision)
+    images, ids, values = slices_of(preset, 75), np.arange(75), VALUES | {"precision": precision}
     for graphs in (True, False):
         monkeypatch.setattr("maescan.engines.place.GRAPHS", graphs)
-        engine = load_torchscript(folder, VALUES, device="cuda", threads=None, preset=preset)
-        found.append([score_slices(images, ids, engine, preset, maps=True) for _ in range(2)][1])
+        engine = load_torchscript(tmp_path, values, device="cuda", threads=None, preset=preset)
+        found += [score_slices(images, ids, engine, preset, maps=True) for _ in range(2)]
         assert {place.graph is not None for place in engine.places.values()} == {graphs}
         engine.close()
-    same(*found)
+    for other in found[1:]:
+        same(found[0], other)
+
+
+@pytest.mark.needs_cuda
+def test_what_cannot_be_captured_runs_step_by_step_and_says_so(folder, caplog):
+    preset = CASES["small"]
+    images, ids = slices_of(preset, 9), np.arange(9)
+    engine = load_torchscript(folder, VALUES, device="cuda", threads=None, preset=preset)
+    wanted = score_slices(images, ids, engine, preset)
+    engine.close()
+    engine = load_torchscript(folder, VALUES, device="cuda", threads=None, preset=preset)
+    network = engine.networks["classifier"]
+    engine.networks["classifier"] = lambda tokens, ids: network(tokens * float((ids.max() >= 0).item()), ids)
+    same(score_slices(images, ids, engine, preset), wanted)
+    assert "one step at a time" in caplog.text
+    assert {place.graph for place in engine.places.values()} == {None}
+    engine.close()
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("name", ["small", "small-fg", "ssim"])
+def test_raw_voxels_answer_as_the_slices_made_of_them(folder, name):
+    preset, raw_scans = CASES[name], pytest.importorskip("helpers.raw_scans", reason="needs what reads scans")
+    raw = raw_scans.raw_of(preset)
+    engine = load_torchscript(folder, VALUES, device="cuda", threads=None, preset=preset)
+    host, ids = raw.extracted(), np.arange(len(raw))
+    sets = token_sets(host, preset)
+    for _ in range(2):
+        same(score_slices(raw, ids, engine, preset, maps=True, sets=sets),
+             score_slices(host, ids, engine, preset, maps=True, sets=sets))  # fmt: skip
+    engine.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,7 +123,10 @@ class HostEngine:
 class HostWhole(HostEngine):
     """The graph of the whole path on the host, in the place of the engine of a GPU."""
 
-    def score(self, batch: TokenBatch, preset: Preset, *, maps: bool) -> dict[str, NDArray[Any]]:
+    def score(self, batches: Sequence[TokenBatch], preset: Preset, *, maps: bool) -> list[dict[str, NDArray[Any]]]:
+        return [self._whole(batch, preset, maps) for batch in batches]
+
+    def _whole(self, batch: TokenBatch, preset: Preset, maps: bool) -> dict[str, NDArray[Any]]:
         masks, (_, tokens) = preset.masks, batch.ids.shape
         keep, rows = masks.visible(tokens), len(batch.images) * masks.passes
         out = tuple(np.empty((rows, size), np.int32) for size in (keep, tokens, tokens - keep))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -85,20 +85,28 @@ class Replay(Protocol):
 
 
 def in_turns(
-    batch: TokenBatch, passes: int, most: int, place_of: Callable[[TokenBatch, int], Replay]
-) -> dict[str, Floats]:
-    """The answers of a batch of any size, cut into parts of `most` slices that the places of two streams take in
+    batches: Sequence[TokenBatch], passes: int, most: int, place_of: Callable[[TokenBatch, int], Replay]
+) -> list[dict[str, Floats]]:
+    """The answers of batches of any size, cut into parts of `most` slices that the places of two streams take in
     turn: place_of(part, turn) is the place of a part on stream 0 or 1."""
-    pending: list[Replay] = []
-    parts: list[dict[str, Floats]] = []
-    for turn, low in enumerate(range(0, len(batch.images), most)):
+    pending: list[tuple[int, Replay]] = []
+    answers: list[list[dict[str, Floats]]] = [[] for _ in batches]
+
+    def take() -> None:
+        number, place = pending.pop(0)
+        answers[number].append(place.result())
+
+    parts = ((number, _part(batch, low, low + most, passes))
+             for number, batch in enumerate(batches) for low in range(0, len(batch.images), most))  # fmt: skip
+    for turn, (number, part) in enumerate(parts):
         if len(pending) == 2:  # this stream's last answer is taken before its buffers are filled again
-            parts.append(pending.pop(0).result())
-        part = _part(batch, low, low + most, passes)
-        pending.append(place_of(part, turn % 2))
-        pending[-1].start(part)
-    parts += [place.result() for place in pending]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            take()
+        place = place_of(part, turn % 2)
+        place.start(part)
+        pending.append((number, place))
+    while pending:
+        take()
+    return [{name: np.concatenate([each[name] for each in found]) for name in found[0]} for found in answers]
 
 
 def _part(batch: TokenBatch, low: int, high: int, passes: int) -> TokenBatch:

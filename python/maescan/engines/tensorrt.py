@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -115,11 +116,11 @@ class TensorRtEngine:
     def _memory(self, slices: int) -> tuple[int, int]:
         return memory_needed(self.preset, slices, whole="scores" in self.path)
 
-    def score(self, batch: TokenBatch, preset: Preset, *, maps: bool) -> dict[str, Floats]:
-        """The answers of a batch of any size, on the host; see maescan.method.engine.DeviceEngine."""
+    def score(self, batches: Sequence[TokenBatch], preset: Preset, *, maps: bool) -> list[dict[str, Floats]]:
+        """The answers of batches of any size, on the host; see maescan.method.engine.DeviceEngine."""
         self.cuda.use()
         passes = self.preset.masks.passes
-        return in_turns(batch, passes, self.most, lambda part, turn: self._place(part, maps, turn))
+        return in_turns(batches, passes, self.most, lambda part, turn: self._place(part, maps, turn))
 
     def _place(self, batch: TokenBatch, maps: bool, turn: int) -> CudaPlace:
         key = (Shape.of(batch, BATCHES, maps), turn)

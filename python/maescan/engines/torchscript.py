@@ -6,9 +6,10 @@ torch's allocator gives a graph a pool of its own, so here the kernels make thei
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch import device as Where
 
-PLACES = 24
-"""Graphs that are kept, over both streams; the one not used for longest goes first."""
+PLACES = 96
+"""Graphs that are kept, over both streams, whose graphs share memory; the one not used for longest goes first."""
 
 PORTS = "ports.json"
 """Of a file, beside the network: its inputs' names and types. Files of before have none: their MAE takes float32 and
@@ -75,6 +76,7 @@ class TorchScriptEngine:
                 if (folder / f"{name}.pt").exists():
                     said, file = {PORTS: ""}, folder / f"{name}.pt"
                     self.networks[name] = torch.jit.load(file, map_location=self.device, _extra_files=said)
+                    keep_sizes_on_host(self.networks[name])
                     self.ports[name] = decode(dict[str, str], said[PORTS] or "{}", path=file, remedy="export it anew")
 
     def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
@@ -105,21 +107,43 @@ class TorchScriptEngine:
         self.networks = {}
 
 
+def keep_sizes_on_host(network: Any) -> None:
+    """Whole numbers that a traced network reckons sizes with stay on the host: on the GPU, where loading puts them,
+    each would be waited for, which no capture allows. Files exported since have none."""
+    for node in network.graph.findAllNodes("prim::Constant"):
+        value = node.output().toIValue()
+        if getattr(value, "ndim", None) == 0 and not value.is_floating_point():
+            node.t_("value", value.cpu())
+
+
+class Lane:
+    """A stream of a GPU and the memory that the graphs on it share: one runs at a time, and its answers are copied
+    down before the next."""
+
+    def __init__(self, where: Where) -> None:
+        import torch
+
+        on_gpu = where.type == "cuda"
+        self.stream: Any = torch.cuda.Stream(where) if on_gpu else None
+        self.pool: Any = torch.cuda.graph_pool_handle() if on_gpu else None
+
+
 class GraphEngine(TorchScriptEngine):
     """On a GPU: slices go up, scores come down. Batches take two streams in turn."""
 
-    batch = 4 * BATCHES[-1]
+    batch = 16 * BATCHES[-1]
 
     def __init__(
         self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Preset
     ) -> None:
         super().__init__(folder, values, device=device, threads=threads, preset=preset)
         self.places: OrderedDict[tuple[Shape, int], TorchPlace] = OrderedDict()
+        self.lanes = Lane(self.device), Lane(self.device)
 
-    def score(self, batch: TokenBatch, preset: Preset, *, maps: bool) -> dict[str, Floats]:
-        """The answers of a batch of any size, on the host; see maescan.method.engine.DeviceEngine."""
+    def score(self, batches: Sequence[TokenBatch], preset: Preset, *, maps: bool) -> list[dict[str, Floats]]:
+        """The answers of batches of any size, on the host; see maescan.method.engine.DeviceEngine."""
         most = BATCHES[-1]
-        return place.in_turns(batch, preset.masks.passes, most, lambda part, turn: self._place(part, maps, turn))
+        return place.in_turns(batches, preset.masks.passes, most, lambda part, turn: self._place(part, maps, turn))
 
     def _place(self, batch: TokenBatch, maps: bool, turn: int) -> TorchPlace:
         key = (Shape.of(batch, BATCHES, maps), turn)
@@ -129,7 +153,8 @@ class GraphEngine(TorchScriptEngine):
             try:
                 images = "float16" if narrow_images(self.preset, self.precision) else "float32"
                 ports = self.ports.get("mae", {})
-                self.places[key] = TorchPlace(self.networks, self.preset, key[0], self.device, images, ports)
+                lane = self.lanes[turn]
+                self.places[key] = TorchPlace(self.networks, self.preset, key[0], self.device, lane, images, ports)
             except RuntimeError as error:  # torch has no other for what CUDA refuses
                 reason = f"torch: {str(error).splitlines()[0]}"
                 raise EngineError(reason, remedy="use a smaller --batch, or end other programs on the GPU") from error
@@ -147,8 +172,8 @@ class GraphEngine(TorchScriptEngine):
 class TorchPlace:
     """A shape of batch with its pinned and device memory, a stream and, on a GPU, one graph of the whole path.
 
-    networks: `mae` and `classifier` as they were loaded; images: the type in which slices go up; ports: the MAE's. On
-    the CPU every batch runs step by step: to try it there.
+    networks: `mae` and `classifier` as they were loaded; lane: where it runs; images: the type in which slices go up;
+    ports: the MAE's. On the CPU every batch runs step by step: to try it there.
     """
 
     stream = None
@@ -159,6 +184,7 @@ class TorchPlace:
         preset: Preset,
         shape: Shape,
         where: Where,
+        lane: Lane,
         images: str = "float32",
         ports: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
@@ -168,7 +194,7 @@ class TorchPlace:
         self.on_gpu, self.rows = where.type == "cuda", 0
         self.visible_dtype, self.hidden = ports.get("visible", "float32"), "hidden_ids" in ports
         self.graph: Any = None
-        self._side: Any = torch.cuda.Stream(where) if self.on_gpu else None
+        self._side, self._pool = lane.stream, lane.pool
         self._host, self._up = {}, {}
         for name, (size, dtype) in inputs(preset, shape, images).items():
             self._host[name] = torch.zeros(size, dtype=getattr(torch, dtype), pin_memory=self.on_gpu)
@@ -207,9 +233,23 @@ class TorchPlace:
             for _ in range(WARM):
                 self._work()
         self._side.synchronize()
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=self._side, capture_error_mode="thread_local"):
-            self._work()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, self._pool, self._side, capture_error_mode="thread_local"):
+                self._work()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            logging.getLogger("maescan").warning(
+                "%s: torch cannot capture this in a CUDA graph (%s); batches are launched one step at a time",
+                self.shape,
+                str(error.__context__ or error).splitlines()[0],
+            )
+            self._side.synchronize()
+            with torch.cuda.stream(self._side):
+                self._work()
+        else:
+            self.graph = graph
 
     def _work(self) -> None:
         up = self._up

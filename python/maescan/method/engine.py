@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -98,6 +99,6 @@ class Place(Protocol):
 class DeviceEngine(Engine, Protocol):
     """An engine with places of its own: slices go in, answers come out, and nothing between comes to the host."""
 
-    def score(self, batch: TokenBatch, preset: Preset, *, maps: bool) -> dict[str, Floats]:
-        """The answers of `maescan.method.score.enqueue` for a batch on the host, as arrays on the host."""
+    def score(self, batches: Sequence[TokenBatch], preset: Preset, *, maps: bool) -> list[dict[str, Floats]]:
+        """The answers of `maescan.method.score.enqueue` for each batch on the host, as arrays on the host."""
         ...

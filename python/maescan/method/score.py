@@ -6,6 +6,7 @@ or a GPU, where the steps wait in a stream and may be captured in a graph.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -59,15 +60,16 @@ def score_slices(
         images = on_host(images)
         sets = token_sets(images, preset)
     if sets is None:
-        return _score(images, slice_ids, None, engine, preset, maps)
+        return _score([(images, slice_ids, None)], engine, preset, maps)[0]
     least = -1.0 if preset.measure == "ssim" else 0.0  # as identical as can be
     scores = (np.full(len(images), value, np.float32) for value in (least, 0.0, 0.0))
     pictures = (np.zeros(images.shape, np.float32) for _ in range(2)) if maps else (None, None)
     whole = SliceScores(*scores, *pictures)
     if whole.reconstruction is not None and (empty := np.flatnonzero(sets.size == 0)).size:
         whole.reconstruction[empty] = on_host(images[empty])
-    for size, which in sets.groups():
-        part = _score(images[which], slice_ids[which], sets.ids(which, size), engine, preset, maps)
+    groups = [(which, sets.ids(which, size)) for size, which in sets.groups()]
+    parts = _score([(images[which], slice_ids[which], ids) for which, ids in groups], engine, preset, maps)
+    for (which, _), part in zip(groups, parts, strict=True):
         for field in fields(SliceScores):
             if getattr(whole, field.name) is not None:
                 getattr(whole, field.name)[which] = getattr(part, field.name)
@@ -80,22 +82,23 @@ def takes_raw(engine: Engine, preset: Preset) -> bool:
 
 
 def _score(
-    images: Slices,
-    slice_ids: NDArray[Any],
-    token_ids: Ids | None,
-    engine: Engine,
-    preset: Preset,
-    maps: bool,
-) -> SliceScores:
-    """token_ids [B, T]: the patches that the models see; None is the full grid."""
+    groups: Sequence[tuple[Slices, NDArray[Any], Ids | None]], engine: Engine, preset: Preset, maps: bool
+) -> list[SliceScores]:
+    """groups: slices, their ids, and the patches [B, T] of them that the models see; None is the full grid."""
+    batches = [_batch(*group, preset) for group in groups]
+    if isinstance(engine, DeviceEngine):
+        found = engine.score(batches, preset, maps=maps)
+    else:
+        found = [enqueue(batch, HostPlace(engine), preset, maps=maps) for batch in batches]
+    return [_slice_scores(each, group[0], preset, maps) for each, group in zip(found, groups, strict=True)]
+
+
+def _batch(images: Slices, slice_ids: NDArray[Any], token_ids: Ids | None, preset: Preset) -> TokenBatch:
     ids = token_ids
     if ids is None:
         ids = np.tile(np.arange(preset.model.tokens, dtype=np.int32), (len(images), 1))
     rows = np.repeat(ids, preset.masks.passes, axis=0)
-    batch = TokenBatch(images, slice_ids, ids, rows, full=token_ids is None)
-    if isinstance(engine, DeviceEngine):
-        return _slice_scores(engine.score(batch, preset, maps=maps), images, preset, maps)
-    return _slice_scores(enqueue(batch, HostPlace(engine), preset, maps=maps), images, preset, maps)
+    return TokenBatch(images, slice_ids, ids, rows, full=token_ids is None)
 
 
 class HostPlace:
