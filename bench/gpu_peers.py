@@ -2,8 +2,8 @@
 
     python bench/gpu_peers.py [--device cuda] [--preset brats] [--precision fp16] [--slices 32 64 128]
 
-Ways: `eager`, the modules as they are; `torchscript`, traced and frozen as an export has them; `tanh`, eager with
-GELU's tanh form in the products' own epilogue; `cudnn`, eager with cuDNN's attention; `compiled`, torch.compile.
+Ways: `eager`, the modules as an export to TorchScript has them; `torchscript`, traced and frozen; `cudnn`, eager with
+cuDNN's attention; `compiled`, torch.compile.
 `products`: the linear maps alone on arrays of their shapes, what no way can be faster than. Each is captured in one
 CUDA graph and replayed; weights are random, all tokens are of the grid. Prints one line of JSON.
 """
@@ -23,12 +23,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from maescan.config import preset
-from maescan.export.mixed import DTYPES, halved
+from maescan.export.mixed import DTYPES, Activated, halved
 from maescan.export.networks import networks
 from maescan.models import Classifier, MaskedAutoencoder
 
 Step = Callable[[], object]
-FUSED = torch._addmm_activation  # noqa: SLF001 - the only way to cuBLAS's epilogue
 
 
 def main() -> None:
@@ -43,8 +42,12 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for slices in given.slices:
         pairs = made(given, slices)
-        row: dict[str, Any] = {"slices": slices, "gflop": products(pairs)[1] / 1e9 / slices}
-        row["products"] = measured(given, products(pairs)[0])
+        maps, operations = products(pairs)
+        row: dict[str, Any] = {
+            "slices": slices,
+            "gflop": operations / 1e9 / slices,
+            "products": measured(given, maps),
+        }
         for way in given.ways:
             try:
                 row[way] = measured(given, WAYS[way](pairs))
@@ -70,14 +73,14 @@ def made(given: argparse.Namespace, slices: int) -> list[tuple[nn.Module, tuple[
 
 def products(pairs: list[tuple[nn.Module, tuple[Tensor, ...]]]) -> tuple[Step, float]:
     """All linear maps on arrays of the shapes that they are given, and their operations."""
-    calls: list[tuple[nn.Linear, Tensor]] = []
+    calls: list[tuple[Any, Tensor]] = []
     for module, inputs in pairs:
         hooks = [each.register_forward_hook(lambda made, given, _: calls.append((made, given[0].clone())))
-                 for each in module.modules() if isinstance(each, nn.Linear)]  # fmt: skip
+                 for each in module.modules() if isinstance(each, nn.Linear | Activated)]  # fmt: skip
         module(*inputs)
         for hook in hooks:
             hook.remove()
-    operations = sum(2.0 * x.numel() * linear.out_features for linear, x in calls)
+    operations = sum(2.0 * x.numel() * len(linear.weight) for linear, x in calls)
     return lambda: [linear(x) for linear, x in calls], operations
 
 
@@ -120,26 +123,6 @@ def compiled(pairs: list[tuple[nn.Module, tuple[Tensor, ...]]]) -> Step:
     return eager([(torch.compile(module, dynamic=False), inputs) for module, inputs in pairs])  # type: ignore[misc]
 
 
-def tanh(pairs: list[tuple[nn.Module, tuple[Tensor, ...]]]) -> Step:
-    """With GELU in the epilogue of the product before it, in the form that cuBLAS has."""
-
-    class Epilogue(nn.Module):
-        def __init__(self, linear: nn.Linear) -> None:
-            super().__init__()
-            self.weight, self.bias = linear.weight, linear.bias
-
-        def forward(self, x: Tensor) -> Tensor:
-            flat = x.flatten(0, -2)
-            made: Tensor = FUSED(self.bias, flat, self.weight.t(), use_gelu=True)
-            return made.view(*x.shape[:-1], -1)
-
-    for module, _ in pairs:
-        for each in module.modules():
-            if isinstance(first := getattr(each, "fc1", None), nn.Linear):
-                each.fc1, each.act = Epilogue(first), nn.Identity()
-    return eager(pairs)
-
-
 def cudnn(pairs: list[tuple[nn.Module, tuple[Tensor, ...]]]) -> Step:
     def step() -> None:
         with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
@@ -149,7 +132,7 @@ def cudnn(pairs: list[tuple[nn.Module, tuple[Tensor, ...]]]) -> Step:
 
 
 WAYS: dict[str, Callable[[list[tuple[nn.Module, tuple[Tensor, ...]]]], Step]] = {
-    way.__name__: way for way in (eager, torchscript, cudnn, compiled, tanh)
+    way.__name__: way for way in (eager, torchscript, cudnn, compiled)
 }
 
 if __name__ == "__main__":

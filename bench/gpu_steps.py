@@ -173,28 +173,32 @@ def folder(given: argparse.Namespace) -> dict[str, Any]:
     """Seconds of a folder of scans with the path on the device, from raw voxels and from slices, and with the
     networks alone there."""
     from maescan.benchmark.folder import write_scans
+    from maescan.machine import available_cores
     from maescan.scoring import pool
     from maescan.scoring.options import ScoreOptions
     from maescan.scoring.pipeline import score_folder
 
-    rows = []
+    rows, options = [], ScoreOptions(workers=max(2, available_cores() - 2))
     with tempfile.TemporaryDirectory(prefix="maescan-gpu-") as temporary:
         at = Path(temporary)
         for row, opened in engines_of(given):
             if opened is None:
                 rows.append(row)
                 continue
-            (made, engine), seconds = opened, {}
-            scans = write_scans(at / "scans", given.scans, (240, 240, 64), made.preset)
+            (made, engine), seconds, rates = opened, {}, {}
+            scans = at / "scans"
+            if not scans.exists():
+                write_scans(scans, given.scans, (240, 240, 155), made.preset)
             ways = ("raw", engine), ("slices", engine), ("host", HostOnly(engine)), ("raw again", engine)
             for name, used in ways:
                 pool.RAW = name != "slices"
                 start = time.perf_counter()
-                score_folder([scans], made, used, at / name / engine.name, ScoreOptions())
+                summary = score_folder([scans], made, used, at / name / engine.name, options)
                 seconds[name] = time.perf_counter() - start
+                rates[name] = summary.slices / summary.seconds
             engine.close()
-            rows.append({**row, **seconds})
-    return {"scans": given.scans, "engines": rows}
+            rows.append({**row, "seconds": seconds, "slices_per_second": rates})
+    return {"scans": given.scans, "readers": options.workers, "engines": rows}
 
 
 def restart(given: argparse.Namespace) -> dict[str, Any]:
@@ -231,18 +235,23 @@ print(time.perf_counter() - start)
 def _rates(given: argparse.Namespace, made: Any, engine: Any) -> dict[str, Any]:
     from maescan.benchmark.engines import timed
     from maescan.method.score import score_slices
+    from maescan.method.tokens import token_sets
 
-    def seconds(images: Any, least: float, sets: Any = None) -> list[float]:
+    def seconds(images: Any, sets: Any) -> list[float]:
         ids = np.arange(len(images))
-        return timed(lambda: score_slices(images, ids, engine, made.preset, sets=sets), least)
+        return timed(lambda: score_slices(images, ids, engine, made.preset, sets=sets), given.seconds)
+
+    def of_made(count: int) -> list[float]:
+        images = slices_of(made.preset, count)
+        return seconds(images, token_sets(images, made.preset))  # which readers find, not the engine's thread
 
     counts = (*given.batches, SCAN, 4 * SCAN)
-    taken = {count: seconds(slices_of(made.preset, count), given.seconds) for count in counts}
+    taken = {count: of_made(count) for count in counts}
     raw: dict[str, float] = {}
     with contextlib.suppress(ImportError):  # where nibabel is not, no scan has axes
         voxels, sets = raw_of(made.preset, given.batches[-1] if given.device == "cpu" else SCAN)
-        raw["scan_raw_s"] = statistics.median(seconds(voxels, given.seconds, sets))
-        raw["scan_made_s"] = statistics.median(seconds(voxels.extracted(), given.seconds, sets))
+        raw["scan_raw_s"] = statistics.median(seconds(voxels, sets))
+        raw["scan_made_s"] = statistics.median(seconds(voxels.extracted(), sets))
     return {
         "slices_per_second": {count: count / min(times) for count, times in taken.items()},
         "scan_s": statistics.median(taken[SCAN]),

@@ -93,7 +93,7 @@ def test_bytes_of_a_slice_of_brats(engine_of, monkeypatch, tmp_path, maps):
 
 
 def test_a_place_of_torch_makes_the_same_slices(monkeypatch):
-    monkeypatch.setattr(torchscript, "BATCHES", (1, 2, 4))
+    monkeypatch.setattr(torchscript, "SIZES", (1, 2, 4))
     import torch
 
     from maescan.engines.place import Shape

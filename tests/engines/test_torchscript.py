@@ -46,7 +46,7 @@ def bundle(preset):
 )  # fmt: skip
 def test_a_place_of_torch_answers_as_the_host(folder, monkeypatch, name, precision):
     """The networks are fp32's; in 16 bits slices go up in float16, whose values these are."""
-    monkeypatch.setattr(torchscript, "BATCHES", (1, 2, 4))
+    monkeypatch.setattr(torchscript, "SIZES", (1, 2, 4))
     monkeypatch.setattr(torchscript, "PLACES", 3)
     preset = CASES[name]
     host = load_torchscript(folder, VALUES, device="cpu", threads=1, preset=preset)
@@ -88,7 +88,7 @@ def sorts(module):
 )
 def test_hidden_tokens_alone_come_from_the_mae_in_its_own_type(tmp_path, monkeypatch, name, precision):
     """And scores are those of the files of before, which still load."""
-    monkeypatch.setattr(torchscript, "BATCHES", (1, 2, 4))
+    monkeypatch.setattr(torchscript, "SIZES", (1, 2, 4))
     preset, results = CASES[name], []
     torch.manual_seed(0)
     mae, classifier = MaskedAutoencoder(preset.model).eval(), Classifier(preset.model).eval()

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.engines import place
 from maescan.engines.place import Shape, inputs, narrow_images
-from maescan.engines.plans import BATCHES
 from maescan.errors import EngineError
 from maescan.machine import cpu_name, require_gpu
 from maescan.method.engine import Array, Floats, Ids, TokenBatch
@@ -40,8 +39,11 @@ PORTS = "ports.json"
 """Of a file, beside the network: its inputs' names and types. Files of before have none: their MAE takes float32 and
 restore_ids, and answers for all tokens."""
 
+SIZES = (1, 8, 16, 32)
+"""Slices of a batch: a graph each, for every size of token sets."""
+
 WARM = 3
-"""Runs before the capture: TorchScript profiles in its first ones, and compiles."""
+"""Runs before a network's first capture: TorchScript profiles in its first ones, and compiles."""
 
 
 def load_torchscript(
@@ -123,7 +125,7 @@ class Lane:
     def __init__(self, where: Where) -> None:
         import torch
 
-        on_gpu = where.type == "cuda"
+        on_gpu, self.warm = where.type == "cuda", WARM
         self.stream: Any = torch.cuda.Stream(where) if on_gpu else None
         self.pool: Any = torch.cuda.graph_pool_handle() if on_gpu else None
 
@@ -131,7 +133,7 @@ class Lane:
 class GraphEngine(TorchScriptEngine):
     """On a GPU: slices go up, scores come down. Batches take two streams in turn."""
 
-    batch = 16 * BATCHES[-1]
+    batch = 16 * SIZES[-1]
 
     def __init__(
         self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Preset
@@ -142,11 +144,11 @@ class GraphEngine(TorchScriptEngine):
 
     def score(self, batches: Sequence[TokenBatch], preset: Preset, *, maps: bool) -> list[dict[str, Floats]]:
         """The answers of batches of any size, on the host; see maescan.method.engine.DeviceEngine."""
-        most = BATCHES[-1]
+        most = SIZES[-1]
         return place.in_turns(batches, preset.masks.passes, most, lambda part, turn: self._place(part, maps, turn))
 
     def _place(self, batch: TokenBatch, maps: bool, turn: int) -> TorchPlace:
-        key = (Shape.of(batch, BATCHES, maps), turn)
+        key = (Shape.of(batch, SIZES, maps), turn)
         if key not in self.places:
             while len(self.places) >= PLACES:
                 self.places.popitem(last=False)[1].close()
@@ -154,6 +156,7 @@ class GraphEngine(TorchScriptEngine):
                 images = "float16" if narrow_images(self.preset, self.precision) else "float32"
                 ports = self.ports.get("mae", {})
                 lane = self.lanes[turn]
+                lane.warm = 1 if self.places else WARM
                 self.places[key] = TorchPlace(self.networks, self.preset, key[0], self.device, lane, images, ports)
             except RuntimeError as error:  # torch has no other for what CUDA refuses
                 reason = f"torch: {str(error).splitlines()[0]}"
@@ -194,7 +197,7 @@ class TorchPlace:
         self.on_gpu, self.rows = where.type == "cuda", 0
         self.visible_dtype, self.hidden = ports.get("visible", "float32"), "hidden_ids" in ports
         self.graph: Any = None
-        self._side, self._pool = lane.stream, lane.pool
+        self._side, self._pool, self._warm = lane.stream, lane.pool, lane.warm
         self._host, self._up = {}, {}
         for name, (size, dtype) in inputs(preset, shape, images).items():
             self._host[name] = torch.zeros(size, dtype=getattr(torch, dtype), pin_memory=self.on_gpu)
@@ -228,15 +231,19 @@ class TorchPlace:
     def _capture(self) -> None:
         import torch
 
+        graph = torch.cuda.CUDAGraph()
         self._side.wait_stream(torch.cuda.current_stream(self.where))
         with torch.cuda.stream(self._side):
-            for _ in range(WARM):
+            for _ in range(self._warm):
                 self._work()
-        self._side.synchronize()
-        graph = torch.cuda.CUDAGraph()
+        torch.cuda.synchronize(self.where)
         try:
-            with torch.cuda.graph(graph, self._pool, self._side, capture_error_mode="thread_local"):
-                self._work()
+            with torch.cuda.stream(self._side):  # torch.cuda.graph would give all cached memory back before
+                graph.capture_begin(self._pool, capture_error_mode="thread_local")
+                try:
+                    self._work()
+                finally:
+                    graph.capture_end()
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -268,8 +275,9 @@ class TorchPlace:
             if self.shape.raw:
                 self._extract(given.pop("images"))
             for name in given.keys() - set(fixed):
-                rows, host = len(given[name]), self._host[name].numpy()
-                np.copyto(host[:rows], given[name], casting="unsafe" if name == "slice_ids" else "same_kind")
+                rows, host = len(given[name]), self._host[name]
+                array = given[name].astype(np.int64, copy=False) if name == "slice_ids" else given[name]
+                host[:rows].copy_(torch.from_numpy(np.require(array, requirements=["C", "W"])))  # numpy rounds slowly
                 host[rows:] = 0  # token 0 is a place of every grid
                 self._up[name].copy_(self._host[name], non_blocking=True)
             if self.graph is None:

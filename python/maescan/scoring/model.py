@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from maescan.engines.bundle import Bundle
 from maescan.errors import ConfigError, ScanError
+from maescan.method.raw import RawSlices, Slices
 from maescan.options import EngineOptions, ReadOptions
 from maescan.results.maps import Scale
 from maescan.scans import Scan, read_scan
@@ -93,16 +94,16 @@ class Model:
         an option out of range and a model that is closed.
         """
         from maescan.method import aggregate, gate, regions
-        from maescan.method.preprocess import prepare, to_source, upright
+        from maescan.method.preprocess import prepare_raw, to_source, upright
         from maescan.results.pictures import panels
 
         rate = ScoreOptions(alert_rate=alert_rate).alert_rate
         regions.check(self.preset, None)
         found = self._read(scan, read)
         other = gate.admit(found, self.preset, read.accept)
-        prepared = prepare(found, self.preset, expected=self.bundle.manifest.get("intensity"))
+        prepared, raw = prepare_raw(found, self.preset, expected=self.bundle.manifest.get("intensity"))
         other = other or gate.windowed(found, prepared.warnings)
-        scores, difference, made = self._scored(prepared.images)
+        scores, difference, made = self._scored(prepared.images, raw)
         if not np.isfinite(scores).all():
             remedy = "run `maescan verify` on the bundle"
             raise ScanError("has slices without a finite score", path=found.path, remedy=remedy)
@@ -163,16 +164,22 @@ class Model:
         return as_scan(scan) or read_scan(_path(scan), volume=read.volume, accept=read.accept)
 
     def _scored(
-        self, images: NDArray[np.float32]
+        self, images: NDArray[np.float32], raw: RawSlices | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Scores [S], |slice - reconstruction| and reconstructions [S, h, w] of slices [S, h, w]."""
+        """Scores [S], |slice - reconstruction| and reconstructions [S, h, w] of slices [S, h, w], or of their voxels
+        where the engine takes these."""
         from maescan.method.heat import mapped_slices
+        from maescan.method.score import takes_raw
+        from maescan.method.tokens import token_sets
 
+        as_raw = raw is not None and raw.for_devices and takes_raw(self.engine, self.preset)
+        sent: Slices = raw.packed() if raw is not None and as_raw else images
         parts, size = [], self.engine.batch
         with self._in_turn():
             for start in range(0, len(images), size):
-                ids = np.arange(start, min(start + size, len(images)), dtype=np.uint64)
-                parts.append(mapped_slices(images[start : start + size], ids, self.engine, self.preset))
+                part = slice(start, start + size)
+                ids, sets = np.arange(len(images), dtype=np.uint64)[part], token_sets(images[part], self.preset)
+                parts.append(mapped_slices(sent[part], ids, self.engine, self.preset, sets=sets))
         heat = [part.difference for part in parts if part.difference is not None]
         made = [part.reconstruction for part in parts if part.reconstruction is not None]
         return np.concatenate([part.score for part in parts]), np.concatenate(heat), np.concatenate(made)
