@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch import device as Where
 
-PLACES = 96
+PLACES = 128
 """Graphs that are kept, over both streams, whose graphs share memory; the one not used for longest goes first."""
 
 PORTS = "ports.json"
 """Of a file, beside the network: its inputs' names and types. Files of before have none: their MAE takes float32 and
 restore_ids, and answers for all tokens."""
 
-SIZES = (1, 8, 16, 32)
+SIZES = (1, 8, 16, 32, 64)
 """Slices of a batch: a graph each, for every size of token sets."""
 
 WARM = 3
@@ -133,7 +133,7 @@ class Lane:
 class GraphEngine(TorchScriptEngine):
     """On a GPU: slices go up, scores come down. Batches take two streams in turn."""
 
-    batch = 16 * SIZES[-1]
+    batch = 8 * SIZES[-1]
 
     def __init__(
         self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Preset
