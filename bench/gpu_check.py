@@ -79,12 +79,12 @@ class Plan:
         build = build if self.dry else [*STEPS, "build", "--architectures", architectures]
         kernels = ["tests/kernels/test_kernels.py", "-k", "cpu and patchify"]
         kernels = kernels if self.dry else ["tests/kernels", "-m", "needs_cuda"]
-        places = ["tests/engines/test_place_cuda.py", "tests/engines/test_torchscript.py"]
+        places = ["tests/engines/test_place_cuda.py", "tests/engines/test_torch_place.py"]
         return [
             Stage("packages", 60, [[*STEPS, "packages", "--to", *self.to]]),
             Stage("build", 180, [build]),
             Stage("bundle", 210, [self.step("bundle", self.all), self.step("bundle", foreground=True)]),
-            Stage("path", 120, [[*self.pytest, places[0]], [*self.pytest, places[1], "-k", "captured"]]),
+            Stage("path", 120, [[*self.pytest, *places]]),
             Stage("kernels", 120, [[*self.pytest, *kernels]]),
         ]
 

@@ -67,7 +67,7 @@ def raw_of(preset: Any, count: int) -> Any:
     noise = np.random.default_rng(0).integers(80, 220, (240, 240, count))
     voxels = np.where(y**2 + x**2 < 0.09, noise, 0).astype(np.int16)
     slope, intercept = (5.0, -1000.0) if preset.intensity.method == "hu" else (1.0, 0.0)
-    raw = raw_slices(Scan(voxels, slope, intercept, np.eye(4), "a", Path("a"), "made up"), preset)
+    raw = raw_slices(Scan(voxels, slope, intercept, np.eye(4), "a", Path("a"), "made up"), preset).packed()
     return raw, token_sets(raw.extracted(), preset)
 
 

@@ -11,7 +11,8 @@ import pytest
 from helpers.bundles import SMALL
 from helpers.gpu_machine import FOREGROUND, same, slices_of
 from maescan.engines.cuda import Device
-from maescan.engines.place import CudaPlace, Shape, Slot, in_turns, memory_needed
+from maescan.engines.place import CudaPlace, Shape, Slot, memory_needed
+from maescan.engines.turns import in_turns
 from maescan.method.score import score_slices
 
 pytestmark = pytest.mark.needs_cuda

@@ -103,7 +103,7 @@ def test_a_place_of_torch_makes_the_same_slices(monkeypatch):
     raw, shape = raw_of(preset), Shape(4, 16, True, True, raw=True)
     grid = np.tile(np.arange(16, dtype=np.int32), (3, 1))
     networks = {"mae": lambda visible, ids, keep, restore: torch.zeros(*restore.shape, 64)}
-    place = torchscript.TorchPlace(networks, preset, shape, cpu, torchscript.Lane(cpu))
+    place = torchscript.TorchPlace(networks, preset, shape, torchscript.Lane(cpu))
     place.start(TokenBatch(raw[2:5], np.arange(3), grid, np.repeat(grid, 4, axis=0), True))
     place.result()
     assert np.array_equal(place._up["images"][:3].numpy(), raw[2:5].extracted())

@@ -1,4 +1,4 @@
-"""TorchScript's places, tried on the CPU without a graph; tests marked needs_cuda capture."""
+"""TorchScript's places, tried on the CPU without a graph; test_torch_place.py captures them."""
 
 from __future__ import annotations
 
@@ -9,34 +9,17 @@ import pytest
 import torch
 
 from helpers.bundles import SMALL
-from helpers.gpu_machine import CASES, same, slices_of
+from helpers.gpu_machine import CASES, slices_of
+from helpers.torchscript_files import VALUES, networks_in
 from maescan.engines import torchscript
 from maescan.engines.torchscript import GraphEngine, load_torchscript
-from maescan.export.mixed import halved
-from maescan.export.networks import networks
-from maescan.export.torchscript import build
 from maescan.method.engine import DeviceEngine
 from maescan.method.score import score_slices
-from maescan.method.tokens import token_sets
-from maescan.models import Classifier, MaskedAutoencoder
-
-VALUES = {"target": "torchscript", "precision": "fp32", "versions": {}}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("torchscript")
-    build(path, MaskedAutoencoder(SMALL.model).eval(), Classifier(SMALL.model).eval(), bundle(SMALL), "fp32")
-    return path
-
-
-def bundle(preset):
-    class OfPreset:
-        def __init__(self):
-            self.preset = preset
-
-    return OfPreset()
+    return networks_in(tmp_path_factory.mktemp("torchscript"), SMALL, "fp32")
 
 
 @pytest.mark.parametrize(
@@ -65,15 +48,6 @@ def test_a_place_of_torch_answers_as_the_host(folder, monkeypatch, name, precisi
     places.close()
 
 
-def build_as_before(folder, mae, classifier, preset, precision):
-    """Files without PORTS: the MAE takes float32 and sorts restore_ids, and answers for all tokens."""
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")
-        for name, module, example in networks(mae, classifier, preset):
-            traced = torch.jit.trace(halved(module, precision), tuple(example.values()))
-            torch.jit.save(torch.jit.freeze(traced), folder / f"{name}.pt")
-
-
 SLOWER = [("small", "fp32"), ("small-fg", "bf16"), ("small-fg", "fp16"), ("no paste", "bf16")]
 
 
@@ -90,17 +64,9 @@ def test_hidden_tokens_alone_come_from_the_mae_in_its_own_type(tmp_path, monkeyp
     """And scores are those of the files of before, which still load."""
     monkeypatch.setattr(torchscript, "SIZES", (1, 2, 4))
     preset, results = CASES[name], []
-    torch.manual_seed(0)
-    mae, classifier = MaskedAutoencoder(preset.model).eval(), Classifier(preset.model).eval()
-    torch.nn.init.normal_(classifier.head.weight, std=0.5)
     lean, images = name != "no paste", slices_of(preset, 9)
     for new in (False, True):
-        folder = tmp_path / str(new)
-        folder.mkdir()
-        if new:
-            build(folder, mae, classifier, bundle(preset), precision)
-        else:
-            build_as_before(folder, mae, classifier, preset, precision)
+        folder = networks_in(tmp_path / str(new), preset, precision, before=not new)
         values = VALUES | {"precision": precision}
         host = load_torchscript(folder, values, device="cpu", threads=1, preset=preset)
         places = GraphEngine(folder, values, device="cpu", threads=1, preset=preset)
@@ -176,58 +142,3 @@ def loaded(file, where="cpu"):
 def numbers(network):
     values = [node.output().toIValue() for node in network.graph.findAllNodes("prim::Constant")]
     return [value for value in values if getattr(value, "ndim", None) == 0 and not value.is_floating_point()]
-
-
-@pytest.mark.needs_cuda
-@pytest.mark.parametrize(
-    ("name", "files", "precision"),
-    [("small", build, "fp32"), ("small-fg", build, "fp16"), ("small", None, "bf16"), ("no paste", None, "fp16")],
-)
-def test_a_captured_place_answers_as_one_step_by_step(tmp_path, monkeypatch, name, files, precision):
-    """files None: as they were exported before."""
-    preset, found = CASES[name], []
-    torch.manual_seed(0)
-    made = MaskedAutoencoder(preset.model).eval(), Classifier(preset.model).eval()
-    if files:
-        build(tmp_path, *made, bundle(preset), precision)
-    else:
-        build_as_before(tmp_path, *made, preset, precision)
-    images, ids, values = slices_of(preset, 75), np.arange(75), VALUES | {"precision": precision}
-    for graphs in (True, False):
-        monkeypatch.setattr("maescan.engines.place.GRAPHS", graphs)
-        engine = load_torchscript(tmp_path, values, device="cuda", threads=None, preset=preset)
-        found += [score_slices(images, ids, engine, preset, maps=True) for _ in range(2)]
-        assert {place.graph is not None for place in engine.places.values()} == {graphs}
-        engine.close()
-    for other in found[1:]:
-        same(found[0], other)
-
-
-@pytest.mark.needs_cuda
-def test_what_cannot_be_captured_runs_step_by_step_and_says_so(folder, caplog):
-    preset = CASES["small"]
-    images, ids = slices_of(preset, 9), np.arange(9)
-    engine = load_torchscript(folder, VALUES, device="cuda", threads=None, preset=preset)
-    wanted = score_slices(images, ids, engine, preset)
-    engine.close()
-    engine = load_torchscript(folder, VALUES, device="cuda", threads=None, preset=preset)
-    network = engine.networks["classifier"]
-    engine.networks["classifier"] = lambda tokens, ids: network(tokens * float((ids.max() >= 0).item()), ids)
-    same(score_slices(images, ids, engine, preset), wanted)
-    assert "one step at a time" in caplog.text
-    assert {place.graph for place in engine.places.values()} == {None}
-    engine.close()
-
-
-@pytest.mark.needs_cuda
-@pytest.mark.parametrize("name", ["small", "small-fg", "ssim"])
-def test_raw_voxels_answer_as_the_slices_made_of_them(folder, name):
-    preset, raw_scans = CASES[name], pytest.importorskip("helpers.raw_scans", reason="needs what reads scans")
-    raw = raw_scans.raw_of(preset)
-    engine = load_torchscript(folder, VALUES, device="cuda", threads=None, preset=preset)
-    host, ids = raw.extracted(), np.arange(len(raw))
-    sets = token_sets(host, preset)
-    for _ in range(2):
-        same(score_slices(raw, ids, engine, preset, maps=True, sets=sets),
-             score_slices(host, ids, engine, preset, maps=True, sets=sets))  # fmt: skip
-    engine.close()

@@ -35,7 +35,7 @@ FLOOR = {
 }  # fmt: skip
 """A room imports lower floors only. maescan is the public face: `maescan/__init__.py`, which loads when asked."""
 
-TORCH = ("models", "train", "export", "engines/eager", "engines/torchscript", "kernels/arrays")
+TORCH = ("models", "train", "export", "engines/eager", "engines/torchscript", "engines/torch_place", "kernels/arrays")
 TEMPORARY, RECORDS = (
     ("files", "scans/scratch"),
     ("records", "config/types"),

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.engines.cuda import Device, DeviceArray, bytes_of, host_array
 from maescan.engines.network import Network
-from maescan.engines.place import CudaPlace, Shape, Slot, in_turns, memory_needed
+from maescan.engines.place import CudaPlace, Shape, Slot, memory_needed
 from maescan.engines.plans import BATCHES, plan, shapes
 from maescan.engines.targets import TARGETS
+from maescan.engines.turns import in_turns
 from maescan.errors import EngineError
 from maescan.machine import cache_folder, driver_version, require_gpu
 from maescan.method.engine import Floats, Ids, TokenBatch

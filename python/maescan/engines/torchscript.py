@@ -6,31 +6,24 @@ torch's allocator gives a graph a pool of its own, so here the kernels make thei
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
-from maescan.engines import place
-from maescan.engines.place import Shape, inputs, narrow_images
+from maescan.engines.place import Shape, narrow_images
+from maescan.engines.torch_place import WARM, Lane, TorchPlace
+from maescan.engines.turns import in_turns
 from maescan.errors import EngineError
 from maescan.machine import cpu_name, require_gpu
-from maescan.method.engine import Array, Floats, Ids, TokenBatch
+from maescan.method.engine import Floats, Ids, TokenBatch
 from maescan.method.masks import of_all_tokens
-from maescan.method.raw import RawSlices
-from maescan.method.score import enqueue
 from maescan.records import decode
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from torch import device as Where
 
 PLACES = 128
 """Graphs that are kept, over both streams, whose graphs share memory; the one not used for longest goes first."""
@@ -41,9 +34,6 @@ restore_ids, and answers for all tokens."""
 
 SIZES = (1, 8, 16, 32, 64)
 """Slices of a batch: a graph each, for every size of token sets."""
-
-WARM = 3
-"""Runs before a network's first capture: TorchScript profiles in its first ones, and compiles."""
 
 
 def load_torchscript(
@@ -118,18 +108,6 @@ def keep_sizes_on_host(network: Any) -> None:
             node.t_("value", value.cpu())
 
 
-class Lane:
-    """A stream of a GPU and the memory that the graphs on it share: one runs at a time, and its answers are copied
-    down before the next."""
-
-    def __init__(self, where: Where) -> None:
-        import torch
-
-        on_gpu, self.warm = where.type == "cuda", WARM
-        self.stream: Any = torch.cuda.Stream(where) if on_gpu else None
-        self.pool: Any = torch.cuda.graph_pool_handle() if on_gpu else None
-
-
 class GraphEngine(TorchScriptEngine):
     """On a GPU: slices go up, scores come down. Batches take two streams in turn."""
 
@@ -140,12 +118,12 @@ class GraphEngine(TorchScriptEngine):
     ) -> None:
         super().__init__(folder, values, device=device, threads=threads, preset=preset)
         self.places: OrderedDict[tuple[Shape, int], TorchPlace] = OrderedDict()
-        self.lanes = Lane(self.device), Lane(self.device)
+        self.lanes: tuple[Lane, ...] = Lane(self.device), Lane(self.device)
 
     def score(self, batches: Sequence[TokenBatch], preset: Preset, *, maps: bool) -> list[dict[str, Floats]]:
         """The answers of batches of any size, on the host; see maescan.method.engine.DeviceEngine."""
         most = SIZES[-1]
-        return place.in_turns(batches, preset.masks.passes, most, lambda part, turn: self._place(part, maps, turn))
+        return in_turns(batches, preset.masks.passes, most, lambda part, turn: self._place(part, maps, turn))
 
     def _place(self, batch: TokenBatch, maps: bool, turn: int) -> TorchPlace:
         key = (Shape.of(batch, SIZES, maps), turn)
@@ -157,7 +135,7 @@ class GraphEngine(TorchScriptEngine):
                 ports = self.ports.get("mae", {})
                 lane = self.lanes[turn]
                 lane.warm = 1 if self.places else WARM
-                self.places[key] = TorchPlace(self.networks, self.preset, key[0], self.device, lane, images, ports)
+                self.places[key] = TorchPlace(self.networks, self.preset, key[0], lane, images, ports)
             except RuntimeError as error:  # torch has no other for what CUDA refuses
                 reason = f"torch: {str(error).splitlines()[0]}"
                 raise EngineError(reason, remedy="use a smaller --batch, or end other programs on the GPU") from error
@@ -166,150 +144,11 @@ class GraphEngine(TorchScriptEngine):
 
     def close(self) -> None:
         """Lets graphs, their memory and the networks go."""
+        import torch
+
         for made in self.places.values():
             made.close()
-        self.places = OrderedDict()
+        self.places, self.lanes = OrderedDict(), ()
         super().close()
-
-
-class TorchPlace:
-    """A shape of batch with its pinned and device memory, a stream and, on a GPU, one graph of the whole path.
-
-    networks: `mae` and `classifier` as they were loaded; lane: where it runs; images: the type in which slices go up;
-    ports: the MAE's. On the CPU every batch runs step by step: to try it there.
-    """
-
-    stream = None
-
-    def __init__(
-        self,
-        networks: dict[str, Any],
-        preset: Preset,
-        shape: Shape,
-        where: Where,
-        lane: Lane,
-        images: str = "float32",
-        ports: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        import torch
-
-        self.networks, self.preset, self.shape, self.where = networks, preset, shape, where
-        self.on_gpu, self.rows = where.type == "cuda", 0
-        self.visible_dtype, self.hidden = ports.get("visible", "float32"), "hidden_ids" in ports
-        self.graph: Any = None
-        self._side, self._pool, self._warm = lane.stream, lane.pool, lane.warm
-        self._host, self._up = {}, {}
-        for name, (size, dtype) in inputs(preset, shape, images).items():
-            self._host[name] = torch.zeros(size, dtype=getattr(torch, dtype), pin_memory=self.on_gpu)
-            if shape.full and name in ("ids", "rows"):
-                self._host[name][...] = torch.arange(shape.tokens)
-            self._up[name] = self._host[name].to(where)
-        with torch.inference_mode():
-            self._capture() if self.on_gpu and place.GRAPHS else self._work()
-        self._down = {name: torch.empty_like(value, device="cpu", pin_memory=self.on_gpu)
-                      for name, value in self._answers.items()}  # fmt: skip
-
-    # ---- as a Place
-    def buffer(self, name: str, shape: tuple[int, ...], dtype: str) -> Tensor:
-        """New memory of torch's allocator, which has a pool for each graph."""
-        import torch
-
-        return torch.empty(shape, dtype=getattr(torch, dtype), device=self.where)
-
-    def at_once(self, *_: object) -> None:
-        """None: kernels and networks are in one graph already."""
-
-    def reconstruct(self, *arrays: Tensor) -> Array:
-        """Predictions of the MAE in its own type: [N, T-K, P*P] of the hidden tokens, or [N, T, P*P]."""
-        return self.networks["mae"](*arrays).contiguous()
-
-    def classify(self, *arrays: Tensor) -> Array:
-        """Probability [B] of abnormal."""
-        return self.networks["classifier"](*arrays).contiguous()
-
-    # ---- made once
-    def _capture(self) -> None:
-        import torch
-
-        graph = torch.cuda.CUDAGraph()
-        self._side.wait_stream(torch.cuda.current_stream(self.where))
-        with torch.cuda.stream(self._side):
-            for _ in range(self._warm):
-                self._work()
-        torch.cuda.synchronize(self.where)
-        try:
-            with torch.cuda.stream(self._side):  # torch.cuda.graph would give all cached memory back before
-                graph.capture_begin(self._pool, capture_error_mode="thread_local")
-                try:
-                    self._work()
-                finally:
-                    graph.capture_end()
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            logging.getLogger("maescan").warning(
-                "%s: torch cannot capture this in a CUDA graph (%s); batches are launched one step at a time",
-                self.shape,
-                str(error.__context__ or error).splitlines()[0],
-            )
-            self._side.synchronize()
-            with torch.cuda.stream(self._side):
-                self._work()
-        else:
-            self.graph = graph
-
-    def _work(self) -> None:
-        up = self._up
-        batch = TokenBatch(up["images"].float(), up["slice_ids"], up["ids"], up["rows"], self.shape.full)
-        self._answers = enqueue(batch, self, self.preset, maps=self.shape.maps)
-
-    # ---- every batch
-    def start(self, batch: TokenBatch) -> None:
-        """Fills the pinned inputs and launches; returns at once. Rows beyond the batch's are zeros."""
-        import torch
-
-        self.rows = len(batch.images)
-        given = {"images": batch.images, "slice_ids": batch.slice_ids, "ids": batch.ids, "rows": batch.rows}
-        fixed = ("ids", "rows") if self.shape.full else ()
-        with torch.inference_mode(), torch.cuda.stream(self._side):
-            if self.shape.raw:
-                self._extract(given.pop("images"))
-            for name in given.keys() - set(fixed):
-                rows, host = len(given[name]), self._host[name]
-                array = given[name].astype(np.int64, copy=False) if name == "slice_ids" else given[name]
-                host[:rows].copy_(torch.from_numpy(np.require(array, requirements=["C", "W"])))  # numpy rounds slowly
-                host[rows:] = 0  # token 0 is a place of every grid
-                self._up[name].copy_(self._host[name], non_blocking=True)
-            if self.graph is None:
-                self._work()
-            else:
-                self.graph.replay()
-            for name, value in self._answers.items():
-                self._down[name].copy_(value, non_blocking=True)
-
-    def _extract(self, images: RawSlices) -> None:
-        """Voxels and their way to the grid go up, and a kernel a scan makes its slices."""
-        low = 0
-        for part in images.parts:
-            there = [self._raised(array) for array in part.arrays()]
-            part.extract(tuple(there), self._up["images"][low : low + len(part)])
-            low += len(part)
-
-    def _raised(self, array: NDArray[np.generic]) -> Tensor:
-        import torch
-
-        host = torch.empty(array.shape, dtype=getattr(torch, array.dtype.name), pin_memory=self.on_gpu)
-        host.numpy()[...] = array
-        return host.to(self.where, non_blocking=True)
-
-    def result(self) -> dict[str, Floats]:
-        """Waits; the answers of the last start."""
-        if self._side is not None:
-            self._side.synchronize()
-        return {name: value[: self.rows].numpy().copy() for name, value in self._down.items()}
-
-    def close(self) -> None:
-        """Waits, and lets graph and memory go."""
-        if self._side is not None:
-            self._side.synchronize()
-        self.graph, self._answers, self._up, self._host, self._down = None, {}, {}, {}, {}
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # what torch keeps for arrays to come

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +22,7 @@ from maescan.method.masks import make_masks
 from maescan.method.raw import RawSlices, Slices, on_host
 from maescan.method.tokens import TokenSets, token_sets
 
+Keys = NDArray[np.integer]
 PICTURES = ("difference", "reconstruction")
 
 
@@ -82,7 +82,7 @@ def takes_raw(engine: Engine, preset: Preset) -> bool:
 
 
 def _score(
-    groups: Sequence[tuple[Slices, NDArray[Any], Ids | None]], engine: Engine, preset: Preset, maps: bool
+    groups: Sequence[tuple[Slices, Keys, Ids | None]], engine: Engine, preset: Preset, maps: bool
 ) -> list[SliceScores]:
     """groups: slices, their ids, and the patches [B, T] of them that the models see; None is the full grid."""
     batches = [_batch(*group, preset) for group in groups]
@@ -93,7 +93,7 @@ def _score(
     return [_slice_scores(each, group[0], preset, maps) for each, group in zip(found, groups, strict=True)]
 
 
-def _batch(images: Slices, slice_ids: NDArray[Any], token_ids: Ids | None, preset: Preset) -> TokenBatch:
+def _batch(images: Slices, slice_ids: Keys, token_ids: Ids | None, preset: Preset) -> TokenBatch:
     ids = token_ids
     if ids is None:
         ids = np.tile(np.arange(preset.model.tokens, dtype=np.int32), (len(images), 1))
