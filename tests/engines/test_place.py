@@ -10,7 +10,7 @@ from helpers.marks import slow
 from maescan.method.score import score_slices
 
 FEW = ["small", "small-fg", "tiny-fg"]
-REST = [*(name for name in CASES if name not in FEW), "tiny", "brats", "luna16", "brats-fg"]
+REST = [*(name for name in CASES if name not in (*FEW, "judge")), "tiny", "brats", "luna16", "brats-fg"]
 
 
 @pytest.mark.slow

@@ -23,8 +23,9 @@ SHARED = """self.scratch = cuda.__dict__.get("one") or cuda.take(self._held, scr
             cuda.one = self.scratch"""
 MUTANTS = {
     "the answer is taken before it is there": ("place", "self.slot.wait()\n        return", "return"),
-    "a slot is filled before its answer is taken": ("place", "len(pending) == 2", "len(pending) == 3"),
-    "both turns on one stream's place": ("place", "place_of(part, turn % 2)", "place_of(part, 0)"),
+    "a slot is filled before its answer is taken": ("turns", "len(pending) == 2", "len(pending) == 3"),
+    "both turns on one stream's place": ("turns", "place_of(part, turn % 2)", "place_of(part, 0)"),
+    "answers of another group": ("turns", "answers[number].append", "answers[len(answers) - 1 - number].append"),
     "slice ids stay down": ("place", "        for name, array in self._up.items():\n            self._copy",
                             "        for name, array in list(self._up.items())[:1]:\n            self._copy"),
     "the grid's ids in memory of other places": ("place", "pointer = self.cuda.take(self._held, size)",
@@ -71,7 +72,7 @@ RAW = {
     "slices are made on the default stream": ("place", "len(part)), self.stream)", "len(part)), 0)"),
     "slots share their staging": ("place", "self.staging = Staging(cuda)",
                                   'self.staging = cuda.__dict__.setdefault("one", Staging(cuda))'),
-    "voxels over those of a batch in flight": ("place", "len(pending) == 2", "len(pending) == 3"),
+    "voxels over those of a batch in flight": ("turns", "len(pending) == 2", "len(pending) == 3"),
     "a scan's slices over another's": ("place", "low += len(part)", "low += 0"),
     "rows and columns exchanged": ("place", EXTRACT, "part.extract((given[0], *given[3:], *given[1:3])"),
     "intensities of another scan": ("place", EXTRACT, EXTRACT.replace(
@@ -87,13 +88,13 @@ CASES = [*((name, fault, path) for name, fault in MUTANTS.items() for path in ("
 
 def planted(monkeypatch, module, old, new):
     """The class TensorRtEngine over a module whose source has `old` replaced."""
-    for name in ("cuda", "staging", "place", "tensorrt"):
+    for name in ("cuda", "staging", "place", "turns", "tensorrt"):
         real = importlib.import_module(f"maescan.engines.{name}")
         source = inspect.getsource(real)
         if name == module:
             assert old in source
             source = source.replace(old, new)
-        source = re.sub(r"maescan\.engines\.(cuda|staging|place)\b", r"maescan.engines.mutant_\1", source)
+        source = re.sub(r"maescan\.engines\.(cuda|staging|place|turns)\b", r"maescan.engines.mutant_\1", source)
         made = types.ModuleType(f"maescan.engines.mutant_{name}")
         monkeypatch.setitem(sys.modules, made.__name__, made)
         exec(compile(source, f"mutant_{name}.py", "exec"), made.__dict__)
@@ -110,7 +111,7 @@ def scored(engine_of, cuda, backend, path):
 
     def work(engine, made):
         try:
-            for count, preset in ((11, made.preset), (3, engine_of("small-fg").preset), (11, made.preset)):
+            for count, preset in ((11, made.preset), (9, engine_of("small-fg").preset), (11, made.preset)):
                 given = raw_of(preset) if raw else slices_of(preset, count)
                 images, ids = on_host(given), np.arange(len(given)) + 7
                 host, sets = made.whole() if whole else made.host(), token_sets(images, preset)

@@ -16,8 +16,9 @@ pytestmark = pytest.mark.needs_cuda
 
 @pytest.mark.parametrize(
     ("name", "before", "precision"),
-    [("small", False, "fp32"), ("small-fg", False, "fp16"), ("small", True, "bf16"), ("no paste", True, "fp16")],
-)
+    [("small", False, "fp32"), ("small-fg", False, "fp16"), ("small", True, "bf16"), ("no paste", True, "fp16"),
+     ("judge", False, "fp16")],
+)  # fmt: skip
 def test_a_captured_place_answers_as_one_step_by_step(tmp_path, monkeypatch, name, before, precision):
     """before: with files as they were once exported."""
     preset, found = CASES[name], []

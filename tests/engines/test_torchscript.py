@@ -25,13 +25,14 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "precision"),
     [("small", "fp32"), ("small", "fp16"), ("small-fg", "bf16"), ("l2", "fp32"), ("reconstruction", "fp32"),
-     ("ssim", "fp16")],
+     ("ssim", "fp16"), ("judge", "fp32")],
 )  # fmt: skip
-def test_a_place_of_torch_answers_as_the_host(folder, monkeypatch, name, precision):
+def test_a_place_of_torch_answers_as_the_host(folder, tmp_path, monkeypatch, name, precision):
     """The networks are fp32's; in 16 bits slices go up in float16, whose values these are."""
     monkeypatch.setattr(torchscript, "SIZES", (1, 2, 4))
     monkeypatch.setattr(torchscript, "PLACES", 3)
     preset = CASES[name]
+    folder = networks_in(tmp_path, preset, "fp32") if name == "judge" else folder
     host = load_torchscript(folder, VALUES, device="cpu", threads=1, preset=preset)
     places = GraphEngine(folder, VALUES | {"precision": precision}, device="cpu", threads=1, preset=preset)
     assert isinstance(places, DeviceEngine) and not isinstance(host, DeviceEngine)
@@ -89,17 +90,6 @@ def test_hidden_tokens_alone_come_from_the_mae_in_its_own_type(tmp_path, monkeyp
     for found in others:
         for field, value in vars(first).items():
             assert np.allclose(getattr(found, field), value, atol=2e-6), field
-
-
-@pytest.mark.parametrize(("measure", "kind"), [("judge", "TorchScriptEngine"), ("classifier", "GraphEngine")])
-def test_a_judge_keeps_its_kernels_on_the_host(monkeypatch, measure, kind):
-    class OfMeasure:
-        def __init__(self):
-            self.measure = measure
-
-    for name in ("TorchScriptEngine", "GraphEngine"):
-        monkeypatch.setattr(torchscript, name, lambda *_, name=name, **given: (name, given["device"]))
-    assert load_torchscript(None, VALUES, device="cuda", threads=1, preset=OfMeasure()) == (kind, "cuda")
 
 
 def test_no_size_is_reckoned_with_a_number_that_loading_would_put_on_the_gpu(folder):

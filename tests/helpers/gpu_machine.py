@@ -32,6 +32,7 @@ CASES = {
     "l2": SMALL.replace(input="l2"),
     "reconstruction": SMALL.replace(input="reconstruction"),
     "image": SMALL.replace(input="image"),
+    "judge": FOREGROUND.replace(name="judge", measure="judge", masks__strategy="complementary"),
     **{measure: SMALL.replace(measure=measure) for measure in ("mse", "mae", "ssim")},
 }
 

@@ -13,7 +13,7 @@ from maescan.config import Preset
 from maescan.export.mixed import halved
 from maescan.export.networks import networks
 from maescan.export.torchscript import build
-from maescan.models import Classifier, MaskedAutoencoder
+from maescan.models import Classifier, Judge, MaskedAutoencoder
 
 VALUES = {"target": "torchscript", "precision": "fp32", "versions": {}}
 
@@ -23,7 +23,8 @@ def networks_in(folder: Path, preset: Preset, precision: str, *, before: bool = 
     takes float32 and sorts restore_ids, and answers for all tokens."""
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
-    mae, classifier = MaskedAutoencoder(preset.model).eval(), Classifier(preset.model).eval()
+    mae, judged = MaskedAutoencoder(preset.model).eval(), preset.network == "judge"
+    classifier = (Judge(preset.model, preset.judge) if judged else Classifier(preset.model)).eval()
     torch.nn.init.normal_(classifier.head.weight, std=0.5)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")

@@ -35,7 +35,16 @@ FLOOR = {
 }  # fmt: skip
 """A room imports lower floors only. maescan is the public face: `maescan/__init__.py`, which loads when asked."""
 
-TORCH = ("models", "train", "export", "engines/eager", "engines/torchscript", "engines/torch_place", "kernels/arrays")
+TORCH = (
+    "models",
+    "train",
+    "export",
+    "engines/eager",
+    "engines/torchscript",
+    "engines/torch_place",
+    "engines/torch_judge",
+    "kernels/arrays",
+)
 TEMPORARY, RECORDS = (
     ("files", "scans/scratch"),
     ("records", "config/types"),

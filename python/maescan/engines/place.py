@@ -19,7 +19,7 @@ from maescan.config.types import Json
 from maescan.engines.cuda import ALIGNMENT, Arena, Device, DeviceArray, bytes_of, host_array, padded
 from maescan.engines.network import Network
 from maescan.engines.staging import Staging
-from maescan.errors import EngineError
+from maescan.errors import ConfigError, EngineError
 from maescan.method.engine import Floats, TokenBatch
 from maescan.method.raw import RawSlices
 from maescan.method.score import enqueue
@@ -162,6 +162,13 @@ class CudaPlace:
     def classify(self, *arrays: DeviceArray) -> DeviceArray:
         """Probability [B] of abnormal."""
         return next(iter(self._run("classifier", arrays).values()))
+
+    def judge(self, *_: object) -> dict[str, DeviceArray]:
+        """Raises ConfigError: its features have no kernel."""
+        remedy = "score on the CPU, or with torchscript on the GPU"
+        raise ConfigError(
+            f"preset '{self.preset.name}' scores with a judge, which TensorRT does not run", remedy=remedy
+        )
 
     def _run(self, name: str, arrays: tuple[DeviceArray, ...]) -> dict[str, DeviceArray]:
         network = self.networks[name]

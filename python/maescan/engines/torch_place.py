@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
-from maescan.engines import place
+from maescan.engines import place, torch_judge
 from maescan.engines.place import Shape, inputs
-from maescan.method.engine import Array, Floats, TokenBatch
+from maescan.method.engine import Answers, Array, Floats, TokenBatch
 from maescan.method.raw import RawSlices
 from maescan.method.score import enqueue
 
@@ -92,6 +92,18 @@ class TorchPlace:
     def classify(self, *arrays: Tensor) -> Array:
         """Probability [B] of abnormal."""
         return self.networks["classifier"](*arrays).contiguous()
+
+    def judge(self, batch: TokenBatch, predictions: Tensor, restore_ids: Tensor, preset: Preset) -> Answers:
+        """The judge's score, and its map in place of the difference."""
+        model, keep = preset.model, preset.masks.visible(self.shape.tokens)
+        seen = torch_judge.features(
+            batch.images, predictions, restore_ids, batch.token_ids, keep=keep, patch=model.patch_size
+        )
+        logits = self.classify(seen, batch.ids)
+        answers = {"score": torch_judge.score(logits)}
+        if self.shape.maps:
+            answers["difference"] = torch_judge.heat(logits, batch.ids, model.grid, model.patch_size)[:, None]
+        return answers
 
     # ---- made once
     def _attention(self) -> contextlib.AbstractContextManager[None]:

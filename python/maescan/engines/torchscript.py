@@ -39,10 +39,9 @@ SIZES = (1, 8, 16, 32, 64)
 def load_torchscript(
     folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Preset
 ) -> TorchScriptEngine:
-    """The engine of a folder, with places of its own on a GPU, but for a judge, whose features have no kernel yet."""
-    if device.partition(":")[0] == "cpu" or preset.measure == "judge":
-        return TorchScriptEngine(folder, values, device=device, threads=threads, preset=preset)
-    return GraphEngine(folder, values, device=device, threads=threads, preset=preset)
+    """The engine of a folder, with places of its own on a GPU."""
+    engine = TorchScriptEngine if device.partition(":")[0] == "cpu" else GraphEngine
+    return engine(folder, values, device=device, threads=threads, preset=preset)
 
 
 class TorchScriptEngine:

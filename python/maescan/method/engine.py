@@ -94,6 +94,11 @@ class Place(Protocol):
         """As Engine's."""
         ...
 
+    def judge(self, batch: TokenBatch, predictions: Array, restore_ids: Array, preset: Preset) -> Answers:
+        """Of a preset with a judge `score` [B], and `difference` [B, 1, H, W], its map. Raises ConfigError where the
+        place cannot."""
+        ...
+
 
 @runtime_checkable
 class DeviceEngine(Engine, Protocol):

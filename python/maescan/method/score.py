@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from maescan import kernels
 from maescan.config import Preset
-from maescan.errors import ConfigError
 from maescan.kernels.reference import Differences
 from maescan.method.engine import Answers, Array, DeviceEngine, Engine, Floats, Ids, Place, TokenBatch
 from maescan.method.judge import judge_features, slice_score, token_map
@@ -115,6 +114,16 @@ class HostPlace:
     def buffer(self, *_: object) -> None:
         """None: on the host whoever writes an array makes it."""
 
+    def judge(self, batch: TokenBatch, predictions: Array, restore_ids: Array, preset: Preset) -> Answers:
+        """The judge's score, and its map in place of the difference."""
+        model, keep = preset.model, preset.masks.visible(batch.ids.shape[1])
+        features = judge_features(
+            batch.images, predictions, restore_ids, batch.token_ids, keep=keep, patch=model.patch_size
+        )
+        logits = np.asarray(self.classify(features, batch.ids), np.float32)
+        heat = token_map(logits, batch.ids, model.grid, model.patch_size)
+        return {"score": slice_score(logits), "difference": heat[:, None]}
+
 
 def enqueue(batch: TokenBatch, place: Place, preset: Preset, *, maps: bool) -> Answers:
     """Mask, reconstruct, average, judge: the answers of a batch, in the place's memory once its stream is done.
@@ -146,22 +155,8 @@ def enqueue(batch: TokenBatch, place: Place, preset: Preset, *, maps: bool) -> A
     if maps:
         answers |= {"difference": result.difference, "reconstruction": result.reconstruction}
     if preset.measure == "judge":
-        return answers | _judge_tokens(batch, predictions, restore_ids, place, preset)
+        return answers | place.judge(batch, predictions, restore_ids, preset)
     return answers | _judge(batch, result, place, preset)
-
-
-def _judge_tokens(batch: TokenBatch, predictions: Array, restore_ids: Array, place: Place, preset: Preset) -> Answers:
-    """The judge's score, and its map in place of the difference. On the host: its features have no kernel yet."""
-    if place.stream is not None:
-        remedy = "score on the CPU, or with torchscript on the GPU"
-        raise ConfigError(f"preset '{preset.name}' scores with a judge, which TensorRT does not run", remedy=remedy)
-    model, keep = preset.model, preset.masks.visible(batch.ids.shape[1])
-    features = judge_features(
-        batch.images, predictions, restore_ids, batch.token_ids, keep=keep, patch=model.patch_size
-    )
-    logits = np.asarray(place.classify(features, batch.ids), np.float32)
-    heat = token_map(logits, batch.ids, model.grid, model.patch_size)
-    return {"score": slice_score(logits), "difference": heat[:, None]}
 
 
 def _differences(
