@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 
@@ -71,3 +72,28 @@ def test_tools_that_convert_models_are_loaded_once_they_are_used(before):
     words = done.stdout.split()
     assert words[:3] == [str(bool(before)), "True", "False"] and words[3] != "AttributeError", done.stderr
     assert words[4:] == ["True", "True"]
+
+
+def test_a_small_model_is_compiled_once_for_its_settings_and_answers_the_same(folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tokens, real = np.random.default_rng(0).random((7, 4, 4), np.float32), openvino.Core.compile_model
+    compiled = []
+    monkeypatch.setattr(openvino.Core, "compile_model", lambda *given: compiled.append(given[1]) or real(*given))
+
+    def answers(threads=2):
+        engine = OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=threads, preset=None)
+        found = engine.classify(tokens, IDS)
+        engine.close()
+        return found
+
+    first = answers()
+    assert np.array_equal(answers(), first) and len(compiled) == 1
+    assert np.array_equal(answers(threads=1), first) and len(compiled) == 2
+    for file in (tmp_path / "cache" / "maescan" / "openvino").iterdir():
+        content = file.read_bytes()[32:]
+        spoilt = content[: len(content) // 2]
+        file.write_bytes(hashlib.sha256(spoilt).digest() + spoilt)  # OpenVINO itself must refuse it
+    assert np.array_equal(answers(), first) and len(compiled) == 3
+    (folder / "classifier.bin").write_bytes((folder / "classifier.bin").read_bytes() + b"x")
+    answers()
+    assert len(compiled) == 4

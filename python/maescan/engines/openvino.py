@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import itertools
 import sys
 from pathlib import Path
@@ -11,11 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.machine import available_cores, cpu_name
+from maescan.engines.kept import keep, kept
+from maescan.machine import available_cores, cpu_features, cpu_name
 
 HINT = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 """Arithmetic of what is not quantised."""
 TOOLS = "openvino.tools.ovc"
+SMALL = 32_000_000
+"""Bytes of weights up to which a compiled model, which has them too, is kept in the user's cache."""
 
 
 def runtime() -> ModuleType:
@@ -61,7 +66,7 @@ class OpenVinoEngine:
         }
         core = openvino.Core()
         self._mae, self._classifier = (
-            self._requests(core.compile_model(file, "CPU", settings)) if file.exists() else []
+            self._requests(_compiled(core, file, settings, self.version)) if file.exists() else []
             for file in (folder / "mae.xml", folder / "classifier.xml")
         )
 
@@ -90,6 +95,22 @@ class OpenVinoEngine:
 
     def close(self) -> None:
         self._mae, self._classifier = [], []
+
+
+def _compiled(core: Any, file: Path, settings: dict[str, Any], version: str) -> Any:
+    """The compiled model of a file. That of a small one, of which compiling is most of the start, is kept."""
+    weights = file.with_suffix(".bin")
+    if not weights.exists() or weights.stat().st_size > SMALL:
+        return core.compile_model(file, "CPU", settings)
+    digest = hashlib.sha256(file.read_bytes() + weights.read_bytes()).hexdigest()
+    key = f"{digest} {settings} {version} {cpu_name()} {cpu_features()}"
+    with contextlib.suppress(RuntimeError):  # OpenVINO's own; compiled anew, then
+        if (known := kept("openvino", key)) is not None:
+            return core.import_model(known, "CPU", settings)
+    made = core.compile_model(file, "CPU", settings)
+    with contextlib.suppress(RuntimeError):
+        keep("openvino", key, made.export_model().getvalue())
+    return made
 
 
 def _split(arrays: tuple[Any, ...], count: int) -> list[tuple[Any, ...]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from maescan.config import Preset
+from maescan.engines.kept import prune
 from maescan.engines.targets import Capability
 from maescan.errors import DataError, EngineError
 from maescan.machine import cache_folder
@@ -20,9 +21,6 @@ BATCHES = (1, 8, 32)
 
 WEIGHTS = "weights.bin"
 """The weights of all ONNX files of a folder, each once: networks stand alone and in the graph of the whole path."""
-
-KEPT = 16
-"""Plans in the cache; the one not used for longest goes first."""
 
 
 class Messages:
@@ -83,16 +81,8 @@ def plan(trt: Any, file: Path, preset: Preset, capability: Capability, *, anew: 
 
         with atomic_file(kept) as temporary:
             temporary.write_bytes(built)
-        _prune(kept.parent)
+        prune(kept.parent, "*.plan")
     return built
-
-
-def _prune(folder: Path) -> None:
-    """Leaves the KEPT plans that were used last: each release and each bundle adds some hundred megabytes."""
-    found = sorted(folder.glob("*.plan"), key=lambda file: file.stat().st_mtime_ns)
-    for file in found[:-KEPT]:
-        with contextlib.suppress(OSError):  # another process may have been faster
-            file.unlink()
 
 
 def build(trt: Any, file: Path, preset: Preset, capability: Capability | None) -> bytes:
