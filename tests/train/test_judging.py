@@ -50,9 +50,7 @@ def test_a_slice_comes_with_an_anomaly_and_the_same_without():
 def test_the_pair_loss_wants_the_anomaly_to_raise_the_odds():
     seen = torch.tensor([True, False, False, False])
     up, down = torch.tensor([3.0, 0, 0, 0]), torch.tensor([-3.0, 0, 0, 0])
-    assert pair_loss(up, seen) < pair_loss(torch.zeros(4), seen) < 0.25 < pair_loss(down, seen)
-    a_little, much = (pair_loss(torch.tensor([step, 0, 0, 0]), seen) for step in (0.5, 5.0))
-    assert a_little - much < 0.1 * pair_loss(down, seen)  # what has risen has little left to gain
+    assert pair_loss(up, seen) < np.log(2) < pair_loss(down, seen)
     unseen = torch.tensor([3.0, -9, 0, 9])  # of the second slice nothing can be seen: it does not count
     assert pair_loss(unseen, seen) == pair_loss(up, seen)
     assert pair_loss(up, torch.zeros(4, dtype=torch.bool)) == 0

@@ -38,7 +38,7 @@ VALIDATED = 96
 COVERED, TOUCHED, SEEN = 0.1, 0.02, 0.03
 """A token is abnormal where an anomaly covers COVERED of it or more and changes it by SEEN deviations of the tissue
 in the mean; one that is touched by TOUCHED or more and is not abnormal counts neither way."""
-POSITIVE, SLICE_WEIGHT, PAIR_WEIGHT, PAIR_SCALE = 3.0, 0.5, 1.0, 4.0
+POSITIVE, SLICE_WEIGHT, PAIR_WEIGHT = 3.0, 0.5, 1.0
 NOTHING = -40.0  # the logit of a token that is not there
 
 
@@ -190,11 +190,9 @@ def abnormal_tokens(cover: Tensor, change: Tensor) -> Tensor:
 
 def pair_loss(odds: Tensor, abnormal: Tensor) -> Tensor:
     """That a slice's log odds [2 B] with an anomaly, the first half, exceed those of the same slice without: what
-    `stress` asks. abnormal [2 B]: whether the anomaly can be seen; other pairs do not count. A step of 1 / PAIR_SCALE
-    counts as risen, so that small lesions, which raise the odds by little, are what is left to learn."""
+    `stress` asks. abnormal [2 B]: whether the anomaly can be seen; other pairs do not count."""
     altered, plain = odds.chunk(2)
-    each = F.softplus(PAIR_SCALE * (plain - altered)) / PAIR_SCALE
-    return mean_where(each, abnormal[: len(altered)].float())
+    return mean_where(F.softplus(plain - altered), abnormal[: len(altered)].float())
 
 
 def mean_where(values: Tensor, which: Tensor) -> Tensor:
