@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from pathlib import Path
 
+from maescan.content import read_content
 from maescan.errors import DataError
 from maescan.machine import cache_folder
 
@@ -17,7 +18,7 @@ def kept(kind: str, key: str) -> bytes | None:
     """What was `keep`t under a key; None where nothing was, or where it is not what was written."""
     file = _file(kind, key)
     with contextlib.suppress(OSError):
-        content = file.read_bytes()
+        content = read_content(file)
         if hashlib.sha256(content[32:]).digest() == content[:32]:
             file.touch()
             return content[32:]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.content import sha256
 from maescan.engines.kept import keep, kept
 from maescan.machine import available_cores, cpu_features, cpu_name
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel, Core
 
 HINT = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 """Arithmetic of what is not quantised."""
@@ -59,7 +63,7 @@ class OpenVinoEngine:
         self.name, self.device_name = f"{self.target}-{self.precision}", cpu_name()
         cores = threads or available_cores()
         self.parts = min(2, cores)
-        settings: dict[str, Any] = {
+        settings: dict[str, str | int] = {
             "INFERENCE_PRECISION_HINT": HINT[self.precision],
             "INFERENCE_NUM_THREADS": cores,
             "NUM_STREAMS": self.parts,
@@ -97,12 +101,12 @@ class OpenVinoEngine:
         self._mae, self._classifier = [], []
 
 
-def _compiled(core: Any, file: Path, settings: dict[str, Any], version: str) -> Any:
+def _compiled(core: Core, file: Path, settings: Mapping[str, object], version: str) -> CompiledModel:
     """The compiled model of a file. That of a small one, of which compiling is most of the start, is kept."""
     weights = file.with_suffix(".bin")
     if not weights.exists() or weights.stat().st_size > SMALL:
         return core.compile_model(file, "CPU", settings)
-    digest = hashlib.sha256(file.read_bytes() + weights.read_bytes()).hexdigest()
+    digest = sha256(file) + sha256(weights)
     key = f"{digest} {settings} {version} {cpu_name()} {cpu_features()}"
     with contextlib.suppress(RuntimeError):  # OpenVINO's own; compiled anew, then
         if (known := kept("openvino", key)) is not None:
