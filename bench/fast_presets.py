@@ -2,14 +2,15 @@
 
 python bench/fast_presets.py HEALTHY TEST --seeds 0 1 2 --out fast
 
-Each row is `tiny+` with another decoder, other passes and another judge. Rows that share an MAE train it once; runs
-are kept in OUT, so a second call goes on where the first was stopped. Ten minutes an MAE, and as long a judge.
+Each row is `tiny+` with another encoder, decoder, judge or number of passes. Rows that share an MAE train it once;
+runs are kept in OUT, so a second call goes on where the first was stopped. Ten minutes an MAE, and as long a judge.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +29,21 @@ from maescan.files import write_json
 from maescan.options import TrainOptions
 
 TOKENS = 50  # of the phantom's slices with tissue, in the mean
-ROWS = {  # decoder's width and depth, passes, judge's width and depth
-    "tiny+": (64, 2, 4, 64, 2),
-    "decoder 48 x 1": (48, 1, 4, 64, 2),
-    "two passes": (64, 2, 2, 64, 2),
-    "decoder 48 x 1, two passes, judge 40 x 1": (48, 1, 2, 40, 1),
-    "decoder 48 x 1, one pass, judge 64 x 1": (48, 1, 1, 64, 1),
+ROWS = {  # encoder's width, decoder's width and depth, passes, judge's width and depth
+    "tiny+": (96, 64, 2, 4, 64, 2),
+    "tiny-fast: encoder 64, decoder 48 x 1, judge 40 x 1": (64, 48, 1, 4, 40, 1),
+    "encoder 64, decoder 48 x 2": (64, 48, 2, 4, 64, 2),
+    "decoder 48 x 1": (96, 48, 1, 4, 64, 2),
+    "two passes": (96, 64, 2, 2, 64, 2),
+    "decoder 48 x 1, two passes, judge 40 x 1": (96, 48, 1, 2, 40, 1),
+    "decoder 48 x 1, one pass, judge 64 x 1": (96, 48, 1, 1, 64, 1),
 }
 
 
-def row_preset(dim: int, depth: int, passes: int, judge: int, blocks: int) -> Preset:
+def row_preset(encoder: int, dim: int, depth: int, passes: int, judge: int, blocks: int) -> Preset:
     """`tiny+` of other sizes; masks are complementary where passes and ratio allow."""
     return preset("tiny+").replace(
+        model__encoder_dim=encoder,
         model__decoder_dim=dim,
         model__decoder_depth=depth,
         masks__passes=passes,
@@ -54,7 +58,7 @@ def found(name: str, seed: int, healthy: SliceSet, test: SliceSet, out: Path) ->
     own = row_preset(*ROWS[name])
     options = TrainOptions(seed=seed, precision="fp32", tensorboard=False)
     alone = own.replace(measure="mae", masks=preset("tiny+").masks, judge=preset("tiny+").judge)
-    folder = out / f"mae-{own.model.decoder_dim}x{own.model.decoder_depth}-{seed}"
+    folder = out / f"mae-{own.model.encoder_dim}-{own.model.decoder_dim}x{own.model.decoder_depth}-{seed}"
     mae = folder / "mae.safetensors"
     if not mae.exists():
         train.train(healthy, alone, folder, options)
@@ -97,7 +101,7 @@ def main() -> None:
             "seeds": seeds,
         }
         print(json.dumps(row), flush=True)
-        write_json(options.out / f"{name.replace(' ', '-').replace(',', '')}.json", row)
+        write_json(options.out / f"{re.sub('[^a-z0-9+]+', '-', name)}.json", row)
 
 
 if __name__ == "__main__":

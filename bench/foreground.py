@@ -23,7 +23,7 @@ import torch
 from safetensors.numpy import save_file
 
 from maescan import datasets, engines, export
-from maescan.benchmark import cost
+from maescan.benchmark import cost, weights
 from maescan.config import Preset, preset
 from maescan.datasets.phantom import Look, write_phantom
 from maescan.engines.bundle import Bundle
@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--step", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--fast", nargs="*", default=[], help="presets trained for speed, beside them: brats-fast")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -73,6 +74,12 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         engine = engines.load(bundle, precision=precision, threads=arguments.threads)
         calls[f"full grid {precision}"] = (FEW, lambda e=engine: score_slices(images[:FEW], np.arange(FEW), e, grid))
         calls[f"foreground {precision}"] = (len(images), lambda e=engine: by_bucket(images, e, fg))
+    for name in arguments.fast:
+        fast = weights.with_buckets(preset(name), images)
+        path = weights.random_bundle(fast, folder / name, tuple(precisions), images)
+        for precision in precisions:
+            engine = engines.load(Bundle.load(path), precision=precision, threads=arguments.threads)
+            calls[f"{name} {precision}"] = (len(images), lambda e=engine, p=fast: by_bucket(images, e, p))
     seconds: dict[str, list[float]] = defaultdict(list)
     with torch.inference_mode():
         for turn in range(arguments.rounds + 1):
@@ -87,6 +94,9 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "buckets": fg.tokens.buckets,
         "gflop_full": cost.slice_operations(grid) / 1e9,
         "gflop_foreground": operations(images, fg) / 1e9,
+        "gflop_fast": {
+            name: operations(images, weights.with_buckets(preset(name), images)) / 1e9 for name in arguments.fast
+        },
         "seconds_a_slice": seconds,
     }
 
@@ -142,8 +152,9 @@ def table(report: dict[str, Any]) -> str:
         f"{'':<28}{'ms a slice':>11}{'x public':>20}{'x full grid':>20}",
     ]
     for name, found in seconds.items():
-        full = seconds.get(name.replace("foreground", "full grid"))
+        full = seconds.get(f"full grid {name.split()[-1]}")
         over = [spread(paper / found), spread(full / found) if full is not None else ""]
+        over[1] = over[1] if full is not found else ""
         lines.append(f"{name:<28}{1000 * found.min():>11.1f}{over[0]:>20}{over[1]:>20}")
     return "\n".join(lines)
 

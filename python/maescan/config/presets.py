@@ -76,23 +76,22 @@ PRESETS["tiny+"] = PRESETS["tiny-fg"].replace(
     judge=JudgeTraining(dim=64, depth=2, folds=0, epochs=12, batch_size=8, base_lr=6.4e-2),
 )
 
-# for speed, trained so: a small decoder, two passes and a smaller judge (docs/beyond.md, table of operations)
+# for speed, trained so: smaller networks, the four passes of the others (docs/beyond.md, table of operations)
 PRESETS["tiny-fast"] = PRESETS["tiny+"].replace(
     name="tiny-fast",
+    model__encoder_dim=64,
     model__decoder_dim=48,
     model__decoder_depth=1,
-    masks__strategy="random",
-    masks__passes=2,
     judge__dim=40,
     judge__depth=1,
 )
 PRESETS["brats-fast"] = PRESETS["brats+"].replace(
     name="brats-fast",
+    model__encoder_dim=384,  # ViT-S, of which there are public weights
+    model__encoder_heads=6,
     model__decoder_dim=256,
     model__decoder_depth=4,
     model__decoder_heads=8,
-    masks__strategy="random",
-    masks__passes=2,
     judge__dim=80,
     judge__depth=1,
 )
