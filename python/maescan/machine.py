@@ -167,16 +167,22 @@ def _driver() -> ctypes.CDLL | None:
 
 
 def cache_folder() -> Path:
-    """The user's cache: XDG_CACHE_HOME/maescan, or ~/.cache/maescan."""
+    """The user's cache: XDG_CACHE_HOME/maescan, or ~/.cache/maescan. Of a user without a home, as a container's may be,
+    a place where nothing can be written and nothing is found."""
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (given if given.is_absolute() else Path.home() / ".cache") / "maescan"
+    if given.is_absolute():
+        return given / "maescan"
+    try:
+        return Path.home() / ".cache" / "maescan"
+    except RuntimeError:
+        return Path(os.devnull) / "maescan"
 
 
 def torch_settings() -> dict[str, str]:
     """For the environment, before torch is loaded: its compiler makes a folder in the temporary one as soon as it is
     imported, which stays. It goes into the user's cache, where there is one to write into."""
     folder = cache_folder() / "torch"
-    with contextlib.suppress(OSError, RuntimeError):  # no home
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         return {} if INDUCTOR in os.environ else {INDUCTOR: str(folder)}
     return {}

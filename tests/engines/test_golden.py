@@ -132,6 +132,17 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(bundle, tmp_path, monke
     assert check(bundle, "stub-fp32", Shifted())["score"] == 0
 
 
+def test_a_user_without_a_home_has_no_cache_and_an_engine(bundle, monkeypatch):
+    """As in a container that runs as a number."""
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    assert check(bundle, "stub-fp32", Shifted())["score"] == 0
+
+
 def test_a_relative_cache_is_not_used(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "here")

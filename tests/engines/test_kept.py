@@ -42,7 +42,12 @@ def test_the_oldest_go_first(monkeypatch):
     assert kept("blob", "a") == b"a" and kept("blob", "b") is None and kept("blob", "c") == b"c"
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing(tmp_path):
-    (tmp_path / "maescan").write_text("")
+@pytest.mark.parametrize("why", ["a file in its place", "a user without a home"])
+def test_a_cache_that_cannot_be_written_costs_nothing(tmp_path, monkeypatch, why):
+    if why == "a file in its place":
+        (tmp_path / "maescan").write_text("")
+    else:
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setattr("pathlib.Path.home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     keep("blob", "a", b"content")
     assert kept("blob", "a") is None
