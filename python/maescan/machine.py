@@ -167,7 +167,7 @@ def _driver() -> ctypes.CDLL | None:
 
 
 def cache_folder() -> Path:
-    """The user's cache: XDG_CACHE_HOME/maescan, or ~/.cache/maescan. Of a user without a home, as a container's may be,
+    """The user's cache: XDG_CACHE_HOME/maescan, or ~/.cache/maescan. Of a user without a home, as in a container,
     a place where nothing can be written and nothing is found."""
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if given.is_absolute():
