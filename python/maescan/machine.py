@@ -169,13 +169,12 @@ def _driver() -> ctypes.CDLL | None:
 def cache_folder() -> Path:
     """The user's cache: XDG_CACHE_HOME/maescan, or ~/.cache/maescan. Of a user without a home, as in a container,
     a place where nothing can be written and nothing is found."""
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if given.is_absolute():
-        return given / "maescan"
-    try:
-        return Path.home() / ".cache" / "maescan"
-    except RuntimeError:
-        return Path(os.devnull) / "maescan"
+    with contextlib.suppress(RuntimeError):  # Path.home()'s
+        given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        folder = given if given.is_absolute() else Path.home() / ".cache"
+        if folder.is_absolute():
+            return folder / "maescan"
+    return Path(os.devnull) / "maescan"
 
 
 def torch_settings() -> dict[str, str]:

@@ -147,6 +147,9 @@ def test_a_relative_cache_is_not_used(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
     assert cache_folder() == tmp_path / ".cache" / "maescan"
+    monkeypatch.setenv("HOME", "here")
+    with pytest.raises(OSError, match="directory"):
+        cache_folder().mkdir(parents=True)
 
 
 def test_slices_of_the_golden_scan_are_compared(bundle, monkeypatch):
