@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from maescan.scans.scratch import NEW, folder_beside, remove_abandoned, scratch_folder
+from maescan.errors import ConfigError
+from maescan.scans.scratch import NEW, folder_beside, remove_abandoned, scratch_folder, tidy_up
 
 
 def test_what_a_killed_process_unpacked_goes(tmp_path, monkeypatch):
@@ -56,8 +57,9 @@ def test_a_folder_that_was_killed_before_it_had_its_name_goes_when_it_is_old(tmp
 WORKER = (
     "import os, signal, sys, time; from pathlib import Path\n"
     "from maescan.scans.budget import Limits; from maescan.scans.search import Finder; "
-    "from maescan.scans.worker import Worker\n"
+    "from maescan.scans.worker import Worker, get_ready\n"
     "if __name__ == '__main__':\n"
+    "    get_ready() if sys.argv[3] == 'early' else None\n"
     "    worker = Worker(Finder, limits=Limits())\n"
     "    worker.call('find', [Path(sys.argv[1])], {}, path=Path(sys.argv[1]))\n"
     "    os.kill(os.getpid(), signal.SIGKILL) if sys.argv[2] == 'kill' else worker.close()\n"
@@ -68,9 +70,19 @@ WORKER = (
 def test_of_a_killed_process_with_readers_nothing_stays(tmp_path, tmp_path_factory):
     script, temporary = tmp_path / "run.py", tmp_path_factory.mktemp("t")  # a socket's path must be short
     script.write_text(WORKER)
-    for end in ("kill", "kill", "close"):
-        command = [sys.executable, str(script), str(tmp_path / "run.py"), end]
+    for end, start in (("kill", "early"), ("kill", "late"), ("close", "early")):
+        command = [sys.executable, str(script), str(tmp_path / "run.py"), end, start]
         subprocess.run(command, env={**os.environ, "TMPDIR": str(temporary)}, timeout=120)
         left = [path.name for path in temporary.iterdir()]
         assert all(name.startswith("maescan-scratch-") for name in left)
         assert len(left) == (end == "kill")
+
+
+def test_where_no_temporary_file_can_be_written_it_is_said(monkeypatch):
+    def nowhere():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    tidy_up.cache_clear()
+    with pytest.raises(ConfigError, match="TMPDIR"):
+        tidy_up()

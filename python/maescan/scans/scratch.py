@@ -14,6 +14,7 @@ from functools import cache
 from multiprocessing.process import current_process
 from pathlib import Path
 
+from maescan.errors import ConfigError
 from maescan.files import PARTIAL
 
 PREFIX, NEW, LOCK = "maescan-scratch-", ".maescan-new-", ".lock"
@@ -56,7 +57,13 @@ def folder_beside(path: Path) -> Iterator[Path]:
 @cache
 def tidy_up() -> None:
     """Once in a process: removes what killed ones left, and has `multiprocessing` put its sockets where the next one
-    finds them, were this one killed. It has no other way to say where."""
+    finds them, were this one killed. It has no other way to say where. Raises ConfigError where no temporary file can
+    be written."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        remedy = "set TMPDIR to a folder that this user can write into"
+        raise ConfigError("no folder for temporary files can be written into", remedy=remedy) from error
     remove_abandoned()
     settings = current_process()._config  # type: ignore[attr-defined]  # noqa: SLF001
     if "tempdir" in settings:

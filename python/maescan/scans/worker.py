@@ -41,7 +41,8 @@ _STARTING = threading.Lock()
 
 def get_ready() -> None:
     """Starts the process that forks workers, if there is none yet, without waiting: what it imports for them takes as
-    long as an engine does to load."""
+    long as an engine does to load. Raises ConfigError as `tidy_up`."""
+    tidy_up()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     with _without_ctrl_c():
