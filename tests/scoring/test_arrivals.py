@@ -10,7 +10,7 @@ from helpers.series import write_slices
 from maescan.errors import ScanError
 from maescan.scoring.arrivals import Arrivals
 
-SETTLE = 0.3
+SETTLE = 1.0
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_series_is_one_scan_once_its_own_files_stand_still(inbox, arrivals):
     assert found(arrivals, 0.2) == []
     names = {(name, count) for name, count, _ in found(arrivals)}
     assert names == {("series/other.nii.gz", 1), ("series/3", 6)}
-    assert found(arrivals, 1) == []
+    assert found(arrivals, 1.5) == []
 
 
 @pytest.mark.slow
@@ -53,7 +53,7 @@ def test_what_is_lost_of_a_series_is_not_scored_again_what_comes_is(inbox, arriv
     assert [count for _, count, _ in found(arrivals)] == [6]
     files[0].unlink()
     given(files[0])
-    assert found(arrivals, 1) == []
+    assert found(arrivals, 1.5) == []
     write_slices(inbox, [6])
     ((_, count, (note,)),) = found(arrivals)
     assert count == 6 and note.startswith("incomplete: 1 of the images")
