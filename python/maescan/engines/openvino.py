@@ -108,12 +108,13 @@ def _compiled(core: Core, file: Path, settings: Mapping[str, object], version: s
         return core.compile_model(file, "CPU", settings)
     digest = sha256(file) + sha256(weights)
     key = f"{digest} {settings} {version} {cpu_name()} {cpu_features()}"
-    with contextlib.suppress(RuntimeError):  # OpenVINO's own; compiled anew, then
+    with contextlib.suppress(Exception):  # whatever it is that cannot be read: compiled anew
         if (known := kept("openvino", key)) is not None:
             return core.import_model(known, "CPU", settings)
     made = core.compile_model(file, "CPU", settings)
-    with contextlib.suppress(RuntimeError):
-        keep("openvino", key, made.export_model().getvalue())
+    with contextlib.suppress(Exception):
+        exported = made.export_model()  # bytes of OpenVINO 2025.0, a stream of later ones
+        keep("openvino", key, exported if isinstance(exported, bytes) else exported.getvalue())
     return made
 
 
