@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import functools
 import json
@@ -26,7 +27,9 @@ def library() -> Path | None:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or sys.platform != "linux":
         return None
-    made = Path(tempfile.mkdtemp(prefix="maescan-faults-")) / "faults.so"
+    folder = tempfile.mkdtemp(prefix="maescan-faults-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    made = Path(folder) / "faults.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", made, HERE / "faults.c", "-ldl"], check=True)
     return made
 
