@@ -151,7 +151,8 @@ def shares(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def memory(given: argparse.Namespace) -> dict[str, Any]:
-    """Bytes of the GPU that an engine holds with places of every size, and whether it could be captured."""
+    """Bytes of the GPU that an engine holds with places of every size, seconds to make these, and whether they could
+    be captured."""
     from maescan.method.score import score_slices
 
     rows = []
@@ -160,10 +161,12 @@ def memory(given: argparse.Namespace) -> dict[str, Any]:
             rows.append(row)
             continue
         made, engine = opened
+        start = time.perf_counter()
         for count in given.batches:
             for maps in (False, True):
                 score_slices(slices_of(made.preset, count), np.arange(count), engine, made.preset, maps=maps)
-        rows.append({**row, "bytes": _used(given.device), "captured": _captured(engine)})
+        seconds = time.perf_counter() - start
+        rows.append({**row, "bytes": _used(given.device), "places_s": seconds, "captured": _captured(engine)})
         engine.close()
         rows[-1]["bytes after close"] = _used(given.device)
     return {"engines": rows}

@@ -6,7 +6,7 @@ or a GPU, where the steps wait in a stream and may be captured in a graph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -59,7 +59,7 @@ def score_slices(
         images = on_host(images)
         sets = token_sets(images, preset)
     if sets is None:
-        return _score([(images, slice_ids, None)], engine, preset, maps)[0]
+        return next(_score([(images, slice_ids, None)], engine, preset, maps))
     least = -1.0 if preset.measure == "ssim" else 0.0  # as identical as can be
     scores = (np.full(len(images), value, np.float32) for value in (least, 0.0, 0.0))
     pictures = (np.zeros(images.shape, np.float32) for _ in range(2)) if maps else (None, None)
@@ -67,7 +67,7 @@ def score_slices(
     if whole.reconstruction is not None and (empty := np.flatnonzero(sets.size == 0)).size:
         whole.reconstruction[empty] = on_host(images[empty])
     groups = [(which, sets.ids(which, size)) for size, which in sets.groups()]
-    parts = _score([(images[which], slice_ids[which], ids) for which, ids in groups], engine, preset, maps)
+    parts = _score(((images[which], slice_ids[which], ids) for which, ids in groups), engine, preset, maps)
     for (which, _), part in zip(groups, parts, strict=True):
         for field in fields(SliceScores):
             if getattr(whole, field.name) is not None:
@@ -81,15 +81,19 @@ def takes_raw(engine: Engine, preset: Preset) -> bool:
 
 
 def _score(
-    groups: Sequence[tuple[Slices, Keys, Ids | None]], engine: Engine, preset: Preset, maps: bool
-) -> list[SliceScores]:
-    """groups: slices, their ids, and the patches [B, T] of them that the models see; None is the full grid."""
-    batches = [_batch(*group, preset) for group in groups]
+    groups: Iterable[tuple[Slices, Keys, Ids | None]], engine: Engine, preset: Preset, maps: bool
+) -> Iterator[SliceScores]:
+    """groups: slices, their ids, and the patches [B, T] of them that the models see; None is the full grid. The host
+    takes one after the other, the places of a device all at once."""
     if isinstance(engine, DeviceEngine):
-        found = engine.score(batches, preset, maps=maps)
-    else:
-        found = [enqueue(batch, HostPlace(engine), preset, maps=maps) for batch in batches]
-    return [_slice_scores(each, group[0], preset, maps) for each, group in zip(found, groups, strict=True)]
+        groups = list(groups)
+        found = engine.score([_batch(*group, preset) for group in groups], preset, maps=maps)
+        for answers, (images, *_) in zip(found, groups, strict=True):
+            yield _slice_scores(answers, images, preset, maps)
+        return
+    for group in groups:
+        answers = enqueue(_batch(*group, preset), HostPlace(engine), preset, maps=maps)
+        yield _slice_scores(answers, group[0], preset, maps)
 
 
 def _batch(images: Slices, slice_ids: Keys, token_ids: Ids | None, preset: Preset) -> TokenBatch:
