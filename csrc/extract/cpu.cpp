@@ -34,11 +34,19 @@ struct Range {  // of indices: first to last, or none
   }
 };
 
+bool all_zero(const float* values) {  // of kRun values
+  int32_t held = 0;
+  for (int64_t i = 0; i < kRun; ++i) held |= values[i] != 0;
+  return held == 0;
+}
+
 // the values of a row that are not 0
 Range not_zero(const float* row, int64_t count) {
   Range range;
   int64_t low = 0, high = count;
+  for (; low + kRun <= count && all_zero(row + low);) low += kRun;
   for (; low < count && row[low] == 0;) ++low;
+  for (; high - kRun >= low && all_zero(row + high - kRun);) high -= kRun;
   for (; high > low && row[high - 1] == 0;) --high;
   if (low < high) range.add(low, high - 1);
   return range;
@@ -89,6 +97,16 @@ struct Pass {  // of an operator over inputs from `first` on, of which only thos
   }
 };
 
+typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
+
+// `weigh` of kRun lanes beside each other, in the same order, with the sums in registers
+void weigh_run(const float* weights, int32_t width, const float* input, int64_t pitch, float* sums) {
+  Eight acc[kRun / 8] = {};
+  for (int32_t j = 0; j < width; ++j, input += pitch)
+    for (int64_t k = 0; k < kRun / 8; ++k) acc[k] += weights[j] * reinterpret_cast<const Eight*>(input)[k];
+  for (int64_t k = 0; k < kRun / 8; ++k) reinterpret_cast<Eight*>(sums)[k] = acc[k];
+}
+
 // to[x, i] = sum_j weights[i, j] * from[index[i] - first + j, x], of the lanes x and the outputs i that hold more
 // than air, and perhaps a few beside them; both are as wide as is padded
 void resample_transposed(const Pass& pass, const Range& lanes, const float* from, int64_t pitch, float* to,
@@ -100,9 +118,8 @@ void resample_transposed(const Pass& pass, const Range& lanes, const float* from
       for (int64_t i = 0; i < kBatch && top + i < taps.outputs; ++i) {
         const int32_t first = pass.from(top + i);
         const float* input = from + (pass.at(top + i) + first) * pitch + x;
-        weigh<kRun>(
-            taps.weights + (top + i) * taps.width + first, pass.to(top + i) - first,
-            [=](int32_t j, int lane) { return input[j * pitch + lane]; }, block + i * kRun);
+        weigh_run(taps.weights + (top + i) * taps.width + first, pass.to(top + i) - first, input, pitch,
+                  block + i * kRun);
       }
       for (int64_t lane = 0; lane < kRun; ++lane)
         for (int64_t i = 0; i < kBatch; ++i) to[(x + lane) * to_pitch + top + i] = block[i * kRun + lane];

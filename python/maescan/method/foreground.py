@@ -83,7 +83,7 @@ def find_foreground(view: Array, slope: float = 1.0, intercept: float = 0.0) -> 
 
     Every slice and a regular grid of each is looked at, so that the order of the slices does not matter.
     """
-    raw = sample(view)
+    raw = np.ascontiguousarray(sample(view))
     background = constant_background(raw)
     found, counts = histogram(raw) if raw.dtype.kind in "iu" and raw.dtype.itemsize <= 2 else (raw.ravel(), None)
     if background is not None:
