@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -79,18 +80,19 @@ class Plan:
         build = build if self.dry else [*STEPS, "build", "--architectures", architectures]
         kernels = ["tests/kernels/test_kernels.py", "-k", "cpu and patchify"]
         kernels = kernels if self.dry else ["tests/kernels", "-m", "needs_cuda"]
-        places = ["tests/engines/test_place_cuda.py", "tests/engines/test_torch_place.py"]
+        places = [f"tests/engines/test_{name}.py" for name in ("place_cuda", "torch_place", "torchscript")]
+        places += [] if self.dry else ["-m", "needs_cuda"]
         return [
             Stage("packages", 60, [[*STEPS, "packages", "--to", *self.to]]),
             Stage("build", 180, [build]),
-            Stage("bundle", 210, [self.step("bundle", self.all), self.step("bundle", foreground=True)]),
+            Stage("bundle", 210, [self.step("bundle", self.all), self.step("bundle", ending="-fg")]),
             Stage("path", 120, [[*self.pytest, *places]]),
             Stage("kernels", 120, [[*self.pytest, *kernels]]),
         ]
 
-    def step(self, name: str, precisions: list[str] | None = None, *more: str, foreground: bool = False) -> list[str]:
-        """A command of gpu_steps with this plan's engines, on the bundle that is there."""
-        preset = f"{self.preset}-fg" if foreground else self.preset
+    def step(self, name: str, precisions: list[str] | None = None, *more: str, ending: str = "") -> list[str]:
+        """A command of gpu_steps with this plan's engines, on the bundle that is there; ending: of the preset."""
+        preset = self.preset + ending
         quick = ["--seconds", "0.1", "--batches", "1", "8"] if self.dry else []
         aim = [*self.device, "--preset", preset, "--bundle", str(self.made / preset), "--to", *self.to]
         return [*STEPS, name, *aim, "--precision", *(precisions or [self.fast]), *quick, *more]
@@ -122,7 +124,7 @@ def rtx(dry: bool, made: Path) -> list[Stage]:
         *plan.first("native"),
         Stage("rate", 210, rates),
         Stage("drift", 180, [*low, plan.step("rate", plan.all)]),
-        Stage("foreground", 120, [plan.step("rate", foreground=True)]),
+        Stage("foreground", 120, [plan.step("rate", ending="-fg")]),
         Stage("memory", 60, [plan.step("memory")]),
         Stage("folder", 120, [plan.step("folder", None, "--scans", "2" if dry else "24")]),
         Stage("restart", 60, [plan.step("restart")]),
@@ -139,9 +141,10 @@ def hopper(dry: bool, made: Path) -> list[Stage]:
     return [
         *plan.first("90"),
         Stage("rate", 240, [plan.step("rate", plan.all)]),
-        Stage("foreground", 180, [plan.step("rate", foreground=True)]),
+        Stage("foreground", 180, [plan.step("rate", ending="-fg")]),
+        Stage("judge", 180, [plan.step("bundle", ending="+"), plan.step("rate", ending="+")]),
         Stage("shares", 90, [plan.step("shares")]),
-        Stage("peers", 120, [_peers(plan)]),
+        Stage("peers", 180, _peers(plan)),
         Stage("graphs", 90, [plan.step("rate", None, "--graphs", "off")]),
         Stage("memory", 60, [plan.step("memory")]),
         Stage("times", 60, [_kernel_times(plan.device, plan.large)]),
@@ -152,9 +155,12 @@ def hopper(dry: bool, made: Path) -> list[Stage]:
 PLANS: dict[str, Callable[[bool, Path], list[Stage]]] = {"rtx": rtx, "hopper": hopper}
 
 
-def _peers(plan: Plan) -> list[str]:
-    precision = [*plan.device, "--preset", plan.preset, "--precision", plan.fast]
-    return [sys.executable, "bench/gpu_peers.py", *precision, *(["--slices", "2"] if plan.dry else [])]
+def _peers(plan: Plan) -> list[list[str]]:
+    start = [sys.executable, "bench/gpu_peers.py", *plan.device, "--preset", plan.preset, "--precision", plan.fast]
+    if plan.dry:
+        return [[*start, "--slices", "2"]]
+    most = ["--slices", "64", "128", "--ways", "eager", "torchscript", "cudnn"]  # torch.compile takes a minute each
+    return [[*start, "--slices", "32"], [*start, *most]]
 
 
 def _kernel_times(device: list[str], small: list[str]) -> list[str]:
@@ -190,19 +196,24 @@ def _commands(stage: Stage, dry: bool, until: float) -> tuple[list[str], list[ob
     tail: list[str] = []
     for command in stage.commands:
         try:
-            done = subprocess.run(
+            # a session of its own: what a command has started ends with it
+            begun = subprocess.Popen(
                 command,
                 cwd=ROOT,
                 env=environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                timeout=max(1.0, until - time.monotonic()),
+                start_new_session=True,
             )
-            reason, said = f"{done.returncode}" if done.returncode else "", done.stdout
-        except subprocess.TimeoutExpired as expired:
-            reason, said = "its time is up", expired.stdout or b""
         except OSError as error:
-            reason, said = str(error.strerror), b""
+            notes.append(f"{Path(command[0]).name} {' '.join(command[1:3])}: {error.strerror}")
+            continue
+        try:
+            said, _ = begun.communicate(timeout=max(1.0, until - time.monotonic()))
+            reason = f"{begun.returncode}" if begun.returncode else ""
+        except subprocess.TimeoutExpired:
+            os.killpg(begun.pid, signal.SIGKILL)
+            said, reason = begun.communicate()[0], "its time is up"
         lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
         steps += [json.loads(line) for line in lines if line.startswith('{"step"')]
         tail += lines[-40:]

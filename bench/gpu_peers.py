@@ -5,7 +5,7 @@
 Ways: `eager`, the modules as an export to TorchScript has them; `torchscript`, traced and frozen; `cudnn`, eager with
 cuDNN's attention; `compiled`, torch.compile.
 `products`: the linear maps alone on arrays of their shapes, what no way can be faster than. Each is captured in one
-CUDA graph and replayed; weights are random, all tokens are of the grid. Prints one line of JSON.
+CUDA graph and replayed; weights are random, all tokens are of the grid. Prints a line of JSON per number of slices.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--ways", nargs="*", default=list(WAYS))
     given = parser.parse_args()
-    rows: list[dict[str, Any]] = []
     for slices in given.slices:
         pairs = made(given, slices)
         maps, operations = products(pairs)
@@ -53,8 +52,8 @@ def main() -> None:
                 row[way] = measured(given, WAYS[way](pairs))
             except Exception as error:  # whatever it is, the other ways are measured
                 row[way] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        rows.append(row)
-    print(json.dumps({"step": "peers", "preset": given.preset, "precision": given.precision, "ms": rows}))
+        said = {"step": "peers", "preset": given.preset, "precision": given.precision, "ms": row}
+        print(json.dumps(said), flush=True)
 
 
 def made(given: argparse.Namespace, slices: int) -> list[tuple[nn.Module, tuple[Tensor, ...]]]:

@@ -50,9 +50,46 @@ def test_what_cannot_be_captured_runs_step_by_step_and_says_so(tmp_path, caplog)
     engine.close()
 
 
+def test_a_capture_that_fails_spoils_no_other(tmp_path):
+    """Not those made before, nor those to come on the same stream."""
+    preset = CASES["small"]
+    engine = load_torchscript(
+        networks_in(tmp_path, preset, "fp32"), VALUES, device="cuda", threads=None, preset=preset
+    )
+    images, ids = slices_of(preset, 9), np.arange(9)
+    wanted = score_slices(images, ids, engine, preset), score_slices(images[:1], ids[:1], engine, preset)
+    first, network = dict(engine.places), engine.networks["classifier"]
+    engine.networks["classifier"] = lambda tokens, ids: network(tokens * float((ids.max() >= 0).item()), ids)
+    score_slices(images[:1], ids[:1], engine, preset, maps=True)
+    engine.networks["classifier"] = network
+    same(score_slices(images, ids, engine, preset), wanted[0])
+    found = [score_slices(images[:count], ids[:count], engine, preset, maps=True) for count in (9, 9, 1)]
+    same(found[0], found[1])
+    graphs = {key: place.graph for key, place in engine.places.items() if key not in first}
+    assert sum(graph is None for graph in graphs.values()) == 1 and len(graphs) >= 2
+    same(score_slices(images[:1], ids[:1], engine, preset), wanted[1])
+    engine.close()
+
+
+def test_closing_gives_the_memory_back(tmp_path):
+    torch = pytest.importorskip("torch")
+    preset = CASES["small"]
+    engine = load_torchscript(
+        networks_in(tmp_path, preset, "fp32"), VALUES, device="cuda", threads=None, preset=preset
+    )
+    engine.networks["more"] = torch.zeros(2**26, device="cuda")
+    score_slices(slices_of(preset, 9), np.arange(9), engine, preset)
+    free = torch.cuda.mem_get_info()[0]
+    engine.close()
+    assert torch.cuda.mem_get_info()[0] - free >= 2**27  # of the 2**28 bytes: libraries keep some of their own
+
+
 @pytest.mark.parametrize("name", ["small", "small-fg", "ssim"])
 def test_raw_voxels_answer_as_the_slices_made_of_them(tmp_path, name):
-    preset, raw_scans = CASES[name], pytest.importorskip("helpers.raw_scans", reason="needs what reads scans")
+    pytest.importorskip("nibabel", reason="needs what reads scans")
+    from helpers import raw_scans
+
+    preset = CASES[name]
     folder, raw = networks_in(tmp_path, preset, "fp32"), raw_scans.raw_of(preset)
     engine = load_torchscript(folder, VALUES, device="cuda", threads=None, preset=preset)
     host, ids = raw.extracted(), np.arange(len(raw))

@@ -113,7 +113,7 @@ def test_files_of_before_can_be_captured(tmp_path):
         torch.jit.save(traced, tmp_path / "net.pt")
     network = loaded(tmp_path / "net.pt", "cuda")
     assert {value.device.type for value in numbers(network)} == {"cuda"}
-    torchscript.keep_sizes_on_host(network)
+    torchscript.settle(network)
     x, side, graph = torch.rand(3, 8, device="cuda"), torch.cuda.Stream(), torch.cuda.CUDAGraph()
     with torch.cuda.stream(side):
         wanted = [network(x) for _ in range(3)][-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import weakref
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
     from torch.cuda import CUDAGraph
 
 WARM = 3
-"""Runs before a network's first capture: TorchScript profiles in its first ones, and compiles."""
+"""Runs before an engine's first capture: libraries make their plans and workspaces in them."""
+
+
+def as_traced() -> contextlib.AbstractContextManager[None]:
+    """TorchScript runs networks as they are: it would compile parts of them for each new shape, perhaps while a graph
+    is captured, and answers would differ in their last bits from those of its first runs."""
+    from torch.jit import optimized_execution  # type: ignore[attr-defined]
+
+    made: contextlib.AbstractContextManager[None] = optimized_execution(False)
+    return made
 
 
 class Lane:
@@ -36,7 +46,48 @@ class Lane:
 
         self.where, self.warm, on_gpu = where, WARM, where.type == "cuda"
         self.stream = torch.cuda.Stream(where) if on_gpu else None
-        self.pool = torch.cuda.graph_pool_handle() if on_gpu else None
+        self._graphs: weakref.WeakSet[CUDAGraph] = weakref.WeakSet()
+        self._pool = torch.cuda.graph_pool_handle() if on_gpu else None
+
+    def capture(self, work: Callable[[], None]) -> CUDAGraph:
+        """A graph of what `work` launches. Raises RuntimeError where that cannot be captured; graphs of before, and
+        those to come, are as good as without it."""
+        import torch
+
+        if not self._graphs:  # torch takes no pool twice whose graphs are all gone
+            self._pool = torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.stream(self.stream):  # torch.cuda.graph would give all cached memory back before
+                graph.capture_begin(self._pool, capture_error_mode="thread_local")
+                try:
+                    work()
+                finally:
+                    graph.capture_end()
+        except RuntimeError:
+            self._mend()
+            raise
+        self._graphs.add(graph)
+        return graph
+
+    def _mend(self) -> None:
+        """A failed capture leaves the pool recording, up to torch 2.11, and the generator of random numbers in a
+        capture, which the next one that works ends."""
+        import torch
+
+        assert self.stream is not None and self._pool is not None
+        index = torch.cuda.current_device() if self.where.index is None else self.where.index
+        with contextlib.suppress(RuntimeError, AttributeError):
+            torch._C._cuda_endAllocateToPool(index, self._pool)  # noqa: SLF001, torch has no public way
+        self.stream.synchronize()
+        self._graphs.clear()  # they keep their pool; those to come have another
+        with contextlib.suppress(RuntimeError), torch.cuda.stream(self.stream):
+            graph = torch.cuda.CUDAGraph()
+            graph.capture_begin(capture_error_mode="thread_local")
+            try:
+                torch.zeros(1, device=self.where)
+            finally:
+                graph.capture_end()
 
 
 class TorchPlace:
@@ -117,7 +168,7 @@ class TorchPlace:
     def _capture(self) -> None:
         import torch
 
-        graph, side = torch.cuda.CUDAGraph(), self._side
+        side = self._side
         assert side is not None
         side.wait_stream(torch.cuda.current_stream(self.where))
         with torch.cuda.stream(side):
@@ -125,12 +176,7 @@ class TorchPlace:
                 self._work()
         torch.cuda.synchronize(self.where)
         try:
-            with torch.cuda.stream(side):  # torch.cuda.graph would give all cached memory back before
-                graph.capture_begin(self.lane.pool, capture_error_mode="thread_local")
-                try:
-                    self._work()
-                finally:
-                    graph.capture_end()
+            self.graph = self.lane.capture(self._work)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -139,16 +185,13 @@ class TorchPlace:
                 self.shape,
                 str(error.__context__ or error).splitlines()[0],
             )
-            side.synchronize()
             with torch.cuda.stream(side):
                 self._work()
-        else:
-            self.graph = graph
 
     def _work(self) -> None:
         up = self._up
         batch = TokenBatch(up["images"].float(), up["slice_ids"], up["ids"], up["rows"], self.shape.full)
-        with self._attention():
+        with self._attention(), as_traced():
             self._answers = enqueue(batch, self, self.preset, maps=self.shape.maps)
 
     # ---- every batch
@@ -200,4 +243,5 @@ class TorchPlace:
         """Waits, and lets graph and memory go."""
         if self._side is not None:
             self._side.synchronize()
-        self.graph, self._answers, self._up, self._host, self._down = None, {}, {}, {}, {}
+        self.graph, self.networks = None, {}
+        self._answers, self._up, self._host, self._down = {}, {}, {}, {}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.engines.place import Shape, narrow_images
-from maescan.engines.torch_place import WARM, Lane, TorchPlace
+from maescan.engines.torch_place import WARM, Lane, TorchPlace, as_traced
 from maescan.engines.turns import in_turns
 from maescan.errors import EngineError
 from maescan.machine import cpu_name, require_gpu
@@ -44,6 +44,10 @@ def load_torchscript(
     return engine(folder, values, device=device, threads=threads, preset=preset)
 
 
+CONVOLUTION_INPUTS = 13
+"""Of torch's convolution, the last of which allows TF32."""
+
+
 class TorchScriptEngine:
     """The two traced models of an engine folder, on a CPU or a GPU."""
 
@@ -67,7 +71,7 @@ class TorchScriptEngine:
                 if (folder / f"{name}.pt").exists():
                     said, file = {PORTS: ""}, folder / f"{name}.pt"
                     self.networks[name] = torch.jit.load(file, map_location=self.device, _extra_files=said)
-                    keep_sizes_on_host(self.networks[name])
+                    settle(self.networks[name])
                     self.ports[name] = decode(dict[str, str], said[PORTS] or "{}", path=file, remedy="export it anew")
 
     def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
@@ -87,7 +91,7 @@ class TorchScriptEngine:
     def _run(self, name: str, *arrays: Any) -> NDArray[np.float32]:
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), as_traced():
             given = [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in arrays]
             given[0] = given[0].to(getattr(torch, next(iter(self.ports[name].values()), "float32")))
             result: NDArray[np.float32] = self.networks[name](*given).float().cpu().contiguous().numpy()
@@ -98,13 +102,22 @@ class TorchScriptEngine:
         self.networks = {}
 
 
-def keep_sizes_on_host(network: Any) -> None:
-    """Whole numbers that a traced network reckons sizes with stay on the host: on the GPU, where loading puts them,
-    each would be waited for, which no capture allows. Files exported since have none."""
+def settle(network: Any) -> None:
+    """What a traced network brought along that does not fit a GPU.
+
+    Whole numbers that it reckons sizes with stay on the host: on the GPU, where loading puts them, each would be
+    waited for, which no capture allows. Files exported since have none. Convolutions in float32 are no longer allowed
+    to round to TF32, which torch allows wherever nobody says otherwise.
+    """
     for node in network.graph.findAllNodes("prim::Constant"):
         value = node.output().toIValue()
         if getattr(value, "ndim", None) == 0 and not value.is_floating_point():
             node.t_("value", value.cpu())
+    for node in network.graph.findAllNodes("aten::_convolution"):
+        if node.inputsSize() < CONVOLUTION_INPUTS:  # of a torch that did not ask
+            continue
+        with network.graph.insert_point_guard(node):
+            node.replaceInput(node.inputsSize() - 1, network.graph.insertConstant(False))
 
 
 class GraphEngine(TorchScriptEngine):
@@ -121,23 +134,34 @@ class GraphEngine(TorchScriptEngine):
 
     def score(self, batches: Sequence[TokenBatch], preset: Preset, *, maps: bool) -> list[dict[str, Floats]]:
         """The answers of batches of any size, on the host; see maescan.method.engine.DeviceEngine."""
-        most = SIZES[-1]
-        return in_turns(batches, preset.masks.passes, most, lambda part, turn: self._place(part, maps, turn))
+        import torch
+
+        passes, most = preset.masks.passes, SIZES[-1]
+        try:
+            return in_turns(batches, passes, most, lambda part, turn: self._place(part, maps, turn))
+        except torch.OutOfMemoryError as error:
+            remedy = "use a smaller --batch, or end other programs on the GPU"
+            raise EngineError(f"torch: {first_line(error)}", remedy=remedy) from error
+        except RuntimeError as error:  # torch has no other for what CUDA refuses
+            remedy = "see what `maescan doctor` says of the card, or use --device cpu"
+            raise EngineError(f"torch: {first_line(error)}", remedy=remedy) from error
 
     def _place(self, batch: TokenBatch, maps: bool, turn: int) -> TorchPlace:
+        import torch
+
         key = (Shape.of(batch, SIZES, maps), turn)
         if key not in self.places:
             while len(self.places) >= PLACES:
                 self.places.popitem(last=False)[1].close()
+            images = "float16" if narrow_images(self.preset, self.precision) else "float32"
+            lane = self.lanes[turn]
+            lane.warm = 1 if self.places else WARM
+            given = self.networks, self.preset, key[0], lane, images, self.ports.get("mae", {})
             try:
-                images = "float16" if narrow_images(self.preset, self.precision) else "float32"
-                ports = self.ports.get("mae", {})
-                lane = self.lanes[turn]
-                lane.warm = 1 if self.places else WARM
-                self.places[key] = TorchPlace(self.networks, self.preset, key[0], lane, images, ports)
-            except RuntimeError as error:  # torch has no other for what CUDA refuses
-                reason = f"torch: {str(error).splitlines()[0]}"
-                raise EngineError(reason, remedy="use a smaller --batch, or end other programs on the GPU") from error
+                self.places[key] = TorchPlace(*given)
+            except torch.OutOfMemoryError:  # a capture does not take what torch keeps for other arrays
+                torch.cuda.empty_cache()
+                self.places[key] = TorchPlace(*given)
         self.places.move_to_end(key)
         return self.places[key]
 
@@ -151,3 +175,9 @@ class GraphEngine(TorchScriptEngine):
         super().close()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()  # what torch keeps for arrays to come
+
+
+def first_line(error: Exception) -> str:
+    """Of what torch says, which goes on with the source code's lines; TorchScript's own words come last."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return lines[-1] if "TorchScript interpreter" in lines[0] else lines[0]

@@ -1,0 +1,140 @@
+"""What a lane of graphs does when a capture fails, with a stand-in for torch's graphs; and what networks run as."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.gpu_machine import CASES, slices_of
+from helpers.torchscript_files import VALUES, networks_in
+from maescan.engines import torchscript
+from maescan.engines.torch_place import Lane
+from maescan.engines.torchscript import GraphEngine
+from maescan.errors import EngineError
+from maescan.method.score import score_slices
+
+
+class Cuda:
+    """As much of torch.cuda as a lane needs. As torch 2.11: a capture that failed leaves its pool recording."""
+
+    def __init__(self, monkeypatch):
+        self.pools, self.recording, self.captures, cuda = 0, set(), [], self
+
+        class Graph:
+            def capture_begin(self, pool=None, capture_error_mode="global"):
+                if pool in cuda.recording:
+                    raise RuntimeError("beginAllocateToPool: already recording to mempool_id")
+                assert capture_error_mode == "thread_local"
+                self.pool = pool
+                cuda.captures.append(pool)
+
+            def capture_end(self):
+                if cuda.broken:
+                    cuda.recording.add(self.pool)
+                    raise RuntimeError("capture_end failed")
+
+        class Stream:
+            def synchronize(self):
+                cuda.broken = False
+
+        self.broken = False
+        replaced = {
+            "CUDAGraph": Graph,
+            "Stream": lambda where: Stream(),
+            "graph_pool_handle": self.pool,
+            "stream": lambda stream: contextlib.nullcontext(),
+            "current_device": lambda: 0,
+        }
+        for name, made in replaced.items():
+            monkeypatch.setattr(torch.cuda, name, made)
+        monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", lambda at, pool: self.recording.discard(pool),
+                            raising=False)  # fmt: skip
+        zeros = torch.zeros
+        monkeypatch.setattr(torch, "zeros", lambda *shape, device=None: zeros(*shape))
+
+    def pool(self):
+        self.pools += 1
+        return self.pools
+
+    def fail(self):
+        self.broken = True
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+
+def test_graphs_of_a_lane_share_memory_and_a_failed_capture_ends(monkeypatch):
+    cuda = Cuda(monkeypatch)
+    lane = Lane(torch.device("cuda:0"))
+    first, second = lane.capture(lambda: None), lane.capture(lambda: None)
+    assert first.pool == second.pool
+    with pytest.raises(RuntimeError, match="capture_end failed") as raised:
+        lane.capture(cuda.fail)
+    assert "not permitted" in str(raised.value.__context__)
+    assert not cuda.recording and cuda.captures[-1] is None  # one of no pool, which works
+    third, fourth = lane.capture(lambda: None), lane.capture(lambda: None)
+    assert third.pool == fourth.pool != first.pool
+    del third, fourth
+    assert lane.capture(lambda: None).pool != first.pool
+
+
+def test_a_pool_whose_graphs_are_gone_is_not_taken_again(monkeypatch):
+    Cuda(monkeypatch)
+    lane = Lane(torch.device("cuda"))
+    first = lane.capture(lambda: None)
+    gone = first.pool
+    del first
+    assert lane.capture(lambda: None).pool != gone
+
+
+def test_convolutions_in_float32_do_not_round_to_tf32():
+    """A GPU rounds so wherever torch's flag was on when the network was traced, as it is by default."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = torch.jit.freeze(torch.jit.trace(torch.nn.Conv2d(1, 2, 3).eval(), torch.zeros(1, 1, 8, 8)))
+    (node,) = network.graph.findAllNodes("aten::_convolution")
+    allowed = [value.toIValue() for value in node.inputs()][-1]
+    assert allowed is True
+    x = torch.rand(1, 1, 8, 8)
+    wanted = network(x)
+    torchscript.settle(network)
+    assert [value.toIValue() for value in node.inputs()][-1] is False
+    assert torch.equal(network(x), wanted)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """Places that run step by step on the CPU."""
+    preset = CASES["small"]
+    made = GraphEngine(networks_in(tmp_path, preset, "fp32"), VALUES, device="cpu", threads=None, preset=preset)
+    yield made
+    made.close()
+
+
+def test_closing_leaves_no_network_in_a_place(engine):
+    score_slices(slices_of(engine.preset, 3), np.arange(3), engine, engine.preset)
+    (place,) = engine.places.values()
+    engine.close()
+    assert not place.networks
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"), [(torch.OutOfMemoryError("CUDA out of memory"), "smaller --batch"),
+                          (RuntimeError("CUDA error: an illegal instruction\nmore"), "--device cpu")]
+)  # fmt: skip
+def test_what_torch_refuses_is_an_error_with_a_remedy(engine, error, remedy):
+    def refuse(*_):
+        raise error
+
+    engine.networks["classifier"] = refuse
+    with pytest.raises(EngineError) as raised:
+        score_slices(slices_of(engine.preset, 3), np.arange(3), engine, engine.preset)
+    assert raised.value.reason == f"torch: {str(error).splitlines()[0]}" and remedy in raised.value.remedy
+
+
+def test_of_torchscript_s_errors_the_last_line_is_the_reason():
+    said = "The following operation failed in the TorchScript interpreter.\nTraceback\n\nRuntimeError: CUDA error\n"
+    assert torchscript.first_line(RuntimeError(said)) == "RuntimeError: CUDA error"
+    assert torchscript.first_line(RuntimeError("")) == "RuntimeError"
