@@ -73,7 +73,7 @@ PRESETS["tiny+"] = PRESETS["tiny-fg"].replace(
     name="tiny+",
     measure="judge",
     masks__strategy="complementary",
-    judge=JudgeTraining(dim=64, depth=2, folds=0, epochs=12, batch_size=8, base_lr=6.4e-2),
+    judge=JudgeTraining(dim=64, depth=2, folds=0, epochs=36, batch_size=8, base_lr=6.4e-2),
 )
 
 # for speed, trained so: smaller networks, the four passes of the others (docs/beyond.md, table of operations)
