@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from helpers.gpu_machine import driver
+from maescan import kernels
 from maescan import machine as device
 from maescan.engines import doctor
 from maescan.engines.targets import TARGETS
@@ -29,6 +30,14 @@ def test_an_old_driver_is_to_be_updated(monkeypatch, capsys):
     doctor.show()
     out = capsys.readouterr().out
     assert "CUDA 12.4" in out and "update to 580" in out and "A4000" in out
+
+
+def test_kernels_for_cpus_alone_are_told_beside_a_gpu(monkeypatch):
+    monkeypatch.setattr(kernels, "has_cuda", lambda: False)
+    for gpus in (0, 1):
+        monkeypatch.setattr(device, "_driver", lambda gpus=gpus: driver(gpus))
+        found = {name: (words, remedy) for name, words, remedy in doctor.rows()}
+        assert found["kernels"][0] == "CPU only" and ("MAESCAN_CUDA=ON pip install" in found["kernels"][1]) == gpus
 
 
 @pytest.mark.parametrize(

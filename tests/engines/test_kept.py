@@ -42,6 +42,12 @@ def test_the_oldest_go_first(monkeypatch):
     assert kept("blob", "a") == b"a" and kept("blob", "b") is None and kept("blob", "c") == b"c"
 
 
+def test_a_cache_that_can_only_be_read_is_read(monkeypatch):
+    keep("blob", "a", b"content")
+    monkeypatch.setattr("pathlib.Path.touch", lambda self: (_ for _ in ()).throw(PermissionError(13, "no")))
+    assert kept("blob", "a") == b"content"
+
+
 @pytest.mark.parametrize("why", ["a file in its place", "a user without a home"])
 def test_a_cache_that_cannot_be_written_costs_nothing(tmp_path, monkeypatch, why):
     if why == "a file in its place":

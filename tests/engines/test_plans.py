@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from helpers.bundles import SMALL
 from helpers.gpu_machine import install, slices_of
 from maescan.engines import plans
 from maescan.export.onnx import models
+from maescan.machine import Gpu
 from maescan.method.score import score_slices
 from maescan.models import Classifier
 
@@ -43,6 +46,64 @@ def test_another_release_or_card_builds_its_own(engine_of, monkeypatch, tmp_path
     trt.__version__ = "1.8.0" if change == "version" else trt.__version__
     made.load().close()
     assert trt.builds == 2
+
+
+def test_kernels_of_another_driver_are_replaced(engine_of, monkeypatch, tmp_path):
+    """Its cache is refused, and would stay as long as the new one is not longer."""
+    _, trt = install(monkeypatch, tmp_path)
+    made, folder = engine_of("small"), tmp_path / "maescan/tensorrt-rtx"
+
+    def score():
+        engine = made.load()
+        score_slices(slices_of(made.preset, 1), [0], engine, made.preset)
+        engine.close()
+        return {file: file.read_bytes() for file in folder.iterdir()}
+
+    wanted = score()
+    for file in wanted:
+        file.write_bytes(b"of another driver" * 100)
+    trt.other_driver = True
+    assert score() == wanted
+    trt.mute = True  # as NVIDIA's sample allows for
+    assert score() == wanted
+
+
+def test_a_cache_that_can_only_be_read_is_read(engine_of, monkeypatch, tmp_path):
+    _, trt = install(monkeypatch, tmp_path)
+    made = engine_of("small")
+    made.load().close()
+    monkeypatch.setattr("pathlib.Path.touch", lambda self: (_ for _ in ()).throw(PermissionError(13, "no")))
+    made.load().close()
+    assert trt.builds == 2
+
+
+def test_tensorrt_builds_for_the_card_and_rtx_for_its_capability(engine_of, monkeypatch, tmp_path):
+    _, trt = install(monkeypatch, tmp_path)
+    cards = [Gpu(0, name, (9, 0), 1 << 30) for name in ("NVIDIA H100", "NVIDIA H200", "NVIDIA H100")]
+    monkeypatch.setattr(plans, "build", lambda trt, file, preset, capability: bytes(len(built.append(1) or built)))
+    for rtx, wanted in ((True, 1), (False, 2)):
+        built: list[int] = []
+        if not rtx:
+            monkeypatch.delattr(trt, "ComputeCapability")
+        for card in cards:
+            plans.plan(trt, engine_of("small").folder / "mae.onnx", SMALL, card)
+        assert len(built) == wanted
+
+
+def test_a_plan_is_let_go_before_what_it_was_made_of(engine_of, monkeypatch, tmp_path):
+    install(monkeypatch, tmp_path)
+    engine = engine_of("small").load()
+    network, gone = engine._networks["mae"], []
+    for name, held in {
+        "config": network.kernels.config,
+        "engine": network.engine,
+        "runtime": network.runtime,
+    }.items():
+        weakref.finalize(held, gone.append, name)
+    del held
+    network.close()
+    assert gone == ["config", "engine", "runtime"]
+    engine.close()
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 
 from helpers.gpu_machine import driver
-from maescan import export, machine
+from maescan import export, kernels, machine
 from maescan.engines.targets import RTX, TARGETS, best_for, place_to_prove, runs_on
 from maescan.errors import EngineError
 from maescan.machine import Gpu
@@ -55,6 +55,10 @@ def test_an_engine_is_proved_where_a_card_fits_it_and_what_runs_it_is_installed(
     assert place_to_prove("tensorrt-rtx", "fp8") == ("cuda:0", "NVIDIA Test")
     assert place_to_prove("tensorrt-rtx", "nvfp4") is None, "the card has none"
     assert place_to_prove("openvino", "fp32")[0] == "cpu"
+    monkeypatch.setattr(kernels, "has_cuda", lambda: False)
+    assert place_to_prove("tensorrt-rtx", "fp8") is None, "the kernels are for CPUs alone"
+    monkeypatch.undo()
+    monkeypatch.setattr(machine, "_driver", lambda: driver(2, (8, 9)))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert place_to_prove("tensorrt", "fp16") is None, "TensorRT is not installed"
 

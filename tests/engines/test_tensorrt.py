@@ -9,7 +9,7 @@ import pytest
 
 from helpers.bundles import SMALL
 from helpers.gpu_machine import install, same, slices_of
-from maescan import engines
+from maescan import engines, kernels
 from maescan.engines import plans
 from maescan.engines.tensorrt import TensorRtEngine
 from maescan.errors import EngineError
@@ -62,18 +62,29 @@ def test_less_memory_is_smaller_batches_and_too_little_is_said(engine_of, monkey
 
 def test_a_plan_that_comes_with_the_bundle_is_of_this_release(engine_of, monkeypatch, tmp_path):
     _, trt = install(monkeypatch, tmp_path)
-    source, folder = engine_of("small").folder, tmp_path / "engines" / "tensorrt-rtx-fp32"
+    source, folder = engine_of("small").folder, tmp_path / "bundle/engines/tensorrt-rtx-fp32/0123456789ab"
     folder.mkdir(parents=True)
     for network in ("mae", "classifier"):
         (folder / f"{network}.engine").write_bytes(plans.build(trt, source / f"{network}.onnx", SMALL, (8, 9)))
     values = {"target": "tensorrt-rtx", "precision": "fp32", "versions": {"tensorrt_rtx": "1.6.1.120"}}
-    with pytest.raises(EngineError, match=r"was built by tensorrt_rtx 1\.6\.1\.120, this is 1\.7\.1\.116"):
+    with pytest.raises(EngineError, match=r"was built by tensorrt_rtx 1\.6\.1\.120, this is 1\.7\.1\.116") as raised:
         TensorRtEngine(folder, values, device="cuda", threads=None, preset=SMALL)
+    assert raised.value.remedy == f"maescan export {tmp_path}/bundle --to tensorrt-rtx --precision fp32"
     values["versions"] = {"tensorrt_rtx": trt.__version__}
     TensorRtEngine(folder, values, device="cuda", threads=None, preset=SMALL).close()
     trt.capability = (12, 0)
     with pytest.raises(EngineError, match="no plan for this GPU and TensorRT: unsupported cc, the plan is not for"):
         TensorRtEngine(folder, values, device="cuda", threads=None, preset=SMALL)
+
+
+def test_kernels_for_cpus_alone_are_said_before_anything_is_built(engine_of, small_bundle, monkeypatch, tmp_path):
+    _, trt = install(monkeypatch, tmp_path)
+    assert engines.device_for(small_bundle, "auto") == "cuda:0"
+    monkeypatch.setattr(kernels, "has_cuda", lambda: False)
+    assert engines.device_for(small_bundle, "auto") == "cpu"
+    with pytest.raises(EngineError, match="built without its kernels for GPUs") as raised:
+        engines.load(small_bundle, device="gpu")
+    assert "MAESCAN_CUDA=ON pip install" in raised.value.remedy and not trt.builds
 
 
 @pytest.mark.slow

@@ -218,6 +218,8 @@ class Cuda:
 class Kernels:
     """The extension with device arrays: a call is put into its stream, and runs on the CPU's loops."""
 
+    has_cuda = True
+
     def __init__(self, real: ModuleType, cuda: Cuda) -> None:
         self.real, self.cuda, self.called = real, cuda, 0
 

@@ -76,6 +76,9 @@ class Trt:
         self.ComputeCapability = SimpleNamespace(__members__={f"SM{a}{b}": (a, b) for a, b in cards})
         self.builds, self.contexts = 0, 0
         self.refuse: str | None = None
+        self.refuses_capture = self.other_driver = self.mute = False
+        self.uneven = 0
+        """Up to so many rows a batch wants more scratch memory than any larger one."""
 
     def Builder(self, log: Any) -> _Builder:
         return _Builder(self, log)
@@ -193,14 +196,16 @@ class _Config:
         self.strategy = strategy
 
     def create_runtime_cache(self) -> SimpleNamespace:
-        compiled = self.engine.compiled
+        compiled, trt = self.engine.compiled, self.engine.trt
 
         def deserialize(content: bytes) -> bool:
+            if trt.other_driver:
+                return False
             compiled.update(content.decode().split("\n"))
             return True
 
         return SimpleNamespace(
-            serialize=lambda: "\n".join(sorted(compiled)).encode(),
+            serialize=lambda: None if trt.mute else "\n".join(sorted(compiled)).encode(),
             deserialize=deserialize,
         )
 
@@ -253,7 +258,7 @@ class Context:
         return True
 
     def update_device_memory_size_for_shapes(self) -> int:
-        return self._rows() * 64
+        return self._rows() * 64 if self._rows() > self.trt.uneven else 64 * 1024
 
     def set_device_memory(self, pointer: int, size: int) -> None:
         assert size >= self.update_device_memory_size_for_shapes()
@@ -267,6 +272,9 @@ class Context:
         engine, shapes, at = self.engine, dict(self.shapes), dict(self.at)
         if self.infer_shapes() or set(at) != set(engine.ports) or not self.lent[0]:
             engine.log.log(Severity.ERROR, "the context is not ready")
+            return False
+        if self.cuda.capturing and self.trt.refuses_capture:  # it said nothing of that before
+            self.cuda.broken = True
             return False
         if self.warm != shapes and self.cuda.capturing:  # it would allocate and compile now
             self.cuda.broken = True

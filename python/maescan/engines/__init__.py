@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 from pathlib import Path
 
+from maescan import kernels
 from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
 from maescan.engines.golden import check, golden_drift, last_line, refuse
@@ -52,7 +53,7 @@ def device_for(bundle: Bundle, device: str, *, trust: bool = False) -> str:
     if device != "auto":
         return "cuda" if device == "gpu" else device
     engines = [v for v in bundle.engines().values() if trust or v["target"] != "torchscript"]
-    for gpu in found_gpus():
+    for gpu in found_gpus() if kernels.has_cuda() else ():
         for values in engines:
             if runs_on(values["target"], values["precision"], "cuda", gpu) and _installed(values["target"]):
                 return f"cuda:{gpu.number}"

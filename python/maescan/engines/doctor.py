@@ -47,10 +47,13 @@ def rows() -> Iterator[Row]:
 
 def _extension() -> Row:
     try:
-        from maescan import _kernels  # type: ignore[attr-defined]
+        from maescan import kernels
     except ImportError as error:
         return "kernels", f"not built: {error}", "pip install --editable . (needs a C++ compiler)"
-    return "kernels", "CPU and CUDA" if getattr(_kernels, "has_cuda", False) else "CPU only", ""
+    if kernels.has_cuda():
+        return "kernels", "CPU and CUDA", ""
+    needed = f"to score on a GPU, in maescan's sources, beside CUDA's nvcc: {kernels.WITH_CUDA}"
+    return "kernels", "CPU only", needed if found_gpus() else ""
 
 
 def _precision() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,10 @@ class Network:
                 raise EngineError(f"its input {name} cannot be {list(shape)}: {self.messages.last()}")
         return int(context.update_device_memory_size_for_shapes())
 
-    def lend(self, context: Any, pointer: int, size: int) -> None:
-        """Gives a context its scratch memory. Raises EngineError where it is too small."""
+    def lend(self, context: Any, pointer: int, size: int, more: Callable[[int], int]) -> None:
+        """Gives a context its scratch memory, or that of `more(bytes)` where its shapes want more than that."""
         needed = int(context.update_device_memory_size_for_shapes())
-        if needed > size:
-            raise EngineError(f"a batch needs {needed:,} bytes of scratch memory, its place has {size:,}")
-        context.set_device_memory(pointer, size)
+        context.set_device_memory(*((pointer, size) if needed <= size else (more(needed), needed)))
 
     def run(self, context: Any, stream: int) -> None:
         """Enqueues the network. Raises EngineError with TensorRT's words where it does not."""
@@ -91,9 +90,10 @@ class Network:
             raise EngineError(f"TensorRT could not run the batch: {self.messages.last()}")
 
     def close(self) -> None:
-        """Keeps the compiled kernels for the next start, and lets the plan go."""
-        self.kernels.save()
-        self.engine = self.runtime = None
+        """Keeps the compiled kernels for the next start, and lets the plan go: last what the others are made of."""
+        self.kernels.close()
+        self.engine = None
+        self.runtime = None
 
 
 class KernelCache:
@@ -116,8 +116,7 @@ class KernelCache:
             self.kernels = self.config.create_runtime_cache()
             with contextlib.suppress(OSError):
                 before = file.read_bytes()
-                self.kernels.deserialize(before)
-                self.saved = len(before)
+                self.saved = len(before) if self.kernels.deserialize(before) else 0  # another driver's are no use
             self.config.set_runtime_cache(self.kernels)
 
     def context(self) -> Any:
@@ -131,8 +130,15 @@ class KernelCache:
         """Writes the kernels where there are more than were read: shapes come one by one."""
         from maescan.files import atomic_file
 
-        content = b"" if self.kernels is None else bytes(self.kernels.serialize())
+        content = bytes((self.kernels and self.kernels.serialize()) or b"")
         if len(content) > self.saved:
             with contextlib.suppress(DataError), atomic_file(self.file) as temporary:
                 temporary.write_bytes(content)
                 self.saved = len(content)
+
+    def close(self) -> None:
+        """Saves, and lets go of the cache, the configuration and the engine, in this order."""
+        self.save()
+        self.kernels = None
+        self.config = None
+        self.engine = None

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -178,7 +179,8 @@ class CudaPlace:
             for port, shape in shapes.items():
                 answers[port] = self.buffer(f"{name} {port}", shape, network.dtypes[port])
                 network.point(context, port, answers[port])
-            network.lend(context, self.slot.scratch, self.slot.scratch_bytes)
+            own = partial(self.cuda.take, self._held)
+            network.lend(context, self.slot.scratch, self.slot.scratch_bytes, own)
             self._contexts[name], self._answers[name] = context, answers
         network.run(self._contexts[name], self.stream)
         return self._answers[name]
@@ -201,18 +203,22 @@ class CudaPlace:
                 self.buffer(name, shape, dtype)
         self._work()
         self.slot.wait()
-        if GRAPHS and self._capturable():
-            self.graph = self.cuda.capture(self._held, self.stream, self._work)
+        if GRAPHS:
+            self._capture()
 
-    def _capturable(self) -> bool:
-        """Whether the networks can be captured; where not, every batch is enqueued step by step, and it is said."""
+    def _capture(self) -> None:
+        """The graph; where the networks cannot be captured every batch is enqueued step by step, and it is said."""
         asked = [getattr(context, "is_stream_capturable", None) for context in self._contexts.values()]
+        why = "TensorRT cannot be captured"
         if all(ask is None or ask(self.stream) for ask in asked):
-            return True
+            try:
+                self.graph = self.cuda.capture(self._held, self.stream, self._work)
+                return
+            except EngineError as error:  # the plain run before worked
+                why = error.reason
         logging.getLogger("maescan").warning(
-            "%s: TensorRT cannot be captured in a CUDA graph; batches are launched one step at a time", self.shape
+            "%s: no CUDA graph (%s); batches are launched one step at a time", self.shape, why
         )
-        return False
 
     def _work(self) -> None:
         """Enqueues all of a batch: up, the path, down."""

@@ -14,7 +14,7 @@ from maescan.config import Preset
 from maescan.engines.kept import prune
 from maescan.engines.targets import Capability
 from maescan.errors import DataError, EngineError
-from maescan.machine import cache_folder
+from maescan.machine import Gpu, cache_folder
 
 BATCHES = (1, 8, 32)
 """Slices of a place. What is scored is cut into the largest, the rest takes the smallest that holds it."""
@@ -58,12 +58,14 @@ def logger(trt: Any) -> tuple[Any, Messages]:
     return Logger(), messages
 
 
-def plan(trt: Any, file: Path, preset: Preset, capability: Capability, *, anew: bool = False) -> bytes:
-    """The plan of an ONNX file for a compute capability, from the cache where it was built before (not `anew`).
+def plan(trt: Any, file: Path, preset: Preset, gpu: Gpu, *, anew: bool = False) -> bytes:
+    """The plan of an ONNX file for a GPU, from the cache where it was built before (not `anew`). TensorRT-RTX builds
+    for a compute capability; TensorRT measures on the card, and another of its capability may be slower with it.
 
     Raises EngineError with TensorRT's words where it cannot be built.
     """
-    key = f"{trt.__name__} {trt.__version__} {capability} {BATCHES} {preset.masks} {preset.model}"
+    card = gpu.capability if hasattr(trt, "ComputeCapability") else (gpu.capability, gpu.name)
+    key = f"{trt.__name__} {trt.__version__} {card} {BATCHES} {preset.masks} {preset.model}"
     digest = hashlib.sha256(key.encode())
     for part in (file, file.with_name(WEIGHTS)):
         if part.exists():
@@ -73,9 +75,10 @@ def plan(trt: Any, file: Path, preset: Preset, capability: Capability, *, anew: 
     if not anew:
         with contextlib.suppress(OSError):
             content = kept.read_bytes()
-            kept.touch()
+            with contextlib.suppress(OSError):  # a cache may be there to be read alone
+                kept.touch()
             return content
-    built = build(trt, file, preset, capability)
+    built = build(trt, file, preset, gpu.capability)
     with contextlib.suppress(DataError):  # a cache that cannot be written costs time, nothing else
         from maescan.files import atomic_file
 

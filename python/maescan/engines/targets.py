@@ -115,11 +115,12 @@ def best_for(gpu: Gpu) -> Target:
 def place_to_prove(target: str, precision: str) -> tuple[str, str] | None:
     """(device, its name) where an engine can run on this machine: the CPU if it runs there, else the first GPU that
     it fits; None where there is none, or where what runs it is not installed."""
+    from maescan import kernels
     from maescan.machine import cpu_name
 
     if "cpu" in TARGETS[target].kinds:
         return "cpu", cpu_name()
-    if any(_missing(package) for package in (TARGETS[target].package, "cuda.bindings")):
+    if any(_missing(package) for package in (TARGETS[target].package, "cuda.bindings")) or not kernels.has_cuda():
         return None
     for gpu in found_gpus():
         if TARGETS[target].lacks(gpu, precision) is None:

@@ -27,7 +27,8 @@ from maescan.engines.plans import BATCHES, plan, shapes
 from maescan.engines.targets import TARGETS
 from maescan.engines.turns import in_turns
 from maescan.errors import EngineError
-from maescan.machine import cache_folder, driver_version, require_gpu
+from maescan.kernels import require_cuda
+from maescan.machine import Gpu, cache_folder, driver_version, require_gpu
 from maescan.method.engine import Floats, Ids, TokenBatch
 from maescan.method.masks import of_all_tokens
 from maescan.method.raw import MOST_BYTES
@@ -54,6 +55,7 @@ class TensorRtEngine:
         from cuda.bindings import runtime
 
         self.target, self.precision, self.preset = values["target"], values["precision"], preset
+        require_cuda()
         gpu, trt = require_gpu(device), importlib.import_module(TARGETS[self.target].package)
         self.cuda = Device(runtime, gpu.number)
         self.cuda.use()
@@ -63,7 +65,7 @@ class TensorRtEngine:
         self._slots: list[Slot] = []
         self._networks: dict[str, Network] = {}
         try:
-            self._load = partial(self._network, trt, folder, values, gpu.capability)
+            self._load = partial(self._network, trt, folder, values, gpu)
             self.path = self._open(folder)
             self.most = self._largest()
         except BaseException:
@@ -84,11 +86,9 @@ class TensorRtEngine:
         self._networks |= {name: self._load(name) for name in found}
         return found
 
-    def _network(
-        self, trt: Any, folder: Path, values: dict[str, Any], capability: tuple[int, int], name: str
-    ) -> Network:
+    def _network(self, trt: Any, folder: Path, values: dict[str, Any], gpu: Gpu, name: str) -> Network:
         onnx, ready = folder / f"{name}.onnx", folder / f"{name}.engine"
-        content = plan(trt, onnx, self.preset, capability) if onnx.exists() else _ready(trt, ready, values)
+        content = plan(trt, onnx, self.preset, gpu) if onnx.exists() else _ready(trt, ready, values)
         digest = hashlib.sha256(content + f"{self.device_name}-{self.version}".encode()).hexdigest()
         compiled = cache_folder() / "tensorrt-rtx" / f"{digest}.bin"
         try:
@@ -96,7 +96,7 @@ class TensorRtEngine:
         except EngineError:
             if not onnx.exists():
                 raise
-        content = plan(trt, onnx, self.preset, capability, anew=True)  # the cache may have been cut or spoilt
+        content = plan(trt, onnx, self.preset, gpu, anew=True)  # the cache may have been cut or spoilt
         return Network(trt, content, folder, compiled)
 
     def _largest(self) -> int:
@@ -128,11 +128,22 @@ class TensorRtEngine:
         if key not in self.places:
             while sum(other == turn for _, other in self.places) >= PLACES:
                 self.places.pop(next(k for k in self.places if k[1] == turn)).close()
-            self.places[key] = CudaPlace(self._slot(turn), self._networks, self.preset, key[0])
+            try:
+                self.places[key] = self._made(key[0], turn)
+            except EngineError:  # places of other shapes may hold the memory that it lacks
+                others = [other for other in self.places if other[1] == turn]
+                if not others:
+                    raise
+                for other in others:
+                    self.places.pop(other).close()
+                self.places[key] = self._made(key[0], turn)
             for network in self._networks.values():
                 network.kernels.save()
         self.places.move_to_end(key)
         return self.places[key]
+
+    def _made(self, shape: Shape, turn: int) -> CudaPlace:
+        return CudaPlace(self._slot(turn), self._networks, self.preset, shape)
 
     def _slot(self, turn: int) -> Slot:
         while len(self._slots) <= turn:
@@ -181,7 +192,7 @@ class TensorRtEngine:
             back = host_array(self.cuda.take(stack, size, pinned=True), shape, dtype)
             network.point(context, port, out)
             scratch = network.scratch({name: array.shape for name, array in zip(network.inputs, given, strict=True)})
-            network.lend(context, self.cuda.take(stack, scratch), scratch)
+            network.lend(context, self.cuda.take(stack, scratch), scratch, partial(self.cuda.take, stack))
             network.run(context, slot.stream)
             self.cuda.copy(back.ctypes.data, out.pointer, size, slot.stream, up=False)
             slot.wait()
@@ -210,8 +221,8 @@ def _ready(trt: Any, file: Path, values: dict[str, Any]) -> bytes:
     """A plan that came with the bundle. Raises EngineError where another release built it: none runs another's."""
     built, here = values["versions"].get(trt.__name__, "unknown"), trt.__version__
     if built != here:
-        folder = file.parent
-        remedy = f"maescan export {folder.parent.parent} --to {values['target']} --precision {values['precision']}"
+        folder = file.parent  # of a bundle: engines/NAME/VERSION
+        remedy = f"maescan export {folder.parents[2]} --to {values['target']} --precision {values['precision']}"
         raise EngineError(f"was built by {trt.__name__} {built}, this is {here}", path=folder, remedy=remedy)
     return file.read_bytes()
 

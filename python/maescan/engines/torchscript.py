@@ -20,6 +20,7 @@ from maescan.engines.place import Shape, narrow_images
 from maescan.engines.torch_place import WARM, Lane, TorchPlace, as_traced
 from maescan.engines.turns import in_turns
 from maescan.errors import EngineError
+from maescan.kernels import require_cuda
 from maescan.machine import cpu_name, require_gpu
 from maescan.method.engine import Floats, Ids, TokenBatch
 from maescan.method.masks import of_all_tokens
@@ -128,6 +129,8 @@ class GraphEngine(TorchScriptEngine):
     def __init__(
         self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Preset
     ) -> None:
+        if not device.startswith("cpu"):
+            require_cuda()
         super().__init__(folder, values, device=device, threads=threads, preset=preset)
         self.places: OrderedDict[tuple[Shape, int], TorchPlace] = OrderedDict()
         self.lanes: tuple[Lane, ...] = Lane(self.device), Lane(self.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -26,7 +27,8 @@ def in_turns(
     batches: Sequence[TokenBatch], passes: int, most: int, place_of: Callable[[TokenBatch, int], Replay]
 ) -> list[dict[str, Floats]]:
     """The answers of batches of any size, cut into parts of `most` slices that the places of two streams take in
-    turn: place_of(part, turn) is the place of a part on stream 0 or 1."""
+    turn: place_of(part, turn) is the place of a part on stream 0 or 1. Whatever a part raises, the others are over by
+    then: a stream's next batch writes into the memory that they read."""
     pending: list[tuple[int, Replay]] = []
     answers: list[list[dict[str, Floats]]] = [[] for _ in batches]
 
@@ -36,14 +38,19 @@ def in_turns(
 
     parts = ((number, _part(batch, low, low + most, passes))
              for number, batch in enumerate(batches) for low in range(0, len(batch.images), most))  # fmt: skip
-    for turn, (number, part) in enumerate(parts):
-        if len(pending) == 2:  # this stream's last answer is taken before its buffers are filled again
+    try:
+        for turn, (number, part) in enumerate(parts):
+            if len(pending) == 2:  # this stream's last answer is taken before its buffers are filled again
+                take()
+            pending.append((number, place_of(part, turn % 2)))
+            pending[-1][1].start(part)
+        while pending:
             take()
-        place = place_of(part, turn % 2)
-        place.start(part)
-        pending.append((number, place))
-    while pending:
-        take()
+    except BaseException:
+        for _, place in pending:
+            with contextlib.suppress(Exception):
+                place.result()
+        raise
     return [{name: np.concatenate([each[name] for each in found]) for name in found[0]} for found in answers]
 
 

@@ -42,10 +42,12 @@ __all__ = [
     "Taps",
     "average_difference",
     "extract_slices",
+    "has_cuda",
     "make_masks",
     "patchify",
     "patchify_visible",
     "pseudo_abnormal",
+    "require_cuda",
     "resample_taps",
     "set_threads",
     "ssim",
@@ -53,6 +55,20 @@ __all__ = [
 ]
 
 _threads: int | None = None
+WITH_CUDA = "MAESCAN_CUDA=ON pip install ."
+"""In maescan's sources, beside CUDA's nvcc: builds the kernels for GPUs, too, which wheels do not hold."""
+
+
+def has_cuda() -> bool:
+    """Whether the extension was built with the kernels for GPUs."""
+    return bool(_kernels.has_cuda)
+
+
+def require_cuda() -> None:
+    """Raises EngineError where the extension has no kernels for GPUs."""
+    if not has_cuda():
+        remedy = f"in maescan's sources, beside CUDA's nvcc: {WITH_CUDA}"
+        raise EngineError("this maescan was built without its kernels for GPUs", remedy=remedy)
 
 
 def set_threads(count: int | None) -> None:
