@@ -77,8 +77,7 @@ class Trt:
         self.builds, self.contexts = 0, 0
         self.refuse: str | None = None
         self.refuses_capture = self.other_driver = self.mute = False
-        self.uneven = 0
-        """Up to so many rows a batch wants more scratch memory than any larger one."""
+        self.uneven = 0  # up to so many rows a batch wants more scratch memory than any larger one
 
     def Builder(self, log: Any) -> _Builder:
         return _Builder(self, log)
@@ -204,10 +203,8 @@ class _Config:
             compiled.update(content.decode().split("\n"))
             return True
 
-        return SimpleNamespace(
-            serialize=lambda: None if trt.mute else "\n".join(sorted(compiled)).encode(),
-            deserialize=deserialize,
-        )
+        kept = lambda: None if trt.mute else "\n".join(sorted(compiled)).encode()  # noqa: E731
+        return SimpleNamespace(serialize=kept, deserialize=deserialize)
 
     def set_runtime_cache(self, cache: SimpleNamespace) -> None:
         pass
