@@ -12,7 +12,7 @@ from maescan.export import export
 from maescan.export.onnx import OPSET, models
 from maescan.export.tensorrt_rtx import share
 from maescan.export.whole import whole as one_graph
-from maescan.models import Classifier, MaskedAutoencoder
+from maescan.models import Classifier, Judge, MaskedAutoencoder
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +23,14 @@ def engine_of(tmp_path_factory):
 
     def get(name, precision="fp32", whole=False):
         preset = CASES.get(name) or thin(name)
-        key = (preset.model, preset.masks.paste, precision, whole and preset.intensity)
+        judged = preset.network == "judge"
+        key = (preset.model, preset.masks.paste, precision, whole and preset.intensity, judged)
         if key not in known:
             known[key] = tmp_path_factory.mktemp("engines") / f"tensorrt-rtx-{precision}"
             known[key].mkdir()
             torch.manual_seed(0)
-            mae, classifier = MaskedAutoencoder(preset.model).eval(), Classifier(preset.model).eval()
+            mae = MaskedAutoencoder(preset.model).eval()
+            classifier = (Judge(preset.model, preset.judge) if judged else Classifier(preset.model)).eval()
             torch.nn.init.normal_(classifier.head.weight, std=0.5)
             contents = dict(models(mae, classifier, preset, precision, narrow=True))
             if whole:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from maescan import kernels
 from maescan.config import PRESETS
 from maescan.engines import torch_judge
 from maescan.method.judge import judge_features, slice_score, token_map
@@ -29,10 +30,9 @@ def test_features_are_numpys(strategy, tokens, hidden):
     if hidden:  # in the order of their ranks, as a MAE answers that is told them
         given = np.take_along_axis(given, np.argsort(restore_ids, axis=1)[:, keep:, None], axis=1)
     found = torch_judge.features(
-        torch.from_numpy(images),
+        torch.from_numpy(kernels.patchify(images, ids, patch=MODEL.patch_size)),
         torch.from_numpy(given),
         torch.from_numpy(restore_ids),
-        None if ids is None else torch.from_numpy(ids),
         keep=keep,
         patch=MODEL.patch_size,
     )

@@ -20,6 +20,7 @@ from maescan import kernels, machine
 from maescan.config import PRESETS, Preset
 from maescan.engines.tensorrt import TensorRtEngine
 from maescan.method.engine import TokenBatch
+from maescan.method.masks import of_all_tokens
 
 THIN = {"encoder_dim": 48, "encoder_depth": 1, "encoder_heads": 4, "decoder_dim": 32, "decoder_depth": 2,
         "decoder_heads": 2}  # fmt: skip
@@ -111,8 +112,9 @@ class HostEngine:
     ) -> NDArray[Any]:
         if self.sessions["mae"].get_inputs()[3].name == "restore_ids":
             return self._run("mae", visible, token_ids, keep_ids, restore_ids)["result"]
-        hidden_ids = np.argsort(restore_ids, axis=1)[:, visible.shape[1] :]
-        return self._run("mae", visible, token_ids, keep_ids, hidden_ids)["result"]
+        return of_all_tokens(
+            lambda ids: self._run("mae", visible, token_ids, keep_ids, ids)["result"], restore_ids, visible.shape[1]
+        )
 
     def classify(self, *arrays: NDArray[Any]) -> NDArray[Any]:
         return self._run("classifier", *arrays)["result"]

@@ -165,11 +165,11 @@ class CudaPlace:
         return next(iter(self._run("classifier", arrays).values()))
 
     def judge(self, *_: object) -> dict[str, DeviceArray]:
-        """Raises ConfigError: its features have no kernel."""
-        remedy = "score on the CPU, or with torchscript on the GPU"
-        raise ConfigError(
-            f"preset '{self.preset.name}' scores with a judge, which TensorRT does not run", remedy=remedy
+        """Raises ConfigError: its features have no kernel, and the graph of the whole path is not there."""
+        reason = (
+            f"preset '{self.preset.name}' scores with a judge, which TensorRT runs in one graph of the path alone"
         )
+        raise ConfigError(reason, remedy="score on the CPU, or with torchscript on the GPU")
 
     def _run(self, name: str, arrays: tuple[DeviceArray, ...]) -> dict[str, DeviceArray]:
         network = self.networks[name]

@@ -1,22 +1,16 @@
-"""maescan.method.judge in torch's operations, which a CUDA graph can hold."""
+"""maescan.method.judge in torch's operations, which a CUDA graph can hold, and an export."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maescan import kernels
-
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def features(
-    images: Tensor, predictions: Tensor, restore_ids: Tensor, token_ids: Tensor | None, *, keep: int, patch: int
-) -> Tensor:
-    """As `method.judge.judge_features`; predictions [B*R, T, P*P], or [B*R, T-K, P*P] of the hidden tokens alone."""
-    import torch
-
-    pixels = kernels.patchify(images, token_ids, patch=patch)
+def features(pixels: Tensor, predictions: Tensor, restore_ids: Tensor, *, keep: int, patch: int) -> Tensor:
+    """As `method.judge.judge_features` of the slices' tokens [B, T, P*P]; predictions [B*R, T, P*P], or
+    [B*R, T-K, P*P] of the hidden tokens alone."""
     count, tokens, size = pixels.shape
     ranks = restore_ids.long() - (restore_ids.shape[1] - predictions.shape[1])
     predictions = (
@@ -24,8 +18,15 @@ def features(
         if predictions.shape[1] < tokens
         else predictions
     )
-    every = predictions.float().view(count, -1, tokens, size)
     hidden = (restore_ids >= keep).view(count, -1, tokens, 1)
+    return of_passes(pixels, predictions.float().view(count, -1, tokens, size), hidden, patch)
+
+
+def of_passes(pixels: Tensor, every: Tensor, hidden: Tensor, patch: int) -> Tensor:
+    """Features of tokens [B, T, P*P] from predictions [B, R, T, P*P], of which those count that were hidden
+    [B, R, T, 1]."""
+    import torch
+
     times = hidden.sum(dim=1).float()
     weights = hidden / times.clamp(min=1)[:, None]
     mean = (every * weights).sum(dim=1)
@@ -37,9 +38,11 @@ def features(
 def _look(mean: Tensor, patch: int) -> Tensor:
     import torch
 
-    squares = mean.unflatten(2, (patch, patch))
-    steps = squares.diff(dim=2).abs().mean(dim=(2, 3)) + squares.diff(dim=3).abs().mean(dim=(2, 3))
-    return torch.stack([mean.mean(dim=2), mean.std(dim=2, correction=0), steps / 2], dim=2)
+    squares, level = mean.unflatten(2, (patch, patch)), mean.mean(dim=2)
+    down, right = squares[:, :, 1:] - squares[:, :, :-1], squares[..., 1:] - squares[..., :-1]
+    steps = down.abs().mean(dim=(2, 3)) + right.abs().mean(dim=(2, 3))
+    spread = (mean - level[..., None]).square().mean(dim=2).sqrt()
+    return torch.stack([level, spread, steps / 2], dim=2)
 
 
 def score(logits: Tensor) -> Tensor:
@@ -54,6 +57,13 @@ def heat(logits: Tensor, token_ids: Tensor, grid: int, patch: int) -> Tensor:
 
     cells = torch.zeros(len(logits), grid * grid, device=logits.device)
     cells.scatter_(1, token_ids.long(), logits.float().clamp(-40, 40).sigmoid())
-    at = ((torch.arange(grid * patch, device=logits.device) + 0.5) / patch - 0.5).clamp(0, grid - 1)
-    taps = (1 - (at[:, None] - torch.arange(grid, device=logits.device)).abs()).clamp(min=0)
-    return taps @ cells.view(-1, grid, grid) @ taps.T
+    return between(cells.view(-1, grid, grid), grid, patch)
+
+
+def between(cells: Tensor, grid: int, patch: int) -> Tensor:
+    """Values of patches [B, grid, grid] as pictures [B, H, W], linear between the middles of patches."""
+    import torch
+
+    at = ((torch.arange(grid * patch, device=cells.device) + 0.5) / patch - 0.5).clamp(0, grid - 1)
+    taps = (1 - (at[:, None] - torch.arange(grid, device=cells.device)).abs()).clamp(min=0)
+    return taps @ cells @ taps.T

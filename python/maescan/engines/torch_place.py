@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan import kernels
 from maescan.config import Preset
 from maescan.engines import place, torch_judge
 from maescan.engines.place import Shape, inputs
@@ -147,9 +148,8 @@ class TorchPlace:
     def judge(self, batch: TokenBatch, predictions: Tensor, restore_ids: Tensor, preset: Preset) -> Answers:
         """The judge's score, and its map in place of the difference."""
         model, keep = preset.model, preset.masks.visible(self.shape.tokens)
-        seen = torch_judge.features(
-            batch.images, predictions, restore_ids, batch.token_ids, keep=keep, patch=model.patch_size
-        )
+        pixels = kernels.patchify(batch.images, batch.token_ids, patch=model.patch_size)
+        seen = torch_judge.features(pixels, predictions, restore_ids, keep=keep, patch=model.patch_size)
         logits = self.classify(seen, batch.ids)
         answers = {"score": torch_judge.score(logits)}
         if self.shape.maps:
