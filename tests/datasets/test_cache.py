@@ -72,6 +72,17 @@ def test_every_field_of_its_facts_changed_is_an_error_or_the_same_cache(cache):
     assert not wrong, wrong[:5]
 
 
+def test_slices_of_unknown_label_are_kept_and_load_again(tmp_path):
+    """As where labels.csv names some slices of a scan."""
+    scans, out = tmp_path / "scans", tmp_path / "cache"
+    write_phantom(scans, healthy=2, lesions=0, seed=5)
+    names = sorted(str(path.relative_to(scans)) for path in scans.rglob("*.nii.gz"))
+    (scans / "labels.csv").write_text(f"scan,slice,label\n{names[0]},9,0\n{names[0]},10,1\n")
+    datasets.prepare(scans, TINY, out)
+    found, wanted = datasets.load(out, TINY), datasets.load(scans, TINY)
+    assert sorted(np.unique(found.label)) == [-1, 0, 1] and np.array_equal(found.label, wanted.label)
+
+
 WRONG = [("slice", -1), ("slice", 2**63), ("label", 2), ("label", 300), ("area", -1.0), ("area", 1e300),
          ("area", "nan"), ("key", 7), ("key", 10**20 - 1)]  # fmt: skip
 

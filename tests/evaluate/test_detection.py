@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from maescan.evaluate.detection import Detections, froc
 
@@ -53,3 +54,21 @@ def test_slices_that_do_not_follow_each_other_hold_lesions_of_their_own():
 def test_there_is_no_curve_without_lesions_or_without_normal_slices():
     assert froc(gathered([[], [], []]), [0, 0, 0], ["a"] * 3, [1, 2, 3]) is None
     assert froc(gathered([[(5, 5, 6, 0.9, True)]] * 3), [1, 1, 1], ["a"] * 3, [1, 2, 3]) is None
+
+
+@pytest.mark.parametrize("slices", [3, 4, 9, 30])
+def test_a_lesion_is_one_however_many_slices_it_has(slices):
+    found = gathered([*[[(5, 5, 4, 0.9 if at == slices - 1 else 0.2, True)] for at in range(slices)], []])
+    made = froc(found, [1] * slices + [0], ["ill"] * slices + ["well"], [*range(slices), 0])
+    assert made["lesions"] == 1
+    assert made["rows"][0]["sensitivity"] == 1.0
+
+
+def test_what_glows_beyond_the_rim_takes_no_peak_from_tissue():
+    heat, mask = np.zeros((1, SIDE, SIDE), np.float32), np.zeros((1, SIDE, SIDE), bool)
+    images = np.ones_like(heat)
+    images[:, :10] = 0
+    heat[0, 8, 20], heat[0, 10, 20] = 1.0, 0.9
+    found = Detections(3)
+    found.add(0, images, heat, mask)
+    assert max(value for _, value in found.peaks) == np.float32(0.9)

@@ -60,3 +60,12 @@ def test_pixels_refuse_nan_and_missing_masks():
 def test_quantile_of_signed_values(share):
     values = np.linspace(-3, 3, 1001, dtype=np.float32)[None]
     assert counted(values, values > 9).quantile(share) == pytest.approx(np.quantile(values, share), abs=0.01)
+
+
+def test_at_a_threshold_over_ties_as_many_stay_under_it():
+    counts = PixelCounts()
+    values = np.zeros((1, 10, 100), np.float32)
+    values[0, 0, :5] = 1
+    counts.add(values, None)
+    threshold = counts.least_over(0.99)
+    assert (values < threshold).mean() >= 0.99 and 0 < threshold < 1

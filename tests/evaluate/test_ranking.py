@@ -126,3 +126,11 @@ def test_interval_is_refused_when_resamples_lack_a_class():
     assert np.isnan(values).mean() == pytest.approx(0.5, abs=0.15)
     assert interval(values) is None
     assert interval(np.array([0.5] * 19 + [np.nan])) == (0.5, 0.5)
+
+
+def test_a_single_patient_has_no_interval():
+    """Whatever is drawn of one patient is the same: an interval without width would say that it is certain."""
+    rng = np.random.default_rng(0)
+    labels = rng.random(100) < 0.5
+    assert interval(bootstrap(labels, rng.random(100), ["a"] * 100, resamples=50)) is None
+    assert interval(bootstrap(labels, rng.random(100), ["a", "b"] * 50, resamples=50)) is not None

@@ -35,6 +35,7 @@ def test_a_constant_score_is_a_coin_and_passes_nothing():
         assert row["rises"]["share"] == 0.5 and row["passes"]["share"] == 0
     assert found["not_better_than_a_coin"] == list(LESIONS)
     assert found["found"]["flat"] is None
+    assert {row["rises"] for row in found["by_size"] if row["slices"]} == {0.5}
 
 
 def test_the_threshold_is_passed_by_at_most_a_twentieth_of_healthy_slices():

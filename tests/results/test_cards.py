@@ -10,6 +10,7 @@ from maescan.config import preset
 from maescan.results.cards import Seen, cards_of, columns_of
 from maescan.results.geometry import Geometry
 from maescan.results.maps import Scale
+from maescan.results.profile import Axis
 from maescan.results.rows import ScanRow
 from maescan.results.tables import Tables
 
@@ -32,13 +33,13 @@ def seen(out, **fields):
 
 def test_alerts_first_then_by_score(tmp_path):
     rows = [row("a", 0.1), row("b", 0.9), row("c", 0.7), row("d", 0.95, fit="other", why="its modality is CT")]
-    cards = cards_of(Tables(rows, (), {"method": "max"}, Judge()), seen(tmp_path), 1.0)
+    cards = cards_of(Tables(rows, (), {"method": "max"}, Judge()), seen(tmp_path), Axis(0, 1))
     assert [(card.scan, card.alert, card.p_value) for card in cards] == [
         ("b", "yes", "0.0400"), ("c", "yes", "0.0400"), ("d", "", ""), ("a", "no", "0.0400")]  # fmt: skip
     assert cards[2].notes == ["its modality is CT"] and [card.number for card in cards] == [0, 1, 2, 3]
     assert [column.title for column in columns_of(cards)] == ["scan", "score", "p", "alert", "fit", "slices"]
     assert [cell.text for cell in cards[0].cells] == ["0.9000", "0.0400", "yes", "ok", "1"]
-    plain = cards_of(Tables(rows, (), {"method": "max"}, None), seen(tmp_path), 1.0)
+    plain = cards_of(Tables(rows, (), {"method": "max"}, None), seen(tmp_path), Axis(0, 1))
     assert [column.title for column in columns_of(plain)] == ["scan", "score", "fit", "slices"]
 
 
@@ -49,7 +50,7 @@ def test_a_drawn_slice_says_where_it_lies(tmp_path):
     geometry = Geometry(3, (-4.0, 2.5), (2, -1), "j", instances=(11, 12, None)).to_json()
     label = os.fsdecode(b"a\xff")
     one = seen(tmp_path, outputs={"picture": {label: picture}}, places={label: "/in/" + label + "\0member"})
-    (card,) = cards_of(Tables([row(label, 0.1, 0.9, 0.2, geometry=geometry)], (), None, Judge()), one, 1.0)
+    (card,) = cards_of(Tables([row(label, 0.1, 0.9, 0.2, geometry=geometry)], (), None, Judge()), one, Axis(0, 1))
     assert [place.where for place in card.places] == [
         "-1.5 mm, voxel j 1, image 12", "+1.0 mm, voxel j 0", "-4.0 mm, voxel j 2, image 11"]  # fmt: skip
     assert card.places[0][3:] == ("0.9000", "0.2500") and [mark.at for mark in card.profile.marks] == [1, 2, 0]
@@ -61,11 +62,11 @@ def test_patches_are_placed_in_mm(tmp_path):
     picture = tmp_path / "a.png"
     picture.write_bytes(b"png")
     one = seen(tmp_path, outputs={"picture": {"a": picture}}, patches=True)
-    (card,) = cards_of(Tables([row("a", 0.5, places=[[1.4, -2, 30]])], (), None, None), one, 1.0)
+    (card,) = cards_of(Tables([row("a", 0.5, places=[[1.4, -2, 30]])], (), None, None), one, Axis(0, 1))
     assert card.places[0][:4] == (0, "patch", "at 1, -2, 30 mm (RAS)", "0.5000") and card.unit == "slices, 1 patches"
 
 
 def test_a_picture_that_is_gone_is_left_out(tmp_path):
     one = seen(tmp_path, outputs={"picture": {"a": Path(tmp_path / "none.png")}})
-    (card,) = cards_of(Tables([row("a", 0.5)], (), None, None), one, 1.0)
+    (card,) = cards_of(Tables([row("a", 0.5)], (), None, None), one, Axis(0, 1))
     assert card.picture == "" and list(card.places) == []

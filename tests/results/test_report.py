@@ -16,6 +16,7 @@ from maescan import files as outputs
 from maescan.engines.bundle import COIN
 from maescan.errors import ConfigError, DataError
 from maescan.method.healthy import CELLS, HealthyMaps
+from maescan.results import report
 from maescan.results.paths import picture_path
 from maescan.scoring.options import Format, ScoreOptions
 from maescan.scoring.pipeline import score_folder
@@ -156,3 +157,11 @@ def test_parquet_without_pyarrow_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"needs pyarrow \(pip install 'maescan\[parquet\]'\)"):
         outputs.require_parquet()
+
+
+def test_scores_under_0_are_drawn_where_they_lie():
+    """SSIM scores -1 where a slice is as it should be."""
+    scores, reference = [-0.9, -0.8, -0.3], [-0.95, -0.7]
+    found = report._histogram(scores, reference, -0.5)
+    assert sum(len(group["bars"]) for group in found["groups"]) == 5
+    assert (found["low"], found["top"]) == ("-0.95", "-0.3") and 0 < float(found["threshold"]) < 480

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from helpers.inputs import given
+from helpers.labelled import TINY
 from helpers.marks import slow
 from helpers.scan_files import write_series
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from helpers.stubs import stub_bundle
 from maescan.engines.bundle import Bundle
-from maescan.errors import DataError
+from maescan.errors import ConfigError, DataError
 from maescan.method import aggregate
 from maescan.method.preprocess import prepare
 from maescan.method.prints import salted, slice_prints
@@ -234,3 +235,12 @@ def test_label_maps_alone_are_no_calibration(tmp_path, calibrated):
     nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), given(tmp_path / "healthy" / "labels.nii.gz"))
     with pytest.raises(DataError, match="no scan that can be scored"):
         calibrated()
+
+
+@pytest.mark.parametrize("measure", ["mse", "mae", "ssim"])
+def test_a_share_of_slices_over_a_probability_takes_scores_that_are_some(tmp_path, monkeypatch, measure):
+    """No other scan would ever alert."""
+    bundle = SimpleNamespace(preset=TINY.replace(measure=measure), manifest={})
+    monkeypatch.setattr(Bundle, "load", lambda path: bundle)
+    with pytest.raises(ConfigError, match=f"this bundle scores with {measure}"):
+        calibrate.calibrate(tmp_path, [tmp_path], how=CalibrateOptions(aggregation="area"))

@@ -126,7 +126,7 @@ def test_a_judge_that_learnt_little_is_named(tmp_path):
         log.write_text("phase,loss,val_auroc\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows))
         return choice.near_chance(run, SMALL)
 
-    assert len(said()) == 1 and "AUROC 0.55 on held-out kinds" in said()[0]
+    assert len(said()) == 1 and "0.55 is the mean of AUROC and share that rises" in said()[0]
     rows.append(("judge", 1.1, "0.75"))
     assert said() == []
     rows[2:] = []  # nobody to validate on

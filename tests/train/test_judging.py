@@ -110,7 +110,7 @@ def test_validation_scores_as_scoring_does():
     judge = Judge(SMALL.model, SMALL.judge).eval()
     torch.nn.init.normal_(judge.head.weight, std=0.5)
     held_out = HeldOut(mae(), healthy, SMALL)
-    assert 0 <= held_out.auroc(judge) <= 1 and {number for number, *_ in held_out.parts} == {0, 1, 2, 3}
+    assert 0 <= held_out.tells(judge) <= 1 and {number for number, *_ in held_out.parts} == {0, 1, 2, 3}
     engine = SimpleNamespace(
         reconstruct=lambda *arrays: run(mae(), arrays), classify=lambda *arrays: run(judge, arrays)
     )

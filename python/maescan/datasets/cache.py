@@ -102,11 +102,11 @@ class Facts(Record, frozen=True):
 
 
 class IndexRow(Record, frozen=True):
-    """A row of index.csv. hash: `store.content_hash` of its scan's slices."""
+    """A row of index.csv. label: -1 where it is not known; hash: `store.content_hash` of its scan's slices."""
 
     patient: str
     slice: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    label: Annotated[int, Meta(ge=0, le=1)]
+    label: Annotated[int, Meta(ge=-1, le=1)]
     area: Annotated[float, Meta(ge=0, le=1)]
     split: str
     source: str

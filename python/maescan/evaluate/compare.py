@@ -170,12 +170,14 @@ def _ends(samples: NDArray[np.float64]) -> list[float] | None:
 
 def text_of(comparison: Comparison) -> str:
     """What `compare` found, for people: each patient's sign in place of intervals where there are under FEW."""
-    few = len(comparison["each"]) < FEW
+    each = comparison["each"]
+    few, few_within = comparison["patients"] < FEW, len(each) < FEW
     parts = {"all slices": comparison["auroc"], "within patients": comparison["within_patients"]}
     parts["area-matched"] = comparison["area_matched"]
     rows = []
     for words, part in parts.items():
-        between = None if few else interval_text(part["interval"])
+        hidden = few_within if words == "within patients" else few
+        between = None if hidden else interval_text(part["interval"])
         rows.append([f"AUROC, {words}", part["first"], part["second"], _signed(part["difference"]), between])
     text = (
         f"first: {comparison['first']}\nsecond: {comparison['second']}\n\n"
@@ -183,12 +185,11 @@ def text_of(comparison: Comparison) -> str:
         f" {comparison['left_out']} judged by one alone are left out.\n\n"
         + table(("", "first", "second", "difference", "interval"), rows)
     )
-    better = sum(row.difference > 0 for row in comparison["each"])
-    worse = sum(row.difference < 0 for row in comparison["each"])
-    text += f"\nWithin patients the second is better for {better}, worse for {worse} of {len(comparison['each'])}.\n"
-    if few:
+    better, worse = sum(row.difference > 0 for row in each), sum(row.difference < 0 for row in each)
+    text += f"\nWithin patients the second is better for {better}, worse for {worse} of {len(each)}.\n"
+    if each and few_within:
         text += f"\nFewer than {FEW} patients: an interval would say too little, so here is each of them.\n\n"
-        signs = [[row.patient, row.first, row.second, _sign(row.difference)] for row in comparison["each"]]
+        signs = [[row.patient, row.first, row.second, _sign(row.difference)] for row in each]
         text += table(("patient", "first", "second", "sign"), signs)
     return text
 

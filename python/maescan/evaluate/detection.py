@@ -51,8 +51,9 @@ class Detections:
                     pixels = np.flatnonzero(labels == number)
                     self.components.append(Component(first + i, pixels, float(own.ravel()[pixels].max())))
                 continue
-            highest = ndimage.maximum_filter(own, size=2 * self.reach + 1)
-            labels, count = ndimage.label((own == highest) & tissue[i], NEIGHBOURS)  # a plateau is one peak
+            inside = np.where(tissue[i], own, -np.inf)  # what glows beyond the rim takes no peak from it
+            highest = ndimage.maximum_filter(inside, size=2 * self.reach + 1)
+            labels, count = ndimage.label((inside == highest) & tissue[i], NEIGHBOURS)  # a plateau is one peak
             values = ndimage.maximum(own, labels, range(1, count + 1)) if count else ()
             self.peaks += [(first + i, float(value)) for value in values]
 
@@ -108,7 +109,8 @@ def _lesions(
 
     def root(number: int) -> int:
         while parent[number] != number:
-            number = parent[number] = parent[parent[number]]
+            parent[number] = parent[parent[number]]
+            number = parent[number]
         return number
 
     at: dict[tuple[str, int], list[int]] = {}

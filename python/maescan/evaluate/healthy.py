@@ -67,7 +67,7 @@ def at_healthy_threshold(labels: ArrayLike, scores: ArrayLike, healthy: HealthyS
 
 def dice_at_healthy_threshold(heat: PixelCounts, healthy: PixelCounts, source: str) -> dict[str, object]:
     """Dice of a heat map at the threshold that `PIXELS` of the pixels of healthy slices stay under."""
-    threshold = healthy.quantile(PIXELS)
+    threshold = healthy.least_over(PIXELS)
     return {"dice": heat.dice_at(threshold), "threshold": threshold, "source": source}
 
 

@@ -37,7 +37,7 @@ def lesion_contrast(images: NDArray[np.floating], masks: ArrayLike) -> Floats:
 def by_bin(values: ArrayLike, detected: ArrayLike, edges: Sequence[float], unit: str = "") -> list[dict[str, object]]:
     """Share `found` [N] in each part of `values` [N] that `edges` cut (each from its lower edge to under its upper):
     [{"bin", "slices", "sensitivity"}], sensitivity None for an empty part. nan values are left out."""
-    value, hit = np.asarray(values, np.float64), np.asarray(detected, bool)
+    value, hit = np.asarray(values, np.float64), np.asarray(detected, np.float64)
     bins = np.where(np.isnan(value), -1, np.searchsorted(edges, value, side="right"))
     rows: list[dict[str, object]] = []
     for number in range(len(edges) + 1):

@@ -60,6 +60,11 @@ class PixelCounts:
             raise DataError("there are no pixels to count")
         return _lower_edge(int(np.searchsorted(total, max(1, share * total[-1]))))
 
+    def least_over(self, share: float) -> float:
+        """The least edge of a bin that a share `share` of the pixels lies under, equal values among them."""
+        bin_ = int(_bins(np.array([self.quantile(share)], np.float32))[0])
+        return _lower_edge(min(bin_ + 1, (1 << BITS) - 1))
+
     def _both(self) -> None:
         if not self.lesion.sum() or not self.normal.sum():
             missing = "lesion" if not self.lesion.sum() else "normal"

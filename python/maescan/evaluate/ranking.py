@@ -107,12 +107,13 @@ def bootstrap(
 ) -> Floats:
     """AUROC of resamples [M] of whole patients drawn with replacement: slices of a patient stay together, since
     they are not independent. The draws depend on `seed` and the patients alone, so that two scores can be
-    compared resample by resample. Resamples of one class only are nan. Raises DataError."""
+    compared resample by resample. Resamples of one class only are nan, and so are all of a single patient, who says
+    nothing of others. Raises DataError."""
     abnormal, score = checked(labels, scores)
     _, place = np.unique(score, return_inverse=True)
     names, patient = np.unique(np.asarray(patients), return_inverse=True)
-    rng, values = np.random.default_rng(seed), np.empty(resamples)
-    for i in range(resamples):
+    rng, values = np.random.default_rng(seed), np.full(resamples, np.nan)
+    for i in range(resamples if len(names) > 1 else 0):
         drawn = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
         weight = drawn[patient].astype(np.float64)
         positive = np.bincount(place, weights=weight * abnormal)

@@ -173,7 +173,7 @@ def _measure(stressed: Stressed, measure: str, shares: Shares) -> Json:
     rows: dict[str, Json] = {}
     for kind, scores in stressed.after.items():
         after = scores[measure]
-        rise, over = (after > before) + 0.5 * (after == before), (after > limit).astype(np.float64)
+        rise, over = _rises(before, after), (after > limit).astype(np.float64)
         rows[kind] = {"rises": shares(rise), "passes": shares(over), "artefact": kind in ARTEFACTS}
     lesions = [row for row in rows.values() if not row["artefact"]]
     mean = {what: float(np.mean([row[what]["share"] for row in lesions])) for what in ("rises", "passes")}
@@ -186,13 +186,18 @@ def _measure(stressed: Stressed, measure: str, shares: Shares) -> Json:
     }
 
 
+def _rises(before: Floats, after: Floats) -> Floats:
+    """1 where a score rises, a half where it does not change."""
+    return np.asarray((after > before) + 0.5 * (after == before), np.float64)
+
+
 def _bins(stressed: Stressed, values: Mapping[str, Floats], edges: tuple[float, ...], unit: str) -> list[Json]:
     """Rising scores of all lesions by size or change, under the name that a table of sensitivity has."""
     first = next(iter(stressed.before))
     kinds = [kind for kind in stressed.after if kind in values]
     if not kinds:
         return []
-    rises = [stressed.after[kind][first] > stressed.before[first] for kind in kinds]
+    rises = [_rises(stressed.before[first], stressed.after[kind][first]) for kind in kinds]
     rows = by_bin(np.concatenate([values[kind] for kind in kinds]), np.concatenate(rises), edges, unit)
     return [{"bin": row["bin"], "slices": row["slices"], "rises": row["sensitivity"]} for row in rows]
 

@@ -13,7 +13,7 @@ from maescan.errors import DataError
 from maescan.results.geometry import Geometry
 from maescan.results.maps import Scale
 from maescan.results.pictures import peaks
-from maescan.results.profile import Profile, profile_of
+from maescan.results.profile import Axis, Profile, profile_of
 from maescan.results.rows import ScanRow, state_of
 from maescan.results.tables import Tables
 
@@ -92,15 +92,15 @@ class Card:
     cells: list[Cell] = field(default_factory=list)
 
 
-def cards_of(tables: Tables, seen: Seen, top: float) -> list[Card]:
-    """Alerts first, then by score. top: of the profiles' axis."""
+def cards_of(tables: Tables, seen: Seen, axis: Axis) -> list[Card]:
+    """Alerts first, then by score. axis: the profiles'."""
     judged = [(tables.alerts(row), tables.scan_score(row), row) for row in tables.rows]
     judged.sort(key=lambda each: (not each[0], -each[1], each[2].label))
     room, cards = EMBEDDED, []
     for number, (alert, score, row) in enumerate(judged):
         address, size = _picture(row.label, seen, room)
         room -= size
-        cards.append(_card(number, row, (score, alert, address, top), tables, seen))
+        cards.append(_card(number, row, (score, alert, address, axis), tables, seen))
     shown = columns_of(cards)[1:]
     for card in cards:
         card.cells.extend(Cell(title, getattr(card, name), number) for name, title, number in shown)
@@ -113,9 +113,9 @@ def columns_of(cards: Sequence[Card]) -> list[Column]:
     return [Column("scan", "scan"), *(Column(name, COLUMNS[name], name in NUMBERS) for name in shown)]
 
 
-def _card(number: int, row: ScanRow, known: tuple[float, bool, str, float], tables: Tables, seen: Seen) -> Card:
-    """known: score, whether it alerts, address of its picture, top of the profile's axis."""
-    score, alert, picture, top = known
+def _card(number: int, row: ScanRow, known: tuple[float, bool, str, Axis], tables: Tables, seen: Seen) -> Card:
+    """known: score, whether it alerts, address of its picture, the profile's axis."""
+    score, alert, picture, axis = known
     geometry, judge = Geometry.from_json(row.geometry), tables.judge_of(row)
     drawn = peaks(row.scores) if picture else []
     unit = "patch" if seen.patches else "slice"
@@ -133,7 +133,7 @@ def _card(number: int, row: ScanRow, known: tuple[float, bool, str, float], tabl
         unit_one=unit,
         picture=picture,
         places=_places(row, drawn, unit, tables),
-        profile=profile_of(row.scores, drawn, geometry, top),
+        profile=profile_of(row.scores, drawn, geometry, axis),
         links=_links(row.label, seen),
     )
 

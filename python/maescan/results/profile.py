@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,16 +34,34 @@ class Profile(NamedTuple):
     last: str
 
 
-def height_of(score: float, top: float) -> int:
-    """Of a score, from above; what is beyond `top` lies at the rim."""
-    return round(HEIGHT - (HEIGHT - TOP) * min(1.0, max(0.0, score / top)))
+class Axis(NamedTuple):
+    """Of scores: 0, or the least where they are negative, as SSIM's are, to the highest."""
+
+    low: float
+    top: float
+
+    @classmethod
+    def of(cls, scores: Iterable[float]) -> Axis:
+        """That holds them all."""
+        found = sorted(scores)
+        low = min(0.0, found[0])
+        return cls(low, max(found[-1], low + 1e-6))
+
+    def part(self, score: float) -> float:
+        """Where a score lies, 0 to 1; what is beyond an end lies there."""
+        return min(1.0, max(0.0, (score - self.low) / (self.top - self.low)))
 
 
-def profile_of(scores: NDArray[np.float32], drawn: Sequence[int], geometry: Geometry | None, top: float) -> Profile:
+def height_of(score: float, axis: Axis) -> int:
+    """Of a score, from above."""
+    return round(HEIGHT - (HEIGHT - TOP) * axis.part(score))
+
+
+def profile_of(scores: NDArray[np.float32], drawn: Sequence[int], geometry: Geometry | None, axis: Axis) -> Profile:
     """Of slice scores [S], or of CT patches. drawn: marked slices."""
     count = len(scores)
     wide = WIDTH / max(1, count - 1)
-    heights = [height_of(score, top) for score in scores.tolist()]
+    heights = [height_of(score, axis) for score in scores.tolist()]
     line = "".join(f"{'L' if i else 'M'}{i * wide:.4g} {y}" for i, y in enumerate(heights))
     if count == 1:
         line = f"M0 {heights[0]}H{WIDTH}"
@@ -59,9 +77,9 @@ def profile_of(scores: NDArray[np.float32], drawn: Sequence[int], geometry: Geom
     return Profile(line, marks, " ".join(f"{score:.3g}" for score in scores.tolist()), where, band, first, last)
 
 
-def band_of(curves: Sequence[Sequence[float]], top: float) -> dict[str, str]:
+def band_of(curves: Sequence[Sequence[float]], axis: Axis) -> dict[str, str]:
     """The area and the middle of `method.healthy.profile`, over the whole width."""
-    low, middle, high = ([height_of(value, top) for value in curve] for curve in curves)
+    low, middle, high = ([height_of(value, axis) for value in curve] for curve in curves)
     wide = WIDTH / max(1, len(middle) - 1)
     above = "".join(f"{'L' if i else 'M'}{i * wide:.4g} {y}" for i, y in enumerate(high))
     below = "".join(f"L{i * wide:.4g} {low[i]}" for i in reversed(range(len(low))))

@@ -17,7 +17,7 @@ from maescan import files as outputs
 from maescan.results.cards import Card, Seen, cards_of, columns_of
 from maescan.results.maps import Scale
 from maescan.results.pictures import colours, level_colours
-from maescan.results.profile import band_of, height_of
+from maescan.results.profile import Axis, band_of, height_of
 from maescan.results.tables import FAILURES, Tables
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 BINS = 24
 CHANCES = (
-    "In scores.csv a slice's p_value counts that slice alone, and a scan with 155 slices has 155 chances of a small"
-    " one; its p_scan is the share of healthy scans that have any slice as high."
+    "In scores.csv a slice's p_value is its place among healthy slices, which hang together by scan, and a scan with"
+    " 155 slices has 155 chances of a small one; its p_scan is the share of healthy scans with any slice as high."
 )
 FILTERS = ("alert", "fit", "state")
 
@@ -58,8 +58,8 @@ def render(tables: Tables, run: Run, seen: Seen) -> str:
 
 def _page(tables: Tables, run: Run, seen: Seen) -> dict[str, object]:
     state = run["calibration"] or {}
-    top = _top(tables, seen, state)
-    cards = cards_of(tables, seen, top)
+    axis = _axis(tables, seen, state)
+    cards = cards_of(tables, seen, axis)
     failures = [failure._asdict() for failure in tables.failures]
     threshold = state.get("threshold") if (tables.rule or {}).get("method") != "area" else None
     values = {name: sorted({getattr(card, name) or "none" for card in cards}) for name in FILTERS}
@@ -76,22 +76,22 @@ def _page(tables: Tables, run: Run, seen: Seen) -> dict[str, object]:
         "run": _run(run, seen),
         "scale": _scale(seen.scale),
         "heat": _heat(seen.scale),
-        "band": band_of(seen.profile, top) if seen.profile else None,
-        "threshold": None if threshold is None else height_of(threshold, top),
+        "band": band_of(seen.profile, axis) if seen.profile else None,
+        "threshold": None if threshold is None else height_of(threshold, axis),
         "threshold_text": f"a scan alerts over {threshold:.4g}" if threshold is not None else "",
-        "profile_top": f"{top:.3g}",
+        "axis": f"{axis.low:.3g} to {axis.top:.3g}",
         "histogram": _histogram([float(card.score) for card in cards], state.get("scores") or [], threshold),
         "failures": failures,
         "failure_columns": FAILURES,
     }
 
 
-def _top(tables: Tables, seen: Seen, state: Run) -> float:
-    """Of the axis of all profiles: nothing that is judged lies above it."""
-    judged = [float(row.scores.max()) for row in tables.rows if row.fit != "other"]
-    judged = judged or [float(row.scores.max()) for row in tables.rows]
-    band = [max(curve) for curve in seen.profile or ()]
-    return max(1e-6, *judged, *band, float(state.get("threshold") or 0.0))
+def _axis(tables: Tables, seen: Seen, state: Run) -> Axis:
+    """Of all profiles: nothing that is judged lies beyond it."""
+    judged = [row for row in tables.rows if row.fit != "other"] or tables.rows
+    ends = [float(end) for row in judged for end in (row.scores.min(), row.scores.max())]
+    band = [value for curve in seen.profile or () for value in curve]
+    return Axis.of([0.0, *ends, *band, float(state.get("threshold") or 0.0)])
 
 
 def _counts(cards: Sequence[Card], failed: int, run: Run) -> list[dict[str, object]]:
@@ -150,8 +150,8 @@ def _histogram(scores: list[float], reference: list[float], threshold: float | N
     """Bars of the scans' scores, and the outline of the calibration's, each as shares of its own count."""
     if not scores:
         return None
-    top = max(1e-6, *scores, *reference)
-    edges = np.linspace(0, top, BINS + 1)
+    axis = Axis.of([*scores, *reference])
+    edges = np.linspace(axis.low, axis.top, BINS + 1)
     kinds = (("these scans", scores, "mine"), ("healthy reference", reference, "reference"))
     shares = [(title, np.histogram(v, edges)[0] / len(v), kind) for title, v, kind in kinds if len(v)]
     peak, width, height = max(float(share.max()) for _, share, _ in shares) or 1.0, 480 / BINS, 110
@@ -161,8 +161,8 @@ def _histogram(scores: list[float], reference: list[float], threshold: float | N
              "height": f"{height * s / peak:.1f}"} for i, s in enumerate(share) if s]}
         for title, share, kind in shares
     ]  # fmt: skip
-    line = "" if threshold is None else f"{min(480, 480 * threshold / top):.1f}"
-    return {"groups": groups, "top": f"{top:.3g}", "threshold": line}
+    line = "" if threshold is None else f"{480 * axis.part(threshold):.1f}"
+    return {"groups": groups, "low": f"{axis.low:.3g}", "top": f"{axis.top:.3g}", "threshold": line}
 
 
 def _templates() -> Environment:

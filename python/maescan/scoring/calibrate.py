@@ -50,6 +50,11 @@ def calibrate(
     if how.aggregation not in (None, *RULES):
         raise ConfigError(f"unknown aggregation '{how.aggregation}'", remedy=f"use one of {', '.join(RULES)}")
     loaded = Bundle.load(bundle)
+    if how.aggregation == "area" and loaded.preset.network is None:
+        reason = (
+            f"area counts slices whose probability is over 0.5, and this bundle scores with {loaded.preset.measure}"
+        )
+        raise ConfigError(reason, path=bundle, remedy="use max or top")
     chosen = RULES[how.aggregation] if how.aggregation else loaded.manifest.get("aggregation") or aggregate.DEFAULT
     out = how.out or folder_of(bundle)
     with kept_in(names_of(options.pseudonyms), [out, bundle], *healthy):

@@ -23,10 +23,12 @@ from maescan.records import Record, whole_rows
 from maescan.train.loop import TrainingRun
 
 STRESSED, BATCH = 64, 32
+OTHERS = 1_000_003
+"""Added to the seed: other lesions than those that a judge's best epoch was chosen by."""
 CHANCE = {"classifier": float(np.log(2))}
 """The loss of a network that tells nothing."""
 NEAR, TELLS = 0.95, 0.6
-"""A loss over this share of chance, or a judge's AUROC under TELLS, is near chance."""
+"""A loss over this share of chance, or a judge's best validation (`HeldOut.tells`) under TELLS, is near chance."""
 
 
 def choose_measure(run: TrainingRun, preset: Preset, validation: SliceSet) -> Json:
@@ -38,7 +40,9 @@ def choose_measure(run: TrainingRun, preset: Preset, validation: SliceSet) -> Js
     """
     engine = TorchEngine(run.out, preset, str(run.fabric.device))
     stressed = (
-        stress_set(validation, engine, preset, most=STRESSED, seed=run.seed) if len(validation.images) else None
+        stress_set(validation, engine, preset, most=STRESSED, seed=run.seed + OTHERS)
+        if len(validation.images)
+        else None
     )
     kept: Json = {"measure": preset.measure, "stress": stressed, "validation": None}
     warnings = near_chance(run, preset)
@@ -101,7 +105,8 @@ def near_chance(run: TrainingRun, preset: Preset) -> list[str]:
         rows = whole_rows(Validated, run.out / "log.csv")
         best = max((row.val_auroc for row in rows if row.phase == "judge"), default=1.0)
         more = "it needs more epochs (judge.epochs of a preset file), or more scans"
-        return [f"the judge learnt little: AUROC {best:.2f} on held-out kinds; {more}"] if best < TELLS else []
+        told = "the mean of AUROC and share that rises, on held-out kinds, where a coin has 0.50"
+        return [f"the judge learnt little: {best:.2f} is {told}; {more}"] if best < TELLS else []
     limit = CHANCE.get(preset.measure)
     losses = [row.loss for row in whole_rows(Loss, run.out / "log.csv") if row.phase == preset.measure]
     if limit is None or not losses or losses[-1] < NEAR * limit:

@@ -94,7 +94,8 @@ def features_of(
 
 
 class JudgePhase:
-    """The judge: each sample is a training slice twice, with anomalies and without, cropped and masked alike."""
+    """The judge: each sample is a training slice twice, with anomalies and without, cropped alike; masks have one
+    seed, and fall alike where the sets are."""
 
     name = "judge"
 
@@ -163,8 +164,8 @@ class JudgePhase:
         return features, every, real
 
     def validate(self) -> float | None:
-        """AUROC on lesions of held-out kinds; None without validation slices."""
-        return self.validation.auroc(self.model) if self.validation is not None else None
+        """`HeldOut.tells`, which stands as val_auroc in log.csv; None without validation slices."""
+        return self.validation.tells(self.model) if self.validation is not None else None
 
 
 def judge_loss(logits: Tensor, cover: Tensor, change: Tensor, real: Tensor) -> Tensor:
@@ -217,7 +218,7 @@ class HeldOut:
                 self.parts.append((number, which, *tensors))
 
     @torch.no_grad()
-    def auroc(self, model: Judge) -> float:
+    def tells(self, model: Judge) -> float:
         """How well a judge tells slices with a lesion from those without: the mean of the AUROC over all of them and
         of that between each slice and itself, the share whose score rises. Of few patients the first is at chance
         until the second has long risen: slices differ by more than a lesion."""

@@ -18,10 +18,10 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def split(slices: SliceSet, preset: Preset, fraction: float, seed: int) -> tuple[SliceSet, SliceSet]:
-    """(training, validation) of a SliceSet, disjoint by patient; training has its healthy slices only.
+    """(training, validation) of a SliceSet; training has its healthy slices only.
 
-    The set's own split decides where it has one. Raises DataError for slices that do not fit the preset, and
-    where no healthy slice is left.
+    The set's own split decides where it has one (LUNA16's is by row, as the paper's); others are disjoint by scan.
+    Raises DataError for slices that do not fit the preset, and where no healthy slice is left.
     """
     size = preset.model.image_size
     if slices.images.shape[1:] != (size, size):
