@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import os
 import stat
 import time
@@ -101,3 +102,18 @@ def test_what_a_run_killed_long_ago_was_writing_goes_when_the_folder_is_taken_ag
     os.utime(old, (time.time() - 2 * outputs.OLD_S,) * 2)
     outputs.claim(tmp_path / "out", "an evaluation")
     assert new.exists() and not old.exists()
+
+
+def test_cells_that_another_spreadsheet_would_part_are_quoted(tmp_path):
+    cells = ["a;=1+1.nii", "b\t=2", "c,d", 'e"f', "plain", 0.5, 3, None, ""]
+    outputs.write_csv(tmp_path / "a.csv", ["x"] * len(cells), [cells])
+    text = (tmp_path / "a.csv").read_text()
+    assert '"a;=1+1.nii","b\t=2","c,d","e""f",plain,0.500000,3,,' in text
+    with (tmp_path / "a.csv").open(newline="") as stream:
+        assert list(csv.reader(stream))[1] == [*cells[:5], "0.500000", "3", "", ""]
+
+
+def test_labels_that_differ_have_paths_that_differ(tmp_path):
+    labels = ["x.png/y", "x.png~/y", "x.PNG/y", "a_anomaly.nii.gz/y", "a_anomaly.nii.gz~/y", "a/y"]
+    found = [outputs.output_path(tmp_path, "maps", label, ".nii.gz") for label in labels]
+    assert len(set(found)) == len(labels)

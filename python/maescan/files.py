@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import json
 import math
 import os
@@ -13,13 +11,16 @@ import re
 import tempfile
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maescan.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
 
 OUTPUT = ".maescan"
 """The folder that marks another as written by maescan: what stands beside it is never an input."""
@@ -28,6 +29,7 @@ PARTIAL = ".maescan-part-"
 OLD_S = 3600.0
 """A half that nobody has written into for so many seconds is a killed run's."""
 PART_BYTES, PATH_BYTES = 255, 900
+QUOTED = re.compile(r"""[",;\t\r\n]""")
 UNSAFE = re.compile(r'[<>:"|?*\\/]')
 """What other file systems do not take in a name."""
 OURS = ("_anomaly.nii.gz", "_exceedance.nii.gz", ".png", ".dcm", ".html")
@@ -55,8 +57,8 @@ def output_path(out: Path, folder: str, label: str, end: str, *, clash: bool = F
     parts = [part for part in unicodedata.normalize("NFC", printable(label)).split("/") if part not in ("", ".")]
     safe = [UNSAFE.sub("_", "_" if part == ".." else part) for part in parts]
     safe = [f"_{part[1:]}" if part[0] == "." else part.rstrip(". ") or "_" for part in safe] or ["_"]
-    changed = "/".join(safe) != label
     safe[:-1] = [f"{part}~" if part.casefold().endswith(OURS) else part for part in safe[:-1]]
+    changed = "/".join(safe) != label
     mark = f"~{short_hash(label)}" if changed or clash else ""
     if len("/".join(safe).encode()) > PATH_BYTES:
         safe, mark = [safe[-1]], f"~{short_hash(label, 16)}"
@@ -226,13 +228,37 @@ def finite(values: object) -> object:
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
+def nifti_image(volume: np.ndarray, affine: np.ndarray, placed: Mapping[str, object] | None = None) -> Nifti1Image:
+    """A volume [X, Y, Z] with `affine` (voxel -> RAS+ mm) as qform and as sform, since programs differ in which they
+    take, and some take no sform with a trace of shear. placed: the fields of a scan's own NIfTI header instead, so
+    that every program puts both in one place."""
+    import nibabel
+
+    if placed is None:
+        image = nibabel.Nifti1Image(volume, affine)
+        image.set_sform(affine, 1)
+        image.set_qform(affine, 1)
+        image.header.set_xyzt_units("mm")
+        return image
+    image = nibabel.Nifti1Image(volume, None)
+    for name, value in placed.items():
+        if name == "pixdim":
+            image.header[name][:4] = value
+        else:
+            image.header[name] = value
+    return image
+
+
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows under a header; floats with six decimals, so that a rerun gives the same bytes."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([[f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows])
-    write_text(path, buffer.getvalue())
+    """Rows under a header; floats with six decimals, so that a rerun gives the same bytes. Text with a semicolon or a
+    tab is quoted as well: where a spreadsheet parts cells there, what follows would be one, and perhaps a formula."""
+    lines = [",".join(map(_cell, row)) for row in (columns, *rows)]
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.6f}" if isinstance(value, float) else "" if value is None else str(value)
+    return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text
 
 
 def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -254,13 +280,14 @@ def require_parquet() -> tuple[Any, Any]:
     return pyarrow, parquet
 
 
-def write_nifti(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:
-    """`volume` [X, Y, Z] (float32 or uint8) as .nii.gz with `affine` (voxel -> RAS+ mm), reproducibly."""
-    import nibabel
+def write_nifti(
+    path: Path, volume: np.ndarray, affine: np.ndarray, placed: Mapping[str, object] | None = None
+) -> None:
+    """`volume` [X, Y, Z] (float32 or uint8) as .nii.gz with `affine` (voxel -> RAS+ mm), reproducibly; placed: as
+    `nifti_image` takes it."""
     from isal import igzip
 
-    image = nibabel.Nifti1Image(volume, affine)
-    image.header.set_xyzt_units("mm")
+    image = nifti_image(volume, affine, placed)
     with (
         atomic_file(path) as temporary,
         open(temporary, "wb") as raw,

@@ -12,6 +12,7 @@ from maescan.errors import ScanError
 from maescan.method.healthy import CELLS, HealthyMaps
 from maescan.results.geometry import Geometry
 from maescan.results.maps import Scale, map_key, quantised, read_map, write_exceedance, write_map
+from maescan.scans.nifti import read_nifti
 
 AFFINE = np.array([[-1.5, 0, 0, 40], [0, 1.5, 0, -30], [0, 0, 4, -20], [0, 0, 0, 1.0]])
 BRATS = preset("brats")
@@ -47,7 +48,7 @@ def test_values_are_right_to_half_a_step_whatever_was_calibrated(tmp_path):
     values = volume()
     for scale in (Scale.of(BRATS), healthy()):
         write_map(tmp_path / "a.nii.gz", values, AFFINE, scale)
-        found, affine = read_map(tmp_path / "a.nii.gz")
+        found, affine, _ = read_map(tmp_path / "a.nii.gz")
         assert np.abs(found - values).max() <= scale.step / 2 * 1.001 and scale.step == 1 / 1024
         assert np.array_equal(found, quantised(values, scale)) and np.allclose(affine, AFFINE)
     write_map(tmp_path / "b.nii.gz", 1000 * values, AFFINE, scale)
@@ -83,11 +84,57 @@ def test_an_exceedance_map_lies_on_the_scans_grid(tmp_path):
     values, scale = np.zeros((48, 40, 24), np.float32), healthy()
     values[30:, 10:14, 3] = 1.5
     geometry = Geometry(24, (0, 4), (0, 1), "k", ((0, 24), (0, 40), (0, 48)))
-    write_exceedance(tmp_path / "a.nii.gz", values, AFFINE, scale, geometry)
+    write_exceedance(tmp_path / "a.nii.gz", values, (AFFINE, None), scale, geometry)
     image = nibabel.load(tmp_path / "a.nii.gz")
     shares = image.get_fdata()
     assert np.allclose(image.affine, AFFINE) and np.allclose(shares[values > 0], 1 / 20, atol=1e-4)
     assert np.allclose(shares[values == 0], 1) and image.header["cal_max"] == 1
     assert b"share of 19 healthy scans as high at this place" in bytes(image.header["descrip"])
     with pytest.raises(ScanError, match="no healthy maps"):
-        write_exceedance(tmp_path / "b.nii.gz", values, AFFINE, Scale.of(BRATS), geometry)
+        write_exceedance(tmp_path / "b.nii.gz", values, (AFFINE, None), Scale.of(BRATS), geometry)
+
+
+FORMS = {
+    "neither": {"qform_code": 0, "sform_code": 0},
+    "a qform alone": {"sform_code": 0},
+    "an sform alone": {"qform_code": 0},
+    "a qform elsewhere": {"qform_code": 1, "sform_code": 4, "qoffset_x": 20, "qoffset_y": -30, "qoffset_z": 10},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_program_puts_a_map_where_it_puts_the_scan(tmp_path, form):
+    itk = pytest.importorskip("SimpleITK")
+    turn = np.diag([1.0, 1, 1, 1])
+    turn[:2, :2] = [[0.96, -0.28], [0.28, 0.96]]
+    image = nibabel.Nifti1Image(np.ones((9, 8, 7), np.int16), turn @ AFFINE)
+    image.set_qform(image.affine, 1)
+    image.to_filename(tmp_path / "scan.nii")
+    content = bytearray((tmp_path / "scan.nii").read_bytes())
+    header = nibabel.Nifti1Header(bytes(content[:348]))
+    for name, value in FORMS[form].items():
+        header[name] = value
+    content[:348] = header.binaryblock
+    (tmp_path / "scan.nii").write_bytes(content)
+    scan = read_nifti(tmp_path / "scan.nii", "scan")
+    write_map(tmp_path / "map.nii.gz", volume(shape=scan.shape), scan.affine, healthy(), scan.placed)
+    for _ in range(2):  # and again when a calibration brings it up to date
+        found, wanted = (itk.ReadImage(str(tmp_path / name)) for name in ("map.nii.gz", "scan.nii"))
+        for corner in ((0, 0, 0), (8, 7, 6)):
+            assert np.allclose(*(i.TransformIndexToPhysicalPoint(corner) for i in (found, wanted)), atol=1e-2)
+        values, affine, placed = read_map(tmp_path / "map.nii.gz")
+        assert np.allclose(affine, scan.affine, atol=1e-3)
+        write_map(tmp_path / "map.nii.gz", values, affine, healthy(), placed)
+
+
+@pytest.mark.parametrize("degrees", [0, 0.024, 0.5])
+def test_a_trace_of_shear_leaves_a_map_that_itk_reads(tmp_path, degrees):
+    """As oblique DICOM series have it by rounding."""
+    itk = pytest.importorskip("SimpleITK")
+    affine = AFFINE.copy()
+    affine[1, 0] = 1.5 * np.tan(np.radians(degrees))
+    write_map(tmp_path / "map.nii.gz", volume(), affine, healthy())
+    files.write_nifti(tmp_path / "plain.nii.gz", volume(), affine)
+    for name in ("map.nii.gz", "plain.nii.gz"):
+        found = itk.ReadImage(str(tmp_path / name)).TransformIndexToPhysicalPoint((47, 39, 23))
+        assert np.allclose(np.array(found) * [-1, -1, 1], (affine @ [47, 39, 23, 1])[:3], atol=0.7)

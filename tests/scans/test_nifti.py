@@ -11,6 +11,7 @@ import pytest
 
 from maescan.errors import ScanError
 from maescan.scans import read_scan
+from maescan.scans.nifti import image_of
 
 VALUES = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 AFFINE = np.array([[0, 0, 3.0, 5], [-2, 0, 0, 6], [0, 1.5, 0, 7], [0, 0, 0, 1]])
@@ -155,3 +156,29 @@ def test_half_a_pair(tmp_path):
 
 def test_equal_voxels_are_told(tmp_path):
     assert read_scan(write(tmp_path / "a.nii", VALUES * 0)).warnings == ("all voxels are equal",)
+
+
+def test_a_pair_is_of_its_own_image(tmp_path):
+    """Also where its name has .hdr in the middle, or differs from another's in letter case alone."""
+    for number, name in enumerate(("p1", "p1.hdr_brain", "SCAN", "scan")):
+        pair = nibabel.Nifti1Pair(VALUES + 100 * number, AFFINE)
+        nibabel.save(pair, tmp_path / f"{name}.img")
+    for number, name in enumerate(("p1", "p1.hdr_brain", "SCAN", "scan")):
+        assert read_scan(tmp_path / f"{name}.hdr").voxels.min() == 100 * number
+        assert [file.name for file in image_of(tmp_path / f"{name}.hdr")] == [f"{name}.img"]
+    (tmp_path / "SCAN.img").unlink()
+    with pytest.raises(ScanError, match=r"its \.img is missing"):
+        read_scan(tmp_path / "SCAN.hdr")
+    (tmp_path / "p1.hdr_note.nii").write_bytes(b"")
+    assert image_of(tmp_path / "p1.hdr_note.nii") == ()
+
+
+def test_a_first_pixdim_of_0_stands_for_1(tmp_path):
+    image = nibabel.Nifti1Image(VALUES, None)
+    image.set_qform(AFFINE, 1)
+    image.header["sform_code"] = 0
+    nibabel.save(image, tmp_path / "a.nii")
+    sign = image.header["pixdim"][0]
+    wanted = read_scan(tmp_path / "a.nii").affine
+    path = patch(tmp_path / "a.nii", pixdim=[0, *image.header["pixdim"][1:]])
+    assert sign != 1 or np.allclose(read_scan(path).affine, wanted)

@@ -132,3 +132,25 @@ def test_a_calibration_keeps_how_high_maps_are_and_scores_nothing_twice(scans, t
     assert score_folder([scans], BUNDLE, Engine(), out, ScoreOptions(pictures=0, healthy=True)).skipped == 0
     assert score_folder([scans], BUNDLE, Engine(), out, ScoreOptions(pictures=0, healthy=True)).skipped == 6
     assert all(row.heat for row in rows_of(out))
+
+
+def test_a_scan_that_was_replaced_is_not_drawn_as_the_one_that_was_scored(scans, tmp_path, monkeypatch):
+    """Neither another scan's slices, nor slices that it has no more."""
+    out, real = tmp_path / "out", draw_missing
+
+    def replace(job):
+        write_scan(scans / "scan0.nii.gz", 70)
+        write_scan(scans / "scan1.nii.gz", 71, slices=2)
+        monkeypatch.setattr("maescan.results.pictures.key_of", lambda path: None)
+        real(job)
+
+    monkeypatch.setattr("maescan.scoring.pipeline.draw_missing", replace)
+    first = score_folder([scans], BUNDLE, Engine(), out, ScoreOptions(pictures=6))
+    assert len(first.scored) == 6 and len(pictures(out)) == 6
+    monkeypatch.undo()
+    plain = tmp_path / "plain"
+    for index in (0, 1):
+        write_scan(scans / f"scan{index}.nii.gz", index)
+    score_folder([scans], BUNDLE, Engine(), plain, ScoreOptions(pictures=6))
+    for path in pictures(out):
+        assert path.read_bytes() == (plain / path.relative_to(out)).read_bytes()

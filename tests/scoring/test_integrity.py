@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from maescan.scoring.database import VERSION, connect
-from maescan.scoring.integrity import CHECKED, checksum, fault_of, set_aside
+from maescan.scoring.integrity import CHECKED, OURS, checksum, fault_of, set_aside
 
 
 @pytest.fixture
@@ -57,3 +57,14 @@ def test_setting_aside_takes_what_a_run_wrote_and_nothing_else(tmp_path):
         name.removeprefix(".maescan/") for name in ours
     }
     assert set_aside(tmp_path) != first
+
+
+def test_all_that_a_run_writes_goes_with_its_ledger(tmp_path):
+    """What stayed would be nobody's, and nothing may be written over it."""
+    names = ["maps/a_anomaly.nii.gz", "maps/b/a_exceedance~1234.nii.gz", "views/a.html", "pictures/a.png"]
+    names += ["dicom/a_sr.dcm", "scans.csv", "report.html"]
+    for name in (*names, "maps/mine.nii.gz"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    left = {str(file.relative_to(tmp_path)) for pattern in OURS for file in tmp_path.glob(pattern)}
+    assert left == set(names)

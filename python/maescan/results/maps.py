@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.errors import ScanError
-from maescan.files import atomic_file, short_hash
+from maescan.files import atomic_file, nifti_image, short_hash
 from maescan.method.healthy import HealthyMaps
 from maescan.method.heat import STEPS, full_scale, units
 from maescan.results.geometry import Geometry, axial_of, tissue_box
+from maescan.scans.nifti import placement
 from maescan.scans.scan import axial_axes
 
 Volume = NDArray[np.float32]
+Where = tuple[NDArray[np.float64], Json | None]
 SHARES = 1 / 16384
 """The step of an exceedance map."""
 LARGEST = 32767
@@ -68,24 +71,25 @@ class Scale:
         return f"{what}{mark}"[:79]
 
 
-def write_map(path: Path, volume: Volume, affine: NDArray[np.float64], scale: Scale) -> None:
-    """`volume` [X, Y, Z], values from 0, with `affine` (voxel -> RAS+ mm)."""
+def write_map(
+    path: Path, volume: Volume, affine: NDArray[np.float64], scale: Scale, placed: Json | None = None
+) -> None:
+    """`volume` [X, Y, Z], values from 0, with `affine` (voxel -> RAS+ mm); placed: as `Scan` has it."""
     step, top = scale.step, float(volume.max(initial=0.0))
     while top > LARGEST * step:
         step *= 2
-    _write(path, volume, affine, step, (scale.describe(), scale.key, scale.top))
+    _write(path, volume, (affine, placed), step, (scale.describe(), scale.key, scale.top))
 
 
-def write_exceedance(
-    path: Path, volume: Volume, affine: NDArray[np.float64], scale: Scale, geometry: Geometry | None
-) -> None:
-    """The share of healthy scans that are as high at a place, for each voxel of a map."""
+def write_exceedance(path: Path, volume: Volume, where: Where, scale: Scale, geometry: Geometry | None) -> None:
+    """The share of healthy scans that are as high at a place, for each voxel of a map. where: its affine, and
+    `placed` as `write_map` takes it."""
     if scale.healthy is None:
         raise ScanError("the bundle has no healthy maps", remedy="calibrate it with `maescan calibrate`")
-    axes, view = axial_axes(affine), axial_of(quantised(volume, scale), affine)
+    axes, view = axial_axes(where[0]), axial_of(quantised(volume, scale), where[0])
     shares = axes.to_storage(scale.healthy.exceedance(view, tissue_box(geometry, view.shape)))
     said = f"share of {len(scale.healthy.cells)} healthy scans as high at this place (1 + n)/(1 + N)"
-    _write(path, np.asarray(shares), affine, SHARES, (said, scale.key, 1.0))
+    _write(path, np.asarray(shares), where, SHARES, (said, scale.key, 1.0))
 
 
 def quantised(volume: Volume, scale: Scale) -> Volume:
@@ -103,28 +107,24 @@ def map_key(path: Path) -> str | None:
     return header[228:252].split(b"\0")[0].decode("ascii", "replace") if len(header) == 348 else None
 
 
-def read_map(path: Path) -> tuple[Volume, NDArray[np.float64]]:
-    """A written map [X, Y, Z] and its affine. Raises ScanError where it cannot be read."""
+def read_map(path: Path) -> tuple[Volume, NDArray[np.float64], Json]:
+    """A written map [X, Y, Z], its affine, and where its header places it. Raises ScanError for one that cannot be
+    read."""
     import nibabel
 
     try:
         image = nibabel.Nifti1Image.from_filename(path)
-        return image.get_fdata(dtype=np.float32), image.affine
+        return image.get_fdata(dtype=np.float32), image.affine, placement(image.header)
     except Exception as error:  # whatever a damaged file makes nibabel raise
         raise ScanError("cannot be read", path=path, remedy="score its scan again with --force") from error
 
 
-def _write(
-    path: Path, volume: Volume, affine: NDArray[np.float64], step: float, said: tuple[str, str, float]
-) -> None:
+def _write(path: Path, volume: Volume, where: Where, step: float, said: tuple[str, str, float]) -> None:
     """said: description, key and cal_max of the header. Reproducibly: the file names no time."""
-    import nibabel
     from isal import igzip
 
-    stored = np.rint(volume / np.float32(step)).astype(np.int16)
-    image = nibabel.Nifti1Image(stored, affine)
+    image = nifti_image(np.rint(volume / np.float32(step)).astype(np.int16), *where)
     header = image.header
-    header.set_xyzt_units("mm")
     header.set_slope_inter(step, 0.0)
     header.set_intent("estimate", (), name="anomaly")
     header["descrip"], header["aux_file"], header["cal_max"] = said

@@ -31,7 +31,10 @@ REFUSED = {
 }
 TURNED = 2.0
 """Degrees between qform and sform that count as rounding."""
+PLACED = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+          "srow_x", "srow_y", "srow_z", "xyzt_units")  # fmt: skip
 IMAGES = (".img", ".img.gz", ".img.bz2", ".img.zst")
+PACKED = ("", ".gz", ".bz2", ".zst")
 UNITS = {1: 1000.0, 3: 0.001}  # metres and micrometres, in mm
 
 
@@ -47,7 +50,14 @@ def read_nifti(path: Path, name: str, *, volume: int | None = None, accept: froz
     voxels = _voxels(image, header, shape, before)
     array = voxels.array.reshape(shape, order="F")
     warnings += voxels.warnings + (("all voxels are equal",) if check_finite(array, path) else ())
-    return Scan(array, slope, intercept, affine, name, path, "nifti", warnings)
+    placed = placement(header) if np.array_equal(header.get_best_affine(), affine) else None
+    return Scan(array, slope, intercept, affine, name, path, "nifti", warnings, placed=placed)
+
+
+def placement(header: Header) -> dict[str, object]:
+    """The fields of a header that say where voxels lie."""
+    found: dict[str, object] = {name: np.asarray(header[name]).tolist() for name in PLACED}
+    return found | {"pixdim": header["pixdim"][:4].tolist()}
 
 
 def _header(path: Path) -> Header:
@@ -68,15 +78,18 @@ def _header(path: Path) -> Header:
 
 def image_of(path: Path) -> tuple[Path, ...]:
     """The file beside a .hdr that holds its voxels, in any spelling of its ending; nothing where there is none."""
-    stem, dot, _ = path.name.lower().partition(".hdr")
-    if not dot:
+    stem, dot, packed = path.name.lower().rpartition(".hdr")
+    if not dot or packed not in PACKED:
         return ()
     wanted = {stem + end for end in IMAGES}
     named = {path.name[: len(stem)] + end for end in IMAGES}
     try:
-        beside = [file for file in os.listdir(path.parent) if file.lower() in wanted]
+        there = os.listdir(path.parent)
     except OSError:
         return ()
+    beside = [file for file in there if file.lower() in wanted]
+    others = {file[: len(stem)] for file in there if file.lower() == path.name.lower() and file != path.name}
+    beside = [file for file in beside if file[: len(stem)] not in others]  # it has a header of its own
     beside.sort(key=lambda file: (file[: len(stem)] != path.name[: len(stem)], file not in named, file))
     return tuple(path.with_name(file) for file in beside)[:1]
 
@@ -126,6 +139,8 @@ def _qform(header: Header, path: Path, *, needed: bool) -> Affine | None:
     """Raises ScanError for one that is no rotation, where it is needed."""
     from nibabel.spatialimages import HeaderDataError
 
+    if header["pixdim"][0] == 0:  # which stands for 1
+        header["pixdim"][0] = 1
     try:
         return np.asarray(header.get_qform(), np.float64)
     except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:

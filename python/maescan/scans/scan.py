@@ -20,6 +20,8 @@ class Scan:
     The measured value is ``voxels * slope + intercept``. affine: [4, 4] float64, voxel index to RAS+ millimetres.
     name: unique among the scans found together. warnings: what a reader of the score should know.
     meta: provenance in JSON types (modality, series UID, transfer syntax ...); never a patient's name.
+    placed: fields of a NIfTI header that say where the voxels lie, for what is written beside it
+    (`files.nifti_image`).
     """
 
     voxels: Array
@@ -31,6 +33,7 @@ class Scan:
     format: str
     warnings: tuple[str, ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)
+    placed: dict[str, object] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -58,6 +58,8 @@ def draw_missing(job: Job) -> None:
         numbers = pictures.peaks(row.scores)
         try:
             reading = reader.read(job.sources[row.label])
+            if reading.facts["print"] != row.print:  # other slices lie there now than were scored
+                continue
             images, keys = reading.images[numbers], [int(reading.prepared.keys[number]) for number in numbers]
             path = job.outputs.path("picture", scan)
         except MaescanError:

@@ -25,6 +25,8 @@ OURS = (
     "watch.json",
     "report.html",
     "maps/**/*_anomaly*.nii.gz",
+    "maps/**/*_exceedance*.nii.gz",
+    "views/**/*.html",
     "pictures/**/*.png",
     "dicom/**/*.dcm",
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
 from maescan.errors import ConfigError, ScanError
 from maescan.method.raw import RawSlices, Slices
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 class ScanScores:
     """One scan's result. slice_scores [S]: higher is more abnormal, slice 0 the most inferior; map [X, Y, Z]:
     |scan - reconstruction| on the scan's own grid; affine [4, 4]: voxel index to RAS+ mm; p_value, alert: None for a
-    bundle that is not calibrated, and for a scan of another kind than the bundle's; fit: `method.gate.Fit`."""
+    bundle that is not calibrated, and for a scan of another kind than the bundle's; fit: `method.gate.Fit`; placed:
+    as `Scan` has it."""
 
     scan: str
     score: float
@@ -45,6 +47,7 @@ class ScanScores:
     fit: str = "ok"
     warnings: tuple[str, ...] = ()
     picture: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1, 4, 3), np.uint8), repr=False)
+    placed: Json | None = field(default=None, repr=False)
 
     @property
     def highest_slice(self) -> int:
@@ -61,7 +64,7 @@ class ScanScores:
         """Writes the map as NIfTI, whole or not at all. Raises DataError where `path` cannot be written."""
         from maescan.files import write_nifti
 
-        write_nifti(Path(path), self.map, self.affine)
+        write_nifti(Path(path), self.map, self.affine, self.placed)
 
 
 class Model:
@@ -124,6 +127,7 @@ class Model:
             str(gate.fit_of(other, prepared.warnings)),
             tuple(dict.fromkeys([*([other] if other else []), *found.warnings, *prepared.warnings])),
             panels(image, expected, heat, self.scale.top),
+            found.placed,
         )
 
     def score(

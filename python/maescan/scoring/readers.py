@@ -70,6 +70,7 @@ def read_and_prepare(
     end = time.perf_counter()
     facts = {
         "affine": scan.affine,
+        "placed": scan.placed,
         "warnings": list(dict.fromkeys([*scan.warnings, *prepared.warnings])),
         "fit": gate.fit_of(other, prepared.warnings),
         "why": other,

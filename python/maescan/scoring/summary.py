@@ -164,10 +164,10 @@ def _refresh_maps(job: Job) -> None:
         if not path.is_file() or maps.map_key(path) == job.scale.key:
             continue
         try:
-            volume, affine = maps.read_map(path)
+            volume, affine, placed = maps.read_map(path)
             if job.scale.healthy:
                 target = job.outputs.path("exceedance", job.ledger.known(label))
-                maps.write_exceedance(target, volume, affine, job.scale, places[label])
+                maps.write_exceedance(target, volume, (affine, placed), job.scale, places[label])
         except ScanError:  # damaged, or the user's own: a run with --force writes it anew
             continue
-        maps.write_map(path, volume, affine, job.scale)
+        maps.write_map(path, volume, affine, job.scale, placed)

@@ -172,10 +172,10 @@ class ScanWriter:
         job, known, facts = self._job, scan.known, scan.reading.facts
         tiled = isinstance(scan.reading.prepared, Regions)
         scale = maps.Scale(1.0, "score") if tiled else job.scale
-        maps.write_map(job.outputs.path("map", known), volume, facts["affine"], scale)
+        maps.write_map(job.outputs.path("map", known), volume, facts["affine"], scale, facts["placed"])
         if self._exceeds(scan):
             path, geometry = job.outputs.path("exceedance", known), Geometry.from_json(facts["geometry"])
-            maps.write_exceedance(path, volume, facts["affine"], job.scale, geometry)
+            maps.write_exceedance(path, volume, (facts["affine"], facts["placed"]), job.scale, geometry)
 
     def _exceeds(self, scan: LoadedScan) -> bool:
         """Whether an exceedance map is written."""

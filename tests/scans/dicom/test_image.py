@@ -98,3 +98,14 @@ def test_no_patient_is_named_in_the_provenance(tmp_path):
     write_series(tmp_path, PatientName="Doe^Jane", PatientID="4711", SeriesDescription="chest")
     meta = read_scan(tmp_path).meta
     assert meta["SeriesDescription"] == "chest" and "Doe" not in str(meta) and "4711" not in str(meta)
+
+
+def test_padding_becomes_the_lowest_value_of_a_slope_under_0(tmp_path):
+    """There the highest stored value is the lowest measured one."""
+    values = VALUES + 3
+    values[:, 0, 0] = -2000
+    tags = {"Modality": "MR", "RescaleSlope": -1, "RescaleIntercept": 1000, "PixelPaddingValue": -2000}
+    write_series(tmp_path, values, **tags)
+    scan = read_scan(tmp_path)
+    measured = scan.voxels * scan.slope + scan.intercept
+    assert (measured[0, 0] == 1000 - values.max()).all() and measured.min() == 1000 - values.max()

@@ -41,6 +41,7 @@ def decode(ordered: Stack, path: Path) -> tuple[Array, float, float, tuple[str, 
             voxels[slot] = values if same_scale else values * np.float64(frame.slope) + frame.intercept
         if real.any():
             filler.lowest = min(filler.lowest, voxels[slot][real].min())
+            filler.highest = max(filler.highest, voxels[slot][real].max())
         warnings[LOSSY] = warnings.get(LOSSY) or frame.image.header.get("LossyImageCompression") == "01"
         warnings[ROUNDED] = warnings.get(ROUNDED) or _rounds(pixels, voxels.dtype)
     told = filler.fill(voxels, set(range(ordered.slices)) - set(ordered.slots), first, same_scale, path)
@@ -116,12 +117,13 @@ def is_ct(frame: Frame) -> bool:
 
 
 class _Filler:
-    """Remembers where the padding is (one bit per voxel) until the lowest real value of the scan is known."""
+    """Remembers where the padding is (one bit per voxel) until the ends of the scan's real values are
+    known."""
 
     def __init__(self) -> None:
         self.masks: dict[int, Array] = {}
         self.count = 0
-        self.lowest = np.inf
+        self.lowest, self.highest = np.inf, -np.inf
 
     def note(self, slot: int, frame: Frame, pixels: Array) -> Array:
         """Which pixels [rows, columns] are real: not declared as padding, and in a CT not below all air."""
@@ -137,7 +139,8 @@ class _Filler:
     def fill(self, voxels: Array, missing: set[int], first: Frame, same_scale: bool, path: Path) -> tuple[str, ...]:
         if not np.isfinite(self.lowest):
             raise ScanError("holds nothing but padding", path=path, remedy="export the series again")
-        value, name = self.lowest, "the lowest value"
+        turned = same_scale and first.slope < 0  # the highest stored is the lowest measured
+        value, name = self.highest if turned else self.lowest, "the lowest value"
         if is_ct(first):
             air = round((AIR - first.intercept) / first.slope) if same_scale else AIR
             info = np.iinfo(voxels.dtype) if voxels.dtype.kind in "iu" else np.finfo(voxels.dtype)
