@@ -285,3 +285,14 @@ def change(path, of):
     for k, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
         of(k, frame)
     save(dataset, path)
+
+
+def test_a_series_of_enhanced_images_of_one_frame_is_one_scan(tmp_path):
+    """Their positions are in functional groups alone."""
+    wanted = read_scan(enhanced(tmp_path / "whole" / "a.dcm"))
+    for number in (3, 0, 5, 1, 4, 2):
+        enhanced(tmp_path / "parts" / f"{5 - number}.dcm", order=(number,))
+    (source,) = find_scans([tmp_path / "parts"])
+    found = read_scan(source)
+    assert np.array_equal(found.voxels, wanted.voxels) and np.allclose(found.affine, wanted.affine)
+    assert not any("single slice" in text for text in found.warnings)

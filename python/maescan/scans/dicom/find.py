@@ -15,7 +15,17 @@ from maescan.files import printable
 from maescan.scans.budget import touching
 from maescan.scans.dicom.complete import missing
 from maescan.scans.dicom.file import read_header
-from maescan.scans.dicom.group import TAGS, FileHeader, Volume, beside, common_folder, group, image_of
+from maescan.scans.dicom.group import (
+    FUNCTIONAL,
+    TAGS,
+    FileHeader,
+    Volume,
+    beside,
+    common_folder,
+    group,
+    image_of,
+    place_of,
+)
 from maescan.scans.dicom.kinds import result_of
 from maescan.scans.hollow import pointer_at
 from maescan.scans.labels import file_label, series_label
@@ -68,6 +78,8 @@ def _looked(file: Path, base: Path, results: set[str]) -> FileHeader | PassedOve
     if kind := result_of(header):
         results.add(str(header.get("SeriesInstanceUID") or ""))
         return PassedOver(file_label(file, base), file, "result", f"is no scan but a DICOM {kind}")
+    if "ImagePositionPatient" not in header and int(header.get("NumberOfFrames") or 0) == 1:
+        header.update(place_of(read_header(file, FUNCTIONAL)))  # an enhanced image of one frame, of a series of such
     return image_of(file, header)
 
 

@@ -31,6 +31,7 @@ TAGS = [
     *TOLD_APART,
     *complete.TAGS,
 ]
+FUNCTIONAL = ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,23 @@ class Volume:
 
     images: list[FileHeader]
     notes: tuple[str, ...] = ()
+
+
+def place_of(header: Dataset) -> Dataset:
+    """Position and orientation of an enhanced image of one frame, whose FUNCTIONAL were read."""
+    from pydicom.dataset import Dataset
+
+    found = Dataset()
+    for groups in (header.get(name) or () for name in FUNCTIONAL):
+        for part in groups[:1]:
+            for name, value in (
+                ("PlanePosition", "ImagePositionPatient"),
+                ("PlaneOrientation", "ImageOrientationPatient"),
+            ):
+                inside = part.get(f"{name}Sequence") or ()
+                if inside and value in inside[0]:
+                    setattr(found, value, inside[0].get(value))
+    return found
 
 
 def image_of(file: Path, header: Dataset) -> FileHeader:
