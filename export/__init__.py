@@ -186,6 +186,9 @@ def _report(run: Path) -> Json:
     """run.json. Raises DataError for one that `maescan train` did not write."""
     values = read(dict[str, object], run / "run.json", remedy=AGAIN)
     check(Report, values, path=run / "run.json", remedy=AGAIN)
+    if values.get("phase", "done") != "done":
+        remedy = "type the same `maescan train` again: it goes on where it was"
+        raise DataError(f"is not trained to its end: it is at '{values['phase']}'", path=run, remedy=remedy)
     return values
 
 

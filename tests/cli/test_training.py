@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from maescan.cli import app, training
+from maescan.cli.options import preset_with
 from maescan.engines.manifest import Card
 
 pytest.importorskip("torch")
@@ -98,3 +99,13 @@ def test_ablate_trains_as_many_seeds_as_are_asked_for(asked, tmp_path):
     assert given[1] == "beta" and given[2].name == "tiny" and named == {}
     assert given[4] == maescan.train.ablations.Design(seeds=range(3), folds=2)
     assert given[5] == maescan.train.ablations.Told()
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(20, 10), (100, 40), (1, 0)])
+def test_a_warm_up_ends_halfway_through_what_is_trained(epochs, warmup):
+    """Else the rate would rise to the end, and never be the preset's."""
+    chosen = preset_with("brats", epochs, None, None, False)
+    assert (chosen.mae.epochs, chosen.mae.warmup_epochs) == (epochs, warmup)
+    chosen = preset_with("tiny+", None, 3, None, False)
+    assert (chosen.judge.epochs, chosen.judge.warmup_epochs, chosen.classifier.warmup_epochs) == (3, 1, 1)
+    assert chosen.mae == preset_with("tiny+", None, None, None, False).mae

@@ -112,3 +112,12 @@ def test_real_patients():
     assert len(slices) == 465 and slices.split is None and 0.2 < (slices.label == 1).mean() < 0.6
     tissue = slices.images > 0.04
     assert tissue[slices.mask].mean() > 0.97  # tumours lie in the brain
+
+
+def test_a_segmentation_by_another_name_is_one(tree):
+    """Patient 355's in the public edition; without it no patient's mask was kept."""
+    wanted = datasets.load(tree, TINY)
+    folder = tree / "BraTS20_Training_003"
+    (folder / f"{folder.name}_seg.nii.gz").rename(folder / "W39_1998.09.19_Segm.nii.gz")
+    found = datasets.load(tree, TINY)
+    assert np.array_equal(found.label, wanted.label) and np.array_equal(found.mask, wanted.mask)

@@ -58,3 +58,18 @@ def test_a_tree_without_its_cts_and_other_presets_are_refused(tmp_path, luna16_t
         datasets.load(tmp_path, LUNA)
     with pytest.raises(ConfigError, match="preset 'tiny' is not in Hounsfield units"):
         datasets.load(luna16_tree, preset("tiny"))
+
+
+def test_lung_masks_are_no_cts_and_a_series_is_there_once(luna16_tree):
+    """The release has them in seg-lungs-LUNA16, under the CTs' names."""
+    wanted = datasets.load(luna16_tree, LUNA).images
+    ct = next(luna16_tree.rglob("*.mhd"))
+    for folder in ("seg-lungs-LUNA16", "again"):
+        (luna16_tree / folder).mkdir()
+        for file in (ct, *ct.parent.glob(f"{ct.stem}.*raw")):
+            (luna16_tree / folder / file.name).write_bytes(file.read_bytes())
+        if folder == "again":
+            with pytest.raises(DataError, match="is there twice"):
+                datasets.load(luna16_tree, LUNA)
+        else:
+            assert np.array_equal(datasets.load(luna16_tree, LUNA).images, wanted)

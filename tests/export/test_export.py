@@ -239,3 +239,13 @@ def test_int8_keeps_the_maps_that_speak_to_the_score(bundle):
                     kept.add(f"{file.stem} {node.get_friendly_name().split('/')[0].rpartition('.')[2]}")
     assert kept == {"mae patch_embed", "mae decoder_pred",
                     "classifier patch_embed", "classifier head_map", "classifier head"}  # fmt: skip
+
+
+def test_a_run_that_is_not_at_its_end_is_no_bundle(tmp_path):
+    """A judge is there from its first best epoch on."""
+    run = a_run(tmp_path)
+    values = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**values, "phase": "judge"}))
+    with pytest.raises(DataError, match="is not trained to its end: it is at 'judge'"):
+        export.export(run, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()

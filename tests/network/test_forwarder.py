@@ -126,3 +126,19 @@ def test_the_process_sends_what_comes_and_survives_a_kill(out):
         again.until("forwarded")
         assert again.stop() == 0
     assert sorted(pacs.got) == sorted(uids)
+
+
+def test_a_result_that_is_put_off_holds_up_no_other(out):
+    """0110, a failure while processing, is of that one; the pauses grow until something is taken."""
+    uids = add_results(out, range(3))
+    with Pacs([0x0110, 0, 0, 0x0110, 0x0110]).serving() as pacs:
+        assert forward(out, pacs) == (1, [], True) and pacs.got == uids[1:]
+        queue, name = Queue(out), str(pacs.destination)
+        pauses = []
+        for _ in range(2):
+            before = time.time()
+            forward(out, pacs)
+            pauses.append(queue.due(name) - before)
+        queue.close()
+        assert pauses[1] > 1.5 * pauses[0]
+        assert forward(out, pacs)[0] == 0 and sorted(pacs.got) == sorted(uids)

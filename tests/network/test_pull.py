@@ -9,6 +9,7 @@ import shutil
 import ssl
 import subprocess
 import threading
+import urllib.request
 import zipfile
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from maescan.cli.demo import unpack
 from maescan.engines.bundle import Bundle
 from maescan.errors import BundleError, ConfigError, DataError
-from maescan.network.pull import pull, web_address
+from maescan.network.pull import _Https, pull, web_address
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -143,3 +144,19 @@ def test_addresses():
     for wrong in ("http://host/b.zip", "ftp://host/b", "bundle.zip", "hf://org", "file:///etc/passwd"):
         with pytest.raises(ConfigError):
             web_address(wrong, None)
+
+
+@pytest.mark.slow
+def test_a_signature_comes_along(served, tmp_path):
+    address, root = served
+    (root / "bundle" / "manifest.json.minisig").write_text("untrusted comment: a signature\n")
+    out, _ = pull(f"{address}/bundle/", tmp_path / "out")
+    assert (out / "manifest.json.minisig").read_text().startswith("untrusted comment")
+
+
+def test_no_hop_may_leave_https(tmp_path):
+    """Whatever the last address is."""
+    request = urllib.request.Request("https://a/b")
+    with pytest.raises(BundleError, match="without https"):
+        _Https().redirect_request(request, None, 302, "", {}, "http://a/b")
+    assert _Https().redirect_request(request, None, 302, "", {}, "https://c/b").full_url == "https://c/b"

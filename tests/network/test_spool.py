@@ -192,3 +192,48 @@ def test_a_second_receiver_is_refused(spool, tmp_path):
 def test_what_is_no_uid(uid):
     assert not module.valid_uid(uid)
     assert module.valid_uid("1.2.840.10008.1")
+
+
+def test_an_image_that_comes_while_its_series_is_removed_stays(spool, slices, tmp_path, monkeypatch):
+    """It was acknowledged: the list of old series was made before."""
+    assert keep(spool, slices[0]) == SUCCESS
+    spool.journal.ended("a", time.time(), aborted=False)
+    (series,) = spool.journal.ready(1e12, 0, 0)
+    spool.journal.give(series)
+    spool.journal.done(series.key)
+    listed = spool.journal.kept_since(1e12)
+    monkeypatch.setattr(spool.journal, "kept_since", lambda before: keep(spool, slices[1]) or listed)
+    assert spool.remove_old(-1e9) == 0 and len(spooled(tmp_path / "out")) == 2
+    assert spool.holds(str(dcmread(slices[1]).SOPInstanceUID))
+
+
+def test_files_that_were_being_removed_go_at_the_next_start(spool, slices, tmp_path):
+    assert keep(spool, slices[0]) == SUCCESS
+    (stored,) = spool.journal.of_uid(str(dcmread(slices[0]).SOPInstanceUID))
+    spool.journal.removed(stored.series)
+    spool.close()
+    again = Spool(tmp_path / "out")
+    assert not spooled(tmp_path / "out")
+    again.close()
+
+
+def test_the_same_uid_in_another_series_is_no_conflict(spool, slices, tmp_path):
+    """As where a console splits a series: both are scored."""
+    assert keep(spool, slices[0]) == SUCCESS
+    dataset = dcmread(slices[0])
+    dataset.SeriesInstanceUID += ".7"
+    dataset.save_as(tmp_path / "other.dcm")
+    assert keep(spool, tmp_path / "other.dcm") == SUCCESS
+    found = spool.journal.of_uid(str(dataset.SOPInstanceUID))
+    assert len({stored.series for stored in found}) == 2 and not any(stored.conflict for stored in found)
+    assert len(spooled(tmp_path / "out")) == 2
+
+
+def test_what_an_association_was_sending_goes_with_it(spool, slices):
+    incoming = spool.incoming()
+    incoming.write(slices[0].read_bytes()[:500])
+    spool.drop(-1)
+    assert incoming.path.exists()
+    spool.drop(incoming.thread)
+    assert not incoming.path.exists() and incoming.closed
+    assert spool.keep(incoming.path, "1.2", "a") == NO_ROOM

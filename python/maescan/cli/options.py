@@ -152,8 +152,14 @@ def preset_with(
     changes: Mapping[str, Any] = {
         "mae__epochs": epochs,
         "classifier__epochs": classifier_epochs,
+        "judge__epochs": classifier_epochs,
         "mae__batch_size": batch_size,
         "classifier__batch_size": batch_size,
         "classifier__fresh_negatives": fresh or None,
     }
-    return preset(name).replace(**{key: value for key, value in changes.items() if value is not None})
+    chosen = preset(name).replace(**{key: value for key, value in changes.items() if value is not None})
+    for part in ("mae", "classifier", "judge"):  # a warm-up ends halfway, or the rate would never fall
+        own = getattr(chosen, part)
+        if changes.get(f"{part}__epochs") and own.warmup_epochs > own.epochs // 2:
+            chosen = chosen.replace(**{f"{part}__warmup_epochs": own.epochs // 2})
+    return chosen

@@ -34,6 +34,8 @@ def find_patients(path: Path) -> dict[Path, dict[str, Path]]:
         modality = stem.removeprefix(f"{file.parent.resolve().name}_")
         if stem != modality and modality in (*MODALITIES, "seg"):
             patients.setdefault(file.parent, {})[modality] = file
+        elif stem.endswith("_Segm"):  # as the public edition of BraTS2020 calls patient 355's
+            patients.setdefault(file.parent, {}).setdefault("seg", file)
     return {folder: files for folder, files in sorted(patients.items()) if set(files) - {"seg"}}
 
 

@@ -32,7 +32,7 @@ def find_luna16(path: Path, split_dir: Path | None = None, seed: int = 0) -> lis
     if table is None:
         return []
     rows = read_candidates(table)
-    scans = {file.stem: file for file in sorted((path if path.is_dir() else path.parent).rglob("*.mhd"))}
+    scans = _scans(path if path.is_dir() else path.parent)
     there = np.isin(rows.series, list(scans))
     if not there.any():
         remedy = "unpack subset0 to subset9 beside it"
@@ -50,6 +50,20 @@ def find_luna16(path: Path, split_dir: Path | None = None, seed: int = 0) -> lis
         detail = hashlib.sha256(own.tobytes() + rows.place[own].tobytes() + rows.label[own].tobytes()).hexdigest()
         items.append(LabelledScan(str(series), files, read, detail, {int(row): parts[int(row)] for row in own}))
     return items
+
+
+def _scans(folder: Path) -> dict[str, Path]:
+    """The CTs below a folder by their series. LUNA16's lung masks have the CTs' names and are none. Raises DataError
+    for two files of one series."""
+    found: dict[str, Path] = {}
+    for file in sorted(folder.rglob("*.mhd")):
+        if any(part.casefold().startswith("seg-lungs") for part in file.relative_to(folder).parts[:-1]):
+            continue
+        if file.stem in found:
+            remedy = f"move one of it and {found[file.stem]} out of the folder"
+            raise DataError("is there twice", path=file, remedy=remedy)
+        found[file.stem] = file
+    return found
 
 
 def _table(path: Path) -> Path | None:

@@ -54,12 +54,18 @@ class Forwarder:
     def once(self) -> None:
         """Sends what waits, as far as the destination takes it."""
         while waiting := self._queue.waiting(self._name)[:AT_ONCE]:
-            counts = {"sent": 0, "parked": 0}
+            counts, put_off = {"sent": 0, "parked": 0}, ""
             try:
                 with associated(self._to, self._options.aet, contexts(waiting), self._tls()) as assoc:
-                    self._queue.worked(self._name)
                     for result in waiting:
-                        counts[self._send(assoc, result)] += 1
+                        what = self._send(assoc, result)
+                        if what in counts:
+                            counts[what] += 1
+                        put_off = put_off or ("" if what in counts else what)  # those behind it are sent all the same
+                        if counts["sent"] == 1:
+                            self._queue.worked(self._name)
+                    if put_off:
+                        raise CallError(put_off, path=self._name)
             except ClassError:
                 counts["parked"] = len([self._park(result, UNTAKEN) for result in waiting])
             except CallError as error:
@@ -72,7 +78,7 @@ class Forwarder:
         return self._options.tls if self._to.tls else None
 
     def _send(self, assoc: Association, result: Result) -> str:
-        """Sends one result: "sent" or "parked". Raises CallError where it is to be tried again."""
+        """Sends one result: "sent", "parked", or why it is put off. Raises CallError where all are."""
         from pydicom import dcmread
 
         try:
@@ -91,8 +97,11 @@ class Forwarder:
             raise CallError("does not answer, or breaks off", path=self._name)
         status = int(answer.Status)
         what = verdict(status)
+        reason = f"answers {status:04X}, which passes"
+        if status & 0xFF00 == 0xA700:  # it has no room: not for others either
+            raise CallError(reason, path=self._name)
         if what == "retried":
-            raise CallError(f"answers {status:04X}, which passes", path=self._name)
+            return reason
         if what == "parked":
             return self._park(result, f"{status:04X}: {MEANINGS.get(status, 'it refuses it')}")
         self._queue.sent(self._name, result)

@@ -13,6 +13,10 @@ from maescan.network.store import Store
 VERSION = 1
 CLOCK_S = 60.0
 """Who was last heard of so long after now was heard before the clock was put back."""
+OLD = (
+    "version = done AND last < ? AND key NOT IN (SELECT series FROM sending)"
+    " AND key IN (SELECT series FROM instances WHERE removed = 0)"
+)
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS instances (path TEXT PRIMARY KEY, uid TEXT NOT NULL, series TEXT NOT NULL,
   sop_class TEXT NOT NULL, sha BLOB NOT NULL, size INTEGER NOT NULL, conflict TEXT,
@@ -27,7 +31,7 @@ CREATE TABLE IF NOT EXISTS sending (association TEXT, series TEXT, PRIMARY KEY (
 
 class Stored(NamedTuple):
     """One instance. path: below the spool's folder; series: the folder that it lies in; sha: of its data set;
-    conflict: the path of the instance that came before under the same UID with other content."""
+    conflict: the path of the instance of this series that came before under the same UID with other content."""
 
     path: str
     uid: str
@@ -128,14 +132,15 @@ class Journal(Store):
 
     def kept_since(self, before: float) -> list[str]:
         """Keys of series that are done, came to rest before a time, and have files."""
-        return [
-            key
-            for (key,) in self._all(
-                "SELECT key FROM series WHERE version = done AND last < ? AND key NOT IN (SELECT series FROM sending)"
-                " AND key IN (SELECT series FROM instances WHERE removed = 0) ORDER BY last",
-                before,
-            )
-        ]
+        return [key for (key,) in self._all(f"SELECT key FROM series WHERE {OLD} ORDER BY last", before)]
+
+    def is_old(self, key: str, before: float) -> bool:
+        """Whether a series is one of `kept_since`."""
+        return bool(self._all(f"SELECT 1 FROM series WHERE {OLD} AND key = ?", before, key))
+
+    def gone(self) -> set[str]:
+        """Paths of instances that were removed."""
+        return {path for (path,) in self._all("SELECT path FROM instances WHERE removed = 1")}
 
     def removed(self, key: str) -> None:
         """Notes that the files of a series were removed."""

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from maescan import progress
 from maescan.engines.bundle import Bundle
+from maescan.engines.signing import SIGNATURE
 from maescan.errors import BundleError, ConfigError, DataError
 from maescan.files import written_into
 from maescan.records import Record, read
@@ -108,6 +109,7 @@ def _files(url: str, made: Path, sha256: str | None) -> str:
         progress.tell(done, count, name)
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         _fetch(f"{url}/{quote(name)}", made / name)
+    _fetch(f"{url}/{SIGNATURE}", made / SIGNATURE, missing=True)
     return found
 
 
@@ -121,14 +123,28 @@ def _listed(manifest: Path, url: str) -> Iterator[tuple[str, int]]:
     return ((name, len(names)) for name in names)
 
 
-def _fetch(url: str, file: Path) -> str:
-    """The SHA-256 of what is now in `file`."""
+class _Https(urllib.request.HTTPRedirectHandler):
+    """Follows no hop from https to an address without it, wherever the next one leads."""
+
+    def redirect_request(self, request, stream, code, message, headers, url):  # type: ignore[no-untyped-def]
+        """Raises BundleError."""
+        before = request.full_url
+        if urlsplit(before).scheme == "https" and urlsplit(url).scheme != "https":
+            raise BundleError(
+                "leads to an address without https", path=request.full_url, remedy="use another address"
+            )
+        return super().redirect_request(request, stream, code, message, headers, url)
+
+
+def _fetch(url: str, file: Path, *, missing: bool = False) -> str:
+    """The SHA-256 of what is now in `file`; "" where it is `missing` there and may be."""
     digest, size = hashlib.sha256(), 0
-    request = urllib.request.Request(url, headers={"User-Agent": "maescan"})
+    request, opener = (
+        urllib.request.Request(url, headers={"User-Agent": "maescan"}),
+        urllib.request.build_opener(_Https),
+    )
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer, open(file, "wb") as stream:
-            if urlsplit(url).scheme == "https" and urlsplit(answer.url).scheme != "https":
-                raise BundleError("leads to an address without https", path=url, remedy="use another address")
+        with opener.open(request, timeout=TIMEOUT_S) as answer, open(file, "wb") as stream:
             while part := answer.read(CHUNK):
                 size += len(part)
                 if size > MOST:
@@ -136,6 +152,8 @@ def _fetch(url: str, file: Path) -> str:
                 digest.update(part)
                 stream.write(part)
     except urllib.error.HTTPError as error:
+        if missing and error.code in (403, 404, 410):
+            return ""
         remedy = "check the address" if error.code != 401 else "it is private: fetch it with its owner's tools"
         raise DataError(f"cannot be fetched: {error.code} {error.reason}", path=url, remedy=remedy) from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -65,6 +66,7 @@ class Receiver:
         self._spool, self._options, self._tell = spool, options, tell
         self._counts: dict[object, dict[str, int]] = {}
         self._peers: dict[object, str] = {}
+        self._late: dict[str, bool] = {}
         self._mutex = threading.Lock()
         self._run = short_hash(f"{os.getpid()} {time.time()}")
         self.server: Server = self._serve()
@@ -141,13 +143,14 @@ class Receiver:
 
     def _store(self, event: Event) -> int:
         uid = str(getattr(event.request, "AffectedSOPInstanceUID", None) or "")
+        self._spool.arrived(event.dataset_path)
         status = self._spool.keep(event.dataset_path, uid, self._key(event.assoc))
         with self._mutex:
             counts = self._counts.get(event.assoc)
             if counts is not None:
                 counts["stored" if status == SUCCESS else "refused"] += 1
         if counts is None:  # its connection was lost while this was written
-            self._spool.journal.ended(self._key(event.assoc), time.time(), aborted=True)
+            self._note_end(self._key(event.assoc), aborted=True)
         if status != SUCCESS:
             self._tell("refused", {"instance": short_hash(uid, 16), "status": f"{status:04X}"})
         return status
@@ -157,9 +160,25 @@ class Receiver:
         with self._mutex:
             counts, address = self._counts.pop(event.assoc, None), self._peers.pop(event.assoc, "")
         if counts is not None:
-            self._spool.journal.ended(self._key(event.assoc), time.time(), aborted=how != "released")
+            self._spool.drop(event.assoc.dul.ident)
+            self._note_end(self._key(event.assoc), aborted=how != "released")
             peer = self._name(event.assoc.requestor.ae_title, address)
             self._tell("association", {"peer": peer, "ended": how, **counts})
+
+    def _note_end(self, key: str, *, aborted: bool) -> None:
+        """Records it, at the next round of the house where the disk is full now: else its series would never rest."""
+        try:
+            self._spool.journal.ended(key, time.time(), aborted=aborted)
+        except (OSError, sqlite3.Error):
+            self._late[key] = aborted
+
+    def _keep_house(self) -> None:
+        """What is done now and then. A full disk costs this round, not the receiver."""
+        for key in list(self._late):
+            self._note_end(key, aborted=self._late.pop(key))
+        with contextlib.suppress(OSError, sqlite3.Error):
+            if removed := self._spool.remove_old(self._options.keep):
+                self._tell("removed", {"series": removed})
 
     def _closed(self, event: Event) -> None:
         """A connection is gone: without a release before, that is an abort."""
@@ -173,9 +192,7 @@ class Receiver:
         more = {"unread": self._spool.unread} if self._spool.unread else {}
         self._tell("receiving", {"port": self.server.server_address[1], **more})
         while not stop.wait(HOUSE_S):
-            removed = self._spool.remove_old(self._options.keep)
-            if removed:
-                self._tell("removed", {"series": removed})
+            self._keep_house()
         self.server.shutdown()
         deadline = time.monotonic() + GRACE_S
         while self._counts and time.monotonic() < deadline:

@@ -43,10 +43,11 @@ def valid_uid(uid: str) -> bool:
 
 class Incoming(io.FileIO):
     """A file that an image is written into as it comes. What does not fit is dropped, and `fault` says so: the
-    rest of the image must still be taken off the line before it can be refused."""
+    rest of the image must still be taken off the line before it can be refused. thread: the one that takes it."""
 
     def __init__(self, path: Path, largest: int):
         self.path, self._largest, self.fault = path, largest, 0
+        self.thread: int | None = threading.get_ident()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         super().__init__(descriptor, "wb")
         self.name = str(path)  # as tempfile's files have it, and `file`
@@ -103,6 +104,19 @@ class Spool:
         found = self._open[path] = Incoming(path, self._largest)
         return found
 
+    def arrived(self, path: Path) -> None:
+        """All of an image is there: whatever becomes of its association, it is kept."""
+        if path in self._open:
+            self._open[path].thread = None
+
+    def drop(self, thread: int | None) -> None:
+        """Lets go of what a thread's association was sending when it broke off."""
+        for path in [path for path, incoming in list(self._open.items()) if thread and incoming.thread == thread]:
+            incoming = self._open.pop(path, None)
+            if incoming is not None:
+                incoming.close()
+                path.unlink(missing_ok=True)
+
     def keep(self, path: Path, uid: str, association: str) -> int:
         """Keeps the image that was written into `path` and returns the status to answer with: Success once file and
         folder are on disk, and not before. uid: the one that the sender announced."""
@@ -134,10 +148,11 @@ class Spool:
             if any(stored.sha == digest or same_data_set(self.folder / stored.path, path) for stored in before):
                 self.journal.sends(association, key, time.time())
                 return SUCCESS
-            name = short_hash(uid, HASH) + (f"-conflict-{digest.hex()[:8]}" if before else "")
+            own = [stored for stored in before if stored.series == key]  # another series' image has its own place
+            name = short_hash(uid, HASH) + (f"-conflict-{digest.hex()[:8]}" if own else "")
             place = self.folder / "in" / key / f"{name}.dcm"
             self._link(path, place)
-            conflict = before[0].path if before else None
+            conflict = own[0].path if own else None
             stored = Stored(self._name(place), uid, key, sop_class, digest, size, conflict)
             try:
                 with self.journal.transaction():
@@ -181,9 +196,15 @@ class Spool:
         return found.f_bavail * found.f_frsize
 
     def remove_old(self, keep: float) -> int:
-        """Removes the files of series that were scored over `keep` seconds ago; how many series."""
-        keys = self.journal.kept_since(time.time() - keep)
-        for key in keys:
+        """Removes the files of series that were scored over `keep` seconds ago; how many series. One that an image
+        came of meanwhile stays."""
+        before = time.time() - keep
+        return sum(self._remove(key, before) for key in self.journal.kept_since(before))
+
+    def _remove(self, key: str, before: float) -> bool:
+        with self._mutex:
+            if not self.journal.is_old(key, before):
+                return False
             self.journal.removed(key)
             for stored in self.journal.of_series(key):
                 (self.folder / stored.path).unlink(missing_ok=True)
@@ -191,12 +212,15 @@ class Spool:
             with contextlib.suppress(OSError):
                 for folder in (self.folder / "in" / key, (self.folder / "in" / key).parent):
                     folder.rmdir()
-        return len(keys)
+        return True
 
     def _tidy(self) -> None:
-        """After a receiver that was killed: halves go, files that are in no journal are taken into it."""
+        """After a receiver that was killed: halves go, and files that were being removed; those that are in no
+        journal are taken into it."""
         for half in (self.folder / "part").iterdir():
             half.unlink()
+        for name in self.journal.gone():
+            (self.folder / name).unlink(missing_ok=True)
         self.journal.restarted(time.time())
         known = self.journal.paths()
         for path in sorted((self.folder / "in").glob("*/*/*.dcm")):
@@ -211,8 +235,9 @@ class Spool:
         header = read_header(path)
         sop_class, uid, study, series = (str(getattr(header, tag, "")) for tag in TAGS)
         digest, size = sync(path)
-        before = self.journal.of_uid(uid)
-        key, conflict = series_key(study, series), before[0].path if before else None
+        key = series_key(study, series)
+        before = [stored for stored in self.journal.of_uid(uid) if stored.series == key and self._is_there(stored)]
+        conflict = before[0].path if before else None
         with self.journal.transaction():
             self.journal.add(Stored(self._name(path), uid, key, sop_class, digest, size, conflict), time.time())
             self.journal.sends("lost", key, time.time())

@@ -11,6 +11,7 @@ from maescan.errors import DataError
 from maescan.evaluate.stress import Healthy
 from maescan.files import write_json
 from maescan.models import Judge, MaskedAutoencoder
+from maescan.models.public import start_from_public
 from maescan.models.weights import load_weights, save_weights
 from maescan.train.judging import VALIDATED, HeldOut, JudgePhase, Residuals, features_of, token_groups
 from maescan.train.loop import Trainer, TrainingRun
@@ -65,6 +66,8 @@ class FoldPhase:
         warmup = min(preset.mae.warmup_epochs, epochs // 2)
         own = preset.replace(mae__epochs=epochs, mae__warmup_epochs=warmup)
         self.mae = build(MaskedAutoencoder, run.seed, preset.model)
+        if run.options.init is not None:  # as the deployed MAE, whose differences these stand for
+            start_from_public(self.mae, run.options.init)
         self.phase = MaePhase(self.mae, training.select(fold != number).images, own, run.seed)
         self.phase.name = f"fold{number}"
 

@@ -126,9 +126,9 @@ def _both(run: TrainingRun, preset: Preset, training: SliceSet, validation: Slic
         chosen_measure = choose_measure(run, preset, validation)
         _report(run, at, training, validation, chosen_measure | {"phase": "done"})
         tell(chosen_measure["warnings"])
+        save_checkpoint(run.out / "checkpoint.pt", run.key, replace(at, phase="done"))
         for left in (run.out / "pairs.npy", *run.out.glob("fold*.safetensors")):
             left.unlink(missing_ok=True)
-        save_checkpoint(run.out / "checkpoint.pt", run.key, replace(at, phase="done"))
     run.fabric.barrier()
 
 

@@ -32,6 +32,9 @@ def split(slices: SliceSet, preset: Preset, fraction: float, seed: int) -> tuple
     own = slices.split
     if own is not None and (np.asarray(own) == "train").any():
         training, validation = slices.select(np.asarray(own) == "train"), slices.select(np.asarray(own) == "val")
+    elif own is not None and (np.asarray(own) != "").any():
+        remedy = "put scans into the part 'train', or leave the parts out"
+        raise DataError("no slice is in the part 'train' of the set's own split", remedy=remedy)
     elif len(np.unique(slices.patient)) > 1:
         training, validation = slices.split_patients(fraction, seed)
     else:
