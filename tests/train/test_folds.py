@@ -7,10 +7,10 @@ import pytest
 from safetensors.torch import load_file
 
 from helpers.training import SMALL, slices
-from maescan.config import Preset
+from maescan.config import PRESETS, Preset
 from maescan.options import TrainOptions
 from maescan.train import train
-from maescan.train.folds import folds_of
+from maescan.train.folds import folds_of, with_steps
 from maescan.train.loop import Trainer
 
 
@@ -68,3 +68,22 @@ def test_a_finished_run_keeps_its_measure(unbroken):
     before = (unbroken / "preset.json").read_bytes()
     run(unbroken)
     assert (unbroken / "preset.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("samples", "least", "epochs"),
+    [(192, 0, 36), (192, 5000, 209), (1216, 5000, 36), (5, 100, 100), (10**6, 5000, 36)],
+)
+def test_of_few_scans_a_judge_has_more_epochs(samples, least, epochs):
+    """It is steps that it learns by."""
+    preset = PRESETS["tiny+"].replace(judge__least_steps=least)
+    assert with_steps(preset, samples, 1).judge.epochs == epochs
+
+
+def test_a_run_has_its_steps_and_keeps_its_preset(tmp_path):
+    preset = SMALL.replace(judge__folds=0, judge__epochs=1, judge__least_steps=3, mae__epochs=1, mae__warmup_epochs=0)
+    run = train(slices(), preset, tmp_path / "run", TrainOptions(seed=3, precision="fp32", tensorboard=False))
+    rows = [line.split(",") for line in (run / "log.csv").read_text().splitlines()]
+    assert {row[1] for row in rows if row[0] == "judge"} == {"0", "1", "2"}
+    assert json.loads((run / "run.json").read_text())["epochs"]["judge"] == 3
+    assert Preset.from_dict(json.loads((run / "preset.json").read_text())).judge == preset.judge

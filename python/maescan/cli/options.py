@@ -153,6 +153,7 @@ def preset_with(
         "mae__epochs": epochs,
         "classifier__epochs": classifier_epochs,
         "judge__epochs": classifier_epochs,
+        "judge__least_steps": 0 if classifier_epochs else None,
         "mae__batch_size": batch_size,
         "classifier__batch_size": batch_size,
         "classifier__fresh_negatives": fresh or None,

@@ -67,13 +67,14 @@ PRESETS["brats-fg"] = PRESETS["brats"].replace(
 )
 
 # ours: complementary masks, a judge of tokens in place of the classifier, and the measure that training finds best
-PRESETS["brats+"] = PRESETS["brats-fg"].replace(name="brats+", measure="judge", masks__strategy="complementary")
-PRESETS["luna16+"] = PRESETS["luna16"].replace(name="luna16+", measure="judge", masks__strategy="complementary")
+JUDGED = {"measure": "judge", "masks__strategy": "complementary", "judge__least_steps": 5_000}
+PRESETS["brats+"] = PRESETS["brats-fg"].replace(name="brats+", **JUDGED)
+PRESETS["luna16+"] = PRESETS["luna16"].replace(name="luna16+", **JUDGED)
 PRESETS["tiny+"] = PRESETS["tiny-fg"].replace(
     name="tiny+",
     measure="judge",
     masks__strategy="complementary",
-    judge=JudgeTraining(dim=64, depth=2, folds=0, epochs=36, batch_size=8, base_lr=6.4e-2),
+    judge=JudgeTraining(dim=64, depth=2, folds=0, epochs=36, least_steps=5_000, batch_size=8, base_lr=6.4e-2),
 )
 
 # for speed, trained so: smaller networks, the four passes of the others (docs/beyond.md, table of operations)

@@ -79,6 +79,7 @@ class JudgeTraining(Checked):
     learns from residuals of patients that the MAE does not know; 0: it learns from those that it knows.
     fold_epochs: of each of these MAEs; 0: as many as the deployed one has.
     image_dropout: share of the slices in which the judge learns without seeing the slice itself.
+    least_steps: of few scans as many epochs more are trained as make so many steps, which are what a judge learns by.
     """
 
     RETIRED = frozenset({"heads", "drop_path"})
@@ -88,6 +89,7 @@ class JudgeTraining(Checked):
     folds: Annotated[int, Range(0, 20)] = 3
     fold_epochs: Annotated[int, Range(0, 100_000)] = 0
     epochs: Count = 60
+    least_steps: Annotated[int, Range(0, 10_000_000)] = 0
     batch_size: Count = 64
     base_lr: Rate = 4e-3
     min_lr: Rate = 1e-6

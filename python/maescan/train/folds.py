@@ -14,7 +14,7 @@ from maescan.models import Judge, MaskedAutoencoder
 from maescan.models.public import start_from_public
 from maescan.models.weights import load_weights, save_weights
 from maescan.train.judging import VALIDATED, HeldOut, JudgePhase, Residuals, features_of, token_groups
-from maescan.train.loop import Trainer, TrainingRun
+from maescan.train.loop import Trainer, TrainingRun, batches
 from maescan.train.phases import MaePhase
 from maescan.train.setup import build
 from maescan.train.state import Position, place
@@ -27,6 +27,7 @@ def fit_judge(
     run: TrainingRun, preset: Preset, mae: MaskedAutoencoder, training: SliceSet, validation: SliceSet, seconds: float
 ) -> Position:
     """Trains judge.safetensors on differences of patients that the MAE behind them does not know."""
+    preset = with_steps(preset, len(training.images), run.parts)
     fold = folds_of(training.patient, preset.judge.folds, run.seed)
     maes = [mae]
     if fold.any():
@@ -43,6 +44,12 @@ def fit_judge(
     if run.first and at.best_epoch < 0:
         save_weights(run.out / "judge.safetensors", judge)
     return at
+
+
+def with_steps(preset: Preset, samples: int, parts: int) -> Preset:
+    """A preset whose judge has as many epochs as make `least_steps` of so many samples. parts: of a batch."""
+    _, steps = batches(samples, preset.judge.batch_size, parts)
+    return preset.replace(judge__epochs=max(preset.judge.epochs, -(-preset.judge.least_steps // steps)))
 
 
 def folds_of(patients: NDArray[np.str_], folds: int, seed: int) -> NDArray[np.intp]:
