@@ -140,11 +140,11 @@ def hopper(dry: bool, made: Path) -> list[Stage]:
     plan.all = ["fp32"] if dry else ["fp16", "bf16", "fp32"]
     return [
         *plan.first("90"),
-        Stage("rate", 240, [plan.step("rate", plan.all)]),
-        Stage("foreground", 180, [plan.step("rate", ending="-fg")]),
-        Stage("judge", 180, [plan.step("bundle", ending="+"), plan.step("rate", ending="+")]),
+        Stage("rate", 210, [plan.step("rate", plan.all)]),
+        Stage("foreground", 120, [plan.step("rate", ending="-fg")]),
+        Stage("judge", 120, [plan.step("bundle", ending="+"), plan.step("rate", ending="+")]),
         Stage("shares", 90, [plan.step("shares")]),
-        Stage("peers", 180, _peers(plan)),
+        Stage("peers", 120, _peers(plan)),
         Stage("graphs", 90, [plan.step("rate", None, "--graphs", "off")]),
         Stage("memory", 60, [plan.step("memory")]),
         Stage("times", 60, [_kernel_times(plan.device, plan.large)]),
