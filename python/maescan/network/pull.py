@@ -130,19 +130,15 @@ class _Https(urllib.request.HTTPRedirectHandler):
         """Raises BundleError."""
         before = request.full_url
         if urlsplit(before).scheme == "https" and urlsplit(url).scheme != "https":
-            raise BundleError(
-                "leads to an address without https", path=request.full_url, remedy="use another address"
-            )
+            raise BundleError("leads to an address without https", path=before, remedy="use another address")
         return super().redirect_request(request, stream, code, message, headers, url)
 
 
 def _fetch(url: str, file: Path, *, missing: bool = False) -> str:
     """The SHA-256 of what is now in `file`; "" where it is `missing` there and may be."""
     digest, size = hashlib.sha256(), 0
-    request, opener = (
-        urllib.request.Request(url, headers={"User-Agent": "maescan"}),
-        urllib.request.build_opener(_Https),
-    )
+    request = urllib.request.Request(url, headers={"User-Agent": "maescan"})
+    opener = urllib.request.build_opener(_Https)
     try:
         with opener.open(request, timeout=TIMEOUT_S) as answer, open(file, "wb") as stream:
             while part := answer.read(CHUNK):
