@@ -124,3 +124,17 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("needs_cuda") and os.environ.get("FAIL_WITHOUT_CUDA") != "1" and not _cuda():
         pytest.skip("needs a GPU")
+
+
+_INTERNAL: list[str] = []
+
+
+def pytest_internalerror(excrepr: object) -> None:
+    _INTERNAL.append(str(excrepr))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The first error of pytest or of a worker again, after all else: xdist's complaints of its consequences end the
+    output, and a log may be kept by its end."""
+    if _INTERNAL and not hasattr(config, "workerinput"):
+        print("The first internal error:", *_INTERNAL[0].splitlines()[-40:], sep="\n")
