@@ -40,7 +40,7 @@ WEIGHTS = ("mae.safetensors", "judge.safetensors")
 
 
 def small() -> Preset:
-    """tiny+ with two thirds of its MAE's width; of twice as many scans its judge has fewer epochs, and as many steps."""
+    """tiny+ with an MAE two thirds as wide; of twice the scans its judge has fewer epochs, not fewer steps."""
     width = {"model__encoder_dim": 64, "model__decoder_dim": 48, "model__decoder_heads": 4}
     return preset("tiny+").replace(name="demo", judge__epochs=24, **width)
 

@@ -138,6 +138,10 @@ SCAN = "healthy/brain_0000.nii.gz"
         ),
         (with_labels(f"{SCAN},-1,1"), "labels.csv: line 2: is no label: Expected `int` >= 0 in `slice`"),
         (
+            with_labels(f"{SCAN},1,1", f"{SCAN},0,0", f"{SCAN},1,0"),
+            f"labels.csv: line 4 calls {SCAN} 0, a line before it 1 (leave one of the two lines)",
+        ),
+        (
             with_labels("0,1", columns="slice,label"),
             "labels.csv: line 2: is no label: Object missing required field `scan`",
         ),

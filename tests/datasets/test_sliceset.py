@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from maescan.datasets.rows import MappedRows
-from maescan.datasets.sliceset import SliceSet
+from maescan.datasets.sliceset import SliceSet, subjects_of
 from maescan.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -31,6 +33,20 @@ def test_patients_are_held_back_whole():
     rest, held = made().split_patients(0.4, seed=3)
     assert len(held) == 4 and not set(held.patient) & set(rest.patient)
     assert made().split_patients(0.4, seed=3)[1].fingerprint() == held.fingerprint()
+
+
+def test_scans_of_one_subject_stay_together():
+    names = ["sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz", "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz"]
+    names += ["b/sub-01_T1w.nii.gz", "b/sub-01_FLAIR.nii.gz", "b/sub-012_T1w.nii.gz", "sub-1.nii.gz", "mysub-1/a.nii"]
+    subjects = ["sub-01", "sub-01", "b/sub-01", "b/sub-01", "b/sub-012", *names[-2:]]
+    assert subjects_of(names).tolist() == subjects
+    twice = made(np.zeros((12, 4, 5)), 12)
+    twice = dataclasses.replace(
+        twice, patient=np.array([f"sub-{i // 4}/ses-{i % 2}/anat/T1w.nii" for i in range(12)])
+    )
+    for seed in range(5):
+        rest, held = twice.split_patients(0.34, seed)
+        assert len(held) == 4 and not set(held.subject) & set(rest.subject)
 
 
 def test_a_set_without_healthy_slices_says_so():

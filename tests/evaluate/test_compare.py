@@ -32,7 +32,7 @@ def test_a_better_one_is_better_beyond_its_interval(tmp_path):
         assert found[part]["difference"] > 0.1 and found[part]["interval"][0] > 0
     assert found["area_matched"]["difference"] > 0.1 and len(found["each"]) == 12
     text = text_of(found)
-    assert "better for 1" in text and "| sign |" not in text and "240 slices of 12 scans" in text
+    assert "better for 1" in text and "| sign |" not in text and "240 slices of 12 patients" in text
 
 
 def test_the_same_twice_differs_by_nothing(tmp_path):

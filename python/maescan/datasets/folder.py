@@ -122,7 +122,10 @@ def _labels(file: Path, scans: set[str]) -> dict[str, dict[Any, int]] | None:
         if row.scan not in scans:
             reason = f"line {line} names {row.scan}, which is not there"
             raise DataError(reason, path=file, remedy=f"scans are named by their path, as {min(scans)}")
-        found.setdefault(row.scan, {})[row.slice] = row.label
+        known = found.setdefault(row.scan, {})
+        if known.setdefault(row.slice, row.label) != row.label:
+            reason = f"line {line} calls {row.scan} {row.label}, a line before it {known[row.slice]}"
+            raise DataError(reason, path=file, remedy="leave one of the two lines")
     if not found:
         raise DataError("holds no label", path=file, remedy=REMEDY)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,6 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 from maescan.datasets.rows import MappedRows
 from maescan.errors import DataError
 
+_SUBJECT = re.compile(r"(?:^|/)sub-[^/_]+(?=[/_])")
+
+
+def subjects_of(scans: ArrayLike) -> NDArray[np.str_]:
+    """Whom each scan [N] is of: by BIDS's names the subject (site/sub-01/ses-2/anat/...: site/sub-01), who may have
+    been scanned twice; of other names nothing is known, and each scan is taken for a patient's only one."""
+    names, place = np.unique(np.asarray(scans, str), return_inverse=True)
+    found = [name[: match.end()] if (match := _SUBJECT.search(name)) else name for name in names.tolist()]
+    return np.asarray(found, str)[place]
+
 
 def by_patient(names: Iterable[str], seed: int) -> list[str]:
     """The patients of slices, each once, in an order drawn by `seed`: what splits and folds are cut from."""
@@ -21,10 +32,10 @@ def by_patient(names: Iterable[str], seed: int) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class SliceSet:
-    """images [N, h, w] float32 or float16; patient [N] str; slice [N] index inside its scan; label [N]: 0 normal,
-    1 abnormal, -1 unknown; area [N]: share of the slice that is foreground; mask [N, h, w] bool or None; split [N] of
-    train, val, test, "" (none of them), or None; key [N]: of their masks, None: `slice`. Images and masks of a
-    prepared cache are `MappedRows`, read when used."""
+    """images [N, h, w] float32 or float16; patient [N] str, the scan's name; slice [N] index inside its scan;
+    label [N]: 0 normal, 1 abnormal, -1 unknown; area [N]: share of the slice that is foreground; mask [N, h, w] bool
+    or None; split [N] of train, val, test, "" (none of them), or None; key [N]: of their masks, None: `slice`. Images
+    and masks of a prepared cache are `MappedRows`, read when used."""
 
     images: NDArray[Any] | MappedRows
     patient: NDArray[np.str_]
@@ -58,6 +69,11 @@ class SliceSet:
         """What keys the slices' masks [N], as when scoring."""
         return np.asarray(self.slice if self.key is None else self.key).astype(np.uint64)
 
+    @property
+    def subject(self) -> NDArray[np.str_]:
+        """Whom each slice is of [N]: `subjects_of`."""
+        return subjects_of(self.patient)
+
     def healthy(self) -> SliceSet:
         """Normal slices. Raises DataError where there are none."""
         if not (self.label == 0).any():
@@ -66,8 +82,9 @@ class SliceSet:
 
     def split_patients(self, fraction: float, seed: int) -> tuple[SliceSet, SliceSet]:
         """(the rest, `fraction` of the patients drawn by `seed`): no patient is in both."""
-        names = by_patient(self.patient.tolist(), seed)
-        held = np.isin(self.patient, names[: round(len(names) * fraction)])
+        subject = self.subject
+        names = by_patient(subject.tolist(), seed)
+        held = np.isin(subject, names[: round(len(names) * fraction)])
         return self.select(~held), self.select(held)
 
     def fingerprint(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from maescan.datasets.sliceset import subjects_of
 from maescan.errors import DataError
 from maescan.evaluate.markdown import interval_text, table
 from maescan.evaluate.matched import area_matched_auroc, position_in_brain
@@ -115,9 +116,10 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
         raise DataError(reason, path=second, remedy="evaluate both on the same labels")
     label = np.array([one.rows[key][0] for key in keys])
     scores = [np.array([each.rows[key][1] for key in keys]) for each in (one, two)]
-    patient, number = np.array([key[0] for key in keys]), np.array([key[1] for key in keys])
+    scan, number = np.array([key[0] for key in keys]), np.array([key[1] for key in keys])
+    patient = subjects_of(scan)
     area = np.array([one.rows[key][2] for key in keys])
-    position = position_in_brain(patient, number, area)
+    position = position_in_brain(scan, number, area)
     samples = [bootstrap(label, score, patient, resamples=resamples, seed=seed) for score in scores]
     each = _by_patient(label, scores, patient)
 
@@ -181,7 +183,7 @@ def text_of(comparison: Comparison) -> str:
         rows.append([f"AUROC, {words}", part["first"], part["second"], _signed(part["difference"]), between])
     text = (
         f"first: {comparison['first']}\nsecond: {comparison['second']}\n\n"
-        f"{comparison['slices']} slices of {comparison['patients']} scans that both judged;"
+        f"{comparison['slices']} slices of {comparison['patients']} patients that both judged;"
         f" {comparison['left_out']} judged by one alone are left out.\n\n"
         + table(("", "first", "second", "difference", "interval"), rows)
     )

@@ -44,7 +44,7 @@ def healthy_scores(
     calibrated with; None where there is neither."""
     if data.split is not None:
         mine = (np.asarray(data.split) == "val") & (np.asarray(data.label) == 0)
-        mine &= ~np.isin(np.asarray(data.patient), np.unique(judged.patient))
+        mine &= ~np.isin(data.subject, np.unique(judged.subject))
         if mine.any():
             scored = score_set(data.select(mine), engine, preset)
             return HealthyScores("validation", scored.score, scored.pixels.heat if scored.pixels else None)

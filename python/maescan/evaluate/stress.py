@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.config.types import Json
-from maescan.datasets.sliceset import SliceSet
+from maescan.datasets.sliceset import SliceSet, subjects_of
 from maescan.errors import DataError
 from maescan.evaluate.insertions import ARTEFACTS, KINDS, LESIONS, Insertion, insert
 from maescan.evaluate.lesions import by_bin
@@ -62,6 +62,7 @@ class Healthy:
         self.images = np.ascontiguousarray(slices.images[self.which], np.float32)
         self.tissue = tissue_of(self.images, preset)
         self.seed = seed
+        self.subject = subjects_of(self.patient)
         self.limits = {name: _ends(self.images[self.patient == name]) for name in np.unique(self.patient)}
 
     def __len__(self) -> int:
@@ -69,7 +70,7 @@ class Healthy:
 
     def insertion(self, kind: str, number: int) -> Insertion:
         """Slice `number` with something of a kind; foreign tissue is another patient's where there is one."""
-        others = np.flatnonzero(self.patient != self.patient[number])
+        others = np.flatnonzero(self.subject != self.subject[number])
         others = others if len(others) else np.arange(len(self))
         donor = int(others[number * 7919 % len(others)])
         patient = str(self.patient[number])
@@ -138,11 +139,11 @@ def _place(healthy: Healthy, number: int, put: Insertion, heat: Images | None) -
 def summarise(stressed: Stressed, *, resamples: int = 1000, seed: int = 0) -> Json:
     """JSON types: for every kind and measure the share of slices whose score rises (no change counts half), the share
     that passes the threshold that 95 % of the healthy slices stay under, and intervals over patients."""
-    shares = Shares(stressed.patient, resamples, seed)
+    shares = Shares(subjects_of(stressed.patient), resamples, seed)
     measures = {name: _measure(stressed, name, shares) for name in stressed.before}
     return {
         "slices": len(stressed.patient),
-        "patients": len(np.unique(stressed.patient)),
+        "patients": len(np.unique(subjects_of(stressed.patient))),
         "measures": measures,
         "not_better_than_a_coin": next(iter(measures.values()))["not_better_than_a_coin"],
         "found": {kind: _mean(values) for kind, values in stressed.found.items()},

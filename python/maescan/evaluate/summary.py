@@ -64,7 +64,7 @@ class RankingMetrics:
     """The ranking metrics that the score and every baseline get alike."""
 
     def __init__(self, slices: SliceSet, label: NDArray[np.integer], resamples: int, seed: int, missing: Missing):
-        self.label, self.patient, self.area = label, np.asarray(slices.patient), np.asarray(slices.area)
+        self.label, self.patient, self.area = label, slices.subject, np.asarray(slices.area)
         self.position = position_in_brain(slices.patient, slices.slice, slices.area)
         self.resamples, self.seed, self.missing = resamples, seed, missing
         self.bootstraps: dict[str, NDArray[np.float64]] = {}

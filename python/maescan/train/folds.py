@@ -28,7 +28,7 @@ def fit_judge(
 ) -> Position:
     """Trains judge.safetensors on differences of patients that the MAE behind them does not know."""
     preset = with_steps(preset, len(training.images), run.parts)
-    fold = folds_of(training.patient, preset.judge.folds, run.seed)
+    fold = folds_of(training.subject, preset.judge.folds, run.seed)
     maes = [mae]
     if fold.any():
         parts = [FoldPhase(run, preset, training, fold, number) for number in range(int(fold.max()) + 1)]

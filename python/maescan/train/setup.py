@@ -35,7 +35,7 @@ def split(slices: SliceSet, preset: Preset, fraction: float, seed: int) -> tuple
     elif own is not None and (np.asarray(own) != "").any():
         remedy = "put scans into the part 'train', or leave the parts out"
         raise DataError("no slice is in the part 'train' of the set's own split", remedy=remedy)
-    elif len(np.unique(slices.patient)) > 1:
+    elif len(np.unique(slices.subject)) > 1:
         training, validation = slices.split_patients(fraction, seed)
     else:
         training, validation = slices, slices.select(np.zeros(len(slices.images), bool))

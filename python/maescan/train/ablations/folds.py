@@ -45,8 +45,8 @@ def make_folds(slices: SliceSet, folds: int | None = None, seed: int = 0) -> lis
 
 def _dealt(slices: SliceSet, seed: int) -> list[str]:
     """Patients in random order, those with abnormal slices first."""
-    ill = set(slices.patient[slices.label == 1].tolist())
-    return sorted(by_patient(slices.patient.tolist(), seed), key=lambda name: name not in ill)
+    ill = set(slices.subject[slices.label == 1].tolist())
+    return sorted(by_patient(slices.subject.tolist(), seed), key=lambda name: name not in ill)
 
 
 def _share(patients: list[str], share: float) -> list[str]:
@@ -56,7 +56,7 @@ def _share(patients: list[str], share: float) -> list[str]:
 
 
 def _fold(name: str, slices: SliceSet, patients: list[str]) -> Fold:
-    test = np.isin(np.asarray(slices.patient), patients)
+    test = np.isin(slices.subject, patients)
     return Fold(name, slices.select(~test), _known(slices.select(test)))
 
 
