@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pybind11/pybind11.h>
+#include <unistd.h>
 
 #include <string>
 #include <vector>
@@ -32,6 +33,22 @@ class OnDevice {  // for its lifetime the calling thread's CUDA device is the ar
   int before_;
 };
 
+class WithoutGil {  // for its lifetime; a thread that outlives the interpreter waits for the process to end
+ public:
+  WithoutGil() : state_(PyEval_SaveThread()) {}
+  WithoutGil(const WithoutGil&) = delete;
+  ~WithoutGil() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {  // Python before 3.14 ends such a thread by unwinding it, which nothing here may let through
+      for (;;) pause();
+    }
+  }
+
+ private:
+  PyThreadState* state_;
+};
+
 class Call {
  public:
   Call(int threads, uintptr_t stream) : threads_(threads), stream_(reinterpret_cast<void*>(stream)) {}
@@ -48,7 +65,7 @@ class Call {
 
   template <class Arguments>
   void run(void (*on_cpu)(const Arguments&, int), void (*on_cuda)(const Arguments&, void*), const Arguments& a) {
-    py::gil_scoped_release release;
+    const WithoutGil released;
     const OnDevice device(cuda_, device_);
     cuda_ || host_runs_cuda ? on_cuda(a, stream_) : on_cpu(a, threads_);
   }
@@ -57,6 +74,8 @@ class Call {
   TensorView exported(py::handle object, const char* name) {
     if (!py::hasattr(object, "__dlpack__"))
       throw py::type_error(std::string(name) + " must be an array, not " + type_of(object));
+    if (py::hasattr(object, "is_neg") && object.attr("is_neg")().cast<bool>())  // of torch; DLPack forgets it
+      throw py::value_error(std::string(name) + " is a view with its sign turned: give its resolve_neg()");
     try {
       capsules_.push_back(capsule_of(object));
     } catch (py::error_already_set& error) {

@@ -144,7 +144,9 @@ def _add(bundle: Bundle, out: Path, wanted: list[tuple[str, str]]) -> Path:
         _engines(bundle.path, wanted)
         return bundle.path
     with _new(out) as made:
-        shutil.copytree(bundle.path, made)
+        for name in ("manifest.json", *bundle.manifest["files"]):  # whatever else lies there is not the bundle's
+            (made / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(bundle.path / name, made / name)
         _engines(made, wanted)
     return out
 

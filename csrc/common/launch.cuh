@@ -26,7 +26,9 @@ extern __shared__ double shared_memory[];
 inline void check(cudaError_t error) {
   if (error == cudaErrorInsufficientDriver)
     throw std::runtime_error("CUDA: no NVIDIA driver is installed, or one too old for this build");
-  if (error != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(error));
+  if (error == cudaSuccess) return;
+  static_cast<void>(cudaGetLastError());  // or the next to ask, torch perhaps, is told of it as of its own
+  throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(error));
 }
 
 template <class... Parameters, class... Arguments>

@@ -25,7 +25,7 @@ void mean_error(const AverageDifference& a, int64_t b, int32_t local, const floa
   for (int32_t r = 0; r < a.passes && local >= 0; ++r) {
     const int64_t row = b * a.passes + r;
     const int32_t place = a.restore_ids[row * a.tokens.count + local];
-    if (place < a.keep) continue;
+    if (place < a.keep || place >= a.tokens.count) continue;
     const T* found = static_cast<const T*>(a.predictions) + a.prediction(row, local, place) * pixels;
     const float* predicted = widened(found, wide, pixels);
     for (int32_t p = 0; p < pixels; ++p) mean[p] += seen[p] - predicted[p];
@@ -75,7 +75,7 @@ void average_cell(const AverageDifference& a, int64_t b, int32_t cell, int32_t l
 template <class T>
 void average_band(const AverageDifference& a, int64_t b, int32_t first) {
   const int32_t columns = a.tokens.columns;
-  float* buffer = static_cast<float*>(scratch(0, (3 * a.tokens.pixels() + 2) * sizeof(float)));
+  float* buffer = static_cast<float*>(scratch(0, (3 * static_cast<size_t>(a.tokens.pixels()) + 2) * sizeof(float)));
   int32_t* locals = static_cast<int32_t*>(scratch(1, columns * sizeof(int32_t)));
   for (int32_t x = 0; x < columns; ++x) locals[x] = a.tokens.ids ? -1 : first + x;
   for (int32_t local = 0; a.tokens.ids && local < a.tokens.count; ++local) {

@@ -202,3 +202,53 @@ def test_a_bundle_is_sound_wherever_putting_an_engine_in_stops(bundle, tmp_path,
     assert stops >= 5
     loaded = Bundle.load(here)
     assert (loaded.engine_folder(name) / "notes.txt").read_text() == "new" and name in loaded.engines()
+
+
+def linked(bundle, tmp_path):
+    """A folder of somebody's, to which a bundle's engines/old leads."""
+    (tmp_path / "theirs" / "thesis").mkdir(parents=True)
+    (tmp_path / "theirs" / "thesis" / "text").write_text("mine")
+    (bundle / "engines" / "old").symlink_to(tmp_path / "theirs")
+    return tmp_path / "theirs" / "thesis" / "text"
+
+
+def test_what_a_link_leads_to_is_neither_removed_nor_written(bundle, tmp_path):
+    theirs = linked(bundle, tmp_path)
+    update(bundle, card={"intended_use": "x"})
+    made = tmp_path / "made"
+    shutil.copytree(Bundle.load(bundle).engine_folder("openvino-fp32"), made)
+    with pytest.raises(BundleError, match="is a link"):
+        put_engine(bundle, "old", made)
+    put_engine(bundle, "openvino-fp32", made)
+    assert theirs.read_text() == "mine" and [path.name for path in theirs.parents[1].iterdir()] == ["thesis"]
+
+
+def test_a_copy_of_a_bundle_holds_what_it_lists_alone(bundle, tmp_path):
+    (tmp_path / "secret").write_text("mine")
+    (bundle / "notes.txt").symlink_to(tmp_path / "secret")
+    linked(bundle, tmp_path)
+    new = export(bundle, tmp_path / "new", to=("openvino",), precision=("fp32",))
+    assert {path.name for path in new.iterdir()} == {"README.md", "manifest.json", "engines", "golden",
+                                                     "mae.safetensors", "classifier.safetensors"}  # fmt: skip
+    assert list((new / "engines").iterdir()) == [new / "engines" / "openvino-fp32"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda m: m["provenance"].update(warnings=["\x1b[2J"]), "drive a terminal"),
+        (lambda m: m["provenance"].update({"\x9b31m": 1}), "drive a terminal"),
+        (lambda m: m["files"].update({"engines/a\nb/1/engine.json": "0" * 64}), "is no file's name"),
+        (lambda m: m["files"].update({"a\u2028b": "0" * 64}), "is no file's name"),
+    ],
+)
+def test_what_would_drive_a_terminal_is_refused(bundle, change, reason):
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    change(manifest)
+    rewrite(bundle, **manifest)
+    with pytest.raises(BundleError, match=reason):
+        Bundle.load(bundle)
+
+
+def test_cautions_are_a_line_each(bundle):
+    assert update(bundle, card={"intended_use": "one\nmaescan: two"}).cautions() == ["intended use: one maescan: two"]

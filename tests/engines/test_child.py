@@ -108,3 +108,16 @@ def test_what_it_answers_is_the_drift_or_the_reason(bundle):
     reseal(bundle)
     with pytest.raises(EngineError, match="does not load"):
         prove_apart(Bundle.load(bundle), "openvino-fp32", "cpu", Limits())
+
+
+@pytest.mark.parametrize("name", ["msgspec.py", "struct.py"])
+def test_no_code_of_the_folder_at_hand_is_run(exported_bundle, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise ImportError('not the real one')\n")
+    loaded = Bundle.load(exported_bundle)
+    assert prove_apart(loaded, "openvino-fp32", "cpu", Limits()) and not (tmp_path / "ran").exists()
+
+
+def test_a_bundle_whose_path_is_no_utf8_is_proved(bundle, tmp_path):
+    odd = bundle.rename(tmp_path / "b\udcff")
+    assert prove_apart(Bundle.load(odd), "openvino-fp32", "cpu", Limits())

@@ -188,3 +188,12 @@ def test_an_engine_that_cannot_answer_is_refused(bundle, monkeypatch, fault):
     monkeypatch.setattr(engine, "classify", classify)
     with pytest.raises(BundleError, match=r"golden slices: (shapes|AssertionError)"):
         golden_drift(bundle, engine)
+
+
+@pytest.mark.parametrize("rows", [np.zeros(10**7, np.int64), np.zeros((2, 2), np.int64), np.arange(3)])
+def test_rows_that_are_not_the_prepared_ones_are_refused_before_they_are_taken(exported_bundle, rows, monkeypatch):
+    loaded = Bundle.load(exported_bundle)
+    arrays = {**loaded.golden(), "rows": rows}
+    monkeypatch.setattr(Bundle, "golden", lambda _: arrays)
+    with pytest.raises(BundleError, match="are said to be of its"):
+        golden_scan(loaded)

@@ -57,3 +57,12 @@ def test_a_cache_that_cannot_be_written_costs_nothing(tmp_path, monkeypatch, why
         monkeypatch.setattr("pathlib.Path.home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     keep("blob", "a", b"content")
     assert kept("blob", "a") is None
+
+
+def test_another_process_may_prune_faster(tmp_path, monkeypatch):
+    for number in range(40):
+        (tmp_path / f"{number}.blob").touch()
+    found = [*tmp_path.glob("*.blob"), tmp_path / "gone.blob"]
+    monkeypatch.setattr(type(tmp_path), "glob", lambda *_: iter(found))
+    module.prune(tmp_path, "*.blob")
+    assert sum(file.exists() for file in found) == module.KEPT

@@ -97,3 +97,13 @@ def test_a_small_model_is_compiled_once_for_its_settings_and_answers_the_same(fo
     (folder / "classifier.bin").write_bytes((folder / "classifier.bin").read_bytes() + b"x")
     answers()
     assert len(compiled) == 4
+
+
+@pytest.mark.parametrize("bad", [(np.ones((7, 4, 4)), IDS[:, :3]), (np.ones((7, 4, 3)), IDS), (np.ones(7), IDS)])
+def test_a_batch_that_fails_costs_no_other(folder, bad):
+    engine = OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=2, preset=None)
+    good = np.arange(7, dtype=np.float32)[:, None, None] * np.ones((1, 4, 4), np.float32)
+    for _ in range(3):
+        with pytest.raises(Exception, match=r"."):
+            np.testing.assert_equal(engine.classify(bad[0].astype(np.float32), bad[1]).shape, "refused")
+        assert engine.classify(good, IDS).tolist() == list(range(7))

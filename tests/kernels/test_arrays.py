@@ -88,7 +88,8 @@ def test_bits_of_bfloat16():
 
 
 def test_ids_keep_their_bits():
-    assert host_ids([3, 1]).dtype == np.int64
+    assert host_ids([3, 1]).dtype == host_ids([]).dtype == np.int64
+    assert host_ids([2**64 - 1, 1]).tolist() == [-1, 1]
     assert host_ids(np.array([2**64 - 1], np.uint64)).view(np.uint64)[0] == 2**64 - 1
     with pytest.raises(ValueError, match="slice_ids must be integers, not float64"):
         host_ids(np.zeros(2))

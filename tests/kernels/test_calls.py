@@ -16,7 +16,7 @@ import pytest
 from helpers.kernel_cases import masks, predictions, same, slices
 from maescan import kernels
 from maescan.engines.bundle import Bundle
-from maescan.errors import BundleError
+from maescan.errors import BundleError, ConfigError
 from maescan.kernels.arrays import empty, on_stream
 from maescan.options import EngineOptions
 from maescan.scoring.run import score_paths
@@ -233,3 +233,35 @@ def test_scoring_runs_the_kernels_on_the_threads_asked_for(monkeypatch):
         assert kernels.threads() == 3
     finally:
         kernels.set_threads(None)
+
+
+def test_a_thread_in_a_kernel_does_not_abort_the_process_that_ends():
+    code = """
+import threading, time
+import numpy as np
+from maescan import kernels
+x = np.random.default_rng(0).random((64, 128, 128), np.float32)
+def work():
+    while True:
+        kernels.ssim(x, x)
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.5)
+"""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("count", [0, 2**31, 1.5])
+def test_threads_are_a_number_of_them(count):
+    with pytest.raises(ConfigError, match="cannot run on"):
+        kernels.set_threads(count)
+
+
+def test_a_view_whose_sign_is_turned_is_refused():
+    torch = pytest.importorskip("torch")
+    turned = torch.complex(torch.ones(1, 4, 4), torch.ones(1, 4, 4)).conj().imag
+    with pytest.raises(ValueError, match=r"give its resolve_neg\(\)"):
+        kernels.patchify(turned, patch=4)
+    assert (kernels.patchify(turned.resolve_neg(), patch=4) == -1).all()

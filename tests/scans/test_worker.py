@@ -131,3 +131,24 @@ def test_what_forks_workers_may_be_started_before_the_first_is_needed():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["True", "True", "True", "False"], done.stderr
+
+
+def test_no_module_of_the_folder_at_hand_is_run(tmp_path):
+    """What forks readers, and what tracks their resources, import more modules than this process has."""
+    for name in ("struct", "socket", "selectors", "threading", "nibabel"):
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path)!r} + '/ran', 'w')\nraise ImportError('not mine')\n"
+        )
+    code = """
+from pathlib import Path
+from maescan.scans.budget import Limits
+from maescan.scans.worker import Worker
+worker = Worker(list, (1, 2), limits=Limits())
+assert worker.call("__len__", path=Path("x")) == 2
+worker.close()
+import os
+assert "PYTHONSAFEPATH" not in os.environ
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "ran").exists()

@@ -26,7 +26,7 @@ from maescan.config import Preset
 from maescan.content import read_content, sha256
 from maescan.engines.manifest import ANEW, SCHEMA_VERSION, Manifest, body_hash, check_manifest, parse, read_engine
 from maescan.engines.signing import SIGNATURE, check_trusted
-from maescan.errors import BundleError, ConfigError, MaescanError
+from maescan.errors import BundleError, ConfigError, MaescanError, escaped
 from maescan.files import PARTIAL, finite, sync, write_json, written_into
 
 NEEDED = ("golden/golden.safetensors", "golden/scan.nii.gz", "mae.safetensors")
@@ -72,7 +72,8 @@ class Bundle:
         none where nobody said or looked."""
         use = (self.manifest.get("card") or {}).get("intended_use", "")
         found = [line for line in self.manifest["provenance"].get("warnings", ()) if line.startswith(COIN)]
-        return [*([f"intended use: {use}"] if use else []), *(f"this model is {line}" for line in found)]
+        lines = [*([f"intended use: {use}"] if use else []), *(f"this model is {line}" for line in found)]
+        return [escaped(line) for line in lines]
 
     @staticmethod
     def load(path: Path, *, signed: bool = True) -> Bundle:
@@ -162,6 +163,9 @@ def put_engine(path: Path, name: str, made: Path) -> None:
     read the old manifest. Raises DataError where the disk refuses."""
     with changing(path):
         manifest = Bundle.load(path, signed=False).manifest
+        if _elsewhere(path, at := path / "engines" / name):
+            remedy = "copy the bundle by `maescan export BUNDLE --out NEW`, which takes no links"
+            raise BundleError("is a link, which maescan writes through in no bundle", path=at, remedy=remedy)
         hashes = {file.relative_to(made).as_posix(): _sha256(file) for file in _files(made)}
         version = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
         folder = path / "engines" / name / version
@@ -170,7 +174,8 @@ def put_engine(path: Path, name: str, made: Path) -> None:
         if not set(ours) <= set(manifest["files"]):
             share(made)
             folder.parent.mkdir(parents=True, exist_ok=True)
-            share(folder.parent)
+            for above in (folder.parent, folder.parent.parent):
+                above.chmod(0o755)
             if folder.exists():  # left by a kill
                 shutil.rmtree(folder)
             made.rename(folder)
@@ -202,10 +207,15 @@ def _clear(path: Path, listed: Mapping[str, str]) -> None:
     """Removes engines that are listed no more, and what killed ones were writing."""
     kept = {Path(file).parts[:3] for file in listed if file.startswith("engines/")}
     for folder in path.glob("engines/*/*"):
-        if folder.relative_to(path).parts not in kept:
+        if folder.relative_to(path).parts not in kept and not _elsewhere(path, folder):
             shutil.rmtree(folder, ignore_errors=True)
     for part in path.glob(f"{PARTIAL}*"):
         part.unlink(missing_ok=True)
+
+
+def _elsewhere(path: Path, inside: Path) -> bool:
+    """Whether a link leads from a path below a bundle to another place."""
+    return inside.resolve() != path.resolve() / inside.relative_to(path)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -230,6 +240,8 @@ def _check_files(path: Path, files: Mapping[str, str]) -> None:
     interpreter, so several run at once."""
     base = path.resolve()
     for name in files:
+        if not name.isprintable():
+            raise BundleError(f"lists {name!r}, which is no file's name", path=path / "manifest.json", remedy=ANEW)
         if Path(name).is_absolute() or ".." in Path(name).parts or (path / name).resolve() != base / name:
             raise BundleError(f"lists a file outside of it: {name}", path=path / "manifest.json", remedy=ANEW)
     with ThreadPoolExecutor(4) as pool:

@@ -24,7 +24,8 @@ REMEDY = "do not use the engine, export it anew; or raise --limit-seconds or --l
 
 
 class Request(StrictRecord, frozen=True):
-    """Which engine of which bundle to prove on which device. memory: bytes that it may take; 0: no limit."""
+    """Which engine of which bundle (its path's bytes, in hexadecimal) to prove on which device. memory: bytes that it
+    may take; 0: no limit."""
 
     bundle: str
     engine: str
@@ -44,10 +45,14 @@ class Answer(StrictRecord, frozen=True):
 def prove_apart(bundle: Bundle, name: str, device: str, limits: Limits, *, trust: bool = False) -> dict[str, float]:
     """The drift of an engine on the golden slices. Raises EngineError and BundleError as `engines.prove`, and
     EngineError where its process ended, took longer than the limit, or took more memory."""
+    path = os.fsencode(bundle.path).hex()  # which may be no UTF-8
     bytes_ = 0 if device.startswith("cuda") else limits.bytes  # a GPU's driver maps more than any limit
-    given = {"bundle": str(bundle.path), "engine": name, "device": device, "trust": trust, "memory": bytes_}
-    folder, command = bundle.engine_folder(name), [sys.executable, "-m", "maescan.engines.child", json.dumps(given)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    given = {"bundle": path, "engine": name, "device": device, "trust": trust, "memory": bytes_}
+    folder, command = (
+        bundle.engine_folder(name),
+        [sys.executable, "-P", "-m", "maescan.engines.child", json.dumps(given)],
+    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         out, _ = process.communicate(timeout=limits.seconds)
     except subprocess.TimeoutExpired as error:
@@ -76,7 +81,7 @@ def _told(code: int) -> str:
 def main(given: str) -> None:
     """Proves an engine and prints the Answer as the last line of JSON."""
     request = decode(Request, given, path=Path("request"), remedy="this is a call of `maescan verify` only")
-    bundle = Bundle.load(Path(request.bundle), signed=False)
+    bundle = Bundle.load(Path(os.fsdecode(bytes.fromhex(request.bundle))), signed=False)
     if request.memory:
         set_memory(request.memory)
     try:

@@ -94,8 +94,11 @@ def golden_scan(bundle: Bundle) -> float:
     export, as a share of their range: the path before the engine. Raises BundleError where it is over PREPARED."""
     golden, folder = bundle.golden(), bundle.path / "golden"
     try:
-        slices = prepare_golden(folder / "scan.nii.gz", bundle.preset)[golden["rows"]]
-        expected = golden["prepared"]
+        slices = prepare_golden(folder / "scan.nii.gz", bundle.preset)
+        rows, expected = golden["rows"], golden["prepared"]
+        if expected.shape != (*rows.shape, *slices.shape[1:]) or rows.size > len(slices):
+            raise ValueError(f"{expected.shape} slices are said to be of its {slices.shape}")
+        slices = slices[rows]
         gap = float(np.abs(slices - expected).max() / (np.ptp(expected) or 1.0))
     except (MaescanError, KeyError, IndexError, TypeError, ValueError) as error:
         raise BundleError(f"its golden scan cannot be prepared: {error}", path=folder, remedy=ANEW) from error

@@ -39,9 +39,12 @@ def keep(kind: str, key: str, content: bytes) -> None:
 
 def prune(folder: Path, pattern: str) -> None:
     """Leaves the KEPT files that were used last: each release and each bundle adds some."""
-    found = sorted(folder.glob(pattern), key=lambda file: file.stat().st_mtime_ns)
-    for file in found[:-KEPT]:
+    used: dict[Path, int] = {}
+    for file in folder.glob(pattern):
         with contextlib.suppress(OSError):  # another process may have been faster
+            used[file] = file.stat().st_mtime_ns
+    for file in sorted(used, key=lambda file: used[file])[:-KEPT]:
+        with contextlib.suppress(OSError):
             file.unlink()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,9 @@ from maescan.records import Record, StrictRecord, check, decode, read
 SCHEMA_VERSION = 2
 ANEW = "export it anew"
 CHANGED = "copy it anew from where it was exported, or export it anew"
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters but tabs and ends of lines, which a card's text may have."""
 
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, Meta(ge=1)]
@@ -124,8 +128,14 @@ def parse(raw: bytes, file: Path) -> Json:
     if version != SCHEMA_VERSION or isinstance(version, bool | float):
         remedy = f"this maescan reads version {SCHEMA_VERSION}: {ANEW}, or use the maescan that wrote it"
         raise BundleError(f"is of schema version {str(version)[:20]}", path=file, remedy=remedy)
-    if values.get("body") != body_hash(values):
+    try:
+        body, texts = body_hash(values), list(_texts(values))
+    except RecursionError as error:
+        raise BundleError("is nested too deep", path=file, remedy=ANEW) from error
+    if values.get("body") != body:
         raise BundleError("was changed since it was written", path=file, remedy=CHANGED)
+    if any(_CONTROL.search(text) for text in texts):
+        raise BundleError("holds characters that drive a terminal", path=file, remedy=ANEW)
     check_manifest(values, file)
     return values
 
@@ -138,6 +148,18 @@ def check_manifest(values: Mapping[str, object], file: Path) -> Manifest:
     except ConfigError as error:
         raise BundleError(error.reason, path=file, remedy=ANEW) from error
     return known
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every name and text of JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inside in value.items():
+            yield from (name, *_texts(inside))
+    elif isinstance(value, list):
+        for inside in value:
+            yield from _texts(inside)
 
 
 def body_hash(values: Mapping[str, object]) -> str:

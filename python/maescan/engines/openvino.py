@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -69,31 +70,44 @@ class OpenVinoEngine:
             "NUM_STREAMS": self.parts,
         }
         core = openvino.Core()
-        self._mae, self._classifier = (
-            self._requests(_compiled(core, file, settings, self.version)) if file.exists() else []
-            for file in (folder / "mae.xml", folder / "classifier.xml")
-        )
+        self._compile = partial(_compiled, core, settings=settings, version=self.version)
+        self._files = folder / "mae.xml", folder / "classifier.xml"
+        self._load()
 
-    def _requests(self, model: Any) -> list[Any]:
-        return [model.create_infer_request() for _ in range(self.parts)]
+    def _load(self) -> None:
+        models = [self._compile(file) if file.exists() else None for file in self._files]
+        self._mae, self._classifier = (
+            [model.create_infer_request() for _ in range(self.parts)] if model else [] for model in models
+        )
+        self._failed = False
 
     def reconstruct(self, visible: Any, token_ids: Any, keep_ids: Any, restore_ids: Any) -> NDArray[np.float32]:
         """visible [N, K, P*P], token_ids [N, T], keep_ids [N, K], restore_ids [N, T] -> predictions [N, T, P*P]."""
-        return self._run(self._mae, visible, token_ids, keep_ids, restore_ids)
+        return self._run("_mae", visible, token_ids, keep_ids, restore_ids)
 
     def classify(self, tokens: Any, token_ids: Any) -> NDArray[np.float32]:
         """tokens [B, T, P*P], token_ids [B, T] -> probability [B] of abnormal."""
-        return self._run(self._classifier, tokens, token_ids)
+        return self._run("_classifier", tokens, token_ids)
 
-    def _run(self, requests: list[Any], *arrays: Any) -> NDArray[np.float32]:
-        """Halves of the rows beside each other on half the cores each: cores then wait less for one another."""
+    def _run(self, model: str, *arrays: Any) -> NDArray[np.float32]:
+        """Halves of the rows beside each other on half the cores each: cores then wait less for one another. After a
+        batch that failed the models are made anew: of one with shapes that do not fit they would refuse the next."""
+        if self._failed:
+            self._load()
+        requests: list[Any] = getattr(self, model)
         parts = [[np.ascontiguousarray(array) for array in part] for part in _split(arrays, len(requests))]
-        for request, part in zip(requests, parts, strict=False):
-            request.start_async(part)
-        results = []
-        for request, _ in zip(requests, parts, strict=False):
-            request.wait()
-            results.append(request.get_output_tensor(0).data)
+        try:
+            for request, part in zip(requests, parts, strict=False):
+                request.start_async(part)
+            for request, _ in zip(requests, parts, strict=False):
+                request.wait()
+        except BaseException:
+            self._failed = True
+            for request in requests:
+                with contextlib.suppress(Exception):
+                    request.wait()  # none writes on while its inputs go
+            raise
+        results = [request.get_output_tensor(0).data for request, _ in zip(requests, parts, strict=False)]
         joined: NDArray[np.float32] = np.concatenate(results)
         return joined
 

@@ -79,7 +79,7 @@ def plan(trt: Any, file: Path, preset: Preset, gpu: Gpu, *, anew: bool = False) 
                 kept.touch()
             return content
     built = build(trt, file, preset, gpu.capability)
-    with contextlib.suppress(DataError):  # a cache that cannot be written costs time, nothing else
+    with contextlib.suppress(DataError, OSError):  # a cache that cannot be written costs time, nothing else
         from maescan.files import atomic_file
 
         with atomic_file(kept) as temporary:

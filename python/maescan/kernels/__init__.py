@@ -74,7 +74,7 @@ def require_cuda() -> None:
 def set_threads(count: int | None) -> None:
     """CPU threads of every later call; None: the cores that this process may use. Results do not depend on it."""
     global _threads
-    if count is not None and count < 1:
+    if count is not None and not (isinstance(count, int) and 1 <= count < 2**31):
         raise ConfigError(f"cannot run on {count} threads", remedy="use 1 or more")
     _threads = count
 

@@ -114,13 +114,15 @@ def bits(array: Any) -> Any:
 def host_ids(slice_ids: Any) -> Any:
     """Ids of slices as an array; those of numpy as int64 with the same bits, which every library has."""
     if not hasattr(slice_ids, "__dlpack__"):
-        slice_ids = np.asarray(slice_ids)
+        ids = list(slice_ids)  # numpy makes floats of none at all, and of a large and a small one
+        whole = all(isinstance(number, int | np.integer) for number in ids)
+        slice_ids = np.array([int(number) % 2**64 for number in ids], np.uint64) if whole else np.asarray(ids)
     if not isinstance(slice_ids, np.ndarray):
         return slice_ids
     if slice_ids.dtype.kind not in "iu":
         raise ValueError(f"slice_ids must be integers, not {slice_ids.dtype}")
-    ids: NDArray[np.int64] = np.ascontiguousarray(slice_ids).astype(np.int64)
-    return ids
+    made: NDArray[np.int64] = np.ascontiguousarray(slice_ids).astype(np.int64)
+    return made
 
 
 def torch_on(device: str) -> Any:

@@ -25,7 +25,7 @@ class Child:
     way to die prevents, ends it."""
 
     def __init__(self, module: str, values: Mapping[str, object], ready: str, tell: Tell):
-        self._command, self._values = [sys.executable, "-m", module], json.dumps(values) + "\n"
+        self._command, self._values = [sys.executable, "-P", "-m", module], json.dumps(values) + "\n"
         self._name, self._ready, self._tell = module.rpartition(".")[2], ready, tell
         self._stop, self._up = threading.Event(), threading.Event()
         self._fault = ""

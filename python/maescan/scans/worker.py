@@ -36,7 +36,7 @@ START_S, TRIES = 120.0, 3
 """How long a worker may take to start, and how often it is started before a scan is given up."""
 GRACE_S = 20.0
 """What is left to a read in flight once everything is told to stop."""
-_STARTING = threading.Lock()
+_STARTING, _SAFE = threading.Lock(), threading.RLock()
 
 
 def get_ready() -> None:
@@ -167,13 +167,28 @@ class Worker:
 
 @contextlib.contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """What is started here, and by that, is not told of Ctrl-C, from its first moment: this process decides."""
-    resource_tracker.ensure_running()  # it would take the mask away
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """What is started here, and by that, is not told of Ctrl-C, from its first moment: this process decides. Nor does
+    it take a module from the folder that the command was typed in, which holds scans, or a bundle from somewhere."""
+    with _SAFE, _environment("PYTHONSAFEPATH", "1"):
+        resource_tracker.ensure_running()  # it would take the mask away
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 @contextlib.contextmanager
