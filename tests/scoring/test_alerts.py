@@ -117,3 +117,8 @@ def test_a_log_goes_on(tmp_path):
         with passed_on(lambda name, facts: None, AlertOptions(log=tmp_path / "log")) as tell:
             tell("found", {"scans": 1})
     assert len((tmp_path / "log").read_text().splitlines()) == 2
+
+
+def test_what_a_command_leaves_in_the_background_is_not_waited_for():
+    start = time.monotonic()
+    assert run_command("sleep 30 & echo done >&2; exit 0", "{}") == "" and time.monotonic() - start < 20

@@ -78,3 +78,14 @@ def test_outputs_of_another_folder(outputs, tmp_path):
     scored(outputs, tmp_path, "a.nii")
     assert outputs_of(outputs.out, "job") == [("map", "a.nii", outputs.out / "maps" / "a.nii_anomaly.nii.gz")]
     assert outputs_of(outputs.out, "another") == []
+
+
+def test_the_outputs_of_a_scan_that_is_none_any_more_are_no_other_scans(outputs, tmp_path):
+    """SQLite gives the number of the last row again."""
+    old = scored(outputs, tmp_path, "a.nii")
+    outputs.ledger.forget(old)
+    new = scored(outputs, tmp_path, "b.nii")
+    outputs.tidy()
+    assert new.id == old.id, "else this proves nothing"
+    (kept,) = outputs.of("map").values()
+    assert kept.read_text() == "b.nii" and list(kept.parent.iterdir()) == [kept]

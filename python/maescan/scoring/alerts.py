@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -19,8 +19,9 @@ from pathlib import Path
 from maescan.content import opened
 from maescan.errors import DataError, MaescanError
 from maescan.records import Record, decode
-from maescan.scoring.job import Event, one_at_a_time
+from maescan.scoring.job import Event, Job, one_at_a_time
 from maescan.scoring.options import AlertOptions
+from maescan.scoring.told import Told
 
 LIMIT_S = 60.0
 """How long a command may take over one alert."""
@@ -29,39 +30,97 @@ LOG_BYTES, LOGS = 10_000_000, 5
 
 
 @contextlib.contextmanager
-def passed_on(event: Event, options: AlertOptions) -> Iterator[Event]:
+def passed_on(event: Event, options: AlertOptions) -> Iterator[PassedOn]:
     """An event with its time, that also goes to the log and, where it is an alert or says that scans have changed, to
     the command.
 
     Commands run one after another beside the scoring, and are waited for at the end; one that fails or takes too long
     is told ("alert_failed") and changes nothing else. An error that ends the scoring stands in the log ("refused").
     Raises DataError for a log that cannot be written."""
-    event, log = one_at_a_time(event), _Log(options.log) if options.log else None
-
-    def tell(name: str, facts: dict[str, object]) -> None:
-        facts = _timed(facts)
-        event(name, facts)
-        if log:
-            log.add(name, facts)
-        if caller and (name in ("unusual", "changed") or (name == "scored" and facts.get("alert") == "yes")):
-            caller.put(name, facts)
-
-    def failed(scan: str, reason: str) -> None:
-        print(f"{scan}: " * bool(scan) + f"--on-alert failed: {reason}", file=sys.stderr)
-        tell("alert_failed", {"scan": scan, "reason": reason})
-
-    caller = _Caller(options.on_alert, failed) if options.on_alert else None
+    log = _Log(options.log) if options.log else None
+    passing = PassedOn(one_at_a_time(event), log, options.on_alert)
     try:
-        yield tell
+        yield passing
     except MaescanError as error:
         if log:
             log.add("refused", _timed({"reason": str(error)}))
         raise
     finally:
-        if caller:
-            caller.close()
+        if passing.caller:
+            passing.caller.close()
         if log:
             log.close()
+
+
+class PassedOn:
+    """See `passed_on`. While it knows `told`, a scan's alert is passed on once: not again where the scan is scored
+    again, and in the next run where this one was killed before its command had succeeded."""
+
+    def __init__(self, event: Event, log: _Log | None, command: str | None):
+        self._event, self._log = event, log
+        self.caller = _Caller(command, self._came) if command else None
+        self.told: Told | None = None
+        self._queued: set[str] = set()
+
+    def __call__(self, name: str, facts: dict[str, object]) -> None:
+        """An event."""
+        facts = _timed(facts)
+        self._event(name, facts)
+        if self._log:
+            self._log.add(name, facts)
+        if name in ("unusual", "changed") or (name == "scored" and facts.get("alert") == "yes"):
+            self._put(name, facts)
+
+    def late(self, facts: dict[str, object]) -> None:
+        """Passes on the alert of a scan that an earlier run has scored."""
+        if str(facts["scan"]) not in self._queued:
+            if self._log:
+                self._log.add("late_alert", _timed(facts))
+            self._put("scored", {**_timed(facts), "late": True})
+
+    def _put(self, name: str, facts: dict[str, object]) -> None:
+        scan = str(facts.get("scan", "")) if name == "scored" else ""
+        if self.caller and not (scan and self.told and not self.told.owed([scan])):
+            self._queued.add(scan)
+            self.caller.put(name, facts)
+
+    def _came(self, name: str, scan: str, reason: str) -> None:
+        """Of a call: why it failed, or ""."""
+        if reason:
+            print(f"{scan}: " * bool(scan) + f"--on-alert failed: {reason}", file=sys.stderr)
+            self("alert_failed", {"scan": scan, "reason": reason})
+        elif self.told and name == "scored":
+            with contextlib.suppress(MaescanError):  # a full disk: it is told again, rather than not
+                self.told.add([scan])
+
+
+@contextlib.contextmanager
+def told_of(event: object, job: Job) -> Iterator[None]:
+    """While a job goes on, its folder knows of which alerts the command was told; at the end all commands are
+    over."""
+    if not isinstance(event, PassedOn) or event.caller is None:
+        yield
+        return
+    event.told = Told(job.ledger)
+    try:
+        yield
+    finally:
+        event.caller.wait()
+        event.told = None
+
+
+def settle(event: object, job: Job, alerting: Collection[str]) -> None:
+    """Passes on the alerts of a folder that no command was told of: a run was killed, or they came with another
+    calibration or rate. Where there is no command, nobody wants to be told of those that there are."""
+    told = Told(job.ledger)
+    owed = told.owed(alerting)
+    if not isinstance(event, PassedOn) or event.caller is None:
+        if owed:
+            told.add(owed)
+        return
+    for row in job.ledger.rows() if owed else ():
+        if row.label in owed:
+            event.late(job.facts(row))
 
 
 def _timed(facts: dict[str, object]) -> dict[str, object]:
@@ -70,16 +129,21 @@ def _timed(facts: dict[str, object]) -> dict[str, object]:
 
 
 class _Caller:
-    """Runs a command for each alert, in a thread of its own."""
+    """Runs a command for each alert, in a thread of its own. came: told of each call its event's name, the scan, and
+    why it failed, or ""."""
 
-    def __init__(self, command: str, failed: Callable[[str, str], None]):
-        self._command, self._failed = command, failed
-        self._waiting: queue.SimpleQueue[tuple[str, dict[str, object]] | None] = queue.SimpleQueue()
+    def __init__(self, command: str, came: Callable[[str, str, str], None]):
+        self._command, self._came = command, came
+        self._waiting: queue.Queue[tuple[str, dict[str, object]] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def put(self, name: str, facts: dict[str, object]) -> None:
         self._waiting.put((name, facts))
+
+    def wait(self) -> None:
+        """Until all are told."""
+        self._waiting.join()
 
     def close(self) -> None:
         """Waits until all are told."""
@@ -93,24 +157,30 @@ class _Caller:
                 reason = run_command(self._command, json.dumps({"event": name, **facts}, sort_keys=True))
             except Exception as error:  # no command costs the alerts after it
                 reason = str(error)
-            if reason:
-                self._failed(str(facts.get("scan", "")), reason)
+            try:
+                self._came(name, str(facts.get("scan", "")), reason)
+            finally:
+                self._waiting.task_done()
 
 
 def run_command(command: str, text: str, limit_s: float = LIMIT_S) -> str:
     """Runs a shell's command with a line on its standard input; returns why it failed, or "". What it started ends
     with it when the time is up."""
     pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-    with subprocess.Popen(
-        command, shell=True, start_new_session=True, stdin=pipe, stdout=nowhere, stderr=pipe
-    ) as process:
+    with (
+        open(os.memfd_create("said"), "w+b") as errors,  # no pipe: what it leaves behind may go on for hours
+        subprocess.Popen(
+            command, shell=True, start_new_session=True, stdin=pipe, stdout=nowhere, stderr=errors
+        ) as process,
+    ):
         try:
-            _, said = process.communicate(f"{text}\n".encode(), timeout=limit_s)
+            process.communicate(f"{text}\n".encode(), timeout=limit_s)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             return f"took over {limit_s:g} s"
-    last = said.decode(errors="replace").strip().splitlines()[-1:]
+        errors.seek(max(0, errors.seek(0, os.SEEK_END) - 4096))
+        last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
     return f"exit {process.returncode}" + "".join(f": {line}" for line in last) if process.returncode else ""
 
 

@@ -25,8 +25,10 @@ CREATE INDEX IF NOT EXISTS scans_place ON scans (place);
 CREATE INDEX IF NOT EXISTS scans_folded ON scans (folded);
 CREATE TABLE IF NOT EXISTS outputs (path TEXT PRIMARY KEY, kind TEXT NOT NULL, scan INTEGER, job TEXT NOT NULL,
   checksum TEXT);
+CREATE TABLE IF NOT EXISTS told (scan INTEGER PRIMARY KEY, what TEXT);
 """
-
+TOLD = "INSERT INTO told SELECT id, job || ':' || content FROM scans WHERE scores IS NOT NULL;"
+"""For the first time that a ledger of before is used: its alerts were told, as far as anybody wanted to know."""
 
 DAMAGED = (
     "SQLITE_NOTADB",
@@ -144,8 +146,10 @@ def connect(folder: Path) -> sqlite3.Connection:
     with _said(path):
         db = _connected(path)
         _check(db, path)
+        knows = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'told'").fetchone()
+        told = "" if knows else TOLD
         # as one: a kill between the tables and the version would leave a ledger that every later run refuses
-        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {triggers()} PRAGMA user_version = {VERSION}; COMMIT;")
+        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {triggers()} {told} PRAGMA user_version = {VERSION}; COMMIT;")
     return db
 
 

@@ -114,10 +114,14 @@ class Job:
         with self._mutex:
             self.slices += len(row.scores)
             self._came(known.label, source)
+        self.report(source, "scored", self.facts(row))
+
+    def facts(self, row: ScanRow) -> Facts:
+        """What is told of a scored scan."""
         facts = dict(zip(SCANS, self.tables([row]).scans()[0], strict=True))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         judged = {name: facts[name] if facts[name] != "" else None for name in ("p_value", "alert")}
-        self.report(source, "scored", {**facts, **judged, "warnings": row.notes, "time": now})
+        return {**facts, **judged, "warnings": row.notes, "time": now}
 
     def _came(self, label: str, source: ScanSource) -> None:
         self.failed.pop(label, None)

@@ -122,7 +122,7 @@ class Ledger:
         """Records a scored scan."""
         blobs = [np.asarray(values, dtype="<f4").tobytes() for values in (row.scores, row.areas)]
         names = ("warnings", "places", "levels", "fit", "why", "print", "trained", "figures", "dicom")
-        facts = (*names, "geometry", "heat")
+        facts = (*names, "geometry", "heat", "incomplete")
         result = {name: getattr(row, name) for name in facts}
         self.db.do(
             "UPDATE scans SET job = ?, content = ?, scores = ?, areas = ?, result = ?, failure = NULL WHERE id = ?",
@@ -153,7 +153,14 @@ class Ledger:
 
     def forget(self, known: Known) -> None:
         """Takes out what came and is no scan."""
-        self.db.do("DELETE FROM scans WHERE id = ?", known.id)
+        with self.db.transaction():
+            self._remove(known.id)
+
+    def _remove(self, number: int) -> None:
+        """Its outputs are nobody's until they are tidied away: the next scan may get its number."""
+        self.db.do("UPDATE outputs SET scan = 0, job = '' WHERE scan = ?", number)
+        self.db.do("DELETE FROM told WHERE scan = ?", number)
+        self.db.do("DELETE FROM scans WHERE id = ?", number)
 
     def failures(self) -> list[Failure]:
         """Scans that could not be scored, ordered by label."""
@@ -174,7 +181,7 @@ class Ledger:
         with self.db.transaction():
             for number, _, place, failure in lost:
                 if failure is not None and any(around(base, place) for base in bases):
-                    self.db.do("DELETE FROM scans WHERE id = ?", number)
+                    self._remove(number)
         return [label for _, label, _, failure in lost if failure is None]
 
     def known(self, label: str) -> Known:

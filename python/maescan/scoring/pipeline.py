@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from maescan import files
+from maescan.config.types import Json
 from maescan.errors import ConfigError, DataError, EngineError, MaescanError
 from maescan.method import regions
 from maescan.method import score as steps
@@ -27,6 +28,7 @@ from maescan.method.tokens import TokenSets
 from maescan.scans.find import Found
 from maescan.scans.quiet import one_line
 from maescan.scans.source import PassedOver, ScanSource
+from maescan.scoring.alerts import settle, told_of
 from maescan.scoring.batches import Slice, batches
 from maescan.scoring.drawing import Drawing, draw_missing
 from maescan.scoring.job import Event, Job, Report, job_key, listing_key, one_at_a_time
@@ -59,7 +61,11 @@ def score_folder(
     names = names_of(options.pseudonyms)
     with kept_in(names, [out], *paths):
         check_apart(paths, out)
-        with opened_job(bundle, engine, out, options, lambda source, name, facts: tell(name, facts)) as job:
+
+        def report(_: ScanSource, name: str, facts: Json) -> None:
+            tell(name, facts)
+
+        with opened_job(bundle, engine, out, options, report) as job, told_of(event, job):
             found = chosen(search_all(paths, Limits.of(options.read)), options)
             if not found.sources:
                 remedy = "see which files maescan reads with `maescan inspect`"
@@ -72,6 +78,7 @@ def score_folder(
             passed, key = names.found(found).passed_over, names.code(listing_key(found.sources))
             summary = write_results(job, Listing(key, len(found.sources), len(sources), passed), roots=paths)
             tell_population(summary, tell)
+            settle(event, job, summary.alerting)
             return summary
 
 

@@ -41,7 +41,7 @@ class Summary:
     had been scored before; stages: seconds. archive: scans in the tables; gone: labels of those that are no longer
     where they were; other_jobs: scans scored otherwise, which are in no table; passed_over: what could be read and is
     no scan; population: whether all scans are like the calibration's; refused: why scored scans have no DICOM
-    results; notes: what was found wrong with the folder."""
+    results; notes: what was found wrong with the folder; alerting: labels of all in the tables that alert."""
 
     scored: list[dict[str, Any]]
     failures: list[dict[str, str]]
@@ -57,6 +57,7 @@ class Summary:
     population: Population | None = None
     refused: Sequence[dict[str, str]] = ()
     notes: Sequence[str] = ()
+    alerting: Sequence[str] = ()
 
 
 def write_results(
@@ -69,10 +70,12 @@ def write_results(
         rows = job.ledger.rows()
         refused = refusals(rows, job.options.dicom)
         known = job.tables(rows, sorted([*job.ledger.failures(), *refused]))
-        scored = [dict(zip(tables.SCANS, row, strict=True)) for row in known.scans() if row[0] in job.seen]
+        judged = [dict(zip(tables.SCANS, row, strict=True)) for row in known.scans()]
+        scored = [row for row in judged if row["scan"] in job.seen]
         failures = [job.failed[label]._asdict() for label in sorted(job.failed)]
         summary = Summary(scored, failures, job.skipped, seconds, job.slices, job.stages())
         summary.refused = [failure._asdict() for failure in refused if failure.scan in job.seen]
+        summary.alerting = [str(row["scan"]) for row in judged if row["alert"] == "yes"]
         summary.calibration = reference.state() if reference else None
         summary.population, summary.passed_over = Population.of(known, reference), len(job.passed_over)
         summary.archive, summary.gone, summary.other_jobs = len(known.rows), gone, job.ledger.of_other_jobs()

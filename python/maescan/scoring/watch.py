@@ -23,6 +23,7 @@ from maescan.results.rows import state_of
 from maescan.scans.budget import Limits
 from maescan.scans.source import ScanSource
 from maescan.scans.worker import Worker, WorkerLostError
+from maescan.scoring.alerts import settle, told_of
 from maescan.scoring.arrivals import Arrivals, Arrived, Poll
 from maescan.scoring.drawing import draw_missing
 from maescan.scoring.job import KEPT, Event, Job, one_at_a_time
@@ -76,8 +77,8 @@ def watch_origin(
 ) -> Summary:
     """`watch_folder` for scans that come from anywhere."""
     tell = one_at_a_time(event or (lambda name, facts: None))
-    watch = _Watch(origin, tell)
-    with opened_job(bundle, engine, out, options, watch.report) as job:
+    watch = _Watch(origin, tell, lambda job, alerting: settle(event, job, alerting))
+    with opened_job(bundle, engine, out, options, watch.report) as job, told_of(event, job):
         return watch.go(job)
 
 
@@ -142,8 +143,8 @@ class Folder:
 
 
 class _Watch:
-    def __init__(self, origin: Origin, event: Event):
-        self.origin, self.event, self.stop = origin, event, origin.stop
+    def __init__(self, origin: Origin, event: Event, settle: Callable[[Job, Sequence[str]], None]):
+        self.origin, self.event, self.stop, self.settle = origin, event, origin.stop, settle
         self.arriving: dict[str, str] = {}
         self.arrived: dict[tuple[str, str], float] = {}
         self.latencies: deque[float] = deque(maxlen=KEPT)
@@ -186,7 +187,7 @@ class _Watch:
         if name == "scored":
             self.latencies.append(latency)
         self.news = self.news or name != "skipped"
-        more = {"latency_s": round(latency, 3), "state": state_of(facts.get("warnings", source.notes))}
+        more = {"latency_s": round(latency, 3), "state": facts.get("state") or state_of(source.notes)}
         self.event(name, facts if name == "skipped" else {**facts, **more})
         self.origin.reported(source)
 
@@ -203,6 +204,7 @@ class _Watch:
         }
         files.write_json(job.outputs.path("watch.json"), facts)
         tell_population(summary, self.event, self.told)
+        self.settle(job, summary.alerting)
         return summary
 
 
