@@ -8,10 +8,12 @@ import nibabel
 import numpy as np
 import pytest
 
+from helpers.inputs import given
 from helpers.mutations import mutations
 from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, write_scan
 from helpers.stubs import stub_bundle
 from maescan.errors import ConfigError, DataError, MaescanError
+from maescan.scoring.ledger import rows_of
 from maescan.scoring.merge import merge, read_run
 from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pipeline import score_folder
@@ -133,3 +135,50 @@ def test_every_field_of_run_json_changed_is_one_line_or_read(tmp_path):
         except Exception as error:
             wrong.append((what, repr(error)))
     assert not wrong, wrong[:5]
+
+
+@pytest.mark.slow
+def test_scans_that_went_or_moved_since_a_shard_knew_them_are_none_of_its_run(folder, tmp_path):
+    parts = [shard(folder, tmp_path / str(number), number) for number in (1, 2)]
+    (folder / "sub").mkdir()
+    (folder / "scan3.nii.gz").rename(folder / "sub" / "moved.nii.gz")
+    (folder / "scan4.nii.gz").unlink()
+    for path in (folder / "scan3.nii.gz", folder / "scan4.nii.gz"):
+        given(path)
+    parts = [shard(folder, part, number) for number, part in enumerate(parts, start=1)]
+    summary = merge(parts, BUNDLE, tmp_path / "merged")
+    assert len(summary.scored) == 5 and len(summary.failures) == 1
+
+
+@pytest.mark.slow
+def test_shards_are_merged_again_where_they_were(folder, tmp_path):
+    parts = [shard(folder, tmp_path / str(number), number) for number in (1, 2)]
+    merge(parts, BUNDLE, tmp_path / "merged")
+    write_scan(folder / "scan2.nii.gz", 22, slices=2)
+    parts = [shard(folder, part, number) for number, part in enumerate(parts, start=1)]
+    merge(parts, BUNDLE, tmp_path / "merged")
+    shard(folder, tmp_path / "whole", 1, shard=Shard(1, 1))
+    assert (tmp_path / "merged" / "scans.csv").read_bytes() == (tmp_path / "whole" / "scans.csv").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", [{"alert_rate": 0.2}, {"pictures": 3}, {"maps": False}])
+def test_shards_of_other_options_are_refused(folder, tmp_path, other):
+    parts = [shard(folder, tmp_path / "1", 1), shard(folder, tmp_path / "2", 2, **other)]
+    with pytest.raises(DataError, match="was scored with other options"):
+        merge(parts, BUNDLE, tmp_path / "merged")
+
+
+@pytest.mark.slow
+def test_scans_have_come_in_the_order_of_the_search(folder, tmp_path):
+    """Whether they are alike is asked in that order, which must not hang on which reader is faster."""
+    wanted = [f"scan{number}.nii.gz" for number in range(6)]
+    parts = [shard(folder, tmp_path / str(number), number, workers=3) for number in (2, 1)]
+    merge(parts[::-1], BUNDLE, tmp_path / "merged")
+    shard(folder, tmp_path / "whole", 1, shard=Shard(1, 1), workers=4)
+    for out in ("merged", "whole"):
+        found = sorted(rows_of(tmp_path / out), key=lambda row: row.order)
+        assert [row.label for row in found] == wanted, out
+    write_scan(folder / "a.nii.gz", 9)
+    shard(folder, tmp_path / "whole", 1, shard=Shard(1, 1))
+    assert max(rows_of(tmp_path / "whole"), key=lambda row: row.order).label == "a.nii.gz"

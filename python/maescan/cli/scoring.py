@@ -222,17 +222,21 @@ def pseudonym(
     key: Annotated[Path, typer.Argument(help="The KEYFILE of --pseudonyms.", metavar="KEYFILE")],
     paths: Annotated[list[Path], typer.Argument(help="Scans, or folders of them, as they were given to `score`.")],
     label: Annotated[list[str] | None, typer.Option(help="Only this pseudonym; may be given again.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The --out of their run: then scans are known whatever came or went since."),
+    ] = None,
 ) -> None:
-    """Which scan is which: pseudonym, name and path of those under PATHS. Exit code 3: a --label is none of them."""
+    """Which scan is which: pseudonym, name and path of those under PATHS. Exit code 3: a --label is none of them, is
+    gone, or may be several."""
     from maescan.scoring.whose import whose
 
-    found = whose(key, paths, label)
+    found, doubts = whose(key, paths, label or (), out)
     for row in found:
         print("\t".join(row))
-    missing = sorted({*(label or ())} - {name for name, _, _ in found})
-    for name in missing:
-        print(f"{name}: none of these scans, by this key", file=sys.stderr)
-    if missing:
+    for doubt in doubts:
+        print(doubt, file=sys.stderr)
+    if {*(label or ())} - {name for name, _, _ in found}:
         raise typer.Exit(3)
 
 
@@ -242,11 +246,10 @@ def merge(
     bundle: BundleOption,
     out: Out,
 ) -> None:
-    """Put the outputs of all shards together, as if one run had written them. Exit code 3: some scans failed."""
+    """Put the outputs of all shards together, as if one run had written them, with the same exit codes."""
     from maescan.engines.bundle import Bundle
     from maescan.scoring.merge import merge as put_together
 
     summary = put_together(shards, Bundle.load(bundle), out)
     print(f"{len(summary.scored)} scans, {len(summary.failures)} failed: {out / 'scans.csv'}")
-    if summary.failures:
-        raise typer.Exit(3)
+    leave(summary, AlertOptions())

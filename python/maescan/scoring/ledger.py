@@ -25,6 +25,8 @@ from maescan.scans.source import ScanSource
 from maescan.scoring.database import Database, reading
 from maescan.scoring.names import PLAIN, Names
 
+RUN = 2**32
+"""A scan's number tells when it came: so many are left to each run, in the order of its search."""
 COLUMNS = "label, folded, identity, place, content, job, scores, areas, result, failure"
 
 
@@ -46,10 +48,14 @@ class Ledger:
         self._present: set[tuple[str, str]] = set()
         self._promised: dict[tuple[str, str], str] = {}
         self._promised_at: dict[str, str] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
 
-    def expect(self, sources: Iterable[ScanSource]) -> None:
-        """Says that all of these are there: what is alike among them are copies, not one scan that was moved."""
+    def expect(self, sources: Iterable[ScanSource], among: Iterable[ScanSource] = ()) -> None:
+        """Says that all of these are there: what is alike among them are copies, not one scan that was moved. Those
+        that are new have come in the order of `among`, a whole search, whichever reader is the first with one."""
         self._present |= {(self.names.code(source.identity), self._place(source)) for source in sources}
+        run = (self.db.one("SELECT MAX(id) FROM scans")[0] or 0) // RUN + 1
+        self._numbers = {_named(source): run * RUN + index for index, source in enumerate(among)}
 
     def know(self, source: ScanSource, content: str) -> Known:
         """The row of a source, made where there is none. content: hash of its bytes, "" where it cannot be read.
@@ -64,8 +70,9 @@ class Ledger:
             if row is None:
                 label = self._promised.pop(_named(source), "") or self._free(source)
                 self.db.do(
-                    "INSERT INTO scans (label, folded, identity, place) VALUES (?, ?, ?, ?)",
-                    *(label, folded(label), identity, place),
+                    "INSERT INTO scans (id, label, folded, identity, place) VALUES (?, ?, ?, ?, ?)",
+                    *(self._free_number(self._numbers.pop(_named(source), None)), label, folded(label)),
+                    *(identity, place),
                 )
                 return Known(self.db.one("SELECT id FROM scans WHERE label = ?", label)[0], label, False)
             number, label, job, before, _ = row
@@ -74,6 +81,10 @@ class Ledger:
                     self.db.do("UPDATE scans SET place = x'' WHERE place = ? AND id <> ?", place, number)
                 self.db.do("UPDATE scans SET identity = ?, place = ? WHERE id = ?", identity, place, number)
             return Known(number, label, bool(content) and (job, before) == (self.job, content))
+
+    def _free_number(self, number: int | None) -> int | None:
+        """The number, or None where a scan has it: SQLite gives the next."""
+        return None if self.db.one("SELECT 1 FROM scans WHERE id = ?", number) else number
 
     def promise(self, source: ScanSource) -> str:
         """The label of a source that is not known yet: the one it has here, or will have."""
@@ -113,7 +124,7 @@ class Ledger:
     def _is_beside(self, source: ScanSource) -> bool:
         """Whether one in the source's own folder has its label, or is promised it."""
         label = self.names.label(source.name)
-        folder = self.names.place(str(folder_of(source).resolve()))
+        folder = self.names.place(os.path.realpath(folder_of(source)))
         held = self.db.one("SELECT place FROM scans WHERE label = ?", label)
         places = [os.fsdecode(held[0]) if held else "", self._promised_at.get(label, "")]
         return any(place and around(place, folder) for place in places)
@@ -202,22 +213,22 @@ class Ledger:
         """Adds the rows of another output folder and returns their labels. Raises DataError for a ledger that cannot
         be read, and where it calls another scan what one is called here."""
         with reading(other / OUTPUT) as theirs:
-            rows = theirs.execute(f"SELECT {COLUMNS} FROM scans ORDER BY id").fetchall()
+            rows = theirs.execute(f"SELECT id, {COLUMNS} FROM scans ORDER BY id").fetchall()
         with self.db.transaction():
-            for row in rows:
+            for number, *row in rows:
                 here = self.db.one("SELECT identity, place FROM scans WHERE label = ?", row[0])
-                if here is not None and here != (row[2], row[3]):
-                    remedy = "score both in one command"
+                if here is not None and here[0] != row[2] and here[1] != row[3]:
+                    remedy = "use another --out, or score both in one command"
                     raise DataError(
                         f"calls another scan '{row[0]}' than is called so here", path=other, remedy=remedy
                     )
                 update = ", ".join(f"{column} = excluded.{column}" for column in COLUMNS.split(", ")[1:])
                 self.db.do(
-                    f"INSERT INTO scans ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                    f"INSERT INTO scans (id, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                     f" ON CONFLICT (label) DO UPDATE SET {update}",
-                    *row,
+                    *(self._free_number(number), *row),
                 )
-        return [row[0] for row in rows]
+        return [row[1] for row in rows]
 
     def _place(self, source: ScanSource) -> str:
         return self.names.place(place_of(source))
@@ -265,7 +276,7 @@ def place_of(source: ScanSource) -> str:
     zeros, the members of a .zip, and the first of files in a folder that do not say which series they are."""
     path = source.path.absolute()
     more = source.members or (() if source.identity or source.path in source.files else (source.files[0].name,))
-    return "\0".join([str(path.parent.resolve() / path.name), *more])
+    return "\0".join([os.path.join(os.path.realpath(path.parent), path.name), *more])
 
 
 def _named(source: ScanSource) -> tuple[str, str]:

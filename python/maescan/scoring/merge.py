@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
+
+from msgspec import field
 
 from maescan import files
 from maescan.config.types import Json
@@ -31,7 +34,7 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     ConfigError where `out` is a shard or lies in one: they are only read.
     """
     for shard in shards:
-        if out.resolve().is_relative_to(shard.resolve()):
+        if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(shard)):
             raise ConfigError("is a shard, or lies in one", path=out, remedy="use another --out")
     runs = [read_run(shard) for shard in shards]
     options, engine = ScoreOptions.from_json(runs[0]["options"]), runs[0]["engine"]
@@ -40,14 +43,15 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     try:
         files.remove_partial(out)
         job = Job(bundle, SimpleNamespace(name=engine), out, options, ledger, lambda *_: None)
-        labels: set[str] = set()
+        known: set[str] = set()
         for shard in shards:
             taken = set(ledger.import_rows(shard))
-            if twice := sorted(labels & taken):
+            if twice := sorted(known & taken):
                 raise DataError(f"holds '{twice[0]}', which another shard holds", path=shard, remedy=AGAIN)
-            labels |= taken
+            known |= taken
         for shard in shards:
             _copy(job, shard)
+        labels = {label for run in runs for label in run.get("labels", known)}
         rows = {row.label: row for row in ledger.rows() if row.label in labels}
         job.seen, job.slices = set(rows), sum(len(row.scores) for row in rows.values())
         job.failed = {failure.scan: failure for failure in ledger.failures() if failure.scan in labels}
@@ -74,9 +78,8 @@ class Counts(Record, frozen=True):
 
 
 class Asked(Record, frozen=True):
-    """What of a run's options a merge compares."""
+    """What of a run's options a merge reads."""
 
-    maps: bool
     shard: tuple[int, int]
 
 
@@ -97,6 +100,7 @@ class Run(Record, frozen=True):
     listing: Listing
     scans: Counts
     seconds: float
+    labels: list[str] = field(default_factory=list)
 
 
 def read_run(shard: Path) -> Json:
@@ -137,8 +141,9 @@ def _check(shards: Sequence[Path], runs: list[Json], job: str) -> None:
         raise DataError(f"{found} of {first['listing']['scans']} scans are there", path=shards[0], remedy=AGAIN)
 
 
-def _asked(run: Mapping[str, Mapping[str, object]]) -> tuple[object, object]:
-    return run["options"]["maps"], run["options"].get("pseudonyms")
+def _asked(run: Json) -> Json:
+    """The options that change what is written."""
+    return {name: value for name, value in run["options"].items() if name not in ("shard", "workers", "batch")}
 
 
 def _listing(shards: Sequence[Path], key: str, scans: int) -> Found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ import numpy as np
 
 from maescan import files
 from maescan.config.types import Json
-from maescan.errors import ConfigError, DataError, EngineError, MaescanError
+from maescan.errors import ConfigError, DataError, EngineError, MaescanError, escaped
 from maescan.method import regions
 from maescan.method import score as steps
 from maescan.method.heat import mapped_slices
@@ -38,6 +39,9 @@ from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pool import ReaderPool
 from maescan.scoring.summary import Listing, Summary, write_results
 from maescan.scoring.writer import ScanWriter
+
+NAMED = 3
+"""How many files of a kind a note names."""
 
 
 def score_folder(
@@ -67,16 +71,18 @@ def score_folder(
 
         with opened_job(bundle, engine, out, options, report) as job, told_of(event, job):
             found = chosen(search_all(paths, Limits.of(options.read)), options)
+            ours = _ours(names.found(found), paths)
             if not found.sources:
                 remedy = "see which files maescan reads with `maescan inspect`"
-                raise DataError("no scans found", path=paths[0], remedy=remedy)
+                raise DataError("; ".join(["no scans found", *ours]), path=paths[0], remedy=remedy)
             sources = [source for source in found.sources if in_shard(source, options.shard)]
             tell("found", {"scans": len(sources)})
-            job.ledger.expect(sources)
+            job.ledger.expect(sources, found.sources)
             score_sources(sources, job, min(options.workers, len(sources)))
             draw_missing(job)
             passed, key = names.found(found).passed_over, names.code(listing_key(found.sources))
             summary = write_results(job, Listing(key, len(found.sources), len(sources), passed), roots=paths)
+            summary.notes = [*summary.notes, *ours]
             tell_population(summary, tell)
             settle(event, job, summary.alerting)
             return summary
@@ -89,6 +95,16 @@ def chosen(found: Found, options: ScoreOptions) -> Found:
     passed = [PassedOver(source.name, source.path, "excluded", reason) for source in out]
     kept = [source for source in found.sources if options.wants(source.name)]
     return replace(found, sources=kept, passed_over=[*found.passed_over, *passed])
+
+
+def _ours(found: Found, paths: Sequence[Path]) -> list[str]:
+    """What is to be said where somebody gave what maescan wrote: it is passed over."""
+    given = {Path(path) for path in paths}
+    all_of_it = not found.sources
+    ours = [i.name for i in found.passed_over if i.why == "output" and (i.path in given or all_of_it)]
+    more = f" and {len(ours) - NAMED} more" if len(ours) > NAMED else ""
+    named = f"{', '.join(ours[:NAMED])}{more}: written by maescan, which is no input, and passed over"
+    return [escaped(named)] if ours else []
 
 
 def tell_population(summary: Summary, tell: Event, told: set[str] | None = None) -> None:
@@ -190,4 +206,4 @@ def check_apart(paths: Sequence[Path], out: Path) -> None:
 
 
 def _real(path: Path) -> Path:
-    return path.resolve()
+    return Path(os.path.realpath(path))

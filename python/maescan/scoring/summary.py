@@ -96,6 +96,7 @@ def write_results(
 
 def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str, Any]:
     """run.json: what ran, and what came of each scan that was found."""
+    shard = {"labels": sorted({*job.seen, *job.failed})} if job.options.shard.parts > 1 else {}
     return {
         "maescan": __version__,
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -118,6 +119,7 @@ def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str,
             "passed_over": (len(listing.passed_over) if listing else 0) + len(job.passed_over),
         },
         "archive": {"scans": summary.archive, "gone": list(summary.gone), "other_jobs": summary.other_jobs},
+        **shard,  # which of the folder's scans are of this run: others were scored before, and moved since
         "notes": list(summary.notes),
         "seconds": summary.seconds,
         "slices_per_second": summary.slices / summary.seconds if summary.seconds else 0.0,
