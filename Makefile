@@ -35,8 +35,7 @@ demo-bundle: $(INSTALLED)
 
 # A lost worker is a fault to be named; pytest-xdist 3.8 waits for ever when it replaces one under loadfile.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart=0 --durations=25 \
-	  -o faulthandler_timeout=960 -o faulthandler_exit_on_timeout=true
+	TESTS_HANG_AFTER=960 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart=0 --durations=25
 
 test-fast: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart=0 -m "not slow"

@@ -6,6 +6,8 @@ installed one, and `device` has a third value: "shim", CUDA's launches on host m
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import importlib.util
 import os
 import re
@@ -13,6 +15,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads spin while they wait: on busy cores 5 times the work
 BUILD = os.environ.get("MAESCAN_TEST_KERNELS")
@@ -124,6 +127,20 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("needs_cuda") and os.environ.get("FAIL_WITHOUT_CUDA") != "1" and not _cuda():
         pytest.skip("needs a GPU")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """After TESTS_HANG_AFTER seconds a test that hangs where nothing can interrupt it ends its process. As pytest's
+    own faulthandler_timeout, but where no thread can be started just then the test runs without, not pytest's end."""
+    if "TESTS_HANG_AFTER" in os.environ:
+        where = item.config.stash[fault_handler_stderr_fd_key]
+        with contextlib.suppress(RuntimeError):
+            faulthandler.dump_traceback_later(float(os.environ["TESTS_HANG_AFTER"]), exit=True, file=where)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 _INTERNAL: list[str] = []

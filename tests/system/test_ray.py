@@ -28,7 +28,7 @@ def kill_one_actor(out, killed):
     """As soon as the first shard has results."""
     import psutil
 
-    for _ in range(2000):
+    for _ in range(9000):
         time.sleep(0.02)
         if list((out / "shards" / "1-of-2" / "maps").glob("scan*")):
             actors = [p for p in psutil.process_iter(["name", "cmdline"]) if "ray::_Shard" in str(p.info["cmdline"])]
