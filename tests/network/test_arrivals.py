@@ -76,6 +76,42 @@ def test_conflicts_are_named_and_the_first_is_scored(out, spool, tmp_path):
 
 
 @pytest.mark.slow
+def test_an_image_that_came_damaged_gives_way_to_itself_whole(out, spool, tmp_path):
+    files = write_slices(tmp_path / "s", range(4))
+    whole = {path: path.read_bytes() for path in files}
+    for path, cut in ((files[1], 20), (files[2], 0)):
+        dataset = dcmread(path)
+        dataset.PixelData = dataset.PixelData[:cut]
+        dataset.save_as(path)
+    put(spool, files)
+    with scoring(out, settle=0.1) as told:
+        assert "truncated" in told.until("failed")["reason"]
+    for path, content in whole.items():
+        path.write_bytes(content)
+    put(spool, files)
+    with scoring(out, settle=0.1) as told:
+        assert told.until("scored")["slices"] == 4
+    (row,) = rows(out / "scans.csv")
+    assert "2 images came again with other content, all are kept" in row["warnings"]
+    assert len(list((folder_of(out) / "in").rglob("*.dcm"))) == 6
+
+
+@pytest.mark.slow
+def test_other_content_that_comes_after_the_scores_is_told(out, spool, tmp_path):
+    files = write_slices(tmp_path / "s", range(3))
+    put(spool, files)
+    with scoring(out, settle=0.1) as told:
+        before = told.until("scored")
+        dataset = dcmread(files[0])
+        dataset.PatientName = "B"
+        dataset.save_as(files[0])
+        put(spool, files[:1])
+        after = told.until("scored", 2)
+    assert after["score"] == before["score"] and "came again with other content" in str(after["warnings"])
+    assert "came again with other content" in rows(out / "scans.csv")[0]["warnings"]
+
+
+@pytest.mark.slow
 def test_images_that_are_no_longer_kept_are_missed(out, spool, tmp_path):
     files = write_slices(tmp_path / "s", range(6))
     put(spool, files[:4])

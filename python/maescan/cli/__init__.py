@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-GO_ON = frozenset({"score", "train", "prepare", "ablate", "watch"})
+GO_ON = frozenset({"score", "train", "prepare", "ablate", "calibrate", "watch"})
 """Commands that take up what a stopped run has done."""
 HELP = (["--help"], ["-h"])
 

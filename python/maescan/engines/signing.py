@@ -109,6 +109,9 @@ def public_keys(given: str) -> list[PublicKey]:
         try:
             files = sorted(path.glob("*.pub")) if path.is_dir() else [path] if path.is_file() else []
             texts = [(read_text(file), file) for file in files]
+            if not files and (path.is_dir() or os.sep in part or path.suffix):
+                reason = "holds no .pub files" if path.is_dir() else "is not there"
+                raise ConfigError(reason, path=path, remedy="give a public key of minisign, or a folder of them")
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"cannot be read: {error}", path=path, remedy="give a public key of minisign"

@@ -82,7 +82,12 @@ def known_slices(slices: SliceSet, split: str | None) -> tuple[SliceSet, int]:
     known = np.asarray(slices.label) >= 0
     if not known.any():
         raise DataError("no slice has a label", remedy="put labels.csv or masks/ beside the scans")
-    return slices.select(known), int((~known).sum())
+    judged = slices.select(known)
+    if len(there := np.unique(judged.label)) < 2:
+        only, remedy = "abnormal" if there[0] else "healthy", "label some of both kinds by labels.csv or masks/"
+        more = "; `maescan stress` needs healthy scans alone" if only == "healthy" else ""
+        raise DataError(f"all its slices are {only}: nothing is there to tell from others", remedy=remedy + more)
+    return judged, int((~known).sum())
 
 
 def evaluate_slices(

@@ -98,10 +98,9 @@ class SpoolOrigin:
         if removed := sum(each.removed for each in stored):
             notes.append(f"incomplete: {removed} of its images came earlier and are no longer kept")
         if twice := [each for each in stored if each.conflict and not each.removed]:
-            names = ", ".join(Path(path).name for each in twice[:2] for path in (str(each.conflict), each.path))
-            notes.append(
-                f"{len(twice)} images came again with other content, the first is scored, all are kept: {names}"
-            )
+            pairs = [(Path(str(each.conflict)).name, Path(each.path).name) for each in twice[:2]]
+            names = ", ".join(f"{scored} is scored, {other} is not" for scored, other in pairs)
+            notes.append(f"{len(twice)} images came again with other content, all are kept: {names}")
         paths = [self._folder / each.path for each in here]
         if not paths:
             return []

@@ -82,7 +82,8 @@ class Commitment:
             for to in self._options.commit:
                 if to.aet == title and self._call(to, kind, told):
                     return
-            if not self._options.commit and (not assoc.is_established or _tell(assoc, kind, told)):
+            elsewhere = any(to.aet == title for to in self._options.commit)
+            if not elsewhere and (not assoc.is_established or _tell(assoc, kind, told)):
                 return
 
     def _call(self, to: Destination, kind: int, report: Dataset) -> bool:

@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS sending (association TEXT, series TEXT, PRIMARY KEY (
 
 class Stored(NamedTuple):
     """One instance. path: below the spool's folder; series: the folder that it lies in; sha: of its data set;
-    conflict: the path of the instance of this series that came before under the same UID with other content."""
+    conflict: the path of the instance of this series that is scored, under the same UID with other content: the first
+    that came, or the first with all of its pixels."""
 
     path: str
     uid: str
@@ -77,6 +78,11 @@ class Journal(Store):
             self._db.execute("INSERT OR REPLACE INTO instances VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
             self._db.execute("INSERT OR IGNORE INTO series (key, last) VALUES (?, ?)", (stored.series, now))
             self._db.execute("UPDATE series SET version = version + 1, last = ? WHERE key = ?", (now, stored.series))
+
+    def gives_way(self, path: str, to: str) -> None:
+        """Notes that an instance is scored no more: another of its UID is."""
+        with self.transaction():
+            self._db.execute("UPDATE instances SET conflict = ? WHERE path = ?", (to, path))
 
     def sends(self, association: str, series: str, now: float) -> None:
         """Notes that an association is sending a series."""

@@ -32,9 +32,9 @@ class Sender(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Sender:
         """AET@ADDRESS or AET@NETWORK/BITS. Raises ConfigError."""
-        aet, _, address = text.rpartition("@")
+        aet, at, address = text.rpartition("@")
         try:
-            return cls(title(aet), ip_network(address, strict=False))
+            return cls(title(aet) if at else "", ip_network(address if at else "", strict=False))
         except ValueError as error:
             remedy = "name a title and an IP address, for example SCANNER1@10.1.2.3"
             raise ConfigError(f"--from {text} is not AET@ADDRESS", remedy=remedy) from error

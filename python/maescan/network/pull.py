@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tarfile
 import urllib.error
 import urllib.request
@@ -42,6 +43,8 @@ def pull(address: str, out: Path, sha256: str | None = None) -> tuple[Path, str]
     """
     if out.exists():
         raise DataError("exists already", path=out, remedy="name a new folder")
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise ConfigError(f"--sha256 {sha256} is no hash", remedy="give its 64 hexadecimal digits")
     url = web_address(address, sha256)
     with written_into(out), folder_beside(out) as folder:
         made = folder / "bundle"

@@ -31,6 +31,21 @@ def same_data_set(first: Path, second: Path) -> bool:
         return False
 
 
+def lacks_pixels(path: Path) -> bool:
+    """Whether an image has fewer bytes of pixels than its header tells, or cannot be read. Of a compressed one, whose
+    length says nothing, whether it has none at all."""
+    from pydicom import dcmread
+
+    try:
+        image = dcmread(path)
+        if image.file_meta.TransferSyntaxUID.is_compressed:
+            return not image.PixelData
+        bits = image.Rows * image.Columns * image.SamplesPerPixel * image.BitsAllocated
+        return len(image.PixelData) * 8 < bits * int(image.get("NumberOfFrames") or 1)
+    except Exception:  # damage, for which pydicom has no common type
+        return True
+
+
 def _same(first: Dataset, second: Dataset, *, decode: bool) -> bool:
     left, right = ({element.tag: element for element in each if _counts(element, decode)} for each in (first, second))
     return left.keys() == right.keys() and all(_equal(left[tag], right[tag]) for tag in left)

@@ -23,7 +23,7 @@ from maescan import files
 from maescan.errors import DataError
 from maescan.files import OUTPUT, short_hash
 from maescan.network.journal import Journal, Stored
-from maescan.network.same import same_data_set
+from maescan.network.same import lacks_pixels, same_data_set
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -152,10 +152,13 @@ class Spool:
             name = short_hash(uid, HASH) + (f"-conflict-{digest.hex()[:8]}" if own else "")
             place = self.folder / "in" / key / f"{name}.dcm"
             self._link(path, place)
-            conflict = own[0].path if own else None
-            stored = Stored(self._name(place), uid, key, sop_class, digest, size, conflict)
+            first = next((stored.path for stored in own if not stored.conflict), None)
+            mends = first is not None and lacks_pixels(self.folder / first) and not lacks_pixels(path)
+            stored = Stored(self._name(place), uid, key, sop_class, digest, size, None if mends else first)
             try:
                 with self.journal.transaction():
+                    if mends:
+                        self.journal.gives_way(str(first), stored.path)
                     self.journal.add(stored, time.time())
                     self.journal.sends(association, key, time.time())
             except BaseException:

@@ -1,4 +1,7 @@
-"""What is known of the DICOM results of scored scans: whether they are up to date, and why there are none."""
+"""What is known of the DICOM results of scored scans: whether they are up to date, and why there are none.
+
+Also which of what was written of scans says what the tables say: p-values and alerts come with the calibration, the
+rate and --accept, not with the scores."""
 
 from __future__ import annotations
 
@@ -10,12 +13,35 @@ from maescan import __version__
 from maescan.results.dicom import OBJECTS
 from maescan.results.dicom.finding import Earlier, Maker
 from maescan.results.dicom.uids import WRITER
-from maescan.results.rows import DicomRecord, Failure, ScanRow
+from maescan.results.rows import NO_DICOM, DicomRecord, Failure, ScanRow
 from maescan.scoring.job import Job
 from maescan.scoring.ledger import Known
 
-STAGE = "dicom"
-"""Of failures.csv: the scan is scored, and has no DICOM results of some kind."""
+
+def verdict_key(job: str, bundle: str, engine: str, judged: tuple[float, bool]) -> str:
+    """Hash of what decides any scan's score, p-value and alert. judged: the alert rate, and whether scans of any kind
+    are judged."""
+    return hashlib.sha256(json.dumps([job, bundle, engine, float(judged[0]), judged[1]]).encode()).hexdigest()
+
+
+def verdict_of(job: Job) -> str:
+    """`verdict_key` of what is scored now."""
+    options = job.options
+    judged = options.alert_rate, "modality" in options.read.accept
+    return verdict_key(job.ledger.job, job.bundle.hash, job.engine.name, judged)
+
+
+def drop_outdated(job: Job, rows: Iterable[ScanRow]) -> int:
+    """Removes the DICOM results that say what the tables no longer say; of how many scans."""
+    verdict, key, dropped = verdict_of(job), results_key(job), set[str]()
+    told = {row.label: row.dicom for row in rows if row.dicom}
+    same = {label for label, made in told.items() if made.get("verdict") == verdict or made["key"] == key}
+    for name in (name for names in OBJECTS.values() for name in names):
+        for label, path in job.outputs.of(name).items():
+            if label not in same:
+                job.outputs.drop(path)
+                dropped.add(label)
+    return len(dropped)
 
 
 def results_key(job: Job) -> str:
@@ -42,13 +68,15 @@ def outdated(job: Job, known: Known) -> bool:
     """Whether a scored scan lacks DICOM results that are asked for, or has them of another calibration."""
     if not (job.options.dicom and known.scored):
         return False
-    told = job.ledger.dicom(known)
+    told = job.ledger.result(known).dicom
     if told is None or told["key"] != results_key(job):
         return True
     refused = {kind for kind, *_ in told["refused"]}
     if "pm" in refused and told["limit"] != job.options.max_map:
         return True
-    return any(not job.outputs.has(OBJECTS[kind][0], known) for kind in job.options.dicom if kind not in refused)
+    made = [OBJECTS[kind] for kind in job.options.dicom if kind not in refused]
+    lost = any(job.outputs.lost(name, known) for names in made for name in names)
+    return lost or any(not job.outputs.has(first, known) for first, *_ in made)
 
 
 def refusals(rows: Iterable[ScanRow], kinds: Iterable[str]) -> list[Failure]:
@@ -61,5 +89,5 @@ def refusals(rows: Iterable[ScanRow], kinds: Iterable[str]) -> list[Failure]:
                 reasons.setdefault(tuple(why), []).append(kind)
         for (reason, remedy, file), which in reasons.items():
             text = f"no DICOM results ({', '.join(which)}): {reason}"
-            found.append(Failure(row.label, STAGE, text, remedy, file))
+            found.append(Failure(row.label, NO_DICOM, text, remedy, file))
     return found

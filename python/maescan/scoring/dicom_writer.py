@@ -14,10 +14,10 @@ from maescan.method.regions import Regions
 from maescan.results.dicom import OBJECTS
 from maescan.results.dicom.finding import Finding, Maker
 from maescan.results.dicom.make import NOT_DICOM, DicomMaker, Made, Request
-from maescan.results.rows import DicomRecord, Failure, ScanRow
+from maescan.results.rows import NO_DICOM, DicomRecord, Failure, ScanRow
 from maescan.scans.budget import Limits
 from maescan.scans.worker import Worker, WorkerLostError
-from maescan.scoring.dicom import STAGE, maker_of, results_key
+from maescan.scoring.dicom import maker_of, results_key, verdict_of
 from maescan.scoring.job import Job
 from maescan.scoring.ledger import Known
 from maescan.scoring.pool import LoadedScan
@@ -33,7 +33,7 @@ class DicomResults:
     def write(self, scan: LoadedScan, row: ScanRow, volume: NDArray[np.float32]) -> ScanRow:
         """Writes the objects of a scored scan that has this map [X, Y, Z]; its row, with what came of it."""
         job, known = self._job, scan.known
-        maker = maker_of(job, job.ledger.dicom(known))
+        maker = maker_of(job, job.ledger.result(known).dicom)
         try:
             made = self._made(scan, _finding(job, scan, row, volume), maker)
         except WorkerLostError as error:
@@ -45,9 +45,10 @@ class DicomResults:
         refused = {**made.refused, **self._save(known, made.files)}
         record = DicomRecord(
             key=results_key(job),
+            verdict=verdict_of(job),
             uid=made.maker.key if made.maker else "",
             content=scan.reading.content,
-            refused=sorted([kind, *Failure.of(known.label, STAGE, error)[2:]] for kind, error in refused.items()),
+            refused=sorted([kind, *Failure.of(known.label, NO_DICOM, error)[2:]] for kind, error in refused.items()),
             limit=job.options.max_map,
             report=list(made.report) if made.report else None,
             supersedes=list(made.maker.supersedes) if made.maker and made.maker.supersedes else None,
@@ -111,7 +112,7 @@ def _finding(job: Job, scan: LoadedScan, row: ScanRow, volume: NDArray[np.float3
 
 def kept(job: Job, scan: LoadedScan, row: ScanRow) -> ScanRow:
     """The row of a scan that was scored anew without DICOM results: those of before stay where they say the same."""
-    told = job.ledger.dicom(scan.known)
+    told = job.ledger.result(scan.known).dicom
     if told and (told["key"], told["content"]) == (results_key(job), scan.reading.content):
         return row._replace(dicom=told)
     for name in (name for names in OBJECTS.values() for name in names if told):

@@ -81,6 +81,7 @@ class Job:
         """Whether there is nothing to do for a scan; it is counted then."""
         lost = self.options.maps and not self.outputs.has("map", known)
         lost = lost or (self.options.measured and not self.ledger.has_heat(known))
+        lost = lost or self._has_news(source, known)
         if self.options.force or lost or not known.scored:
             return False
         with self._mutex:
@@ -88,6 +89,13 @@ class Job:
             self._came(known.label, source)
         self.report(source, "skipped", {"scan": known.label})
         return True
+
+    def _has_news(self, source: ScanSource, known: Known) -> bool:
+        """Whether what is noted of a scan now is not what was noted when it was scored."""
+        if not source.notes or not known.scored:
+            return False
+        told, around = self.ledger.names.told, named(source)
+        return not {told(note, *around) for note in source.notes} <= set(self.ledger.result(known).warnings)
 
     def fail(self, source: ScanSource, known: Known, stage: str, error: MaescanError) -> None:
         """Records that a scan has no scores, and why."""

@@ -51,8 +51,8 @@ class Ledger:
         self._numbers: dict[tuple[str, str], int] = {}
 
     def expect(self, sources: Iterable[ScanSource], among: Iterable[ScanSource] = ()) -> None:
-        """Says that all of these are there: what is alike among them are copies, not one scan that was moved. Those
-        that are new have come in the order of `among`, a whole search, whichever reader is the first with one."""
+        """Says that all of these are there: what is alike among them are copies, not one scan that was moved. New ones
+        have come in the order of `among`, a whole search, whichever is read first."""
         self._present |= {(self.names.code(source.identity), self._place(source)) for source in sources}
         run = (self.db.one("SELECT MAX(id) FROM scans")[0] or 0) // RUN + 1
         self._numbers = {_named(source): run * RUN + index for index, source in enumerate(among)}
@@ -82,8 +82,7 @@ class Ledger:
                 self.db.do("UPDATE scans SET identity = ?, place = ? WHERE id = ?", identity, place, number)
             return Known(number, label, bool(content) and (job, before) == (self.job, content))
 
-    def _free_number(self, number: int | None) -> int | None:
-        """The number, or None where a scan has it: SQLite gives the next."""
+    def _free_number(self, number: int | None) -> int | None:  # None where a scan has it: SQLite gives the next
         return None if self.db.one("SELECT 1 FROM scans WHERE id = ?", number) else number
 
     def promise(self, source: ScanSource) -> str:
@@ -105,9 +104,10 @@ class Ledger:
             here = [row for row, old in pairs if old == place]
             grown = [row for row, old in pairs if around(old, place) and (identity, old) not in self._present]
             still = self.names.there(places)
-            moved = [row for row, is_there in zip(rows, still, strict=True) if not is_there] or grown
-            if here or moved:
-                return (here or moved)[0]
+            gone = [row for row, is_there in zip(rows, still, strict=True) if not is_there]
+            gone.sort(key=lambda row: members_of(os.fsdecode(row[4])) != members_of(place))  # which scan of a .zip
+            if found := here or gone or grown:
+                return found[0]
         return None if identity else self.db.one(f"{columns} WHERE place = ?", os.fsencode(place))
 
     def _free(self, source: ScanSource) -> str:
@@ -200,10 +200,10 @@ class Ledger:
         number, job = self.db.one("SELECT id, job FROM scans WHERE label = ?", label)
         return Known(number, label, job == self.job)
 
-    def dicom(self, known: Known) -> DicomRecord | None:
-        """What came of a scan's DICOM results; None where none were made, and of a scan that is not scored."""
+    def result(self, known: Known) -> Result:
+        """What was noted of a scan; nothing of one that is not scored."""
         found = self.db.one("SELECT result FROM scans WHERE id = ?", known.id)
-        return _decoded(Result, found[0]).dicom if found and found[0] else None
+        return _decoded(Result, found[0]) if found and found[0] else Result()
 
     def shares_label(self, label: str) -> bool:
         """Whether another scan is called so, letter case and normal form aside."""
@@ -252,6 +252,7 @@ class Result(Record, frozen=True):
     """What of a scan's result is asked for alone."""
 
     dicom: DicomRecord | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def _facts(text: str) -> Json:
@@ -276,7 +277,12 @@ def place_of(source: ScanSource) -> str:
     zeros, the members of a .zip, and the first of files in a folder that do not say which series they are."""
     path = source.path.absolute()
     more = source.members or (() if source.identity or source.path in source.files else (source.files[0].name,))
-    return "\0".join([os.path.join(os.path.realpath(path.parent), path.name), *more])
+    return "\0".join([str(Path(os.path.realpath(path.parent)) / path.name), *more])
+
+
+def members_of(place: str) -> str:
+    """Which scan of a .zip lies at a place: the content of each of them is that of the .zip."""
+    return place.partition("\0")[2]
 
 
 def _named(source: ScanSource) -> tuple[str, str]:

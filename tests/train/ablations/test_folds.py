@@ -34,6 +34,22 @@ def test_the_sets_own_test_part_is_the_only_fold():
     assert set(fold.test.patient) == {"p2"} and set(fold.train.patient) == {"p0", "p1", "p3"}
 
 
+def test_no_fold_is_healthy_alone_and_what_cannot_be_is_refused_before_anything_is_trained():
+    data = half_ill()
+    data.label[data.patient < "p2"] = 0
+    folds = make_folds(data)
+    assert len(folds) == 2 and all(set(fold.test.label) == {0, 1} for fold in folds)
+    assert {str(name) for fold in folds for name in fold.test.patient} == {"p0", "p1", "p2", "p3"}
+    with pytest.raises(DataError, match=r"2 of 4 patients have lesions.*use --folds 2"):
+        make_folds(data, folds=3)
+    data.label[data.patient < "p3"] = 0
+    with pytest.raises(DataError, match="1 of 4 patients have lesions"):
+        make_folds(data)
+    data.label[:] = 0
+    with pytest.raises(DataError, match="0 of 4 patients have lesions"):
+        make_folds(data)
+
+
 def test_one_patient_is_refused():
     with pytest.raises(DataError, match="one patient only"):
         make_folds(half_ill(1))

@@ -25,8 +25,8 @@ def make_folds(slices: SliceSet, folds: int | None = None, seed: int = 0) -> lis
     """Folds disjoint by patient.
 
     A set with a "test" part is one fold, its own. Else `folds` parts take turns at being the test; by default every
-    patient of up to ten (leave one patient out), and of more 40 % once (the paper's share). Patients with lesions
-    are dealt evenly. Raises DataError with one patient only, ConfigError for fewer than two folds.
+    patient with lesions of up to ten, and of more 40 % once (the paper's share). Patients with lesions are dealt
+    evenly. Raises DataError with one patient only or too few with lesions, ConfigError for fewer than two folds.
     """
     if folds is not None and folds < 2:
         raise ConfigError(f"{folds} folds leave nobody to train on", remedy="two or more are needed")
@@ -37,9 +37,14 @@ def make_folds(slices: SliceSet, folds: int | None = None, seed: int = 0) -> lis
     patients = _dealt(slices, seed)
     if len(patients) < 2:
         raise DataError("the data set has one patient only", remedy="two are needed to train and to judge")
-    if folds is None and len(patients) > FEW:
+    ill = len(np.unique(slices.subject[slices.label == 1]))  # each fold is judged on one of them at least
+    once = folds is None and len(patients) > FEW
+    if ill < 2 - once or (folds or 0) > ill:
+        remedy = f"use --folds {ill}" if ill > 1 else "add patients with lesions, or labels of them"
+        raise DataError(f"{ill} of {len(patients)} patients have lesions, too few for the folds", remedy=remedy)
+    if once:
         return [_fold("held out", slices, _share(patients, HELD_OUT))]
-    count = min(folds or len(patients), len(patients))
+    count = folds or ill
     return [_fold(f"{i + 1} of {count}", slices, patients[i::count]) for i in range(count)]
 
 
