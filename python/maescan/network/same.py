@@ -41,7 +41,7 @@ def lacks_pixels(path: Path) -> bool:
         if image.file_meta.TransferSyntaxUID.is_compressed:
             return not image.PixelData
         bits = image.Rows * image.Columns * image.SamplesPerPixel * image.BitsAllocated
-        return len(image.PixelData) * 8 < bits * int(image.get("NumberOfFrames") or 1)
+        return bool(len(image.PixelData) * 8 < bits * int(image.get("NumberOfFrames") or 1))
     except Exception:  # damage, for which pydicom has no common type
         return True
 
