@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -140,7 +141,7 @@ def _wanted(to: Sequence[str], precision: Sequence[str]) -> list[tuple[str, str]
 
 def _add(bundle: Bundle, out: Path, wanted: list[tuple[str, str]]) -> Path:
     """A copy at `out` with the engines added, or the bundle itself where `out` is the same folder."""
-    if out.resolve() == bundle.path.resolve():
+    if os.path.realpath(out) == os.path.realpath(bundle.path):
         _engines(bundle.path, wanted)
         return bundle.path
     with _new(out) as made:

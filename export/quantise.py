@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.engines.bundle import Bundle, load_arrays
-from maescan.errors import DataError
+from maescan.errors import DataError, typed
 from maescan.machine import cpu_features
 from maescan.method.engine import Array, Engine, Floats, Ids
 
@@ -49,10 +49,8 @@ def training_inputs(bundle: Bundle, engine: Engine) -> dict[str, Inputs]:
 
     file = None if bundle.run is None else bundle.run / SLICES
     if file is None or not file.is_file():
-        remedy = (
-            f"maescan export RUN --out {bundle.path} with the run folder that it was made of; imported weights have"
-        )
-        remedy += " slices with `maescan import-checkpoint --data SCANS --precision int8`"
+        remedy = f"maescan export RUN --out {typed(bundle.path)} with the run folder that it was made of; imported"
+        remedy += " weights have slices with `maescan import-checkpoint --data SCANS --precision int8`"
         raise DataError(
             "there are no training slices to quantise with", path=bundle.run or bundle.path, remedy=remedy
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 from types import ModuleType
 
 
@@ -15,6 +16,25 @@ def escaped(text: str) -> str:
     """
     line = " ".join(text.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+
+
+def quoted(text: str) -> str:
+    """What a file is called, or says, in quotes that nothing inside it closes: `scoring.names` hides what is quoted.
+
+    >>> print(quoted("a.dcm"), quoted("O'Brien 2.dcm"))
+    'a.dcm' "O'Brien 2.dcm"
+    """
+    return repr(text)
+
+
+def typed(path: str | os.PathLike[str]) -> str:
+    """A path as it is typed in a command of a remedy.
+
+    >>> print(typed("two words/key"), typed("-k"))
+    'two words/key' ./-k
+    """
+    text = os.fspath(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 class MaescanError(Exception):

@@ -67,7 +67,7 @@ def output_path(out: Path, folder: str, label: str, end: str, *, clash: bool = F
     if [*cut, last] != safe and not mark:
         mark = f"~{short_hash(label)}"
     path = out.joinpath(folder, *cut, f"{last}{mark}{end}")
-    if not path.parent.resolve().is_relative_to(out.resolve()):
+    if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(out)):
         raise ConfigError("a link leads out of the output folder", path=path.parent, remedy="remove the link")
     return path
 

@@ -11,7 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from maescan.cli import app, scoring
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DataError
+from maescan.files import claim
 from maescan.scoring.options import AlertOptions, ScoreOptions, Shard
 from maescan.scoring.summary import Summary
 
@@ -96,6 +97,23 @@ def test_score_says_whether_a_scan_can_alert(scored, state, said):
 @pytest.mark.parametrize("flag", ["--quiet", "--json"])
 def test_nothing_else_is_said_where_a_program_listens(scored, flag):
     assert scored(DONE, flag).output == ""
+
+
+@pytest.mark.parametrize("command", ["score", "watch"])
+@pytest.mark.parametrize("made", [True, False])
+def test_a_log_in_the_output_folder_does_not_make_it_another_s(monkeypatch, tmp_path, command, made):
+    out, run = tmp_path / "out", {"score": "score_paths", "watch": "watch_inbox"}[command]
+    monkeypatch.setattr(f"maescan.scoring.run.{run}", lambda *given: claim(given[2], "scores") or DONE)
+    if made:
+        out.mkdir()
+    for _ in range(2):
+        typed(command, tmp_path, "--bundle", "b", "--out", out, "--log", out / "events", "--quiet")
+        assert (out / "events").is_file()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "scan.nii").write_text("mine")
+    with pytest.raises(DataError, match="holds files that maescan did not write"):
+        typed(command, tmp_path, "--bundle", "b", "--out", tmp_path / "mine", "--log", tmp_path / "mine" / "events")
+    assert not (tmp_path / "mine" / "events").exists()
 
 
 @pytest.mark.parametrize("words", [("--shard", "1/2"), ("--json",), ("--on-alert", "mail"), ("--log", "l")])

@@ -14,7 +14,9 @@ from helpers.scan_files import dicom_slice
 from helpers.scoring_stub import write_scan
 
 MARK = "SMITH^JO-ZQX4711"
-WORDS = ("smith", "zqx4711")
+BESIDE = "mark 4820-7 1970-01-02"
+"""Words and numbers that maescan knows: the beginning of a damaged file's name, beside good ones."""
+WORDS = ("smith", "zqx4711", BESIDE)
 ITK = f"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = %s\nElementDataFile = %s\n{MARK} = {MARK}\n"
 NRRD = "NRRD0004\ntype: %s\ndimension: 3\nsizes: 4 4 4\nencoding: %s\n\n"
 TEXTS = {
@@ -45,6 +47,7 @@ def write_marked(folder: Path) -> Path:
     _series(root / f"{MARK}-colour", range(5), uid="1.2.12", PhotometricInterpretation="SMITH JOHN")
     for end, text in TEXTS.items():
         (root / f"{MARK}{end}").write_text(text)
+    (root / f"{MARK}-dcm" / f"{BESIDE} {MARK}.dcm").write_bytes(b"\0" * 128 + b"DICM" + MARK.encode() * 10)
     (root / f"{MARK}-bad.dcm").write_bytes(b"\0" * 128 + b"DICM" + MARK.encode() * 10)
     _arrays(root)
     with zipfile.ZipFile(root / f"{MARK}.zip", "w") as made:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from skimage.transform import resize
@@ -52,3 +54,34 @@ def test_weights_sum_to_one_and_stay_inside():
     taps = resample_taps(37, 50)
     np.testing.assert_allclose(taps.weights.sum(axis=1), 1, atol=1e-6)
     assert taps.index.min() >= 0 and taps.index.max() + taps.weights.shape[1] <= 37
+
+
+def _dense(taps):
+    made = np.zeros((len(taps.index), taps.n_in))
+    np.put_along_axis(made, taps.index[:, None] + np.arange(taps.weights.shape[1]), taps.weights, axis=1)
+    return made
+
+
+@pytest.mark.parametrize("n_in", [900, 1500])
+@pytest.mark.parametrize(
+    ("n_out", "field"),
+    [(224, {}), (2000, {}), (3, {}), (300, {"start": -40.0, "step": 4.3}), (300, {"start": 100.25, "step": 0.37}),
+     (7, {"step": 3000.0}), (400, {"start": 7.0, "step": 1.0}), (1700, {"start": -100.3, "step": 1.001})],
+)  # fmt: skip
+def test_long_axes_are_resampled_alike_without_a_matrix(monkeypatch, n_in, n_out, field):
+    found = []
+    for dense in (10, 10_000):
+        monkeypatch.setattr("maescan.kernels.taps.DENSE", dense)
+        resample_taps.cache_clear()
+        found.append(_dense(resample_taps(n_in, n_out, **field)))
+    resample_taps.cache_clear()
+    np.testing.assert_allclose(*found, atol=1e-6, rtol=0)
+
+
+def test_long_axes_take_little_memory():
+    resample_taps.cache_clear()
+    tracemalloc.start()
+    resample_taps(4096, 224)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e7, "a matrix of 4096 x 4096 has 134 MB"

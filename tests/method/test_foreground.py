@@ -67,6 +67,13 @@ def test_a_constant_scan_has_no_foreground():
     assert found.values.size == 0 and found.share == 0
 
 
+@pytest.mark.parametrize("scale", [1, -1])
+def test_values_that_are_all_under_those_of_air_are_air(scale):
+    view = np.zeros((8, 30, 30), np.float32)
+    view[2:6, 8:22, 8:22] = -np.random.default_rng(0).exponential(1, (4, 14, 14))
+    assert find_foreground(view * scale, scale).share == 0 < find_foreground(-view * scale, scale).share
+
+
 def test_a_sample_keeps_every_slice_and_is_never_empty():
     assert sample(np.zeros((9, 300, 300)), 1000).shape[0] == 9
     assert sample(np.zeros((900, 8, 8)), 10).shape == (900, 1, 1)

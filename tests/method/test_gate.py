@@ -8,7 +8,7 @@ import pytest
 
 from maescan.config import preset
 from maescan.datasets.phantom import make_phantom
-from maescan.method.gate import holds_hounsfield, is_label_map, other_kind, windowed
+from maescan.method.gate import BODY, holds_hounsfield, is_label_map, other_kind, windowed
 from maescan.scans import find_scans, read_scan
 from maescan.scans.scan import Scan
 
@@ -37,9 +37,43 @@ def test_tags_decide_where_there_are_any():
     tagged = scan(ct.voxels, Modality="MR")
     assert other_kind(tagged, BRAIN) == "" and "modality is MR" in other_kind(tagged, LUNG)
     assert "modality is PT" in other_kind(scan(ct.voxels, Modality="PT"), BRAIN)
+    assert "modality is 'MARK 482'" in other_kind(scan(ct.voxels, Modality="Mark 482"), BRAIN)
     knee = scan(of_phantom("brain").voxels, Modality="MR", BodyPartExamined="KNEE")
-    assert "body part is KNEE" in other_kind(knee, BRAIN) and other_kind(knee, preset("tiny")) == ""
+    assert "body part is 'KNEE'" in other_kind(knee, BRAIN) and other_kind(knee, preset("tiny")) == ""
     assert other_kind(scan(knee.voxels, Modality="MR", BodyPartExamined="Head"), BRAIN) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        (BRAIN, "BRAINSTEM CEREBRUM HEAD_NECK HEAD-NECK HEADNECK PITUITARY CEREBELLUM IAC"),
+        (LUNG, "CHESTABDPELVIS LUNGS Lung NECKCHESTABDPELV CHEST_ABDOMEN CHEST-ABD-PELVIS THORAX"),
+    ],
+)
+def test_body_parts_that_hold_the_organ_in_any_spelling(kind, parts):
+    modality = "CT" if kind is LUNG else "MR"
+    spaced = ["WHOLE BODY", "-", "HEAD AND NECK" if kind is BRAIN else "CHEST ABDOMEN"]
+    for part in [*parts.split(), *spaced]:
+        assert other_kind(scan(np.zeros((2, 2, 2)), Modality=modality, BodyPartExamined=part), kind) == "", part
+    for part in ("KNEE", "L_SPINE", "NECK"):
+        assert other_kind(scan(np.zeros((2, 2, 2)), Modality=modality, BodyPartExamined=part), kind), part
+
+
+def test_all_parts_that_are_known_can_be_met():
+    assert all(part.isalpha() and part == part.upper() for parts in BODY.values() for part in parts)
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1)])
+def test_a_scan_of_copied_voxels_is_no_label_map(axes):
+    noise = np.random.default_rng(0).integers(0, 200, (16, 16, 16)).astype(np.uint8)
+    for axis in axes:
+        noise = noise.repeat(4, axis)
+    assert not is_label_map(scan(noise))
+
+
+def test_one_slice_of_labels_is_a_label_map():
+    coarse = np.random.default_rng(0).integers(0, 60, (8, 8)).astype(np.uint8)
+    assert is_label_map(scan(coarse.repeat(8, 0).repeat(8, 1)[..., None]))
 
 
 def test_stored_units_count_not_stored_numbers():

@@ -170,3 +170,28 @@ def test_area_and_box_of_more_slices_than_a_byte_counts():
     places = zip(prepared.starts, ends[1:], prepared.steps, strict=True)
     expected = [ends[0], *(start + end * step for start, end, step in places)]
     assert np.array_equal(prepared.box, expected)
+
+
+@pytest.mark.parametrize("orientation", ["radiological", "array"])
+@pytest.mark.parametrize(("axis", "before"), [(1, True), (1, False), (2, True), (2, False)])
+def test_tissue_outside_the_field_is_told_and_moves_nothing(axis, before, orientation):
+    """The field lies in the middle of the image, wherever the tissue is."""
+    view, inside = ball(0, 400, 900)
+    narrow = TINY.replace(grid__orientation=orientation, grid__field_mm=5.0 * min(view.shape[1:]))
+    assert prepare(scan_of(view), narrow).notes == ()
+    pads = [(0, 0)] * 3
+    pads[axis] = (24, 0) if before else (0, 24)
+    wide = prepare(scan_of(np.pad(view, pads)), narrow)
+    (note,) = wide.notes
+    kept = np.pad(inside, pads)
+    start = kept.shape[axis] // 2 - view.shape[axis] // 2
+    seen = np.take(kept, range(start, start + view.shape[axis]), axis).sum() / inside.sum()
+    assert abs(float(note.partition("%")[0]) / 100 - (1 - seen)) < 0.03
+    assert "crop the scan around the head" in note and wide.warnings == ()
+
+
+def test_little_tissue_outside_the_field_is_its_edge():
+    view, _ = ball(0, 400, 900)
+    wide = np.pad(view, [(0, 0), (24, 24), (24, 24)])
+    assert prepare(scan_of(wide), TINY).notes == ()
+    assert prepare(scan_of(wide), TINY.replace(grid__field_mm=None)).notes == ()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import zipfile
 
+import numpy as np
 import pytest
 
 from helpers.scan_files import write_nifti
 from maescan.errors import ScanError
+from maescan.results import maps
 from maescan.scans import find_scans, read_scan
+from maescan.scans.find import survey
 
 
 def names(*paths):
@@ -76,6 +81,34 @@ def test_a_file_that_is_named_and_no_scan_is_not_passed_over(tmp_path):
         read_scan(tmp_path / "a.txt")
 
 
+def test_a_map_that_maescan_wrote_is_no_scan_wherever_it_lies(tmp_path):
+    volume, where = np.ones((5, 6, 4), np.float32), (np.eye(4), None)
+    maps.write_map(tmp_path / "in" / "heat.nii.gz", volume, np.eye(4), maps.Scale(1.0, "score"))
+    maps.write_values(tmp_path / "in" / "saved.nii.gz", volume, where, 1.0)
+    with gzip.open(tmp_path / "in" / "heat.nii.gz") as stream:
+        (tmp_path / "in" / "plain.nii").write_bytes(stream.read())
+    with zipfile.ZipFile(tmp_path / "in" / "all.zip", "w") as archive:
+        archive.write(tmp_path / "in" / "plain.nii", "plain.nii")
+    write_nifti(tmp_path / "in" / "scan.nii.gz")
+    for paths in ([tmp_path / "in"], list((tmp_path / "in").iterdir())):
+        found = survey(paths)
+        assert [source.name for source in found.sources] == ["all.zip"] * (len(paths) > 1) + ["scan.nii.gz"]
+        told = {item.name for item in found.passed_over if item.why == "output"}
+        assert told == {"heat.nii.gz", "plain.nii", "saved.nii.gz", "all.zip/plain.nii"}
+    with pytest.raises(ScanError, match="holds no scan that can be read"):
+        read_scan(tmp_path / "in" / "heat.nii.gz")
+
+
+def test_a_named_file_among_what_maescan_wrote_is_passed_over(tmp_path):
+    (tmp_path / "out" / ".maescan").mkdir(parents=True)
+    file = write_nifti(tmp_path / "out" / "maps" / "any.nii.gz")
+    (tmp_path / "link.nii.gz").symlink_to(file)
+    for path in (file, tmp_path / "link.nii.gz"):
+        found = survey(path)
+        assert not found.sources and [(item.name, item.why) for item in found.passed_over] == [(path.name, "output")]
+    assert names(write_nifti(tmp_path / "out" / "mine.nii.gz")) == ["mine.nii.gz"]
+
+
 def test_a_folder_that_cannot_be_searched_is_not_passed_over(tmp_path, monkeypatch):
     write_nifti(tmp_path / "a.nii")
     (tmp_path / "sub").mkdir()
@@ -101,3 +134,54 @@ def test_dicom_without_pydicom_says_what_to_install(tmp_path, monkeypatch):
     assert source.name == "series" and len(source.files) == 3
     with pytest.raises(ScanError, match=r"series: needs pydicom to be read \(pip install 'maescan\[dicom\]'\)"):
         read_scan(source)
+
+
+def test_links_in_circles_stop_no_search(tmp_path):
+    write_nifti(tmp_path / "a.nii")
+    (tmp_path / "d.raw").symlink_to("d.raw")
+    (tmp_path / "self").symlink_to("self")
+    header = "NDims = 3\nDimSize = 4 5 6\nElementType = MET_SHORT\nElementDataFile = d.raw\n"
+    (tmp_path / "b.mhd").write_text(header)
+    assert names(tmp_path) == ["a.nii", "b.mhd"]
+    with pytest.raises(ScanError, match=r"'d\.raw', which holds the voxels of 'b\.mhd', is a link to nowhere"):
+        read_scan(tmp_path / "b.mhd")
+    for given in (tmp_path / "self", tmp_path / "d.raw"):
+        (source,) = find_scans(given)
+        assert source.fault is not None and "is a link to nowhere" in source.fault.reason
+
+
+def test_a_file_that_nobody_can_look_into_stops_no_search(tmp_path, monkeypatch):
+    for name in ("a.nii", "b.nii"):
+        write_nifti(tmp_path / name)
+
+    def look(file):
+        if file.name == "b.nii":
+            raise RecursionError("too deep")
+
+    monkeypatch.setattr("maescan.scans.find.pointer_at", look)
+    good, bad = find_scans(tmp_path)
+    assert good.fault is None and bad.fault is not None and bad.files == (tmp_path / "b.nii",)
+    assert bad.fault.reason == "cannot be looked into: RecursionError: too deep"
+
+
+def test_every_file_in_a_zip_is_accounted_for(tmp_path):
+    write_nifti(tmp_path / "a.nii")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "a.nii", "s/a.nii")
+        for name in ("notes.txt", "s/b.mif", "s/._a.nii"):
+            archive.writestr(name, "text")
+    wanted = {"a.zip/notes.txt": "other", "a.zip/s/b.mif": "unread", "a.zip/s/._a.nii": "hidden"}
+    for given in (tmp_path, tmp_path / "a.zip"):
+        found = survey(given)
+        assert [source.name for source in found.sources if source.path == tmp_path / "a.zip"] == ["a.zip"]
+        assert {item.name: item.why for item in found.passed_over} == wanted
+        assert {item.path for item in found.passed_over} == {tmp_path / name for name in wanted}
+
+
+def test_a_zip_without_scans_says_what_is_in_it(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("notes.txt", "text")
+    told = {item.name: item.reason for item in survey(tmp_path).passed_over}
+    assert told == {"a.zip": "holds no scan", "a.zip/notes.txt": "is no scan"}
+    (source,) = find_scans(tmp_path / "a.zip")
+    assert source.fault is not None and source.fault.reason == "holds no scan"

@@ -54,6 +54,15 @@ def test_the_files_of_a_detached_header(tmp_path):
     assert files == [["a.mhd", "a.raw"], ["b.nhdr", "b.raw"]]
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("compress", [False, True])
+def test_slices_that_the_header_leaves_out_are_noted(tmp_path, name, compress):
+    path = write(tmp_path / name, compress=compress)
+    change(path, "4 5 6", "4 5 4")
+    (note,) = read_scan(path).warnings
+    assert note.startswith("80 bytes follow what its header declares, 2 slices or more: what")
+
+
 def test_one_volume_of_several(tmp_path):
     path = write(tmp_path / "a.mha", np.stack([VALUES, VALUES + 100]), isVector=False)
     assert np.array_equal(read_scan(path, volume=1).voxels, STORAGE + 100)
@@ -111,7 +120,7 @@ def test_truncated_compression(tmp_path, name):
         ("a.mhd", "a.raw", "LIST", "several files"),
         ("a.mhd", "a.raw", "../a.raw", "outside its folder"),
         ("a.mhd", "a.raw", "/etc/passwd", "outside its folder"),
-        ("a.mhd", "a.raw", "b.raw", "b.raw, which holds the voxels of a.mhd, is missing"),
+        ("a.mhd", "a.raw", "b.raw", "'b.raw', which holds the voxels of 'a.mhd', is missing"),
         ("a.mhd", "ElementDataFile", "Elsewhere", "header lacks 'elementdatafile'"),
         ("a.mhd", "ElementSpacing = 0.5", "ElementSpacing = nan", "its ElementSpacing is not a list of numbers"),
         ("a.nrrd", "sizes: 4 5 6", "sizes: 4 5 0", "not positive"),

@@ -97,13 +97,20 @@ def test_data_lie_beside_their_header_or_below(tmp_path):
     (tmp_path / "b.raw").write_bytes(b"")
     (folder / "c.raw").symlink_to(tmp_path / "b.raw")
     (folder / "d.raw").symlink_to(folder / "gone")
+    (folder / "f.raw").symlink_to("f.raw")
+    for name in ("größe.raw", "höhe.raw"):
+        (folder / name).write_bytes(b"")
     assert beside(path, "raw/a.raw") == beside(path, "raw\\a.raw") == data
+    assert beside(path, "größe.raw".encode().decode("latin-1")).name == "größe.raw"
+    assert beside(path, "höhe.raw").name == "höhe.raw", "a header in Latin-1"
     for name, reason in {
         "../b.raw": "outside its folder",
         str(tmp_path / "b.raw"): "outside its folder",
         "c.raw": "outside its folder",
         "d.raw": "is a link to nowhere",
-        "e.raw": r"e\.raw, which holds the voxels of a\.mhd, is missing",
+        "f.raw": "is a link to nowhere",
+        ".": "outside its folder",
+        "e.raw": r"'e\.raw', which holds the voxels of 'a\.mhd', is missing",
         "raw": "is not a file",
         "": "names no data file",
         "a\0b": "names no data file",

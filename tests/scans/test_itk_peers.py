@@ -73,6 +73,7 @@ META = {
     "list": (RAW, "liste.raw", {}),
     "tail": (b"x" * 100 + RAW, "t.raw", {"HeaderSize": -1}),
     "head": (b"x" * 100 + RAW, "h.raw", {"HeaderSize": 100}),
+    "tail_of_its_own": (b"x" * 100 + RAW, "LOCAL", {"HeaderSize": -1}),
     "long_header": (RAW, "LOCAL", HEADER),
 }
 
@@ -98,6 +99,9 @@ NRRD = {
     "keys": (RAW, ("type:=segment", "sizes:=many", "# a: comment"), {}),
     "lines": (b"a\nb\n" + RAW, (), {"blob": "l.raw", "line_skip": 2, "data_file": "l.raw"}),
     "tail": (b"x" * 99 + RAW, (), {"blob": "t.raw", "byte_skip": -1, "data_file": "t.raw"}),
+    "tail_of_its_own": (b"x" * 99 + RAW, (), {"byte_skip": -1}),
+    "before_its_end": (b"x" * 99 + RAW + b"yz", (), {"byte_skip": -3}),
+    "lines_of_its_own": (b"a\nb\n123" + RAW, (), {"line_skip": 2, "byte_skip": 3}),
     "words": (RAW, (), {"blob": "my scan 1 v2.raw", "data_file": "my scan 1 v2.raw"}),
 }
 
@@ -111,6 +115,22 @@ def test_an_nrrd_is_read_as_itk_reads_it(tmp_path, case):
     else:
         assert same_as_itk(path, read_scan(path))
     assert read_scan(path).warnings == ()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_header_size_counts_from_the_start_of_its_own_file(tmp_path, packed):
+    data, more = (PACKED, {"CompressedData": True, "CompressedDataSize": len(PACKED)}) if packed else (RAW, {})
+    path = meta(tmp_path / "a.mha", b"", HeaderSize=700, **more)
+    path.write_bytes(path.read_bytes().ljust(700, b"x") + data)
+    assert same_as_itk(path, read_scan(path))
+
+
+@pytest.mark.parametrize("end", ["mhd", "nhdr"])
+def test_a_name_beyond_ascii_is_that_of_its_bytes(tmp_path, end):
+    path = tmp_path / f"größe.{end}"
+    sitk.WriteImage(sitk.GetImageFromArray(VALUES), str(path))
+    (source,) = find_scans(tmp_path)
+    assert len(source.files) == 2 and same_as_itk(path, read_scan(source))
 
 
 @pytest.mark.parametrize(
@@ -196,7 +216,7 @@ def test_a_link_to_another_file_does_not_quote_it(tmp_path, name, content):
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
-        ("gone.raw", r"gone\.raw, which holds the voxels of a\.mhd, is missing \(put it beside a\.mhd\)"),
+        ("gone.raw", r"'gone\.raw', which holds the voxels of 'a\.mhd', is missing \(put it beside 'a\.mhd'\)"),
         ("LIST", "several files"),
         ("sl/%03d.raw 0 23 1", "several files"),
         ("struct2(%Max=5).raw", "several files"),

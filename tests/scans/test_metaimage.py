@@ -39,6 +39,8 @@ def test_voxels_in_another_file(tmp_path):
     assert read(tmp_path, "a.raw", HeaderSize=-1)[0].start == -240
     with pytest.raises(ScanError, match="compressed voxels at the end"):
         read(tmp_path, "a.raw", HeaderSize=-1, CompressedData=True)
+    with pytest.raises(ScanError, match="its HeaderSize is -2"):
+        read(tmp_path, HeaderSize=-2)
     with pytest.raises(ScanError, match="names its data file twice"):
         read(tmp_path, "a.raw", "ElementDataFile = b.raw\n")
 

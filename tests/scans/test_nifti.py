@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import nibabel
@@ -171,6 +172,30 @@ def test_a_pair_is_of_its_own_image(tmp_path):
         read_scan(tmp_path / "SCAN.hdr")
     (tmp_path / "p1.hdr_note.nii").write_bytes(b"")
     assert image_of(tmp_path / "p1.hdr_note.nii") == ()
+
+
+def test_a_folder_of_pairs_is_listed_once(tmp_path, monkeypatch):
+    """4000 pairs took half a minute: each of them listed all."""
+    for number in range(20):
+        for end in ("hdr", "img"):
+            (tmp_path / f"{number}.{end}").write_bytes(b"")
+    os.utime(tmp_path, (1e9, 1e9))
+    listed, listing = [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: listed.append(folder) or listing(folder))
+    assert [image_of(tmp_path / f"{number}.hdr")[0].name for number in range(20)] == [f"{n}.img" for n in range(20)]
+    assert len(listed) == 1
+    (tmp_path / "20.img").write_bytes(b"")
+    assert image_of(tmp_path / "20.hdr"), "what came since"
+
+
+@pytest.mark.parametrize(("name", "left"), [("a.nii", 2), ("a.nii.gz", 1), ("a.nii", 0)])
+def test_slices_that_the_header_leaves_out_are_noted(tmp_path, name, left):
+    path = write(tmp_path / "b.nii")
+    data = bytearray(path.read_bytes() + b"pad")
+    data[46:48] = (VALUES.shape[2] - left).to_bytes(2, "little")
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    notes = [f"{12 * left + 3} bytes follow what its header declares, {left} slices or more"] if left else []
+    assert [text.partition(":")[0] for text in read_scan(tmp_path / name).warnings] == notes
 
 
 def test_a_first_pixdim_of_0_stands_for_1(tmp_path):

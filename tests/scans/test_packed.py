@@ -65,6 +65,13 @@ def test_what_follows_a_zlib_stream_is_not_read():
     assert unpack(zlib.compress(b"voxels") + b"more", "zlib") == b"voxels"
 
 
+@pytest.mark.parametrize("kind", PACK)
+def test_what_is_asked_for_in_small_pieces_comes_whole(kind):
+    """A decompressor that has all of its input may hold output back."""
+    with inflated(io.BytesIO(PACK[kind](PLAIN[:999])), kind, PATH) as stream:
+        assert b"".join(iter(lambda: stream.read(7), b"")) == PLAIN[:999]
+
+
 def test_an_error_of_the_disk_stays_one():
     class Broken(io.RawIOBase):
         def readable(self):

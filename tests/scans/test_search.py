@@ -49,7 +49,7 @@ def test_pipes_sockets_and_devices_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "l.raw")
     found = outcomes(tmp_path)
     assert found.pop("good.nii.gz") == "read"
-    assert found.pop("l.mhd") == "l.raw, which holds the voxels of l.mhd, is not a file"
+    assert found.pop("l.mhd") == "'l.raw', which holds the voxels of 'l.mhd', is not a file"
     assert set(found.values()) == {"is not a file"}
     assert "".join(name[0] for name in sorted(found)) == "abdefghijk"
 

@@ -27,14 +27,15 @@ def test_four_types_are_kept_and_the_others_become_float32(kind, order):
     values = np.arange(120, dtype=kind)
     voxels = filled(values, order)
     assert voxels.array.dtype == np.dtype(kind if kind in ("i2", "u2", "u1", "f4") else "f4")
-    assert np.array_equal(voxels.array, values) and voxels.warnings == ()
+    assert np.array_equal(voxels.array, values) and voxels.warnings((2, 3, 4)) == ()
     assert np.array_equal(Voxels.copy(values).array, values)
 
 
 def test_rounding_is_told_wherever_it_happens():
     values = np.zeros(CHUNK + 10, np.int32)
     values[-1] = 2**24 + 1
-    assert filled(values).warnings == Voxels.copy(values).warnings == ("int32 voxels were rounded to float32",)
+    for voxels in (filled(values), Voxels.copy(values)):
+        assert voxels.warnings((1, 1, 1)) == ("int32 voxels were rounded to float32",)
 
 
 def test_a_number_too_large_for_float32_is_infinite_and_told():
@@ -59,3 +60,11 @@ def test_what_is_not_finite_is_counted():
     assert check_finite(np.zeros(4, np.int16), PATH) and not check_finite(np.arange(4), PATH)
     with pytest.raises(ScanError, match="3 of 5 voxels are NaN or infinite"):
         check_finite(np.array([0, np.nan, np.inf, -np.inf, 1], np.float32), PATH)
+
+
+def test_what_follows_the_voxels_is_told_from_a_slice_on():
+    voxels = Voxels(24, np.dtype("<i2"))
+    for rest, slices in ((0, 0), (11, 0), (12, 1), (30, 2)):
+        voxels.rest = rest
+        told = voxels.warnings((2, 3, 4))
+        assert [f"{slices} slices or more" in text for text in told] == [True] * (slices > 0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from maescan.results.paths import PLACES
 from maescan.scans.source import PassedOver
-from maescan.scans.walk import walk
+from maescan.scans.walk import HOLD, walk
 
 
 def split(root: Path, *more: object) -> tuple[list[str], list[tuple[str, str]]]:
@@ -50,6 +51,20 @@ def test_two_roots_share_what_they_have_visited(tmp_path):
 def test_hidden_files_and_outputs_are_told(tmp_path):
     make(tmp_path, "a/1", ".git/2", "a/._1", "out/.maescan/3", "out/maps/4.nii.gz")
     assert split(tmp_path) == (["a/1"], [(".git", "hidden"), ("a/._1", "hidden"), ("out", "output")])
+
+
+def test_what_maescan_wrote_is_told_whichever_way_it_is_come_to(tmp_path):
+    make(tmp_path, "in/1", "out/.maescan/kind", "out/maps/a/2", "out/mine/3", "out/.maescan/spool/in/4")
+    for name, target in {"a": "maps/a", "m": "maps", "mine": "mine", "received": ".maescan/spool/in"}.items():
+        (tmp_path / "in" / name).symlink_to(tmp_path / "out" / target)
+    assert split(tmp_path / "in") == (["1", "mine/3", "received/4"], [("a", "output"), ("m", "output")])
+    assert split(tmp_path / "out" / "maps" / "a") == ([], [("a", "output")])
+    assert split(tmp_path / "out" / "mine") == (["3"], [])
+
+
+def test_the_folders_of_results_are_those_that_are_written():
+    written = {place(Path("/out"), "scan").relative_to("/out").parts[0] for place in PLACES.values()}
+    assert written == HOLD
 
 
 def test_a_folder_that_cannot_be_searched_is_a_path(tmp_path, monkeypatch):

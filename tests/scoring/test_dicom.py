@@ -71,6 +71,47 @@ def test_results_that_are_lost_or_asked_for_later_are_made_and_those_of_another_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("asked", [{"dicom": ()}, {"dicom": ("sr",), "exclude": ("b*",)}])
+def test_what_the_tables_no_longer_say_is_gone_and_said(tmp_path, asked):
+    for number, name in enumerate("ab"):
+        write_oriented(tmp_path / "in" / name, shape=(4, 36, 40), SeriesInstanceUID=f"1.2.9.2{number}")
+    score(tmp_path / "in", tmp_path / "out", dicom=("sr",))
+    mine = tmp_path / "out" / "dicom" / "mine_sr.dcm"
+    mine.write_text("mine")
+    before = sorted((tmp_path / "out" / "dicom" / "b").iterdir())
+    assert before and score(tmp_path / "in", tmp_path / "out", **asked).notes == []
+    assert sorted((tmp_path / "out" / "dicom" / "b").iterdir()) == before
+    (note,) = score(tmp_path / "in", tmp_path / "out", alert_rate=0.5, **asked).notes
+    assert "--dicom-out makes new ones" in note and not (tmp_path / "out" / "dicom" / "b").exists()
+    assert (tmp_path / "out" / "dicom" / "a").exists() == bool(asked["dicom"]) and mine.read_text() == "mine"
+    score(tmp_path / "in", tmp_path / "out", dicom=("sr",), alert_rate=0.5)
+    assert sorted((tmp_path / "out" / "dicom" / "b").iterdir()) == before
+
+
+@pytest.mark.slow
+def test_those_of_another_release_stay_where_they_say_the_same(tmp_path, monkeypatch):
+    write_oriented(tmp_path / "in")
+    score(tmp_path / "in", tmp_path / "out", dicom=("sr",))
+    before = uids(tmp_path / "out")
+    monkeypatch.setattr("maescan.scoring.dicom.__version__", "another")
+    assert score(tmp_path / "in", tmp_path / "out", dicom=()).notes == [] and uids(tmp_path / "out") == before
+    other = stub_bundle(calibration=CALIBRATION)
+    other.__dict__["hash"] = "1" * 64
+    assert score(tmp_path / "in", tmp_path / "out", dicom=(), bundle=other).notes and not uids(tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_any_object_that_is_lost_is_made_again(tmp_path):
+    write_oriented(tmp_path / "in", spacing=(5.0, 5.0, 5.0))
+    score(tmp_path / "in", tmp_path / "out")
+    first = files_of(tmp_path / "out")
+    for name in NAMES:
+        next((tmp_path / "out" / "dicom").rglob(f"*_{name}.dcm")).unlink()
+        score(tmp_path / "in", tmp_path / "out")
+        assert files_of(tmp_path / "out") == first, name
+
+
+@pytest.mark.slow
 def test_a_series_that_grows_supersedes_and_a_run_without_results_leaves_none_that_are_old(tmp_path):
     paths = write_oriented(tmp_path / "in")
     kept = paths[-1].read_bytes()
@@ -103,6 +144,8 @@ def test_what_cannot_have_results_is_scored_and_named(tmp_path):
     )
     assert [row["scan"] for row in summary.refused] == ["a.nii.gz", "b/3"] and not summary.failures
     assert len(list((tmp_path / "out" / "dicom").rglob("*.dcm"))) == 2
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "<b>2</b> lacking DICOM results" in report and "</b> failed" not in report
 
 
 @pytest.mark.slow

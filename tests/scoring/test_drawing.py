@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,23 @@ def test_maps_follow_a_calibration_without_scoring(scans, tmp_path):
     assert map_key(map_path(out, name)) == Scale.of(BUNDLE.preset, bundle.manifest["calibration"]).key
     assert score_folder([scans], BUNDLE, Engine(), out, options).skipped == 6  # and back
     assert not exceedance_path(out, name).exists() and map_key(map_path(out, name)) == Scale.of(BUNDLE.preset).key
+
+
+@pytest.mark.slow
+def test_no_report_links_to_what_is_lost_and_a_lost_exceedance_map_comes_back(scans, tmp_path):
+    bundle = calibrated(scans, tmp_path / "healthy")
+    out, options = tmp_path / "out", ScoreOptions(pictures=0, maps=True)
+    score_folder([scans], bundle, Engine(), out, options)
+    before = files_of(out)
+    for path in out.rglob("*_exceedance.nii.gz"):
+        path.unlink()
+    assert score_folder([scans], bundle, Engine(), out, options).skipped == 6
+    assert files_of(out) == before and exceedance_path(out, "scan2.nii.gz").is_file()
+    for place in (map_path, exceedance_path):
+        place(out, "scan2.nii.gz").unlink()
+    score_folder([scans], bundle, Engine(), out, ScoreOptions(pictures=0))
+    links = re.findall(r'href="(maps/[^"]*)"', (out / "report.html").read_text())
+    assert len(links) == 10 and all((out / link).is_file() for link in links)
 
 
 @pytest.mark.slow

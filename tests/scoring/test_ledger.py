@@ -71,6 +71,15 @@ def test_a_scan_that_was_moved_is_the_same(ledger, tmp_path):
     assert known.label == "x.nii" and known.scored and ledger.gone([]) == []
 
 
+def test_scans_of_a_zip_that_was_moved_are_not_taken_for_each_other(ledger, tmp_path):
+    """Whichever is read first: the content of both is that of the .zip."""
+    inside = [replace(file(tmp_path / "a.zip", f"a.zip/{name}"), members=(name,)) for name in ("x.nii", "y.nii")]
+    labels = [add(ledger, source, "content") for source in inside]
+    (tmp_path / "a.zip").rename(tmp_path / "b.zip")
+    moved = [replace(source, path=tmp_path / "b.zip", files=(tmp_path / "b.zip",)) for source in inside]
+    assert [ledger.know(source, "content").label for source in reversed(moved)] == labels[::-1]
+
+
 def test_a_copy_is_a_scan_of_its_own(ledger, tmp_path):
     """Two patients are never one scan, even where their files hold the same."""
     assert add(ledger, file(tmp_path / "A" / "x.nii", "A/x.nii"), "content") == "A/x.nii"

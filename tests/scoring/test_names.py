@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maescan.errors import ConfigError, DataError
+from maescan.errors import ConfigError, DataError, quoted
 from maescan.results.rows import Failure
 from maescan.scoring.ledger import around
 from maescan.scoring.names import PLAIN, Pseudonyms, kept_in
@@ -73,11 +73,32 @@ def test_places_lie_in_each_other_as_they_did_and_say_whether_they_are_there(nam
         ("its slices 1.2.840.10008 and 20261126", "its slices * and *"),
         ("is no scan: the folder is", "is no *: the folder is"),
         ("calls p0123456789abcdef a copy", "calls p0123456789abcdef a copy"),
+        ("incomplete: 2 of the images", "incomplete: 2 of the images"),
+        ("lacks 2 of 7 slices, lacks", "lacks 2 of 7 slices, *"),
+        ("is of 1970-01-02, 2/1/1970 or 2.1.1970", "is of *, * or *"),
+        ("File name b'Mark 12' and header b\"O'Mark 34\" differ", "File name * and header * differ"),
+        ("reading failed: no item 'Mark 12 is cut", "reading failed: no item *"),
     ],
 )
 def test_of_a_text_our_own_words_are_told(names, text, told):
-    assert names.told(text, "scan/other") == told
-    assert PLAIN.told(text, "scan/other") == text
+    around = "scan/other", "incomplete/lacks"
+    assert names.told(text, *around) == told
+    assert PLAIN.told(text, *around) == text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Mark Young 482135 1970-01-02.dcm",
+        "O'Mark 482135 'file' 7.dcm",
+        "Mark \" 48 ' 21' file.dcm",
+        "Mark\\' 48 \\",
+        "' 4",
+    ],
+)
+def test_a_name_in_quotes_is_hidden_whatever_is_in_it(names, name):
+    text = f"incomplete: 2 files: {quoted(name)} is empty, {quoted('a' * 250 + name)} has 2 slices"
+    assert names.told(text) == "incomplete: 2 files: * is empty, * has 2 slices"
 
 
 def test_a_failure_names_no_file(names):

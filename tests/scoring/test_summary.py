@@ -208,6 +208,20 @@ def test_the_output_folder_is_no_input(mixed, tmp_path):
         score([out], tmp_path / "second")
 
 
+@pytest.mark.slow
+def test_maps_that_are_given_as_scans_are_passed_over_and_said(mixed, tmp_path):
+    score([mixed], tmp_path / "out", maps=True)
+    (mixed / "link").symlink_to(tmp_path / "out" / "maps")
+    assert score([mixed], tmp_path / "out", maps=True).notes == []
+    assert labels(tmp_path / "out") == LABELS and len(maps(tmp_path / "out")) == 4
+    given = sorted((tmp_path / "out").rglob("*.nii.gz"))
+    (note,) = score([mixed / "A", *given], tmp_path / "other").notes
+    assert labels(tmp_path / "other") == ["ct/3", "x.nii.gz"]
+    assert "x.nii.gz_anomaly.nii.gz and 1 more: written by maescan, which is no input, and passed over" in note
+    with pytest.raises(DataError, match="no scans found; maps: written by maescan"):
+        score([tmp_path / "out" / "maps"], tmp_path / "third")
+
+
 def test_bids_files_named_by_a_glob_are_not_written_over(tmp_path, monkeypatch):
     """`maescan score */anat/T1w.nii.gz --maps`: the labels of both were absolute paths, and the maps lay there."""
     for number in (1, 2):

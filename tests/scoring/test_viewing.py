@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -12,9 +13,10 @@ from helpers.dicom_results import write_oriented
 from helpers.inputs import given
 from helpers.mutations import mutations
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
+from helpers.stubs import stub_bundle
 from maescan.cli import app
 from maescan.errors import ConfigError, DataError, ScanError
-from maescan.scoring.options import ScoreOptions
+from maescan.scoring.options import ReadOptions, ScoreOptions
 from maescan.scoring.pipeline import score_folder
 from maescan.scoring.viewing import view
 
@@ -50,6 +52,41 @@ def test_without_a_place_of_its_own_the_page_is_an_output_and_goes_when_the_scan
     assert page.is_file()
     score_folder([scored / "in"], BUNDLE, Engine(), scored / "out", ScoreOptions(maps=True, force=True, pictures=0))
     assert not page.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changed", [{"alert_rate": 0.5}, {"read": ReadOptions(accept=frozenset({"modality"}))}, "bundle"]
+)
+def test_a_page_goes_when_another_verdict_stands_beside_it(tmp_path, changed):
+    write_scan(tmp_path / "in" / "a.nii.gz", 0)
+    calibrated = {"calibration": {"scans": [0.0] * 30, "slices": [0.0]}, "aggregation": {"method": "max"}}
+    options = ScoreOptions(maps=True, workers=1, pictures=0)
+
+    def score(**how):
+        bundle = stub_bundle(**calibrated)
+        bundle.__dict__["hash"] = how.pop("hash", "0" * 64)
+        score_folder([tmp_path / "in"], bundle, Engine(), tmp_path / "out", replace(options, **how))
+
+    score()
+    page = view(tmp_path / "out", "a.nii.gz")
+    (tmp_path / "out" / "views" / "mine.html").write_text("mine")
+    score(pictures=1)
+    assert page.is_file() and "viewer</a>" in (tmp_path / "out" / "report.html").read_text()
+    score(**({"hash": "1" * 64} if changed == "bundle" else changed))
+    assert not page.exists() and "viewer</a>" not in (tmp_path / "out" / "report.html").read_text()
+    assert (tmp_path / "out" / "views" / "mine.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["=1+1.nii.gz", "'=1+1.nii.gz", "-b.nii.gz"])
+def test_a_scan_is_called_as_scans_csv_has_it_or_by_its_name(tmp_path, name):
+    write_scan(tmp_path / "in" / name, 0)
+    options = ScoreOptions(maps=True, workers=1, pictures=0)
+    score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", options)
+    (row,) = rows(tmp_path / "out" / "scans.csv")
+    for called in {name, row["scan"]}:
+        page = view(tmp_path / "out", called, tmp_path / "page.html")
+        assert f"score {row['score']}" in page.read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_viewed_is_told_with_what_to_do(scored):

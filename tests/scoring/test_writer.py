@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import shutil
 import threading
+import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from helpers.dicom_results import write_oriented
+from helpers.inputs import given
 from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, write_scan
 from maescan.errors import ConfigError, DataError
+from maescan.options import ReadOptions
 from maescan.results import maps
 from maescan.scoring import pipeline, writer
 from maescan.scoring.job import Job
 from maescan.scoring.ledger import rows_of
+from maescan.scoring.names import Pseudonyms
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
 from maescan.scoring.summary import write_results
@@ -31,6 +38,45 @@ def test_a_file_of_the_user_in_the_place_of_a_map_fails_that_scan_alone(tmp_path
     assert failure["file"] == str(mine) and "was not written by maescan" in failure["reason"]
     mine.unlink()
     assert len(score_folder([tmp_path / "in"], BUNDLE, Engine(), out, MAPS).scored) == 2
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_under_pseudonyms_what_lies_beside_a_scan_is_not_named_and_what_it_lacks_is_told(tmp_path, zipped):
+    folder = tmp_path / "in" / "incomplete" / "2 slices"
+    files = write_oriented(folder, shape=(8, 36, 40))
+    bad = given(folder / "Mark Young 482135 1970-01-02.dcm")
+    bad.write_bytes(files[0].read_bytes()[:300])
+    given(bad)
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "in" / "images.zip", "w", zipfile.ZIP_STORED) as archive:
+            for file in (*files, bad):
+                archive.write(file, f"images/{file.name}")
+        shutil.rmtree(folder)
+    told = []
+    options = ScoreOptions(pictures=0, pseudonyms=Pseudonyms.read(tmp_path / "key"), workers=1)
+    score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", options, lambda *event: told.append(event))
+    (row,) = rows(tmp_path / "out" / "scans.csv")
+    assert row["state"] == "incomplete"
+    assert row["warnings"] == "incomplete: 1 files beside it cannot be read: * has a damaged header"
+    outputs = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    for text in (repr(told).encode(), *outputs):
+        assert b"482135" not in text and b"1970-01-02" not in text and b"Young" not in text
+
+
+def test_the_state_is_that_of_the_warnings_before_names_were_taken_out(tmp_path):
+    folder = tmp_path / "in" / "incomplete" / "pat"
+    for path in write_oriented(folder, shape=(9, 36, 40))[4:6]:
+        path.unlink()
+        given(path)
+    options = ScoreOptions(pictures=0, workers=1, read=ReadOptions(accept=("missing-slices",)))
+    found = []
+    for number, names in enumerate((None, Pseudonyms.read(tmp_path / "key"))):
+        out = tmp_path / f"out{number}"
+        score_folder([tmp_path / "in"], BUNDLE, Engine(), out, replace(options, pseudonyms=names))
+        (row,) = rows(out / "scans.csv")
+        found.append((row["state"], row["warnings"].split(":")[0]))
+        assert ">incomplete<" in (out / "report.html").read_text()
+    assert found == [("incomplete", "incomplete")] * 2
 
 
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path):

@@ -85,6 +85,18 @@ def plain() -> Iterator[str]:
             yield from (f"{module.path} calls {name}" for name in names if name in PLAIN)
 
 
+def resolved() -> Iterator[str]:
+    """Paths resolved by `Path.resolve`, which before Python 3.13 fails at links in circles; `os.path.realpath` does
+    not."""
+    for module in PACKAGE:
+        calls = [node.func for node in module.nodes if isinstance(node, ast.Call) and not node.args]
+        yield from (
+            f"{module.path} calls {ast.unparse(call)}"
+            for call in calls
+            if isinstance(call, ast.Attribute) and call.attr == "resolve"
+        )
+
+
 def _is_one_of(module: Module, names: tuple[str, ...]) -> bool:
     return module.path in [f"python/maescan/{name}.py" for name in names]
 
@@ -196,5 +208,6 @@ def anys() -> Iterator[str]:
 
 RULES: dict[str, Callable[[], Iterator[str]]] = {
     rule.__name__: rule
-    for rule in (floors, circles, private, torch, temporary, plain, raw, files, bodies, parameters, untested)
-}
+    for rule in (floors, circles, private, torch, temporary, plain, raw, resolved,
+                 files, bodies, parameters, untested)
+}  # fmt: skip

@@ -67,6 +67,23 @@ def test_commands_in_backticks_and_whole_commands_exist_with_their_flags(texts):
     assert found > 20
 
 
+def test_paths_in_commands_are_quoted():
+    """What is filled in after a command's name and is a path goes through `typed`."""
+    found, paths = 0, re.compile(r"(?<!-)\b(bundle|file|folder|out|path|run|where)\b")
+    command = re.compile(rf"\b(?:maescan (?:{'|'.join(FLAGS)})|chmod) ")
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            said = ""
+            for part in node.values if isinstance(node, ast.JoinedStr) else ():
+                if isinstance(part, ast.Constant):
+                    said += str(part.value)
+                elif command.search(said):
+                    what = ast.unparse(part.value)
+                    assert what.startswith("typed(") or not paths.search(what), f"{file}:{node.lineno}: {what}"
+                    found += what.startswith("typed(")
+    assert found > 6
+
+
 def test_every_flag_that_a_message_names_exists(texts):
     found = 0
     for where, text in texts:
@@ -110,7 +127,7 @@ def remedy(done) -> list[str]:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return unpack(tmp_path_factory.mktemp("remedies") / "bundle")
+    return unpack(tmp_path_factory.mktemp("remedies") / "a bundle's")
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +164,7 @@ def test_calibrate_as_score_asks_for_it(bundle, scans, tmp_path):
     update(bundle, calibration=None)
     done = maescan("score", scans, "--bundle", bundle, "-o", tmp_path / "out")
     name, where, healthy = shlex.split(re.search(r"`maescan ([^`]+)`", done.stdout)[1])
-    assert (name, healthy) == ("calibrate", "HEALTHY_SCANS")
+    assert (name, where, healthy) == ("calibrate", str(bundle), "HEALTHY_SCANS")
     assert maescan(name, where, scans).returncode == 0
 
 

@@ -11,7 +11,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "watch": (SCORE, "maescan watch INBOX --bundle BUNDLE -o SCORES --on-alert 'mail -s alert radiology'"),
     "merge": (SCORE, "maescan merge SHARD1 SHARD2 --bundle BUNDLE -o SCORES"),
     "calibrate": (SCORE, "maescan calibrate BUNDLE HEALTHY_SCANS"),
-    "pseudonym": (SCORE, "maescan pseudonym KEYFILE SCANS --label p0123456789abcdef"),
+    "pseudonym": (SCORE, "maescan pseudonym KEYFILE SCANS --out SCORES --label p0123456789abcdef"),
     "view": (SCORE, "maescan view SCORES patient/scan.nii.gz"),
     "listen": (NETWORK, "maescan listen --bundle BUNDLE -o SCORES --from CT1@10.0.0.7"),
     "send": (NETWORK, "maescan send SCORES --forward PACS@pacs.example:104"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from maescan.cli import events
 from maescan.cli.events import Show
 from maescan.cli.options import BundleOption, Json, Out, Quiet, say_caution, with_options
 from maescan.cli.progress import shown
-from maescan.errors import ConfigError, require
+from maescan.errors import ConfigError, require, typed
 from maescan.scoring.options import (
     AlertOptions,
     CalibrateOptions,
@@ -61,6 +62,7 @@ def score(
             raise ConfigError("--ray makes shards of its own, without events", remedy=remedy)
         summary = score_on_ray(paths, bundle, out, ray, engine, options)
     else:
+        take_folder_of_log(out, options, alerts)
         with events.of_score(Show.of(json_events, quiet), alerts) as listen:
             summary = score_paths(paths, bundle, out, engine, options, listen)
     if not (quiet or json_events):
@@ -105,6 +107,16 @@ def check_format(options: ScoreOptions) -> None:
         require("highdicom", "--dicom-out")
 
 
+def take_folder_of_log(out: Path, options: ScoreOptions, alerts: AlertOptions) -> None:
+    """Takes an output folder that --log lies in before there is a log, which would be a file that is not maescan's.
+    Raises DataError for a folder of anything else."""
+    from maescan.files import claim
+    from maescan.scoring.names import names_of
+
+    if alerts.log and Path(os.path.realpath(alerts.log)).is_relative_to(os.path.realpath(out)):
+        claim(out, names_of(options.pseudonyms).kind)
+
+
 def _say_archive(summary: Summary) -> None:
     """What of the output folder is not of this run."""
     if summary.archive > len(summary.scored):
@@ -120,7 +132,7 @@ def _say_calibration(state: dict[str, Any] | None, bundle: Path) -> None:
     from maescan.scoring.conformal import needed
 
     if state is None:
-        print(f"no p-values or alerts: calibrate the bundle with `maescan calibrate {bundle} HEALTHY_SCANS`")
+        print(f"no p-values or alerts: calibrate the bundle with `maescan calibrate {typed(bundle)} HEALTHY_SCANS`")
     elif needed(state["alert_rate"]) is None:
         print("no scan can alert at a rate of 0")
     elif not state["can_alert"]:
@@ -163,7 +175,8 @@ def calibrate(
     rate = 1 / (count + 1)
     print(f"{count} healthy scans, {len(reference['slices'])} slices; alerts are possible at rates from {rate:.3f}")
     if signed:
-        print(f"the bundle's signature is gone with what it signed: sign it anew, maescan sign {bundle} --key KEY")
+        anew = f"maescan sign {typed(bundle)} --key KEY"
+        print(f"the bundle's signature is gone with what it signed: sign it anew, {anew}")
     print(f"what it rests on: {(how.out or folder_of(bundle)) / 'report.html'}")
     default = ScoreOptions().alert_rate
     if rate > default:
@@ -200,6 +213,7 @@ def watch(
 
     options = replace(options, read=read)
     check_format(options)
+    take_folder_of_log(out, options, alerts)
     with events.of_watch(Show.of(json_events, quiet), alerts) as listen:
         summary = watch_inbox(Inbox(inbox, timing), bundle, out, engine, options, listen)
     leave(replace(summary, failures=[], refused=[]), alerts)

@@ -46,6 +46,7 @@ def train(
     """Train the masked autoencoder on healthy slices, then the classifier. Run again to resume."""
     from maescan import datasets
     from maescan import train as training
+    from maescan.errors import typed
     from maescan.files import check_claim
 
     check_claim(out, "a training run")  # before hours of reading
@@ -53,7 +54,7 @@ def train(
     with shown("train", quiet):
         slices = datasets.load(data, chosen, modality=modality)
         run = training.train(slices, chosen, out, options, progress=training_bar(quiet))
-    print(f"trained; next: maescan export {run} --out BUNDLE")
+    print(f"trained; next: maescan export {typed(run)} --out BUNDLE")
 
 
 To = Annotated[

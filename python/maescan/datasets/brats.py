@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ def find_patients(path: Path) -> dict[Path, dict[str, Path]]:
     patients: dict[Path, dict[str, Path]] = {}
     for file in sorted(path.rglob("*.nii*")) if path.is_dir() else []:
         stem = file.name.removesuffix(".gz").removesuffix(".nii")
-        modality = stem.removeprefix(f"{file.parent.resolve().name}_")
+        modality = stem.removeprefix(f"{Path(os.path.realpath(file.parent)).name}_")
         if stem != modality and modality in (*MODALITIES, "seg"):
             patients.setdefault(file.parent, {})[modality] = file
         elif stem.endswith("_Segm"):  # as the public edition of BraTS2020 calls patient 355's

@@ -11,7 +11,7 @@ from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
 from maescan.engines.golden import check, golden_drift, last_line, refuse
 from maescan.engines.targets import PRECISIONS, TARGETS, best_for, kind_of, runs_on
-from maescan.errors import EngineError, MaescanError
+from maescan.errors import EngineError, MaescanError, typed
 from maescan.machine import Gpu, found_gpus, require_gpu
 from maescan.method.engine import CompiledEngine
 
@@ -101,7 +101,7 @@ def prove(bundle: Bundle, folder: Path, values: Json, device: str, *, trust: boo
 def export_command(path: Path, values: Json) -> str:
     """The command that makes an engine anew; ranges of 8 bits and less are those of slices that only the run has."""
     what = f"--to {values['target']} --precision {values['precision']}"
-    return f"maescan export {f'RUN --out {path}' if values['precision'] in FROM_RUN else path} {what}"
+    return f"maescan export {'RUN --out ' if values['precision'] in FROM_RUN else ''}{typed(path)} {what}"
 
 
 def _choose(bundle: Bundle, gpu: Gpu | None, target: str | None, precision: str | None) -> str:

@@ -215,7 +215,7 @@ def _clear(path: Path, listed: Mapping[str, str]) -> None:
 
 def _elsewhere(path: Path, inside: Path) -> bool:
     """Whether a link leads from a path below a bundle to another place."""
-    return inside.resolve() != path.resolve() / inside.relative_to(path)
+    return Path(os.path.realpath(inside)) != Path(os.path.realpath(path)) / inside.relative_to(path)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -238,11 +238,12 @@ def _write(path: Path, manifest: Mapping[str, Any]) -> None:
 def _check_files(path: Path, files: Mapping[str, str]) -> None:
     """Every file is as it was exported, lies in the bundle itself, and engines have no others; hashing leaves the
     interpreter, so several run at once."""
-    base = path.resolve()
+    base = Path(os.path.realpath(path))
     for name in files:
         if not name.isprintable():
             raise BundleError(f"lists {name!r}, which is no file's name", path=path / "manifest.json", remedy=ANEW)
-        if Path(name).is_absolute() or ".." in Path(name).parts or (path / name).resolve() != base / name:
+        real = Path(os.path.realpath(path / name))
+        if Path(name).is_absolute() or ".." in Path(name).parts or real != base / name:
             raise BundleError(f"lists a file outside of it: {name}", path=path / "manifest.json", remedy=ANEW)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda name: _sha256(path / name), files))

@@ -26,7 +26,7 @@ from maescan.engines.place import CudaPlace, Shape, Slot, memory_needed
 from maescan.engines.plans import BATCHES, plan, shapes
 from maescan.engines.targets import TARGETS
 from maescan.engines.turns import in_turns
-from maescan.errors import EngineError
+from maescan.errors import EngineError, typed
 from maescan.kernels import require_cuda
 from maescan.machine import Gpu, cache_folder, driver_version, require_gpu
 from maescan.method.engine import Floats, Ids, TokenBatch
@@ -222,7 +222,8 @@ def _ready(trt: Any, file: Path, values: dict[str, Any]) -> bytes:
     built, here = values["versions"].get(trt.__name__, "unknown"), trt.__version__
     if built != here:
         folder = file.parent  # of a bundle: engines/NAME/VERSION
-        remedy = f"maescan export {folder.parents[2]} --to {values['target']} --precision {values['precision']}"
+        what = f"--to {values['target']} --precision {values['precision']}"
+        remedy = f"maescan export {typed(folder.parents[2])} {what}"
         raise EngineError(f"was built by {trt.__name__} {built}, this is {here}", path=folder, remedy=remedy)
     return file.read_bytes()
 

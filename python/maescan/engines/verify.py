@@ -15,7 +15,7 @@ from maescan.engines.child import prove_apart
 from maescan.engines.golden import TOLERANCE, golden_scan
 from maescan.engines.signing import check_signature, public_keys
 from maescan.engines.targets import TARGETS
-from maescan.errors import MaescanError
+from maescan.errors import MaescanError, typed
 from maescan.machine import gpus, require_gpu
 from maescan.scans.budget import Limits
 
@@ -85,7 +85,7 @@ def _parts(bundle: Bundle) -> Iterator[Finding]:
     except (OSError, UnicodeDecodeError):
         agrees = False
     if not agrees:
-        yield CARD, f"is not what the manifest says: `maescan card {bundle.path}` writes it anew", True
+        yield CARD, f"is not what the manifest says: `maescan card {typed(bundle.path)}` writes it anew", True
     for line in personal_data(bundle.known):
         yield "personal data", line, True
 

@@ -139,6 +139,8 @@ def noise_threshold(values: Values, level: float) -> float | None:
     if reach == 0 or held < NOISE_SHARE * values.size:
         return None
     counts, edges = np.histogram(over.levels, bins=BINS, range=(0, reach), weights=over.counts)
+    if not counts.any():  # nothing is over air
+        return level
     peak = int(np.argmax(counts[: BINS // 4]))
     last = max(int(np.searchsorted(edges, _otsu(counts, edges))), peak + 1)
     return level + float(edges[peak + int(np.argmin(counts[peak : last + 1])) + 1])

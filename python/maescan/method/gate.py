@@ -7,24 +7,33 @@ gets no p-value and no alert; a label map is no scan and is passed over.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
-from maescan.errors import NoScanError
+from maescan.errors import NoScanError, quoted
 from maescan.scans.scan import Scan
 
 CT, MR = "CT", "MR"
 
 BODY = {
-    "brain": frozenset({"BRAIN", "HEAD", "SKULL", "HEADNECK", "HEAD AND NECK", "WHOLEBODY", "WHOLE BODY"}),
-    "chest": frozenset(
-        {"CHEST", "LUNG", "THORAX", "CHESTABDOMEN", "CHEST ABDOMEN", "CAP", "WHOLEBODY", "WHOLE BODY"}
-    ),
-}
-"""DICOM's BodyPartExamined that holds the organ."""
+    "brain": frozenset({
+        "BRAIN", "BRAINSTEM", "CEREBELLUM", "CEREBRUM", "CIRCLEOFWILLIS", "HEAD", "HEADANDNECK", "HEADNECK",
+        "HYPOTHALAMUS", "IAC", "INTRACRANIAL", "NEURO", "NEUROCRANIUM", "PITUITARY", "PONS", "POSTFOSSA",
+        "POSTERIORFOSSA", "SELLA", "SKULL", "SKULLBASE", "THALAMUS", "WHOLEBODY",
+    }),
+    "chest": frozenset({
+        "BRONCHUS", "CAP", "CHEST", "CHESTABD", "CHESTABDOMEN", "CHESTABDOMENPELVIS", "CHESTABDPELV",
+        "CHESTABDPELVIS", "LUNG", "LUNGS", "MEDIASTINUM", "NECKCHEST", "NECKCHESTABDOMEN", "NECKCHESTABDPELV",
+        "NECKCHESTABDPELVIS", "THORAX", "THORAXABDOMEN", "WHOLEBODY",
+    }),
+}  # fmt: skip
+"""DICOM's BodyPartExamined that holds the organ, without blanks and marks: terms of PS3.16, Annex L (table L-1), of
+parts of the organ and of what it lies in, and what scanners write in their place."""
+MARKS = re.compile(r"[\W_]")
 
 ORGANS = {"brats": "brain", "luna16": "chest"}
 """By how a preset's name begins."""
@@ -78,11 +87,12 @@ def other_kind(scan: Scan, preset: Preset) -> str:
     expected = CT if preset.intensity.method == "hu" else MR
     modality = str(scan.meta.get("Modality", "")).upper()
     if modality and modality != expected:
-        return f"its modality is {modality}, the bundle judges {expected}"
+        said = modality if len(modality) == 2 else quoted(modality)
+        return f"its modality is {said}, the bundle judges {expected}"
     organ = next((organ for name, organ in ORGANS.items() if preset.name.startswith(name)), None)
-    part = str(scan.meta.get("BodyPartExamined", "")).upper().replace(" ", "")
-    if organ and part and part not in BODY[organ]:
-        return f"its body part is {part}, the bundle judges the {organ}"
+    part = str(scan.meta.get("BodyPartExamined", "")).upper().strip()
+    if organ and (plain := MARKS.sub("", part)) and plain not in BODY[organ]:
+        return f"its body part is {quoted(part)}, the bundle judges the {organ}"
     if modality:
         return ""
     hounsfield = holds_hounsfield(scan)
@@ -114,9 +124,16 @@ def is_label_map(scan: Scan) -> bool:
     if not FEW_LABELS < len(values) <= MOST_LABELS:
         return 2 <= len(values) <= FEW_LABELS
     tissue = voxels != values[counts.argmax()]
-    same = voxels[1:] == voxels[:-1]
+    return all(_repeats(voxels, tissue, axis) for axis in range(3)) and bool(tissue.any())
+
+
+def _repeats(voxels: NDArray[np.generic], tissue: NDArray[np.bool_], axis: int) -> bool:
+    """Whether tissue along an axis is mostly as its neighbour is, as in areas of one label; also where it has none.
+    Along one axis so is a scan that came to a finer grid by copies of its voxels."""
+    voxels, tissue = np.moveaxis(voxels, axis, 0), np.moveaxis(tissue, axis, 0)
     inside = tissue[1:] | tissue[:-1]
-    return bool(inside.any() and same[inside].mean() >= ALIKE)
+    same = (voxels[1:] == voxels[:-1])[inside]
+    return not same.size or bool(same.mean() >= ALIKE)
 
 
 def _whole(values: NDArray[np.generic]) -> bool:

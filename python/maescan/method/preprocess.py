@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from maescan.scans.budget import check_slices
 
 Array = NDArray[Any]
 MIN_SIDE = 8
+CROPPED, LOOKED_AT = 0.02, 2_000_000
+"""The share of tissue outside the models' field that is no matter of its edge; how many voxels out there tell it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,8 @@ class Prepared:
     """images [S, h, w] float32 on the model's grid, slice 0 the most inferior; area [S]: share of the slice that is
     foreground; fit: how values were mapped, and `intensity_statistics` of the result; the rest leads back to the
     scan's grid. transposed: images are the transposes of axial slices (`grid.orientation` array). box: where the
-    tissue lies in the axial view, in voxels: from, to, along slices, rows and columns."""
+    tissue lies in the axial view, in voxels: from, to, along slices, rows and columns. warnings: how its values are
+    unlike training's; notes: what else to know of it."""
 
     images: NDArray[np.float32]
     area: NDArray[np.float32]
@@ -38,6 +42,7 @@ class Prepared:
     steps: tuple[float, float]
     transposed: bool = False
     box: tuple[tuple[float, float], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def keys(self) -> NDArray[np.uint64]:
@@ -66,8 +71,34 @@ def prepare_raw(
     warnings = outside_training(found, expected or {})
     box = _box(tissue.swapaxes(1, 2) if transposed else tissue, counts, starts, steps)
     facts = fit.to_dict() | found
-    made = Prepared(images, area, warnings, facts, axes, laid.sides, starts, steps, transposed, box)
+    notes = _cropped(laid, int(counts.sum()), preset)
+    made = Prepared(images, area, warnings, facts, axes, laid.sides, starts, steps, transposed, box, notes)
     return made, RawSlices((laid.part,))
+
+
+def _cropped(laid: _Laid, pixels: int, preset: Preset) -> tuple[str, ...]:
+    """A note where much of a scan's tissue, of which the models see so many pixels, lies outside their field."""
+    view, fit = laid.part.voxels.swapaxes(1, 2) if laid.transposed else laid.part.voxels, laid.fit
+    top, left = (max(0, math.ceil(start - 0.5)) for start in laid.starts)
+    height, width = (max(0, side - 2 * cut) for side, cut in zip(laid.sides, (top, left), strict=True))
+    beside = laid.sides[0] * laid.sides[1] - height * width
+    if not beside:
+        return ()
+    some = view[:: max(1, len(view) * beside // LOOKED_AT)]
+    middle = some[:, top : top + height]
+    strips = some[:, :top], some[:, top + height :], middle[..., :left], middle[..., left + width :]
+    lost = sum(_tissue(strip, fit) for strip in strips) * len(view) / len(some)
+    share = lost / max(1.0, lost + pixels * laid.steps[0] * laid.steps[1])
+    if share <= CROPPED:
+        return ()
+    field = f"the middle {preset.grid.field_mm:g} mm that the bundle judges"
+    return (f"{share:.0%} of its tissue lies outside {field}: crop the scan around the head, and score it again",)
+
+
+def _tissue(voxels: Array, fit: IntensityMap) -> int:
+    """How many voxels would be tissue on the grid."""
+    values = np.clip(voxels.astype(np.float32) * fit.scale + fit.offset, fit.low, fit.high)
+    return int(np.count_nonzero((values > fit.air) & (voxels != fit.background)))
 
 
 def _box(

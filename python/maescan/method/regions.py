@@ -39,6 +39,7 @@ class Regions:
     keys: NDArray[np.uint64]
     places: NDArray[np.float64]
     fit: dict[str, float]
+    notes: tuple[str, ...] = ()
 
     @property
     def levels(self) -> tuple[int, ...]:

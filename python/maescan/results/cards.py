@@ -14,7 +14,7 @@ from maescan.results.geometry import Geometry
 from maescan.results.maps import Scale
 from maescan.results.pictures import peaks
 from maescan.results.profile import Axis, Profile, profile_of
-from maescan.results.rows import ScanRow, state_of
+from maescan.results.rows import ScanRow
 from maescan.results.tables import Tables
 
 EMBEDDED = 6 << 20
@@ -127,7 +127,7 @@ def _card(number: int, row: ScanRow, known: tuple[float, bool, str, Axis], table
         alert=("yes" if alert else "no") if judge else "",
         fit=str(row.fit),
         slices=str(row.slices),
-        state=state_of(row.warnings),
+        state=row.state,
         notes=row.notes,
         unit=f"slices, {len(row.scores)} patches" if seen.patches else "slices",
         unit_one=unit,

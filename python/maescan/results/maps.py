@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,11 @@ from maescan.files import atomic_file, nifti_image, short_hash
 from maescan.method.healthy import HealthyMaps
 from maescan.method.heat import STEPS, full_scale, units
 from maescan.results.geometry import Geometry, axial_of, tissue_box
-from maescan.scans.nifti import placement
+from maescan.scans.nifti import MAP, MAP_KEY, placement
 from maescan.scans.scan import axial_axes
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
 
 Volume = NDArray[np.float32]
 Where = tuple[NDArray[np.float64], Json | None]
@@ -60,8 +64,8 @@ class Scale:
     def key(self) -> str:
         """Which calibration a map's header and an exceedance map are of."""
         if self.healthy is None:
-            return "maescan uncalibrated"
-        return f"maescan {short_hash(f'{self.healthy.p99}{self.healthy.cells.tobytes().hex()}')}"
+            return f"{MAP_KEY}uncalibrated"
+        return f"{MAP_KEY}{short_hash(f'{self.healthy.p99}{self.healthy.cells.tobytes().hex()}')}"
 
     def describe(self) -> str:
         """At most 79 characters for a header."""
@@ -90,6 +94,11 @@ def write_exceedance(path: Path, volume: Volume, where: Where, scale: Scale, geo
     shares = axes.to_storage(scale.healthy.exceedance(view, tissue_box(geometry, view.shape)))
     said = f"share of {len(scale.healthy.cells)} healthy scans as high at this place (1 + n)/(1 + N)"
     _write(path, np.asarray(shares), where, SHARES, (said, scale.key, 1.0))
+
+
+def write_values(path: Path, volume: Volume, where: Where, top: float) -> None:
+    """A map's very values, float32, in a file that no search takes for a scan. where: as of `write_exceedance`."""
+    _save(path, nifti_image(np.asarray(volume, np.float32), *where), ("anomaly map", f"{MAP_KEY}values", top))
 
 
 def quantised(volume: Volume, scale: Scale) -> Volume:
@@ -121,12 +130,16 @@ def read_map(path: Path) -> tuple[Volume, NDArray[np.float64], Json]:
 
 def _write(path: Path, volume: Volume, where: Where, step: float, said: tuple[str, str, float]) -> None:
     """said: description, key and cal_max of the header. Reproducibly: the file names no time."""
+    image = nifti_image(np.rint(volume / np.float32(step)).astype(np.int16), *where)
+    image.header.set_slope_inter(step, 0.0)
+    _save(path, image, said)
+
+
+def _save(path: Path, image: Nifti1Image, said: tuple[str, str, float]) -> None:
     from isal import igzip
 
-    image = nifti_image(np.rint(volume / np.float32(step)).astype(np.int16), *where)
     header = image.header
-    header.set_slope_inter(step, 0.0)
-    header.set_intent("estimate", (), name="anomaly")
+    header.set_intent("estimate", (), name=MAP)
     header["descrip"], header["aux_file"], header["cal_max"] = said
     with (
         atomic_file(path) as temporary,

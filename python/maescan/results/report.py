@@ -18,6 +18,7 @@ from maescan.results.cards import Card, Seen, cards_of, columns_of
 from maescan.results.maps import Scale
 from maescan.results.pictures import colours, level_colours
 from maescan.results.profile import Axis, band_of, height_of
+from maescan.results.rows import NO_DICOM
 from maescan.results.tables import FAILURES, Tables
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _page(tables: Tables, run: Run, seen: Seen) -> dict[str, object]:
     axis = _axis(tables, seen, state)
     cards = cards_of(tables, seen, axis)
     failures = [failure._asdict() for failure in tables.failures]
+    lacking = {failure.scan for failure in tables.failures if failure.stage == NO_DICOM}
+    failed = sum(failure.stage != NO_DICOM for failure in tables.failures)
     threshold = state.get("threshold") if (tables.rule or {}).get("method") != "area" else None
     values = {name: sorted({getattr(card, name) or "none" for card in cards}) for name in FILTERS}
     return {
@@ -68,7 +71,7 @@ def _page(tables: Tables, run: Run, seen: Seen) -> dict[str, object]:
         "rows": cards,
         "columns": columns_of(cards),
         "filters": [{"name": n, "values": values[n]} for n in FILTERS if len(values[n]) > 1 or n != "state"],
-        "counts": _counts(cards, len(failures), run),
+        "counts": _counts(cards, (failed, len(lacking)), run),
         "banners": (run.get("population") or {}).get("warnings", ()),
         "calibration": _calibration(state),
         "cautions": [f"{words[0].upper()}{words[1:]}." for words in run["bundle"].get("cautions", ())],
@@ -94,7 +97,9 @@ def _axis(tables: Tables, seen: Seen, state: Run) -> Axis:
     return Axis.of([0.0, *ends, *band, float(state.get("threshold") or 0.0)])
 
 
-def _counts(cards: Sequence[Card], failed: int, run: Run) -> list[dict[str, object]]:
+def _counts(cards: Sequence[Card], failures: tuple[int, int], run: Run) -> list[dict[str, object]]:
+    """failures: how many scans have no scores, and how many have them and lack DICOM results."""
+    failed, lacking = failures
     alerts, other = sum(card.alert == "yes" for card in cards), sum(card.fit == "other" for card in cards)
     passed, listed = (run.get("scans") or {}).get("passed_over", 0), "passed_over.csv" if run.get("listing") else ""
     cut = sum(card.state != "complete" for card in cards)
@@ -104,6 +109,7 @@ def _counts(cards: Sequence[Card], failed: int, run: Run) -> list[dict[str, obje
         *([(other, "of another kind, not judged", "", "")] if other else []),
         *([(cut, "incomplete", "", "")] if cut else []),
         *([(failed, "failed", "", "#failed")] if failed else []),
+        *([(lacking, "lacking DICOM results", "", "#failed")] if lacking else []),
         *([(passed, "passed over by the last run", "", listed)] if passed else []),
     ]
     return [dict(zip(("number", "text", "kind", "href"), each, strict=True)) for each in found]

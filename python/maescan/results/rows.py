@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,15 @@ from maescan.errors import MaescanError, escaped
 from maescan.method import aggregate
 from maescan.method.gate import Fit
 
+NO_DICOM = "dicom"
+"""Stage of a failure: the scan is scored, and has no DICOM results of some kind."""
+
 
 class DicomRecord(TypedDict):
-    """What came of a scan's DICOM results. key: of all that decides them but the scan, uid: with it; content: hash of
-    its files; refused: kind, reason, remedy and file of what could not be made; limit: bytes of a map then; report,
-    supersedes: UIDs of series and instance of the SR, and of the one that it takes the place of."""
+    """What came of a scan's DICOM results. key: of all that decides them but the scan, uid: with it; verdict: of what
+    decides what they say, whichever maescan wrote them; content: hash of its files; refused: kind, reason, remedy and
+    file of what could not be made; limit: bytes of a map then; report, supersedes: UIDs of series and instance of the
+    SR, and of the one that it takes the place of."""
 
     key: str
     uid: str
@@ -25,6 +29,7 @@ class DicomRecord(TypedDict):
     limit: int
     report: list[str] | None
     supersedes: list[str] | None
+    verdict: NotRequired[str]
 
 
 class ScanRow(NamedTuple):
@@ -34,7 +39,8 @@ class ScanRow(NamedTuple):
     fit: whether it is of the kind that the bundle judges, `method.gate.Fit`, and why it is not; print: of its values
     (`method.prints`); trained: whether the bundle was trained with it; dicom: of its DICOM results; figures: what its
     values and voxels are like (`method.intensity.scan_figures`); geometry: `Geometry.to_json`; heat: of a healthy
-    scan that a bundle is calibrated with, `method.healthy.scan_heat`; order: in which scans arrived."""
+    scan that a bundle is calibrated with, `method.healthy.scan_heat`; incomplete: its warnings said so before
+    names were taken out of them; order: in which scans arrived."""
 
     label: str
     scores: NDArray[np.float32]
@@ -50,6 +56,7 @@ class ScanRow(NamedTuple):
     figures: Mapping[str, float] = {}
     geometry: Mapping[str, object] | None = None
     heat: Mapping[str, str] | None = None
+    incomplete: bool = False
     order: int = 0
 
     @property
@@ -69,6 +76,11 @@ class ScanRow(NamedTuple):
         return int(self.levels[highest]) if self.levels else highest
 
     @property
+    def state(self) -> str:
+        """See `state_of`; a row of an older ledger has its warnings alone."""
+        return "incomplete" if self.incomplete else state_of(self.warnings)
+
+    @property
     def notes(self) -> list[str]:
         """All that a reader of the score should know."""
         said = ["training has seen this scan"] if self.trained else []
@@ -81,7 +93,7 @@ def state_of(notes: Sequence[str]) -> str:
 
 
 class Failure(NamedTuple):
-    """A scan that could not be scored. stage: search, read, score or write; file: the one at fault."""
+    """A scan that could not be scored. stage: read, score or write, or `NO_DICOM`; file: the one at fault."""
 
     scan: str
     stage: str

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from maescan import files
 from maescan.method import aggregate
 from maescan.method.gate import Fit
-from maescan.results.rows import Failure, ScanRow, state_of
+from maescan.results.rows import Failure, ScanRow
 
 SCANS = ("scan", "score", "p_value", "alert", "fit", "slices", "highest_slice", "warnings", "state")
 SLICES = ("scan", "slice", "score", "p_value", "area", "p_scan")
@@ -24,6 +24,7 @@ FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 """How a cell begins that a spreadsheet would compute."""
 
 Row = tuple[object, ...]
+Cell = TypeVar("Cell")
 
 
 class Judge(Protocol):
@@ -71,7 +72,7 @@ class Tables:
             judge = self.judge_of(row)
             p_value, alert = judge.scan(score) if judge else ("", "")
             slices, said = (row.slices, row.highest_slice), "; ".join(row.notes)
-            found.append((row.label, score, p_value, alert, str(row.fit), *slices, said, state_of(row.warnings)))
+            found.append((row.label, score, p_value, alert, str(row.fit), *slices, said, row.state))
         return found
 
     def slices(self) -> list[Row]:
@@ -102,8 +103,9 @@ class Tables:
 
 def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Rows as CSV, for spreadsheets: a text that would be a formula begins with an apostrophe."""
-    files.write_csv(path, columns, [[_defused(cell) for cell in row] for row in rows])
+    files.write_csv(path, columns, [[defused(cell) for cell in row] for row in rows])
 
 
-def _defused(cell: object) -> object:
+def defused(cell: Cell) -> Cell | str:
+    """A cell as `write_csv` writes it."""
     return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell

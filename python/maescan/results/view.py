@@ -88,7 +88,8 @@ def write_view(
 ) -> None:
     """Writes the page of one scan into `path`, whole or not at all. scores [S]: of axial slices, 0 the most inferior.
 
-    facts: "verdict", "notes", "made" and "scale" in words, "full" the map's value in full red. Raises DataError."""
+    facts: "verdict", "notes", "made" and "scale" in words, "full" the map's value in full red, "key" what the verdict
+    rests on. Raises DataError."""
     place = files("maescan.results").joinpath("viewer")
     parts = {
         name: place.joinpath(name).read_text(encoding="utf-8") for name in ("style.css", "script.js", "page.html")
@@ -103,7 +104,7 @@ def write_view(
     }
     made = Template(parts["page.html"]).substitute(
         policy=_policy([library, parts["script.js"]], parts["style.css"]),
-        **{name: escape(facts[name]) for name in ("verdict", "notes", "made", "scale")},
+        **{name: escape(facts[name]) for name in ("verdict", "notes", "made", "scale", "key")},
         **{"title": escape(f"maescan: {label}"), "name": escape(label), "style": parts["style.css"]},
         **{"last": len(scores) - 1, "highest": highest[0], "library": library, "script": parts["script.js"]},
         axis="Score of each axial slice from below to above; click, or use the arrow keys, to go to one.",

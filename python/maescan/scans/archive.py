@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from maescan.errors import ScanError
+from maescan.errors import ScanError, quoted
 from maescan.scans.budget import gigabytes
 from maescan.scans.quiet import one_line
 from maescan.scans.scratch import scratch_folder
 from maescan.scans.sizes import BOMB_BYTES, BOMB_RATIO
-from maescan.scans.source import ScanSource, format_of
+from maescan.scans.source import PassedOver, ScanSource, format_of
 from maescan.scans.streams import not_watched, open_plain
 from maescan.scans.walk import walk
 
@@ -25,12 +25,13 @@ LONGEST = 200
 REMEDY = "zip the scan again"
 
 
-Search = Callable[[Path, Mapping[str, ScanError]], Iterable[ScanSource]]
-"""What finds scans in a folder, where the files named are known to be at fault."""
+Search = Callable[[Path, Mapping[str, ScanError]], Iterable[ScanSource | PassedOver]]
+"""What finds scans in a folder, and what is passed over, where the files named are known to be at fault."""
 
 
-def find_in_zip(path: Path, name: str, search: Search) -> Iterator[ScanSource]:
-    """The scans that `search` finds in a .zip, named by it and, where there are several, by their place in it. A .zip
+def find_in_zip(path: Path, name: str, search: Search) -> Iterator[ScanSource | PassedOver]:
+    """The scans that `search` finds in a .zip, named by it and, where there are several, by their place in it, and
+    what it passes over, by its place. A .zip
     that cannot be opened is one source that fails when it is read; so is each damaged member, and the first .zip
     inside. Series beside a damaged member, which may be a slice of theirs, say so."""
     try:
@@ -41,8 +42,10 @@ def find_in_zip(path: Path, name: str, search: Search) -> Iterator[ScanSource]:
                 path=path,
                 remedy="unpack it yourself",
             )
-            sources = search(root, {str(root / place): error for place in nested})
-            inside = [(source, _members(source, root)) for source in sources if source.fault is not error]
+            found = list(search(root, {str(root / place): error for place in nested}))
+            sources = [item for item in found if isinstance(item, ScanSource) and item.fault is not error]
+            inside = [(source, _members(source, root)) for source in sources]
+            passed = [_placed(item, root, path, name) for item in found if isinstance(item, PassedOver)]
     except ScanError:
         yield ScanSource(name, path, "zip", (path,))
         return
@@ -53,11 +56,19 @@ def find_in_zip(path: Path, name: str, search: Search) -> Iterator[ScanSource]:
         yield replace(source, name=inner, path=path, files=(path,), members=members, notes=notes, fault=fault)
     for place, fault in [*damaged.items(), *((place, error) for place in nested[:1])]:
         yield ScanSource(f"{name}/{place}", path, "zip", (path,), members=(place,), fault=fault)
+    yield from passed
+
+
+def _placed(item: PassedOver, root: Path, path: Path, name: str) -> PassedOver:
+    """What lies below `root`, as it lies in the .zip."""
+    place = item.path.relative_to(root)
+    return replace(item, name=f"{name}/{item.name}" if item.path != root else name, path=path / place)
 
 
 def _incomplete(source: ScanSource, damaged: Collection[str]) -> tuple[str, ...]:
     lost = [place for place in damaged if format_of(Path(place)) in (None, "dicom")]
-    text = f"incomplete: {len(lost)} damaged files of its .zip may be slices of it: {', '.join(lost[:3])}"
+    names = ", ".join(map(quoted, lost[:3]))
+    text = f"incomplete: {len(lost)} damaged files of its .zip may be slices of it: {names}"
     return (text,) if lost and source.format == "dicom" else ()
 
 

@@ -14,14 +14,16 @@ from maescan.errors import ScanError
 from maescan.scans.budget import touching
 from maescan.scans.hollow import hollow, pointer_at, slice_like
 from maescan.scans.labels import file_label, tell_apart
+from maescan.scans.quiet import one_line
 from maescan.scans.source import EXTENSIONS, PassedOver, ScanSource, format_of, unread
-from maescan.scans.walk import Visited, walk
+from maescan.scans.walk import Visited, is_output, walk
 
 __all__ = ["EXTENSIONS", "Faults", "Found", "ScanSource", "find_scans", "format_of", "in_files", "survey"]
 
 Faults = Mapping[str, ScanError]
 """What is known to be wrong with paths, which are then not touched."""
 NO_SCAN = "is no scan"
+OURS = "was written by maescan, which is no input"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def in_files(files: Iterable[Path | PassedOver], base: Path, faults: Faults | No
 
 
 def _depth(root: Path) -> tuple[int, str]:
-    place = root.resolve()
+    place = Path(os.path.realpath(root))
     return len(place.parts), str(place)
 
 
@@ -80,23 +82,27 @@ def _real(folder: str) -> str:
 
 
 def _in_roots(roots: list[Path], faults: Faults) -> Iterator[tuple[Path, ScanSource | PassedOver]]:
-    """What is in each root. Files of one folder are looked at together: they may be slices of one series."""
-    visited, together = Visited(), defaultdict[Path, list[Path]](list)
+    """What is in each root. Slices are looked at together at the end: a series may lie in several roots."""
+    visited, together, slices = Visited(), defaultdict[Path, list[Path]](list), _Slices()
     for root in roots:
         if not os.path.lexists(root):
             raise ScanError("does not exist", path=root, remedy="check the path")
         if stat.S_ISDIR(_mode(root)):
-            yield from ((root, item) for item in _in_files(walk(root, faults, visited), root, faults))
+            yield from ((root, item) for item in _apart(walk(root, faults, visited), root, slices, faults))
+        elif is_output(root):
+            yield root, PassedOver(root.name, root, "output", OURS)
         else:
             together[root.parent].append(root)
     for folder, files in together.items():
-        for item in _in_files(files, folder, faults):
-            yield item.path if item.path != folder else files[0], _named(item)
+        for item in _apart(files, folder, slices, faults):
+            named = item.path in files or isinstance(item, ScanSource)  # not what is in a .zip that was named
+            yield item.path if item.path != folder else files[0], _named(item) if named else item
+    yield from slices.series()
 
 
 def _named(item: ScanSource | PassedOver) -> ScanSource | PassedOver:
     """What was named by the user and is no scan fails, but for results: many a `*` names these too."""
-    if isinstance(item, ScanSource) or item.why == "result":
+    if isinstance(item, ScanSource) or item.why in ("result", "output"):
         return item
     fault = ScanError(item.reason, path=item.path, remedy="see docs/formats.md for what is read")
     return ScanSource(item.name, item.path, "unknown", (item.path,), fault=fault)
@@ -104,6 +110,14 @@ def _named(item: ScanSource | PassedOver) -> ScanSource | PassedOver:
 
 def _in_files(files: Iterable[Path | PassedOver], base: Path, faults: Faults) -> Iterator[ScanSource | PassedOver]:
     slices = _Slices()
+    yield from _apart(files, base, slices, faults)
+    yield from (item for _, item in slices.series())
+
+
+def _apart(
+    files: Iterable[Path | PassedOver], base: Path, slices: _Slices, faults: Faults
+) -> Iterator[ScanSource | PassedOver]:
+    """What files are, each on its own; what may be part of a series goes to `slices`."""
     others: list[PassedOver] = []
     claimed: set[Path] = set()
     for file in files:
@@ -111,7 +125,7 @@ def _in_files(files: Iterable[Path | PassedOver], base: Path, faults: Faults) ->
             yield file
             continue
         with touching(file):  # never left in between: who goes on may be another thread
-            items = list(_in_file(file, base, slices, faults))
+            items = _looked_into(file, base, slices, faults)
         for item in items:
             if isinstance(item, PassedOver):
                 others.append(item)
@@ -120,24 +134,55 @@ def _in_files(files: Iterable[Path | PassedOver], base: Path, faults: Faults) ->
             yield item
     others += slices.not_lost(base)
     yield from (item for item in others if item.path not in claimed)
-    if slices.images or slices.hollow:
-        from maescan.scans.dicom.find import find_series
-
-        yield from find_series(slices.images, base, slices.hollow)
 
 
 class _Slices:
-    """Files that may be parts of a series: images, and what has lost its content."""
+    """Files that may be parts of a series, each once: images, and why others have lost their content."""
 
     def __init__(self) -> None:
         self.images: list[Path] = []
         self.hollow: dict[Path, str] = {}
+        self._bases: dict[Path, Path] = {}
+        self._places: set[str] = set()
+
+    def add(self, file: Path, base: Path, lost: str = "") -> None:
+        """lost: why it has no content."""
+        place = _place(file)
+        if place in self._places:  # named, and in a folder that was searched
+            return
+        self._places.add(place)
+        self._bases[file] = base
+        if lost:
+            self.hollow[file] = lost
+        else:
+            self.images.append(file)
+
+    def series(self) -> Iterator[tuple[Path, ScanSource | PassedOver]]:
+        """The series that they are, each with the folder that was searched."""
+        if not self._bases:
+            return
+        from maescan.scans.dicom.find import find_series
+
+        for item in find_series(self.images, self._bases, self.hollow):
+            bases = {self._bases[file] for file in (item.files if isinstance(item, ScanSource) else (item.path,))}
+            yield bases.pop() if len(bases) == 1 else item.path, item
 
     def not_lost(self, base: Path) -> Iterator[PassedOver]:
         """Takes out what has a slice's content missing but neither its name nor its company."""
         folders = {image.parent for image in self.images}
         for file in [f for f in self.hollow if f.parent not in folders and not slice_like(f)]:
             yield PassedOver(file_label(file, base), file, "other", f"{NO_SCAN}: it {self.hollow.pop(file)}")
+
+
+def _looked_into(file: Path, base: Path, slices: _Slices, faults: Faults) -> list[ScanSource | PassedOver]:
+    """`_in_file`; whoever looks into a file and fails has found a source with a fault: one file stops no search."""
+    try:
+        return list(_in_file(file, base, slices, faults))
+    except Exception as error:
+        reason = f"cannot be looked into: {type(error).__name__}: {one_line(error)}"
+        remedy = "copy it again from its source, or take it away"
+        fault = error if isinstance(error, ScanError) else ScanError(reason, path=file, remedy=remedy)
+        return [ScanSource(file_label(file, base), file, format_of(file) or "unknown", (file,), fault=fault)]
 
 
 def _in_file(file: Path, base: Path, slices: _Slices, faults: Faults) -> Iterator[ScanSource | PassedOver]:
@@ -150,37 +195,46 @@ def _in_file(file: Path, base: Path, slices: _Slices, faults: Faults) -> Iterato
     elif kind not in (None, "dicom") and (missing := pointer_at(file)):
         yield ScanSource(name, file, kind or "", (file,), fault=missing)
     elif not stat.S_ISREG(mode):  # a pipe, which would be waited on for ever, or a link to nowhere
-        yield from _irregular(file, name, kind, slices)
+        yield from _irregular(file, base, kind, slices)
     elif kind == "dicom" or (kind is None and _holds_dicom(file)):
-        slices.images.append(file)
+        slices.add(file, base)
     elif kind:
         yield from _of_format(file, name, kind)
     elif text := unread(file):
         yield PassedOver(name, file, "unread", text)
     elif lost := _lost(file):
-        slices.hollow[file] = lost
+        slices.add(file, base, lost)
     else:
         yield PassedOver(name, file, "other", NO_SCAN)
 
 
 def _of_format(file: Path, name: str, kind: str) -> Iterator[ScanSource | PassedOver]:
     """A file that is a scan by its extension."""
+    if kind == "nifti" and _is_map(file):
+        yield PassedOver(name, file, "output", OURS)
+        return
     if kind != "zip":
         yield ScanSource(name, file, kind, (file, *_data_files(file, kind)))
         return
     from maescan.scans.archive import find_in_zip
 
-    inside = list(find_in_zip(file, name, lambda root, faults: find_scans(root, faults=faults)))
+    inside = list(find_in_zip(file, name, _all_of))
     yield from inside
-    if not inside:
+    if not any(isinstance(item, ScanSource) for item in inside):
         yield PassedOver(name, file, "other", "holds no scan")
 
 
-def _irregular(file: Path, name: str, kind: str | None, slices: _Slices) -> Iterator[ScanSource | PassedOver]:
+def _all_of(root: Path, faults: Faults) -> list[ScanSource | PassedOver]:
+    found = survey(root, faults=faults)
+    return [*found.sources, *found.passed_over]
+
+
+def _irregular(file: Path, base: Path, kind: str | None, slices: _Slices) -> Iterator[ScanSource | PassedOver]:
     """A link to nowhere, a pipe, a device."""
+    name = file_label(file, base)
     if missing := pointer_at(file):
         if kind == "dicom" or not file.suffix or slice_like(file):
-            slices.hollow[file] = missing.reason
+            slices.add(file, base, missing.reason)
         else:
             yield PassedOver(name, file, "other", missing.reason)
     elif kind:
@@ -209,6 +263,12 @@ def _holds_dicom(file: Path) -> bool:
         return is_dicom(file)
     except ScanError:
         return False
+
+
+def _is_map(file: Path) -> bool:
+    from maescan.scans.nifti import is_map
+
+    return is_map(file)
 
 
 def _data_files(file: Path, kind: str) -> tuple[Path, ...]:

@@ -35,7 +35,7 @@ def read_itk(
     warnings = header.notes + check_affine(header.affine, path, accept)
     voxels = _read(header, index)
     array = voxels.array.reshape(header.shape[:3], order="F")
-    warnings += voxels.warnings + (("all voxels are equal",) if check_finite(array, path) else ())
+    warnings += voxels.warnings(header.shape) + (("all voxels are equal",) if check_finite(array, path) else ())
     return Scan(array, 1.0, 0.0, header.affine, name, path, format, warnings)
 
 
@@ -74,8 +74,11 @@ def _read(header: ItkHeader, volume: int) -> Voxels:
         if done < before + count * header.dtype.itemsize:
             check_length(header.size, done, header.data)
         if header.packing:  # reading on to the end checks the data's own checksum as well
-            rest = _drain(stream, header.size + header.skip - done + SLACK + 1)
-            check_length(header.size + header.skip, done + rest, header.data)
+            done += _drain(stream, header.size + header.skip - done + SLACK + 1)
+            check_length(header.size + header.skip, done, header.data)
+            voxels.rest = done - header.size - header.skip
+        elif header.start >= 0:
+            voxels.rest = header.data.stat().st_size - header.start - header.size
     return voxels
 
 

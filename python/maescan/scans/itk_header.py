@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from maescan.errors import ScanError
+from maescan.errors import ScanError, quoted
 from maescan.scans.geometry import Affine
 from maescan.scans.packed import DEFLATED
 from maescan.scans.sizes import check_deflated, check_length, check_packed, check_shape
@@ -76,7 +77,8 @@ class Fields:
     def add(self, name: str, value: str) -> None:
         """Raises ScanError where a field comes twice with two values: readers would differ on which counts."""
         if self._values.setdefault(name, value) != value:
-            raise ScanError(f"says '{name[:40]}' twice", path=self.path, remedy="remove one of them from its header")
+            reason = f"says {quoted(name[:40])} twice"
+            raise ScanError(reason, path=self.path, remedy="remove one of them from its header")
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -134,7 +136,7 @@ def refuse(path: Path, unusual: bool, what: str) -> None:
 
 def known(table: Mapping[str, str], kind: str, path: Path) -> np.dtype:
     """The type of voxels by its name in a header. Raises ScanError for one that is not read."""
-    refuse(path, kind not in table, f"voxels of type '{kind[:20]}'")
+    refuse(path, kind not in table, f"voxels of type {quoted(kind[:20])}")
     return np.dtype(table[kind])
 
 
@@ -146,22 +148,31 @@ def header_line(stream: BinaryIO, path: Path) -> bytes:
 
 
 def beside(path: Path, name: str) -> Path:
-    """The data file, which must lie in its header's folder or below: a header may not name any file it likes."""
-    words = name.split()
-    data = path.parent / name
-    if "\\" in name and not data.exists():  # written on Windows
-        data = path.parent / name.replace("\\", "/")
+    """The data file, which must lie in its header's folder or below: a header may not name any file it likes.
+    name: the header's bytes as Latin-1. Raises ScanError where there is no such file, or it lies elsewhere."""
     if not name or "\0" in name:
         raise damaged(path, "it names no data file")
-    if path.parent.resolve() not in data.resolve().parents:
-        reason = f"names '{name[:80]}', outside its folder"
+    words, names = name.split(), list(_spelled(name))
+    name = next((each for each in names if os.path.lexists(path.parent / each)), names[0])
+    data = path.parent / name
+    if Path(os.path.realpath(path.parent)) not in Path(os.path.realpath(data)).parents:
+        reason = f"names {quoted(name[:80])}, outside its folder"
         raise ScanError(reason, path=path, remedy="put the data file beside its header, and its name in the header")
     if not data.is_file():
         refuse(path, words[0] == "LIST" or "%" in name, "its voxels in several files")
-        gone, remedy = "is missing", f"put it beside {path.name}"
+        gone, remedy = "is missing", f"put it beside {quoted(path.name)}"
         if data.exists():
             gone = "is not a file"
         elif data.is_symlink():
             gone, remedy = "is a link to nowhere", "fetch its content"
-        raise ScanError(f"{data.name}, which holds the voxels of {path.name}, {gone}", path=data, remedy=remedy)
+        reason = f"{quoted(data.name)}, which holds the voxels of {quoted(path.name)}, {gone}"
+        raise ScanError(reason, path=data, remedy=remedy)
     return data
+
+
+def _spelled(name: str) -> Iterator[str]:
+    """What the file may be called on this machine: as the header's bytes, as its Latin-1, as Windows writes paths."""
+    for each in dict.fromkeys((os.fsdecode(name.encode("latin-1")), name)):
+        yield each
+        if "\\" in each:
+            yield each.replace("\\", "/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -28,7 +29,7 @@ def series_label(folder: Path, base: Path, number: object, description: object, 
     """FOLDER/NUMBER-DESCRIPTION of a DICOM series: its folder below `base` (base's own name where it lies there), a
     number that is one, a description without anything but letters, digits and `_.+-`; both come from the file, which
     anybody may have written. A series without either is called by a hash of its UID."""
-    place = folder.relative_to(base).as_posix() if folder != base else base.resolve().name
+    place = folder.relative_to(base).as_posix() if folder != base else Path(os.path.realpath(base)).name
     words = re.sub(r"[^\w.+-]+", "_", unicodedata.normalize("NFC", str(description or ""))).strip("_.-")
     parts = [_number(number), words[:DESCRIPTION]]
     name = "-".join(part for part in parts if part) or f"series-{short_hash(series)}"
@@ -43,7 +44,7 @@ def _number(value: object) -> str:
 def tell_apart(found: Sequence[tuple[Path, ScanSource]]) -> list[ScanSource]:
     """The sources of (root, source) with labels that differ: where some share one, each of them gets as many parent
     folders of its root in front as tell them apart; where none do (two series of one folder), a hash."""
-    bases = [(root if root.is_dir() else root.parent).resolve().parts[1:] for root, _ in found]
+    bases = [Path(os.path.realpath(root if root.is_dir() else root.parent)).parts[1:] for root, _ in found]
     depths = [0] * len(found)
     while True:
         labels = [

@@ -48,13 +48,14 @@ def read_metaimage_header(stream: BinaryIO, path: Path) -> ItkHeader:
     affine, notes = _affine(fields, len(shape))
     header, data, local = fields.integer("headersize", "0"), path, fields[DATA].upper() == "LOCAL"
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if local:
-        start = stream.tell()
-    else:
+    start = stream.tell()
+    if not local:
         _no_second(stream, path)
-        data = beside(path, fields[DATA])
-        start = header if header >= 0 else -size
-        refuse(path, bool(packing) and header < 0, "compressed voxels at the end of another file")
+        data, start = beside(path, fields[DATA]), 0
+    if header < -1:
+        raise damaged(path, f"its HeaderSize is {header}")
+    refuse(path, bool(packing) and header < 0, "compressed voxels at the end of other bytes")
+    start = header or start if header >= 0 else -size
     packed = max(0, fields.integer("compresseddatasize", "0")) if packing else 0
     dtype = dtype.newbyteorder(">" if _true(order) else "<")
     return ItkHeader(path, shape, dtype, data, start, packing, affine, notes, packed)

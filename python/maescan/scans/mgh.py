@@ -46,6 +46,7 @@ def read_mgh(path: Path, name: str, *, volume: int | None = None, accept: frozen
     size = math.prod(dims[:3])
     end = DATA + size * frames * dtype.itemsize
     voxels = read_voxels(path, dtype, size, DATA + index * size * dtype.itemsize, end)
+    voxels.rest = 0  # the format has tags of its own behind them
     array = voxels.array.reshape(dims[:3], order="F")
-    warnings += voxels.warnings + (("all voxels are equal",) if check_finite(array, path) else ())
+    warnings += voxels.warnings(dims) + (("all voxels are equal",) if check_finite(array, path) else ())
     return Scan(array, 1.0, 0.0, affine, name, path, "mgh", warnings)

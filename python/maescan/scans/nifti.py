@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 import os
+import time
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,8 @@ PLACED = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qo
           "srow_x", "srow_y", "srow_z", "xyzt_units")  # fmt: skip
 IMAGES = (".img", ".img.gz", ".img.bz2", ".img.zst")
 PACKED = ("", ".gz", ".bz2", ".zst")
+MAP, MAP_KEY = "anomaly", "maescan "
+"""intent_name of the maps that maescan writes, and how their aux_file begins."""
 UNITS = {1: 1000.0, 3: 0.001}  # metres and micrometres, in mm
 
 
@@ -49,7 +53,7 @@ def read_nifti(path: Path, name: str, *, volume: int | None = None, accept: froz
     slope, intercept = _scaling(header, path)
     voxels = _voxels(image, header, shape, before)
     array = voxels.array.reshape(shape, order="F")
-    warnings += voxels.warnings + (("all voxels are equal",) if check_finite(array, path) else ())
+    warnings += voxels.warnings(shape) + (("all voxels are equal",) if check_finite(array, path) else ())
     placed = placement(header) if np.array_equal(header.get_best_affine(), affine) else None
     return Scan(array, slope, intercept, affine, name, path, "nifti", warnings, placed=placed)
 
@@ -58,6 +62,16 @@ def placement(header: Header) -> dict[str, object]:
     """The fields of a header that say where voxels lie."""
     found: dict[str, object] = {name: np.asarray(header[name]).tolist() for name in PLACED}
     return found | {"pixdim": header["pixdim"][:4].tolist()}
+
+
+def is_map(path: Path) -> bool:
+    """Whether a file is a map that maescan wrote, by its header; what is wrong with one is said when it is read."""
+    try:
+        with open_inflated(path) as stream:
+            start = stream.read(348)
+    except ScanError:
+        return False
+    return start[328:344].rstrip(b"\0") == MAP.encode() and start[228:].startswith(MAP_KEY.encode())
 
 
 def _header(path: Path) -> Header:
@@ -81,17 +95,36 @@ def image_of(path: Path) -> tuple[Path, ...]:
     stem, dot, packed = path.name.lower().rpartition(".hdr")
     if not dot or packed not in PACKED:
         return ()
-    wanted = {stem + end for end in IMAGES}
     named = {path.name[: len(stem)] + end for end in IMAGES}
-    try:
-        there = os.listdir(path.parent)
-    except OSError:
-        return ()
-    beside = [file for file in there if file.lower() in wanted]
-    others = {file[: len(stem)] for file in there if file.lower() == path.name.lower() and file != path.name}
+    there = _spelled(path.parent)
+    beside = [file for end in IMAGES for file in there.get(stem + end, ())]
+    others = {file[: len(stem)] for file in there.get(path.name.lower(), ()) if file != path.name}
     beside = [file for file in beside if file[: len(stem)] not in others]  # it has a header of its own
     beside.sort(key=lambda file: (file[: len(stem)] != path.name[: len(stem)], file not in named, file))
     return tuple(path.with_name(file) for file in beside)[:1]
+
+
+RESTED = 2 * 10**9
+"""Nanoseconds after which a change of a folder shows in its time: file systems count these in up to two seconds."""
+
+
+def _spelled(folder: Path) -> dict[str, list[str]]:
+    """What lies in a folder, by its name in small letters; listed once for all pairs in it, as long as nothing
+    changes there."""
+    try:
+        changed = folder.stat().st_mtime_ns
+        at_rest = changed < time.time_ns() - RESTED
+        return (_listed if at_rest else _listed.__wrapped__)(str(folder), changed)
+    except OSError:
+        return {}
+
+
+@lru_cache(maxsize=2)
+def _listed(folder: str, _changed: int) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in os.listdir(folder):
+        found.setdefault(name.lower(), []).append(name)
+    return found
 
 
 def _image(path: Path, header: Header) -> Path:

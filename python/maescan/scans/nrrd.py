@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from maescan.errors import quoted
 from maescan.scans.geometry import LPS_TO_RAS, Affine
 from maescan.scans.itk_header import (
     UNITS,
@@ -47,7 +48,7 @@ def read_nrrd_header(stream: BinaryIO, path: Path) -> ItkHeader:
     fields = _fields(stream, path)
     packing = ENCODINGS.get(fields["encoding"].lower())
     if packing is None:
-        refuse(path, True, f"voxels in the encoding '{fields['encoding'][:20]}'")
+        refuse(path, True, f"voxels in the encoding {quoted(fields['encoding'][:20])}")
     dtype = known(TYPES, fields["type"].lower(), path)
     sizes = fields.integers("sizes")
     if len(sizes) != fields.integer("dimension"):
@@ -61,9 +62,8 @@ def read_nrrd_header(stream: BinaryIO, path: Path) -> ItkHeader:
     start, skip = _skipped(fields, data, start), fields.integer("byteskip", "0")
     if skip < 0:
         refuse(path, bool(packing), "compressed voxels behind other bytes")
-        return ItkHeader(
-            path, axes, dtype, data, -int(np.prod(axes, dtype=object)) * dtype.itemsize, "", affine, notes
-        )
+        start = skip + 1 - int(np.prod(axes, dtype=object)) * dtype.itemsize
+        return ItkHeader(path, axes, dtype, data, start, "", affine, notes)
     start, skip = (start, skip) if packing else (start + skip, 0)
     return ItkHeader(path, axes, dtype, data, start, str(packing), affine, notes, skip=skip)
 
@@ -89,8 +89,10 @@ def _fields(stream: BinaryIO, path: Path) -> Fields:
 
 
 def _skipped(fields: Fields, data: Path, start: int) -> int:
-    """Where the data begin behind the lines to be skipped."""
+    """Where the data begin behind the lines to be skipped. Raises ScanError for fewer than none."""
     lines = fields.integer("lineskip", "0")
+    if lines < 0:
+        raise damaged(fields.path, f"its line skip is {lines}")
     if lines > 0:
         with open(data, "rb") as stream:
             stream.seek(start)

@@ -96,11 +96,11 @@ class _Inflating(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         while view.nbytes and not self._inflater.eof:
             given = self._waiting or self._raw.read(PIECE)
-            if not given:
-                raise EOFError("it ends before its end mark")
-            piece = self._inflater.decompress(given, view.nbytes)
+            piece = self._inflater.decompress(given, view.nbytes)  # of nothing: what it has and has not given yet
             self._waiting = self._inflater.unconsumed_tail
             if piece:
                 view[: len(piece)] = piece
                 return len(piece)
+            if not given and not self._inflater.eof:
+                raise EOFError("it ends before its end mark")
         return 0

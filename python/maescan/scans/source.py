@@ -72,7 +72,7 @@ class PassedOver:
     """A file or folder that was given and is no scan. name: as a scan's. reason: one line that follows the name.
 
     why: 'result' (DICOM that is no image of a patient), 'unread' (a scan of a kind that is not read), 'link' (to what
-    is searched already), 'output' (maescan's own), 'hidden', 'labels' (a label map), 'excluded' (by --include or
+    is searched already), 'output' (written by maescan), 'hidden', 'labels' (a label map), 'excluded' (by --include or
     --exclude), or 'other'."""
 
     name: str

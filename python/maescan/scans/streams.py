@@ -153,5 +153,8 @@ def read_voxels(path: Path, dtype: np.dtype, size: int, start: int, end: int) ->
         if done < start + size * dtype.itemsize:
             check_length(end, done, path)
         if done == end:  # reading on to the end also checks gzip's own checksum
-            check_length(end, done + len(stream.read(SLACK + 1)), path)
+            voxels.rest = len(stream.read(SLACK + 1))
+            check_length(end, end + voxels.rest, path)
+        elif not kind:
+            voxels.rest = path.stat().st_size - end
     return voxels

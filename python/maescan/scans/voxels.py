@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,14 @@ PIECE = 2**22
 
 
 class Voxels:
-    """A flat array that is filled piece by piece, so that no second copy of the volume ever exists."""
+    """A flat array that is filled piece by piece, so that no second copy of the volume ever exists. rest: bytes that
+    follow all voxels that the header declares, those of other volumes included."""
 
     def __init__(self, size: int, stored: np.dtype):
         self.stored = stored
         self.kept = stored.newbyteorder("=").name in KEPT
         self.array: Array = np.empty(size, stored.newbyteorder("=") if self.kept else np.float32)
-        self.rounded = False
+        self.rounded, self.rest = False, 0
 
     def fill(self, readinto: Callable[[memoryview], int]) -> int:
         """Fill from a stream; the bytes that were there (fewer than wanted: the stream is truncated)."""
@@ -58,10 +59,14 @@ class Voxels:
             target[:] = piece
             self.rounded |= bool(((target != piece) & (piece == piece)).any())
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        name = self.stored.newbyteorder("=").name
-        return (f"{name} voxels were rounded to float32",) if self.rounded else ()
+    def warnings(self, shape: Sequence[int]) -> tuple[str, ...]:
+        """What there is to say of the voxels of a volume [X, Y, Z]."""
+        name, slice_ = self.stored.newbyteorder("=").name, shape[0] * shape[1] * self.stored.itemsize
+        said = [f"{name} voxels were rounded to float32"] if self.rounded else []
+        if self.rest >= slice_:
+            more = f"{self.rest} bytes follow what its header declares, {self.rest // slice_} slices or more"
+            said.append(f"{more}: what is read may be incomplete, check its dimensions")
+        return tuple(said)
 
 
 def read_exactly(readinto: Callable[[memoryview], int], array: Array) -> int:

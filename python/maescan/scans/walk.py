@@ -12,36 +12,48 @@ from maescan.scans.budget import touching
 from maescan.scans.labels import file_label
 from maescan.scans.source import PassedOver
 
+HOLD = frozenset({"maps", "pictures", "views", "dicom"})
+"""Folders of an output folder that hold what maescan wrote of scans, and nothing else."""
 Visited = set[tuple[int, int]]
 """Device and inode of the folders that were searched."""
 
 
 def walk(root: Path, skip: Collection[str] = (), visited: Visited | None = None) -> Iterator[Path | PassedOver]:
     """The files below `root` and the folders that cannot be searched, as paths; what was not looked into, as
-    `PassedOver`. Folders come before links to folders, so that a scan is called by the place where it lies.
+    `PassedOver`: also what maescan wrote, whichever way it is come to. Folders come before links to folders, so that
+    a scan is called by the place where it lies.
 
     skip: folders that are not to be touched; they come as paths. visited: folders that were searched before, which
     are not searched again; those that are searched now are added."""
     visited = set() if visited is None else visited
     folders, links = deque([root]), deque[Path]()
     while folders or links:
-        folder = folders.popleft() if folders else links.popleft()
+        linked = not folders
+        folder = links.popleft() if linked else folders.popleft()
         if str(folder) in skip:
             yield folder
             continue
         with touching(folder):  # never left in between: who goes on may be another thread
+            ours = (linked or folder == root) and is_output(folder)
             entries = _entries(folder, visited)
-            items = _sorted(entries, root, folders, links) if isinstance(entries, list) else []
+            ours = ours or (isinstance(entries, list) and any(entry.name == OUTPUT for entry in entries))
+            items = _sorted(entries, root, folders, links) if isinstance(entries, list) and not ours else []
         if entries is None:
             yield folder
         elif isinstance(entries, str):
             if folder != root:
                 yield PassedOver(file_label(folder, root), folder, "link", entries)
-        elif any(entry.name == OUTPUT for entry in entries):
+        elif ours:
             name = file_label(folder, root) if folder != root else root.name
             yield PassedOver(name, folder, "output", "holds what maescan wrote, which is no input")
         else:
             yield from items
+
+
+def is_output(path: Path) -> bool:
+    """Whether a path, its links resolved, is or lies in a folder that maescan writes what it makes of scans into."""
+    place = Path(os.path.realpath(path))
+    return any(part.name in HOLD and (part.parent / OUTPUT).is_dir() for part in (place, *place.parents))
 
 
 def _entries(folder: Path, visited: Visited) -> list[os.DirEntry[str]] | str | None:
@@ -63,8 +75,6 @@ def _sorted(
     entries: list[os.DirEntry[str]], root: Path, folders: deque[Path], links: deque[Path]
 ) -> list[Path | PassedOver]:
     """Files, and what is not looked into; folders and links to folders go where they are waited for."""
-    if any(entry.name == OUTPUT for entry in entries):
-        return []
     inside: list[Path] = []
     items: list[Path | PassedOver] = []
     for entry in entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +86,7 @@ def calibrate(
 
 def folder_of(bundle: Path) -> Path:
     """Where a bundle's healthy scans are scored, unless another folder is named."""
-    place = bundle.resolve()
+    place = Path(os.path.realpath(bundle))
     return place.with_name(f"{place.name}-calibration")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -127,7 +128,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def is_network(folder: Path) -> bool:
     """Whether a folder lies on a file system on which others write."""
-    place, best = folder.resolve(), ("", "")
+    place, best = Path(os.path.realpath(folder)), ("", "")
     try:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
     except OSError:

@@ -51,8 +51,8 @@ class Ledger:
         self._numbers: dict[tuple[str, str], int] = {}
 
     def expect(self, sources: Iterable[ScanSource], among: Iterable[ScanSource] = ()) -> None:
-        """Says that all of these are there: what is alike among them are copies, not one scan that was moved. New ones
-        have come in the order of `among`, a whole search, whichever is read first."""
+        """Says that all of these are there: what is alike among them are copies, not one scan that was moved. New
+        ones have come in the order of `among`, a whole search, whichever is read first."""
         self._present |= {(self.names.code(source.identity), self._place(source)) for source in sources}
         run = (self.db.one("SELECT MAX(id) FROM scans")[0] or 0) // RUN + 1
         self._numbers = {_named(source): run * RUN + index for index, source in enumerate(among)}

@@ -18,7 +18,7 @@ from maescan.engines.bundle import Bundle
 from maescan.errors import ConfigError, ScanError
 from maescan.method.raw import RawSlices, Slices
 from maescan.options import EngineOptions, ReadOptions
-from maescan.results.maps import Scale
+from maescan.results.maps import Scale, write_values
 from maescan.scans import Scan, read_scan
 from maescan.scans.memory import as_scan
 from maescan.scoring.conformal import Reference
@@ -62,9 +62,7 @@ class ScanScores:
 
     def save_map(self, path: str | Path) -> None:
         """Writes the map as NIfTI, whole or not at all. Raises DataError where `path` cannot be written."""
-        from maescan.files import write_nifti
-
-        write_nifti(Path(path), self.map, self.affine, self.placed)
+        write_values(Path(path), self.map, (self.affine, self.placed), float(self.map.max(initial=0.0)))
 
 
 class Model:
@@ -125,7 +123,7 @@ class Model:
             p_value,
             None if alert is None else alert == "yes",
             str(gate.fit_of(other, prepared.warnings)),
-            tuple(dict.fromkeys([*([other] if other else []), *found.warnings, *prepared.warnings])),
+            tuple(dict.fromkeys([*([other] if other else []), *found.warnings, *prepared.warnings, *prepared.notes])),
             panels(image, expected, heat, self.scale.top),
             found.placed,
         )

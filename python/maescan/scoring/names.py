@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maescan.content import opened
-from maescan.errors import ConfigError, MaescanError
+from maescan.errors import ConfigError, MaescanError, typed
 
 if TYPE_CHECKING:
     from maescan.results.rows import Failure
@@ -32,8 +32,11 @@ KEY_BYTES = 32
 """Characters that a key has at least: 128 bits as hexadecimal digits."""
 DIGITS = 16
 """Hexadecimal digits of a pseudonym; 64 bits: two of a million scans share one with a chance of one in 30 million."""
-QUOTED = re.compile(r"""(?<!\w)(['"]).*?\1(?!\w)|\d+(?:\.\d+){2,}|\b\d{7,}\b""")
-"""What is quoted, identifiers, long numbers."""
+QUOTED = re.compile(r"""(?<!\w)b?(['"])(?:\\.|.)*?(?:\1(?!\w)|\Z)|\d+(?:[./-]\d+){2,}|\b\d{7,}\b""", re.DOTALL)
+"""What is quoted (`errors.quoted`, a repr of text or bytes, also one that was cut off), identifiers, dates, long
+numbers."""
+FIRST = re.compile(r"[a-z]+\b")
+"""The word that a text of maescan's own begins with."""
 OURS = re.compile(f"p?[0-9a-f]{{{DIGITS}}}")
 """A pseudonym, and the mark of a key."""
 COMMON = frozenset(
@@ -158,9 +161,12 @@ class Pseudonyms(Names):
         return self._places.get(place, "")
 
     def told(self, text: str, *around: object) -> str:
-        """See `Names`: maescan's own words and numbers, but for those that are in names of the scan."""
+        """See `Names`: maescan's own words and numbers, but for those that are in names of the scan. The first one is
+        told though: it is no name, which would be quoted."""
         taken = {word.casefold() for name in around for word in _words(str(name)) if len(word) > 1}
         words, text = vocabulary(), QUOTED.sub(HIDDEN, text)
+        first = FIRST.match(text)
+        start = first[0] if first and first[0] in words else ""
 
         def shown(word: str) -> bool:
             low = word.casefold()
@@ -169,7 +175,8 @@ class Pseudonyms(Names):
             known = low in COMMON or (low not in taken and (word.isdecimal() or low in words))
             return known or OURS.fullmatch(word) is not None
 
-        return WORD.sub(lambda match: match[0] if shown(match[0]) else HIDDEN, text)
+        rest = text[len(start) :]
+        return start + WORD.sub(lambda match: match[0] if shown(match[0]) else HIDDEN, rest)
 
     def failure(self, failure: Failure, *around: object) -> Failure:
         """See `Names`."""
@@ -204,7 +211,8 @@ def kept_in(names: Names, own: Sequence[Path], *around: object) -> Iterator[None
         yield
         return
     try:
-        if isinstance(names, Pseudonyms) and names.path and names.path.resolve().is_relative_to(own[0].resolve()):
+        key = names.path if isinstance(names, Pseudonyms) else None
+        if key and Path(os.path.realpath(key)).is_relative_to(os.path.realpath(own[0])):
             raise _within(own[0])
         yield
     except MaescanError as error:
@@ -213,7 +221,7 @@ def kept_in(names: Names, own: Sequence[Path], *around: object) -> Iterator[None
         reason, remedy = (names.told(text or "", *around, *hidden) for text in (error.reason, error.remedy))
         raise type(error)(reason, path=error.path if inside else None, remedy=remedy or None) from None
     except Exception as error:
-        raise RuntimeError(f"{type(error).__name__}: {names.told(str(error), *around)}") from None
+        raise RuntimeError(type(error).__name__ + names.told(f": {error}", *around)) from None
 
 
 def _within(out: Path) -> ConfigError:
@@ -237,7 +245,7 @@ def _words(text: str) -> list[str]:
 @cache
 def vocabulary() -> frozenset[str]:
     """The words that maescan says: all of its source, of the system's errors, names of signals and exceptions."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(os.path.realpath(__file__)).parents[1]
     texts: list[str] = [file.read_text(encoding="utf-8") for file in package.rglob("*.py")]
     texts += [os.strerror(number) for number in errno.errorcode]
     texts += [*errno.errorcode.values(), *(each.name for each in signal.Signals), *dir(builtins)]
@@ -248,7 +256,7 @@ def _read(path: Path) -> bytes:
     from maescan.files import OUTPUT
 
     try:
-        outputs = [folder for folder in path.resolve().parents if (folder / OUTPUT).is_dir()]
+        outputs = [folder for folder in Path(os.path.realpath(path)).parents if (folder / OUTPUT).is_dir()]
         if outputs and not path.exists():  # it is said before a key lies there
             raise _within(outputs[0])
         with contextlib.suppress(FileExistsError):
@@ -265,7 +273,7 @@ def _read(path: Path) -> bytes:
             raise ConfigError("no key can be made: its folder is not there", path=path, remedy=remedy) from error
         raise ConfigError(f"cannot be read: {error.strerror}", path=path, remedy="check --pseudonyms") from error
     if found.st_mode & 0o077:
-        raise ConfigError("a key that others may read keeps no secret", path=path, remedy=f"chmod 600 {path}")
+        raise ConfigError("a key that others may read keeps no secret", path=path, remedy=f"chmod 600 {typed(path)}")
     key = content.strip()
     if len(key) < KEY_BYTES:
         remedy = "name a file that is not there yet, and one is made"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +42,8 @@ def score_on_ray(
         ray = _connect(str(ray_options.address))
         try:
             plan = plan_actors(ray, ray_options.actors, engine)
-            absolute = [path.resolve() for path in paths], bundle.resolve(), out.resolve()
+            at, to = Path(os.path.realpath(bundle)), Path(os.path.realpath(out))
+            absolute = [Path(os.path.realpath(path)) for path in paths], at, to
             _run_shards(ray, plan, absolute, replace(engine, threads=plan.threads), options)
         finally:
             ray.shutdown()

@@ -42,6 +42,11 @@ class Outputs:
         row = self.db.one("SELECT 1 FROM outputs WHERE path = ? AND job = ?", self._name(path), self.ledger.job)
         return row is not None and path.is_file()
 
+    def lost(self, kind: str, known: Known) -> bool:
+        """Whether a scan's output was written and is there no longer."""
+        path = self.place(kind, known)
+        return not path.is_file() and bool(self.db.one("SELECT 1 FROM outputs WHERE path = ?", self._name(path)))
+
     def of(self, kind: str) -> dict[str, Path]:
         """This job's outputs of a kind, by the label of their scan."""
         found = self.db.all(

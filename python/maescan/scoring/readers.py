@@ -71,7 +71,7 @@ def read_and_prepare(
     facts = {
         "affine": scan.affine,
         "placed": scan.placed,
-        "warnings": list(dict.fromkeys([*scan.warnings, *prepared.warnings])),
+        "warnings": list(dict.fromkeys([*scan.warnings, *prepared.warnings, *prepared.notes])),
         "fit": gate.fit_of(other, prepared.warnings),
         "why": other,
         "print": prints.scan_print(own),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from maescan.results.geometry import Geometry
 from maescan.results.paths import PLACES
 from maescan.results.report import write_report
 from maescan.scans.source import PassedOver
-from maescan.scoring.dicom import refusals
+from maescan.scoring import dicom, viewing
 from maescan.scoring.job import Job
 from maescan.scoring.options import Format
 from maescan.scoring.population import Population
@@ -68,7 +68,7 @@ def write_results(
         seconds = time.perf_counter() - job.start if seconds is None else seconds
         gone, reference = job.ledger.gone(roots), job.reference
         rows = job.ledger.rows()
-        refused = refusals(rows, job.options.dicom)
+        refused = dicom.refusals(rows, job.options.dicom)
         known = job.tables(rows, sorted([*job.ledger.failures(), *refused]))
         judged = [dict(zip(tables.SCANS, row, strict=True)) for row in known.scans()]
         scored = [row for row in judged if row["scan"] in job.seen]
@@ -81,6 +81,10 @@ def write_results(
         summary.archive, summary.gone, summary.other_jobs = len(known.rows), gone, job.ledger.of_other_jobs()
         summary.notes = [job.ledger.names.told(note, job.out) for note in job.ledger.db.notes]
         job.outputs.tidy()
+        viewing.drop_outdated(job)
+        if count := dicom.drop_outdated(job, rows):
+            why = "were of another calibration, alert rate or --accept and are gone: --dicom-out makes new ones"
+            summary.notes = [*summary.notes, f"the DICOM results of {count} scans {why}"]
         _keep_pictures(job, known)
         _refresh_maps(job)
         _write(job, known, run_record(job, summary, listing))
@@ -137,13 +141,18 @@ def _write(job: Job, known: tables.Tables, run: dict[str, Any]) -> None:
     if regions:
         tables.write_csv(path("regions.csv"), tables.REGIONS, regions)
     files.write_json(path("run.json"), run)
-    outputs = {kind: job.outputs.of(kind) for kind in PLACES}
+    outputs = {kind: _there(job.outputs.of(kind)) for kind in PLACES}
     curves = (job.bundle.manifest.get("calibration") or {}).get("profile")
     patches = job.options.read.regions is not None
     seen = Seen(job.out, job.scale, outputs, job.ledger.places(), patches, curves)
     write_report(path("report.html"), known, run, seen)
     more = {"regions.csv": bool(regions), "scores.parquet": job.options.format is Format.parquet}
     job.outputs.keep([*TABLES, *(name for name, written in more.items() if written)])
+
+
+def _there(listed: Mapping[str, Path]) -> dict[str, Path]:
+    """Without what was taken away."""
+    return {label: path for label, path in listed.items() if path.exists()}
 
 
 def _keep_pictures(job: Job, known: tables.Tables) -> None:
@@ -158,15 +167,19 @@ def _keep_pictures(job: Job, known: tables.Tables) -> None:
 
 def _refresh_maps(job: Job) -> None:
     """Brings maps up to date that were written under another calibration: headers, and how many healthy scans are as
-    high. Of CT patches there is nothing that a calibration changes."""
+    high, also where that was lost. Of CT patches there is nothing that a calibration changes."""
     if job.scale.healthy is None:
         for path in job.outputs.of("exceedance").values():
             job.outputs.drop(path)
     if job.options.read.regions is not None:
         return
     places = {row.label: Geometry.from_json(row.geometry) for row in job.ledger.rows()}
+    exceedances = _there(job.outputs.of("exceedance"))
     for label, path in job.outputs.of("map").items():
-        if not path.is_file() or maps.map_key(path) == job.scale.key:
+        if not path.is_file():
+            continue
+        old = maps.map_key(path) != job.scale.key
+        if not old and (job.scale.healthy is None or label in exceedances):
             continue
         try:
             volume, affine, placed = maps.read_map(path)
@@ -175,4 +188,5 @@ def _refresh_maps(job: Job) -> None:
                 maps.write_exceedance(target, volume, (affine, placed), job.scale, places[label])
         except ScanError:  # damaged, or the user's own: a run with --force writes it anew
             continue
-        maps.write_map(path, volume, affine, job.scale, placed)
+        if old:
+            maps.write_map(path, volume, affine, job.scale, placed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,6 +18,7 @@ from maescan.errors import ConfigError, DataError, ScanError
 from maescan.files import OUTPUT, kind_of
 from maescan.options import ReadOptions
 from maescan.records import Record, read, read_rows
+from maescan.results.tables import defused
 from maescan.results.view import Volume, grey_volume, heat_volume, write_view
 from maescan.scans.budget import Limits
 from maescan.scans.read import read_scan
@@ -26,6 +28,8 @@ from maescan.scans.source import ScanSource
 from maescan.scans.streams import content_hash
 from maescan.scans.worker import Worker
 from maescan.scoring.database import reading
+from maescan.scoring.dicom import verdict_key, verdict_of
+from maescan.scoring.job import Job
 from maescan.scoring.ledger import Ledger, place_of
 from maescan.scoring.outputs import Outputs, outputs_of
 
@@ -43,6 +47,7 @@ class Asked(Record, frozen=True):
     """What of a run's options a page needs."""
 
     read: dict[str, object]
+    alert_rate: float
     pseudonyms: str | None = None
 
 
@@ -105,17 +110,26 @@ def view(out: Path, scan: str, page: Path | None = None) -> Path:
         raise ScanError(
             "has another number of slices than were scored", path=Path(found.place), remedy="score it again"
         )
-    facts = {**_words(out, found.label), "made": made, "full": str(full), "scale": f"0 to {full:.3g}"}
+    key = verdict_key(job, run.bundle.hash, run.engine, (run.options.alert_rate, "modality" in options.accept))
+    facts = {**_words(out, found.label), "made": made, "full": str(full), "scale": f"0 to {full:.3g}", "key": key}
     with _target(out, job, found.label, page) as path:
         write_view(path, found.label, grey, heat_volume(heat, affine, full), scores.tolist(), facts)
     return path
 
 
-def _is_page(path: Path) -> bool:
+def drop_outdated(job: Job) -> None:
+    """Removes the pages in a job's folder whose verdict is of another calibration, alert rate or --accept."""
+    mark = f'<meta name="verdict" content="{verdict_of(job)}">'
+    for path in job.outputs.of("view").values():
+        if not _is_page(path, mark):
+            job.outputs.drop(path)
+
+
+def _is_page(path: Path, mark: str = MARK) -> bool:
     if not path.is_file():
         return False
     with path.open(encoding="utf-8", errors="replace") as stream:
-        return MARK in stream.read(4096)
+        return mark in stream.read(4096)
 
 
 @contextlib.contextmanager
@@ -135,8 +149,9 @@ def _scored(out: Path, job: str, label: str) -> Scored:
     with reading(out / OUTPUT) as db:
         query = "SELECT label, identity, place, content, scores FROM scans WHERE job = ? AND scores IS NOT NULL"
         rows = {row[0]: row for row in db.execute(query, (job,))}
+    label = label if label in rows else {defused(name): name for name in rows}.get(label, label)
     if label not in rows:
-        near = get_close_matches(label, rows, 3, 0.3)
+        near = [shlex.quote(name) for name in get_close_matches(label, rows, 3, 0.3)]
         remedy = f"it has {', '.join(near)}" if near else "see its scans.csv for names"
         raise DataError(f"has no scored scan '{label}'", path=out, remedy=remedy)
     name, identity, place, content, scores = rows[label]
@@ -181,7 +196,7 @@ def _words(out: Path, label: str) -> dict[str, str]:
         rows = {row["scan"]: row for row in found}
     except DataError as error:
         raise DataError(f"has no scans.csv: {error.reason}", path=out, remedy=error.remedy) from error
-    row = rows.get(label) or rows.get(f"'{label}") or {}
+    row = rows.get(defused(label), {})
     parts = [f"score {row.get('score', '')}", f"p {row['p_value']}" if row.get("p_value") else "no p-value"]
     parts += {"yes": ["ALERT"], "no": ["no alert"]}.get(row.get("alert", ""), [])
     return {"verdict": ", ".join(parts), "notes": row.get("warnings", "")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -61,7 +62,7 @@ def watch_folder(
     with kept_in(names_of(options.pseudonyms), [out], inbox.path):
         if not inbox.path.is_dir():
             raise DataError("is no folder", path=inbox.path, remedy="create it, or check the path")
-        if out.resolve().is_relative_to(inbox.path.resolve()):
+        if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(inbox.path)):
             raise ConfigError("the output lies inside the inbox", path=out, remedy="use an --out beside it")
         check_apart([inbox.path], out)
         return watch_origin(Folder(inbox, Limits.of(options.read)), bundle, engine, out, options, event)

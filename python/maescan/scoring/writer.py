@@ -18,7 +18,7 @@ from maescan.method.preprocess import to_source
 from maescan.method.regions import Regions
 from maescan.results import maps, pictures
 from maescan.results.geometry import Geometry, axial_of, tissue_box
-from maescan.results.rows import ScanRow
+from maescan.results.rows import ScanRow, state_of
 from maescan.scoring.dicom_writer import DicomResults, kept
 from maescan.scoring.job import Job, named
 from maescan.scoring.pool import LoadedScan
@@ -149,10 +149,9 @@ class ScanWriter:
         names = ("warnings", "fit", "why", "print", "trained", "figures", "geometry")
         facts, area = {name: scan.reading.facts[name] for name in names}, np.asarray(prepared.area)
         told, around = self._job.ledger.names.told, named(scan.source)
-        facts["warnings"], facts["why"] = (
-            [told(text, *around) for text in facts["warnings"]],
-            told(facts["why"], *around),
-        )
+        facts["incomplete"] = state_of(facts["warnings"]) == "incomplete"
+        facts["warnings"] = [told(text, *around) for text in facts["warnings"]]
+        facts["why"] = told(facts["why"], *around)
         row = ScanRow(known.label, scan.scores, area, **facts, heat=heat, order=known.id)
         if isinstance(prepared, Regions):
             row = row._replace(places=np.round(prepared.places, 3).tolist(), levels=prepared.levels)

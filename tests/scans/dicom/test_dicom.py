@@ -157,7 +157,7 @@ def test_slices_that_lost_their_content_are_rows_and_named_by_their_series(tmp_p
     lost = [source for source in sources if source is not series]
     assert [source.files[0].name for source in lost] == [f"IM4{end}", f"IM5{end}"]
     assert series.incomplete and read_scan(series).warnings == (
-        f"incomplete: 2 files beside it cannot be read: IM4{end} {reason}, IM5{end} {reason}",
+        f"incomplete: 2 files beside it cannot be read: 'IM4{end}' {reason}, 'IM5{end}' {reason}",
     )
     for source in lost:
         with pytest.raises(ScanError):

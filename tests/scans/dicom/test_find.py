@@ -8,6 +8,7 @@ import pytest
 from helpers.scan_files import UID, VALUES, write_series
 from maescan.errors import ScanError
 from maescan.scans import find_scans, read_scan
+from maescan.scans.dicom import find
 
 STORAGE = VALUES.transpose(2, 1, 0)
 
@@ -68,7 +69,7 @@ def test_an_acquisition_number_a_slice_does_not_split(tmp_path):
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "is a localizer"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "MOSAIC"]}, "is a mosaic"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
-        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, r"3 numbers per voxel \(RGB\)"),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, r"3 numbers per voxel \('RGB'\)"),
         ({"ImagePositionPatient": None}, "no ImagePositionPatient"),
         ({"ImageOrientationPatient": None}, "no ImageOrientationPatient"),
         ({"PixelSpacing": None}, "no PixelSpacing"),
@@ -99,3 +100,46 @@ def test_a_damaged_file_is_listed_and_fails_alone(tmp_path):
     with pytest.raises(ScanError, match=r"bad\.dcm: is not a DICOM file"):
         read_scan(find_scans(tmp_path)[1])
     assert np.array_equal(read_scan(find_scans(tmp_path)[0]).voxels, STORAGE)
+
+
+def test_a_series_in_two_folders_that_are_named_is_one_scan(tmp_path):
+    write_series(tmp_path / "half" / "A", VALUES[:3])
+    write_series(tmp_path / "half" / "B", VALUES[3:], depths=range(3, 6))
+    (source,) = find_scans([tmp_path / "half" / "A", tmp_path / "half" / "B"])
+    assert (source.name, source.notes) == ("half/3", ("joined from 2 folders",))
+    assert np.array_equal(read_scan(source).voxels, STORAGE)
+
+
+def test_a_series_in_two_folders_named_from_here_and_from_the_root(tmp_path, monkeypatch):
+    write_series(tmp_path / "A", VALUES[:3])
+    write_series(tmp_path / "B", VALUES[3:], depths=range(3, 6))
+    monkeypatch.chdir(tmp_path)
+    (source,) = find_scans(["A", tmp_path / "B"])
+    assert np.array_equal(read_scan(source).voxels, STORAGE)
+
+
+@pytest.mark.parametrize("spoil", [False, True])
+def test_a_slice_that_is_named_beside_its_folder_is_no_scan_of_its_own(tmp_path, monkeypatch, spoil):
+    files = write_series(tmp_path / "A")
+    if spoil:
+        files[3].write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    found = find_scans(["A", files[3], "A/003.dcm"])
+    assert [(source.name, len(source.files)) for source in found] == (
+        [("003.dcm", 1), ("A/3", 5)] if spoil else [("A/3", 6)]
+    )
+
+
+def test_damaged_files_beside_many_series_are_looked_at_once(tmp_path, monkeypatch):
+    for k in range(30):
+        write_series(tmp_path, VALUES[:1], first=k, SeriesInstanceUID=f"{UID}{k}", SeriesNumber=k, Modality="OT")
+    for k in range(20):
+        (tmp_path / f"{100 + k}.dcm").touch()
+    looked = []
+    pattern = find._pattern
+    monkeypatch.setattr(find, "_pattern", lambda file: looked.append(file) or pattern(file))
+    sources = find_scans(tmp_path)
+    assert sum(source.incomplete for source in sources) == 30 and len(looked) <= 50
+    names = "'100.dcm' is empty, '101.dcm' is empty, '102.dcm' is empty ..."
+    told = {source.notes[0] for source in sources if source.notes}
+    assert told == {f"incomplete: 20 files beside it cannot be read: {names}"}

@@ -68,6 +68,13 @@ def test_jittering_echoes_of_two_volumes(tmp_path):
     assert [read_scan(source).voxels.min() for source in find_scans(tmp_path)] == [0, 1]
 
 
+def test_an_echo_that_was_broken_off_is_noted(tmp_path):
+    write_series(tmp_path, EchoTime=20)
+    write_series(tmp_path, VALUES[:5], first=6, EchoTime=80)
+    first, second = find_scans(tmp_path)
+    assert first.notes == () and second.notes == ("holds 5 slices where another volume of its series holds 6",)
+
+
 def test_a_frame_of_reference_that_changes_is_noted(tmp_path):
     write_series(tmp_path, VALUES[:3], FrameOfReferenceUID=UID + "6")
     write_series(tmp_path, VALUES[3:], depths=range(3, 6), first=3, FrameOfReferenceUID=UID + "7")

@@ -32,7 +32,7 @@ def test_slice_0_is_inferior_and_column_0_right(tmp_path):
     ("fault", "depths", "reason"),
     [
         ("missing-slices", (0, 1, 3, 4, 7, 8), "lacks 3 of 9 slices"),
-        ("duplicate-slices", (0, 1, 1, 2, 3, 4), r"has 1 duplicate slices, at the positions of others: 00\d.dcm"),
+        ("duplicate-slices", (0, 1, 1, 2, 3, 4), r"has 1 duplicate slices, at the positions of others: '00\d.dcm'"),
         ("irregular-spacing", (0, 1, 2, 3, 4.4, 5.4), r"has slices 2\.5 to 3\.5 mm apart"),
     ],
 )
@@ -76,5 +76,37 @@ def test_a_single_slice_says_so(tmp_path):
 def test_slices_of_other_spacing_are_refused(tmp_path):
     write_series(tmp_path, VALUES[:3])
     write_series(tmp_path, VALUES[3:], depths=range(3, 6), first=3, PixelSpacing=[2, 2])
-    with pytest.raises(ScanError, match=r"00\d\.dcm differs from the others"):
+    with pytest.raises(ScanError, match=r"'00\d\.dcm' differs from the others"):
         read_scan(tmp_path)
+
+
+WIDER = [*range(14), *range(15, 35, 2)]
+
+
+@pytest.mark.parametrize(
+    ("depths", "numbers", "fault"),
+    [
+        (WIDER, range(1, 25), "irregular-spacing"),
+        (WIDER, range(24, 0, -1), "irregular-spacing"),
+        (WIDER, [None] * 24, "irregular-spacing"),
+        (WIDER, [depth + 1 for depth in WIDER], "missing-slices"),
+        ((0, 1, 3, 4, 5, 7, 8), range(1, 8), "irregular-spacing"),
+        ((0, 1, 3, 4, 5, 7, 8), (1, 2, 4, 5, 6, 8, 9), "missing-slices"),
+        ((0, 1, 3, 4, 5, 7, 8), [None] * 7, "missing-slices"),
+    ],
+)
+def test_slices_further_apart_are_not_missing_ones(tmp_path, depths, numbers, fault):
+    for k, (depth, number) in enumerate(zip(depths, numbers, strict=True)):
+        write_series(tmp_path, VALUES[:1], depths=[depth], first=k, InstanceNumber=number)
+    with pytest.raises(ScanError, match=f"or --accept {fault}"):
+        read_scan(tmp_path)
+
+
+@pytest.mark.parametrize("odd", [b"4.5 ", b"4\\5 ", b"four"])
+def test_a_number_that_is_none_costs_no_series(tmp_path, odd):
+    for k in range(6):
+        write_series(tmp_path, VALUES[k : k + 1], depths=[k], first=k, InstanceNumber=1000 + k)
+    file = tmp_path / "003.dcm"
+    file.write_bytes(file.read_bytes().replace(b"1003", odd))
+    scan = read_scan(tmp_path)
+    assert np.array_equal(scan.voxels, STORAGE) and scan.meta["instances"] == [1000, 1001, 1002, None, 1004, 1005]

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from maescan.errors import ScanError
-from maescan.files import printable
+from maescan.errors import ScanError, quoted
 from maescan.scans.budget import check_memory
+from maescan.scans.dicom.complete import whole
+from maescan.scans.dicom.contrast import by_contrast
 from maescan.scans.dicom.image import TOLERANT, VOLUMES, DicomImage, Frame, is_localizer, read_frames
 from maescan.scans.dicom.pixels import decode
 from maescan.scans.dicom.stack import Stack, stack
@@ -58,8 +59,8 @@ def ordered_frames(
 
 
 def _volume(frames: list[Frame], path: Path, volume: int | None) -> list[Frame]:
-    """The frames of one volume of an enhanced image. A series was split when it was found."""
-    if len({id(frame.image) for frame in frames}) > 1:
+    """The frames of one volume of an enhanced image, or of a concatenation. A series was split when it was found."""
+    if len({id(frame.image) for frame in frames}) > 1 and not frames[0].image.header.get("ConcatenationUID"):
         check_volume(1, volume, path)
         return frames
     found = [part for stack in _stacks(frames) for part in _split(stack)]
@@ -78,14 +79,23 @@ def _split(stack: list[Frame]) -> list[list[Frame]]:
     """The volumes of one stack."""
     normal = np.cross(stack[0].plane[:3], stack[0].plane[3:])
     places = same_places([float(frame.position @ normal) for frame in stack])
-    columns = zip(VOLUMES, zip(*(frame.tags for frame in stack), strict=True), strict=True)
-    tags = [same_values(column, tolerant=name in TOLERANT) for name, column in columns]
-    return [[stack[i] for i in volume] for volume in volumes(places, tags)]
+    columns = _columns(stack)
+    tags = [same_values(column, tolerant=name in TOLERANT) for name, column in columns.items()]
+    found = [[stack[i] for i in volume] for volume in volumes(places, tags)]
+    return [[part[i] for i in inside] for part in found for inside, _ in by_contrast(_columns(part), len(part))]
+
+
+def _columns(frames: list[Frame]) -> dict[str, tuple[str, ...]]:
+    """Of each of VOLUMES the frames' values."""
+    return dict(zip(VOLUMES, zip(*(frame.tags for frame in frames), strict=True), strict=True))
 
 
 def _notes(frames: list[Frame]) -> tuple[str, ...]:
-    """What is taken for granted of the values."""
-    header, notes = frames[0].image.header, []
+    """What is taken for granted of the values, and what of an enhanced image's frames differs; what of a series'
+    images does was noted when it was found."""
+    header, notes = frames[0].image.header, list[str]()
+    if frames[0].image.frames > 1:
+        notes += [note for _, told in by_contrast(_columns(frames), len(frames)) for note in told]
     if header.get("Modality") == "CT" and not any(_rescaled(frame) for frame in frames):
         notes.append("does not say how its values are rescaled: taken as Hounsfield units")
     if any(frame.image.header.get("RescaleSlope") == 0 for frame in frames):
@@ -105,7 +115,7 @@ def _check_alike(frames: list[Frame], path: Path) -> None:
         same = (frame.image.rows, frame.image.columns) == (first.image.rows, first.image.columns)
         same &= np.allclose(frame.spacing, first.spacing, rtol=1e-3)
         if not same or not np.allclose(frame.plane, first.plane, rtol=0, atol=2 * SAME_PLANE):
-            reason = f"{printable(frame.image.file.name)} differs from the others in size, spacing or orientation"
+            reason = f"{quoted(frame.image.file.name)} differs from the others in size, spacing or orientation"
             raise ScanError(reason, path=path, remedy="take it out of the series", file=frame.image.file)
 
 
@@ -121,6 +131,7 @@ def _instances(ordered: Stack) -> list[int | None]:
     for a slice that is missing or does not say."""
     found: list[int | None] = [None] * ordered.slices
     for slot, frame in zip(ordered.slots, ordered.frames, strict=True):
-        number = frame.index + 1 if frame.image.frames > 1 else frame.image.header.get("InstanceNumber")
-        found[slot] = None if number is None else int(number)
+        header = frame.image.header
+        before = whole(header, "ConcatenationFrameOffsetNumber") or 0
+        found[slot] = before + frame.index + 1 if frame.image.frames > 1 else whole(header, "InstanceNumber")
     return found

@@ -13,19 +13,24 @@ SIZE_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 """Start of a frame, in JPEG and JPEG-LS."""
 
 
-def check_codestreams(path: Path, rows: int, columns: int, frames: int) -> None:
-    """Raises ScanError where a compressed frame is not one image of the header's size."""
+def check_codestreams(path: Path, rows: int, columns: int, frames: int) -> bool:
+    """Whether there is a table of where the frames begin. Raises ScanError where a compressed frame is not one image
+    of the header's size."""
     from pydicom import dcmread
     from pydicom.encaps import generate_frames
 
     with open_inflated(path) as stream:
-        dcmread(stream, stop_before_pixels=True, force=True)
+        header = dcmread(stream, stop_before_pixels=True, force=True)
         stream.seek(12, 1)  # of the pixel element: tag, type and length
+        start = stream.tell()
+        table = "ExtendedOffsetTable" in header or int.from_bytes(stream.read(8)[4:], "little") > 0
+        stream.seek(start)
         for frame in generate_frames(stream, number_of_frames=frames):
             size = declared_size(frame)
             if size not in ((rows, columns, 1), None):
                 reason = f"a frame of {' x '.join(str(n) for n in size)} in an image of {rows} x {columns}"
                 raise ScanError(reason, path=path, remedy="header and pixels disagree")
+    return table
 
 
 def declared_size(frame: bytes) -> tuple[int, int, int] | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maescan.scans.dicom import complete
+from maescan.scans.dicom import complete, parts
+from maescan.scans.dicom.contrast import by_contrast
+from maescan.scans.dicom.series import series_of
 from maescan.scans.dicom.volumes import by_plane, same_places, same_values, split, volumes
 
 if TYPE_CHECKING:
@@ -24,20 +25,23 @@ TOLD_APART = (
 """What tells the volumes of a series apart where several images lie at one position; the first that does so."""
 TOLERANT = ("EchoTime", "TriggerTime", "DiffusionBValue", "InversionTime")
 PATIENT = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
+BELONGS = ("SeriesNumber", "Modality", "StudyInstanceUID", "SeriesInstanceUID")
 TAGS = [
     *("SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "StudyInstanceUID", "FrameOfReferenceUID", "Modality"),
     *("Rows", "Columns", "NumberOfFrames", "ImageOrientationPatient", "ImagePositionPatient", "SeriesDescription"),
     *PATIENT,
     *TOLD_APART,
     *complete.TAGS,
+    *parts.TAGS,
 ]
 FUNCTIONAL = ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"]
 
 
 @dataclass(frozen=True)
 class FileHeader:
-    """What grouping needs of one file. belongs: patient, study and series. plane, depth: orientation, and position
-    along its normal; depth is None for an image that is nowhere, or that has several frames."""
+    """What grouping needs of one file. belongs: patient, number and kind, study and series; once they are grouped,
+    all that the images of its series say of these. plane, depth: orientation, and position along its normal; depth is
+    None for an image that is nowhere, or that has several frames. part: of a concatenation."""
 
     file: Path
     belongs: tuple[str, ...]
@@ -49,6 +53,7 @@ class FileHeader:
     depth: float | None
     tags: tuple[str, ...]
     instance: complete.Instance
+    part: parts.Part | None = None
 
     @property
     def series(self) -> str:
@@ -58,10 +63,11 @@ class FileHeader:
 
 @dataclass(frozen=True)
 class Volume:
-    """Images of one scan, and what is to be noted of how they were found."""
+    """Images of one scan, and what is to be noted of how they were found, and of what it lacks."""
 
     images: list[FileHeader]
     notes: tuple[str, ...] = ()
+    lacks: str = ""
 
 
 def place_of(header: Dataset) -> Dataset:
@@ -93,10 +99,10 @@ def image_of(file: Path, header: Dataset) -> FileHeader:
     def text(tag: str) -> str:
         return str(header.get(tag) or "").strip()
 
-    patient = "\0".join(text(tag).casefold().strip("^ ") for tag in PATIENT)
+    patient = (text(tag).casefold().strip("^ ") for tag in PATIENT)
     return FileHeader(
         file=file,
-        belongs=(patient, text("StudyInstanceUID"), text("SeriesInstanceUID")),
+        belongs=(*patient, *(text(tag) for tag in BELONGS)),
         frame=text("FrameOfReferenceUID"),
         number=text("SeriesNumber"),
         description=text("SeriesDescription"),
@@ -105,16 +111,27 @@ def image_of(file: Path, header: Dataset) -> FileHeader:
         depth=depth if np.isfinite(depth) else None,
         tags=tuple(text(tag) for tag in TOLD_APART),
         instance=complete.instance_of(header),
+        part=parts.part_of(header),
     )
 
 
 def group(images: list[FileHeader]) -> Iterator[Volume]:
     """The volumes among images. Takes time in proportion to their number."""
-    for same in _split(images, [image.belongs if image.series else (str(image.file.parent),) for image in images]):
+    for same, shared in _series(images):
         for series, note in _frames(same):
             for part, joined in _folders(series):
                 for volume in _stacks(part):
-                    yield Volume(volume.images, note + joined + volume.notes)
+                    yield replace(volume, notes=shared + note + joined + volume.notes)
+
+
+def _series(images: list[FileHeader]) -> Iterator[tuple[list[FileHeader], tuple[str, ...]]]:
+    """By patient, study, series, its number and kind; without a SeriesInstanceUID by folder and description too."""
+    uids = [("" if image.series else str(image.file.parent), *image.belongs[-2:]) for image in images]
+    names = [(*image.belongs[:-2], "" if image.series else image.description) for image in images]
+    for places, name, notes in series_of(uids, names):
+        same = [images[i] for i in places]
+        belongs = (*name[:-1], *same[0].belongs[-2:])
+        yield [image if image.belongs == belongs else replace(image, belongs=belongs) for image in same], notes
 
 
 def _split(images: list[FileHeader], keys: Sequence[Hashable]) -> list[list[FileHeader]]:
@@ -143,16 +160,20 @@ def _folders(images: list[FileHeader]) -> Iterator[tuple[list[FileHeader], tuple
         return
     found: dict[object, Path] = {}
     for image in images:
-        where = (image.size, image.tags[:2], None if image.depth is None else round(image.depth, 2), image.plane)
-        if found.setdefault(where, image.file.parent) != image.file.parent and image.depth is not None:
+        place: object = image.part or (image.instance if image.instance.frames > 1 else None)
+        place = place if image.depth is None else round(image.depth, 2)
+        where = (image.size, image.tags[:2], place, image.plane)
+        if found.setdefault(where, image.file.parent) != image.file.parent and place is not None:
             yield from ((folder, ()) for folder in folders)
             return
     yield images, (f"joined from {len(folders)} folders",)
 
 
 def _stacks(images: list[FileHeader]) -> Iterator[Volume]:
-    """By orientation and size, then by what tells images at one position apart."""
-    located = [image for image in images if image.depth is not None]
+    """By orientation and size, then by what tells images at one position apart; an enhanced image is one volume, all
+    of it where it was cut into files."""
+    whole = [image for image in images if not image.part]
+    located = [image for image in whole if image.depth is not None]
     for places in by_plane([image.plane for image in located]):
         plane = [located[i] for i in places]
         sizes = _split(plane, [image.size for image in plane])
@@ -160,30 +181,40 @@ def _stacks(images: list[FileHeader]) -> Iterator[Volume]:
             others = {" x ".join(other[0].size) for other in sizes if other is not same}
             note = (f"its series also holds slices of {', '.join(sorted(others))}",) if others else ()
             yield from (Volume(volume.images, note + volume.notes) for volume in _volumes(same))
-    yield from (Volume([image]) for image in images if image.depth is None)
+    enhanced = [*_concatenated(images), *(Volume([image]) for image in whole if image.instance.frames > 1)]
+    note = (f"is one of {len(enhanced)} enhanced images of its series",) if len(enhanced) > 1 else ()
+    yield from (replace(volume, notes=note) for volume in enhanced)
+    yield from (Volume([image]) for image in whole if image.depth is None and image.instance.frames == 1)
+
+
+def _concatenated(images: list[FileHeader]) -> Iterator[Volume]:
+    """The concatenations, each in the order of its parts."""
+    cut = [image for image in images if image.part]
+    for same in _split(cut, [image.part.uid for image in cut if image.part]):
+        known = [(image.part, image) for image in same if image.part]
+        ordered = [image for _, image in sorted(known, key=lambda pair: pair[0].number)]
+        yield Volume(ordered, lacks=parts.lacking([part for part, _ in known]))
 
 
 def _volumes(images: list[FileHeader]) -> Iterator[Volume]:
     places = same_places([float(image.depth or 0) for image in images])
-    columns = zip(TOLD_APART, zip(*(image.tags for image in images), strict=True), strict=True)
-    tags = [same_values(column, tolerant=name in TOLERANT) for name, column in columns]
-    found = volumes(places, tags)
-    largest = max(len(volume) for volume in found)
-    for volume in found:
-        few = 2 * len(volume) <= largest and len(found) > 1
-        note = (f"holds {len(volume)} slices where another volume of its series holds {largest}",) if few else ()
-        yield Volume([images[i] for i in volume], note)
+    columns = dict(zip(TOLD_APART, zip(*(image.tags for image in images), strict=True), strict=True))
+    tags = [same_values(column, tolerant=name in TOLERANT) for name, column in columns.items()]
+    found: list[tuple[list[int], tuple[str, ...]]] = []
+    for volume in volumes(places, tags):
+        upward = sorted(volume, key=lambda i: images[i].depth or 0)
+        inside = {name: [column[i] for i in upward] for name, column in columns.items()}
+        contrasts = by_contrast(inside, len(upward))
+        found += sorted((sorted(upward[i] for i in part), notes) for part, notes in contrasts)
+    largest = max(len(volume) for volume, _ in found)
+    for volume, notes in found:
+        note = (f"holds {len(volume)} slices where another volume of its series holds {largest}",)
+        yield Volume([images[i] for i in volume], notes + (note if len(volume) < largest else ()))
 
 
 def common_folder(images: list[FileHeader]) -> Path:
     """The folder that all of them lie in or below."""
-    return Path(os.path.commonpath([image.file.parent for image in images]))
-
-
-def beside(volumes: list[Volume]) -> dict[Path, list[int]]:
-    """For each folder, which volumes have images in it."""
-    found: dict[Path, list[int]] = defaultdict(list)
-    for number, volume in enumerate(volumes):
-        for folder in {image.file.parent for image in volume.images}:
-            found[folder].append(number)
-    return found
+    folders = {image.file.parent for image in images}
+    if len({folder.is_absolute() for folder in folders}) > 1:
+        folders = {folder.absolute() for folder in folders}
+    return Path(os.path.commonpath(folders))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maescan.errors import ScanError
+from maescan.errors import ScanError, quoted
 from maescan.scans.dicom.file import inflated_size, is_private_ge, read_header
 from maescan.scans.quiet import one_line
 from maescan.scans.sizes import check_frames, check_length, check_shape
@@ -118,7 +118,7 @@ def read_image(file: Path) -> DicomImage:
 def _check_content(header: Dataset, file: Path) -> None:
     samples, colours = int(header.get("SamplesPerPixel") or 1), header.get("PhotometricInterpretation")
     if samples != 1 or colours == "PALETTE COLOR":
-        reason = f"holds {samples} numbers per voxel ({colours})"
+        reason = f"holds {samples} numbers per voxel ({quoted(str(colours))})"
         raise ScanError(reason, path=file, remedy="only one real number per voxel is a scan")
     if "MOSAIC" in _image_type(header):
         raise ScanError("is a mosaic of slices in one image", path=file, remedy="convert it to NIfTI with dcm2niix")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maescan.errors import quoted
+
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
@@ -23,7 +25,8 @@ def result_of(header: Dataset) -> str:
     name = str(getattr(kind, "name", "") or "")
     named = name != "" and not name[0].isdigit()  # the UID itself stands for one that nobody knows
     if named and (not any(word in name for word in SCANS) or any(word in name for word in MADE)):
-        return name.removesuffix(" Storage")
+        known = name != str(kind)
+        return name.removesuffix(" Storage") if known else f"object of class {quoted(name)}"
     modality = str(header.get("Modality") or "")
     if modality in RESULTS:
         return f"object of modality {modality}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,10 @@ from maescan.scans.voxels import KEPT
 
 AIR = -1024.0
 """Hounsfield units given to what a CT did not measure."""
+LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 81, 91, 203))
+"""JPEG of 8 and 12 bits, JPEG-LS near-lossless, JPEG 2000, HTJ2K."""
 LOSSY = "was compressed with loss"
+BEYOND = "has values beyond its stored bits: header and compressed pixels disagree"
 ROUNDED = "32-bit voxels were rounded to float32"
 
 
@@ -43,6 +47,7 @@ def decode(ordered: Stack, path: Path) -> tuple[Array, float, float, tuple[str, 
             filler.lowest = min(filler.lowest, voxels[slot][real].min())
             filler.highest = max(filler.highest, voxels[slot][real].max())
         warnings[LOSSY] = warnings.get(LOSSY) or frame.image.header.get("LossyImageCompression") == "01"
+        warnings[BEYOND] = warnings.get(BEYOND) or (is_lossy(frame.image) and _goes_beyond(frame.image, pixels))
         warnings[ROUNDED] = warnings.get(ROUNDED) or _rounds(pixels, voxels.dtype)
     told = filler.fill(voxels, set(range(ordered.slices)) - set(ordered.slots), first, same_scale, path)
     scale = (first.slope, first.intercept) if same_scale else (1.0, 0.0)
@@ -55,6 +60,7 @@ def _frames(ordered: Stack) -> Iterator[tuple[int, Frame, Array]]:
     for slot, frame in zip(ordered.slots, ordered.frames, strict=True):
         by_image[frame.image].append((slot, frame))
     for image, wanted in by_image.items():
+        wanted.sort(key=lambda pair: pair[1].index)
         with _told(image):
             pixels = _pixels(image, [frame.index for _, frame in wanted])
         for slot, frame in wanted:
@@ -62,14 +68,19 @@ def _frames(ordered: Stack) -> Iterator[tuple[int, Frame, Array]]:
 
 
 def _pixels(image: DicomImage, indices: list[int]) -> Iterator[Array]:
-    """The frames at `indices`, decoded as they are asked for; pydicom does so only from a file with meta data."""
+    """The frames at `indices`, which ascend, decoded as they are asked for; pydicom does so only from a file with
+    meta data. Without an offset table it looks through all frames for each one that it is asked for by its index."""
     from pydicom import dcmread, uid
     from pydicom.pixels.utils import iter_pixels
 
     syntax = image.header.file_meta.get("TransferSyntaxUID")
     content = as_dicom(image.file)
     if syntax and syntax.is_encapsulated:
-        check_codestreams(image.file, image.rows, image.columns, image.frames)
+        table = check_codestreams(image.file, image.rows, image.columns, image.frames)
+        if len(indices) == image.frames:
+            return iter_pixels(content, raw=True)
+        if not table:
+            return compress(iter_pixels(content, raw=True), np.isin(range(image.frames), indices))
     if syntax and not syntax.is_deflated and not image.swapped:
         return iter_pixels(content, indices=indices, raw=True)
     dataset = dcmread(content, force=True)
@@ -99,12 +110,30 @@ def _decoded(image: DicomImage, pixels: Iterator[Array]) -> Array:
         frame = next(pixels)
     if frame.shape != (image.rows, image.columns):
         raise ScanError(f"its pixels are {frame.shape}", path=image.file, remedy="header and pixels disagree")
-    return frame
+    return frame if is_lossy(image) else _stored(image, frame)
+
+
+def is_lossy(image: DicomImage) -> bool:
+    """Whether its transfer syntax gives values that are nearly the stored ones."""
+    return str(image.header.file_meta.get("TransferSyntaxUID")) in LOSSY_SYNTAXES
+
+
+def _stored(image: DicomImage, pixels: Array) -> Array:
+    """Without what lies above the stored bits, and with their sign: decoders of JPEG 2000 and JPEG-LS go by what the
+    compressed frame declares, which may be more bits."""
+    bits = 8 * image.dtype.itemsize
+    unused = bits - int(image.header.get("BitsStored") or bits)
+    return (pixels.astype(image.dtype) << unused) >> unused if unused > 0 else pixels
 
 
 def _inverted(image: DicomImage, pixels: Array) -> Array:
     """MONOCHROME1: the least stored value is the brightest."""
     return np.subtract(sum(image.stored_range), pixels, dtype=np.int64)
+
+
+def _goes_beyond(image: DicomImage, pixels: Array) -> bool:
+    low, high = image.stored_range
+    return bool(pixels.min() < low or pixels.max() > high)
 
 
 def _rounds(pixels: Array, dtype: np.dtype) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from maescan.errors import ScanError
-from maescan.files import printable
+from maescan.errors import ScanError, quoted
+from maescan.scans.dicom.complete import whole
 from maescan.scans.dicom.image import Frame
 from maescan.scans.geometry import LPS_TO_RAS, Affine
 
@@ -17,6 +17,8 @@ TOUCHING = 0.01
 """Positions nearer than this many mm are the same."""
 UNEVEN = 0.1
 """A slice may lie this part of the spacing off its even place."""
+MANY = 3
+"""Gaps of one width that are no accident."""
 STEEP = 0.01
 """Tangent of the largest gantry tilt that counts as rounding (0.6 degrees)."""
 
@@ -45,7 +47,8 @@ def stack(frames: Sequence[Frame], path: Path, accept: frozenset[str]) -> Stack:
     frames = _without_duplicates(frames, normal, faults)
     if len(frames) == 1:
         return _single(frames[0], normal)
-    slots = _slots(np.array([frame.position @ normal for frame in frames]), faults)
+    depths = np.array([frame.position @ normal for frame in frames])
+    slots = _slots(depths, _numbers(frames), faults)
     step = (frames[-1].position - frames[0].position) / slots[-1]
     _check_tilt(frames, slots, step, normal, faults)
     return Stack(frames, slots, _affine(frames[0], step), tuple(faults.accepted))
@@ -83,17 +86,24 @@ def _duplicates(dropped: list[Frame]) -> tuple[str, str, Path]:
         numbers = ", ".join(str(frame.index + 1) for frame in sorted(dropped, key=lambda frame: frame.index)[:3])
         reason = f"has {len(dropped)} frames at the positions of others, and nothing tells them apart: {numbers}"
         return reason, "convert it to NIfTI with dcm2niix and score one volume", first.image.file
-    names = ", ".join(printable(name) for name in sorted(frame.image.file.name for frame in dropped)[:3])
+    names = ", ".join(quoted(name) for name in sorted(frame.image.file.name for frame in dropped)[:3])
     reason = f"has {len(dropped)} duplicate slices, at the positions of others: {names}"
     return reason, "remove them", first.image.file
 
 
-def _slots(depths: np.ndarray, faults: _Faults) -> list[int]:
+def _numbers(frames: list[Frame]) -> np.ndarray | None:
+    """What classic images are numbered; None where one is not."""
+    numbers = [whole(frame.image.header, "InstanceNumber") for frame in frames if frame.image.frames == 1]
+    return None if None in numbers or len(numbers) < len(frames) else np.array(numbers, np.float64)
+
+
+def _slots(depths: np.ndarray, numbers: np.ndarray | None, faults: _Faults) -> list[int]:
     """The slice index of each depth: 0, 1, 2 ... with gaps where slices are missing."""
     gaps = np.diff(depths)
     spacing = float(np.median(gaps))
     counts = np.rint(gaps / spacing)
-    if counts.max() > 1 and counts.min() > 0 and (np.abs(gaps / spacing - counts) < UNEVEN * counts).all():
+    whole_steps = counts.min() > 0 and (np.abs(gaps / spacing - counts) < UNEVEN * counts).all()
+    if counts.max() > 1 and whole_steps and not _wider(counts, numbers):
         slots = np.concatenate([[0], np.cumsum(counts)]).astype(int)
         missing = int(slots[-1] + 1 - len(depths))
         reason = f"lacks {missing} of {slots[-1] + 1} slices"
@@ -105,6 +115,19 @@ def _slots(depths: np.ndarray, faults: _Faults) -> list[int]:
         reason = f"has slices {gaps.min():.3g} to {gaps.max():.3g} mm apart"
         faults.add("irregular-spacing", reason, "resample it evenly")
     return [int(slot) for slot in slots]
+
+
+def _wider(counts: np.ndarray, numbers: np.ndarray | None) -> bool:
+    """Whether slices were acquired further apart, and none is missing: their numbers go on in equal steps; or, where
+    these tell nothing, all near ones lie on one side of all far ones."""
+    steps = np.zeros(0) if numbers is None else np.abs(np.diff(numbers))
+    if len(steps) and steps.min() > 0:
+        if (steps == steps[0]).all():
+            return True
+        if (steps == counts * steps[0] / counts[0]).all():
+            return False
+    changes = np.flatnonzero(np.diff(counts)) + 1
+    return len(changes) == 1 and MANY <= changes[0] <= len(counts) - MANY
 
 
 def _check_tilt(frames: list[Frame], slots: list[int], step: np.ndarray, normal: np.ndarray, faults: _Faults) -> None:

@@ -59,7 +59,7 @@ def same_places(depths: Sequence[float]) -> Labels:
     return labels
 
 
-def same_values(values: Sequence[object], *, tolerant: bool = False) -> Labels:
+def same_values(values: Sequence[object], *, tolerant: bool = False, jitter: tuple[float, float] = JITTER) -> Labels:
     """A number for each value [n]; equal for equal text, or with `tolerant` for numbers that are nearly the same."""
     if tolerant:
         try:
@@ -68,7 +68,7 @@ def same_values(values: Sequence[object], *, tolerant: bool = False) -> Labels:
             return same_values(values)
         order = np.argsort(numbers, kind="stable")
         ordered = numbers[order]
-        apart = ~(np.diff(ordered) <= JITTER[0] + JITTER[1] * np.abs(ordered[1:]))
+        apart = ~(np.diff(ordered) <= jitter[0] + jitter[1] * np.abs(ordered[1:]))
         labels = np.empty(len(order), np.int64)
         labels[order] = np.concatenate([[0], np.cumsum(apart)])
         return labels
