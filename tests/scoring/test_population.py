@@ -8,6 +8,7 @@ import pytest
 from helpers.scan_files import write_series
 from helpers.scoring_stub import Engine, rows, write_scan
 from helpers.stubs import stub_bundle
+from maescan.method.healthy import CELLS, HealthyMaps
 from maescan.results.rows import ScanRow
 from maescan.results.tables import Tables
 from maescan.scoring.conformal import Reference
@@ -108,3 +109,19 @@ def test_include_and_exclude_choose_by_name(mixed, tmp_path):
 
     assert score(include=("*.nii.gz",), exclude=("labels*",)) == (["mr.nii.gz"], ["excluded", "excluded"])
     assert score(exclude=("ct/*",)) == (["mr.nii.gz"], ["excluded", "labels"])
+
+
+@pytest.mark.slow
+def test_what_is_not_judged_has_no_map_of_p_values(mixed, tmp_path):
+    healthy = HealthyMaps(1.0, 0.4, np.zeros((1, *CELLS), np.uint8)).to_json()
+    bundle = stub_bundle(calibration={"scans": [0.0] * 30, "slices": [0.0], "maps": healthy})
+    out = tmp_path / "out"
+
+    def written(*accept):
+        read = ReadOptions(accept=frozenset(accept))
+        score_folder([mixed], bundle, Engine(), out, ScoreOptions(pictures=0, maps=True, read=read))
+        return sorted(path.name for path in out.rglob("*_exceedance.nii.gz"))
+
+    assert written() == ["mr.nii.gz_exceedance.nii.gz"]
+    assert written("modality") == ["3_exceedance.nii.gz", "mr.nii.gz_exceedance.nii.gz"]
+    assert written() == ["mr.nii.gz_exceedance.nii.gz"]

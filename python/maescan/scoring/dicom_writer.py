@@ -93,7 +93,7 @@ def _finding(job: Job, scan: LoadedScan, row: ScanRow, volume: NDArray[np.float3
     score = tables.scan_score(row)
     p_value, alert = judge.scan(score) if judge else (None, "")
     levels = prepared.corners[:, 0] if patches else np.arange(len(row.scores))
-    healthy = None if patches else job.scale.healthy
+    healthy = None if patches or judge is None else job.scale.healthy
     return Finding(
         score=score,
         scores=row.scores,

@@ -19,6 +19,7 @@ from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
 from maescan.errors import MaescanError, escaped
 from maescan.method.engine import CompiledEngine
+from maescan.method.gate import Fit
 from maescan.results.maps import Scale
 from maescan.results.rows import Failure, ScanRow
 from maescan.results.tables import SCANS, Tables
@@ -71,6 +72,10 @@ class Job:
     def scale(self) -> Scale:
         """How maps are written and coloured."""
         return Scale.of(self.bundle.preset, self.bundle.manifest.get("calibration"))
+
+    def judges(self, fit: str) -> bool:
+        """Whether a scan that fits so gets more than a score: a p-value, and what says that of a voxel."""
+        return fit != Fit.other or "modality" in self.options.read.accept
 
     def tables(self, rows: Sequence[ScanRow], failures: Sequence[Failure] = ()) -> Tables:
         """What these come to, with the bundle's rule and reference."""

@@ -100,7 +100,7 @@ def write_results(
 
 def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str, Any]:
     """run.json: what ran, and what came of each scan that was found."""
-    shard = {"labels": sorted({*job.seen, *job.failed})} if job.options.shard.parts > 1 else {}
+    shard = {"labels": sorted({*job.seen, *job.failed})} if job.options.shard[1] > 1 else {}
     return {
         "maescan": __version__,
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -168,22 +168,24 @@ def _keep_pictures(job: Job, known: tables.Tables) -> None:
 def _refresh_maps(job: Job) -> None:
     """Brings maps up to date that were written under another calibration: headers, and how many healthy scans are as
     high, also where that was lost. Of CT patches there is nothing that a calibration changes."""
-    if job.scale.healthy is None:
-        for path in job.outputs.of("exceedance").values():
-            job.outputs.drop(path)
     if job.options.read.regions is not None:
         return
-    places = {row.label: Geometry.from_json(row.geometry) for row in job.ledger.rows()}
+    rows = job.ledger.rows()
+    judged = {row.label for row in rows if job.scale.healthy and job.judges(row.fit)}
+    places = {row.label: Geometry.from_json(row.geometry) for row in rows}
+    for label, path in job.outputs.of("exceedance").items():
+        if label not in judged:
+            job.outputs.drop(path)
     exceedances = _there(job.outputs.of("exceedance"))
     for label, path in job.outputs.of("map").items():
         if not path.is_file():
             continue
         old = maps.map_key(path) != job.scale.key
-        if not old and (job.scale.healthy is None or label in exceedances):
+        if not old and (label not in judged or label in exceedances):
             continue
         try:
             volume, affine, placed = maps.read_map(path)
-            if job.scale.healthy:
+            if job.scale.healthy and label in judged:
                 target = job.outputs.path("exceedance", job.ledger.known(label))
                 maps.write_exceedance(target, volume, (affine, placed), job.scale, places[label])
         except ScanError:  # damaged, or the user's own: a run with --force writes it anew

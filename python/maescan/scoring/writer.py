@@ -179,7 +179,10 @@ class ScanWriter:
     def _exceeds(self, scan: LoadedScan) -> bool:
         """Whether an exceedance map is written."""
         return bool(
-            self._job.options.maps and self._job.scale.healthy and not isinstance(scan.reading.prepared, Regions)
+            self._job.options.maps
+            and self._job.scale.healthy
+            and self._job.judges(scan.reading.facts["fit"])
+            and not isinstance(scan.reading.prepared, Regions)
         )
 
     def _write_picture(self, scan: LoadedScan) -> None:

@@ -25,3 +25,10 @@ def test_scores_of_patches_have_none(tmp_path):
     write_oriented(tmp_path, shape=(3, 36, 40))
     made = made_of(tmp_path, ["seg", "pm"], quantity="score", threshold=None)
     assert list(made.files) == ["pm"] and "CT patches" in made.refused["seg"].reason
+
+
+def test_a_scan_that_is_not_judged_has_none(tmp_path):
+    write_oriented(tmp_path)
+    made = made_of(tmp_path, ["seg", "sc"], fit="other", p_value=None, alert=None, threshold=None)
+    assert "seg" not in made.files and "of another kind than the bundle judges" in made.refused["seg"].reason
+    assert list(made_of(tmp_path, ["seg"], fit="other", alert=True).files) == ["seg"]

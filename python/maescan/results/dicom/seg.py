@@ -12,13 +12,16 @@ from maescan.results.dicom.source import Series
 
 
 def segmentation(series: Series, finding: Finding, maker: Maker) -> bytes:
-    """The object. Raises ScanError where the bundle knows no threshold."""
+    """The object. Raises ScanError for a scan that is not judged, and where the bundle knows no threshold."""
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
     if finding.quantity != "difference":
         remedy = "leave seg out of --dicom-out: sr, sc and pm say where patches score high"
         raise ScanError("scores of CT patches have no healthy threshold: no segmentation", remedy=remedy)
+    if finding.fit == "other" and finding.alert is None:
+        remedy = "--accept modality judges it all the same"
+        raise ScanError("is of another kind than the bundle judges: no segmentation", remedy=remedy)
     if finding.threshold is None:
         remedy = "calibrate the bundle anew with `maescan calibrate`"
         raise ScanError("the bundle does not say how high healthy maps go: no segmentation", remedy=remedy)
