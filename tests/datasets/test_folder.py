@@ -143,7 +143,7 @@ SCAN = "healthy/brain_0000.nii.gz"
         ),
         (
             with_labels("0,1", columns="slice,label"),
-            "labels.csv: line 2: is no label: Object missing required field `scan`",
+            "labels.csv: lacks the column scan",
         ),
         (with_labels(), "labels.csv: holds no label"),
     ],

@@ -118,7 +118,9 @@ def _labels(file: Path, scans: set[str]) -> dict[str, dict[Any, int]] | None:
     if not file.is_file():
         return None
     found: dict[str, dict[Any, int]] = {}
-    for line, row in enumerate(read_rows(Label, file, remedy=REMEDY, said="is no label"), start=2):
+    for line, row in enumerate(
+        read_rows(Label, file, remedy=REMEDY, columns=("scan", "label"), said="is no label"), start=2
+    ):
         if row.scan not in scans:
             reason = f"line {line} names {row.scan}, which is not there"
             raise DataError(reason, path=file, remedy=f"scans are named by their path, as {min(scans)}")

@@ -73,8 +73,10 @@ def score_folder(
             found = chosen(search_all(paths, Limits.of(options.read)), options)
             ours = _ours(names.found(found), paths)
             if not found.sources:
+                lost = sum(item.why == "excluded" for item in found.passed_over)
+                none = f"none of the {lost} scans is left by --include and --exclude" if lost else "no scans found"
                 remedy = "see which files maescan reads with `maescan inspect`"
-                raise DataError("; ".join(["no scans found", *ours]), path=paths[0], remedy=remedy)
+                raise DataError("; ".join([none, *ours]), path=paths[0], remedy=remedy)
             sources = [source for source in found.sources if in_shard(source, options.shard)]
             tell("found", {"scans": len(sources)})
             job.ledger.expect(sources, found.sources)
