@@ -15,7 +15,7 @@ from maescan.errors import DataError
 from maescan.files import OUTPUT, claim
 from maescan.scoring.integrity import fault_of, register, set_aside, triggers
 
-VERSION = 3
+VERSION = 4
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS scans (id INTEGER PRIMARY KEY, label TEXT UNIQUE NOT NULL, folded TEXT NOT NULL,
   identity TEXT NOT NULL, place BLOB NOT NULL, content TEXT, job TEXT, scores BLOB, areas BLOB, result TEXT,
@@ -27,8 +27,6 @@ CREATE TABLE IF NOT EXISTS outputs (path TEXT PRIMARY KEY, kind TEXT NOT NULL, s
   checksum TEXT);
 CREATE TABLE IF NOT EXISTS told (scan INTEGER PRIMARY KEY, what TEXT);
 """
-TOLD = "INSERT INTO told SELECT id, job || ':' || content FROM scans WHERE scores IS NOT NULL;"
-"""For the first time that a ledger of before is used: its alerts were told, as far as anybody wanted to know."""
 
 DAMAGED = (
     "SQLITE_NOTADB",
@@ -146,10 +144,8 @@ def connect(folder: Path) -> sqlite3.Connection:
     with _said(path):
         db = _connected(path)
         _check(db, path)
-        knows = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'told'").fetchone()
-        told = "" if knows else TOLD
         # as one: a kill between the tables and the version would leave a ledger that every later run refuses
-        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {triggers()} {told} PRAGMA user_version = {VERSION}; COMMIT;")
+        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {triggers()} PRAGMA user_version = {VERSION}; COMMIT;")
     return db
 
 
