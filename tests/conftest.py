@@ -134,7 +134,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """After TESTS_HANG_AFTER seconds a test that hangs where nothing can interrupt it ends its process. As pytest's
     own faulthandler_timeout, but where no thread can be started just then the test runs without, not pytest's end."""
     if "TESTS_HANG_AFTER" in os.environ:
-        where = item.config.stash[fault_handler_stderr_fd_key]
+        where = item.config.stash.get(fault_handler_stderr_fd_key, 2)  # it may be switched off
         with contextlib.suppress(RuntimeError):
             faulthandler.dump_traceback_later(float(os.environ["TESTS_HANG_AFTER"]), exit=True, file=where)
     try:

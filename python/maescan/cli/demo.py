@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
-HEALTHY, UNSEEN, PRESET = 48, 12, "tiny-fg"
+HEALTHY, UNSEEN, PRESET = 48, 12, "tiny-fast"
 SHIPPED = Path(__file__).parent / "demo-bundle.zip"
 """A small model trained on phantoms of other seeds (bench/demo_bundle.py)."""
 
@@ -34,6 +34,7 @@ def run_demo(out: Path, seed: int, *, train: bool = False, quiet: bool = False) 
 
     from maescan.cli.events import Show, of_score
     from maescan.engines.bundle import Bundle
+    from maescan.errors import typed
     from maescan.files import claim
     from maescan.scoring.options import ScoreOptions
     from maescan.scoring.run import score_paths
@@ -56,7 +57,7 @@ def run_demo(out: Path, seed: int, *, train: bool = False, quiet: bool = False) 
     console.print(_table(out, Bundle.load(bundle).preset, summary))
     _say_alerts(out, summary)
     console.print(f"look at: {out / 'scores' / 'report.html'}   heat maps: {out / 'scores' / 'maps'}", soft_wrap=True)
-    console.print(f"next, scans of your own: maescan score SCANS --bundle {bundle} --out OUT", soft_wrap=True)
+    console.print(f"next, scans of your own: maescan score SCANS --bundle {typed(bundle)} --out OUT", soft_wrap=True)
     console.print("(this model has seen phantoms alone: of real scans its scores say nothing)")
 
 
@@ -86,7 +87,7 @@ def _trained(out: Path, seed: int, say: Say, quiet: bool) -> Path:
     tiny, bundle = preset(PRESET), out / "trained"
     say(f"making {HEALTHY} healthy phantom scans to learn from")
     _phantom(out / "train", HEALTHY, 0, seed, quiet)
-    say("training the masked autoencoder, then the classifier: minutes")
+    say("training the masked autoencoder, then its judge: minutes")
     slices, training = datasets.load(out / "train", tiny), TrainOptions(seed=seed)
     run = train.train(slices, tiny, out / "run", training, progress=training_bar(quiet))
     say("exporting to OpenVINO")
@@ -143,7 +144,7 @@ def _table(out: Path, used: Preset, summary: Summary) -> Table:
     table = Table(title="slices of scans that training never saw, lesion or not")
     table.add_column("what tells them apart")
     table.add_column("AUROC", justify="right")
-    table.add_row("maescan (MAE and classifier)", f"{auroc(slices.label, score):.3f}", style="bold")
+    table.add_row("maescan (MAE and judge)", f"{auroc(slices.label, score):.3f}", style="bold")
     for name, (value, _) in trivial_baselines(slices).items():
         table.add_row(f"{name} alone", f"{value:.3f}")
     table.add_section()

@@ -27,6 +27,7 @@ SIGNATURE = "manifest.json.minisig"
 PLAIN, PREHASHED = b"Ed", b"ED"
 SCRYPT, NO_PASSWORD, BLAKE2 = b"Sc", b"\0\0", b"B2"
 SIGN_ANEW = "maescan sign BUNDLE --key SECRET_KEY"
+GIVE_KEY = "give a public key that `minisign -G` made: its file, its line, or a folder of such files"
 MOST_MEMORY = 2**31 - 1
 Entry = tuple[bytes, bytes]
 
@@ -101,6 +102,14 @@ def check_signature(path: Path, manifest: bytes, keys: list[PublicKey]) -> Publi
     return key
 
 
+def _line(part: str, path: Path) -> PublicKey:
+    """A key that was typed itself. Raises ConfigError."""
+    try:
+        return PublicKey.parse(part, path)
+    except ConfigError as error:
+        raise ConfigError("is neither there nor a public key of minisign", path=path, remedy=GIVE_KEY) from error
+
+
 def public_keys(given: str) -> list[PublicKey]:
     """The keys of MAESCAN_TRUSTED_KEYS, or of --key. Raises ConfigError: none there, or one that is none."""
     keys: list[PublicKey] = []
@@ -109,14 +118,13 @@ def public_keys(given: str) -> list[PublicKey]:
         try:
             files = sorted(path.glob("*.pub")) if path.is_dir() else [path] if path.is_file() else []
             texts = [(read_text(file), file) for file in files]
-            if not files and (path.is_dir() or os.sep in part or path.suffix):
-                reason = "holds no .pub files" if path.is_dir() else "is not there"
-                raise ConfigError(reason, path=path, remedy="give a public key of minisign, or a folder of them")
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"cannot be read: {error}", path=path, remedy="give a public key of minisign"
             ) from error
-        keys += [PublicKey.parse(text, file) for text, file in texts] or [PublicKey.parse(part, path)]
+        if path.is_dir() and not files:
+            raise ConfigError("holds no .pub files", path=path, remedy=GIVE_KEY)
+        keys += [PublicKey.parse(text, file) for text, file in texts] or [_line(part, path)]
     return keys
 
 
