@@ -121,7 +121,7 @@ def test_an_engine_that_no_gpu_here_can_run_is_exported_unproved(bundle, monkeyp
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_halves_of_a_batch_are_joined_in_order(bundle, threads):
     engine = engines.load(bundle, threads=threads)
-    tokens = np.random.default_rng(0).random((7, 16, 64), np.float32)
+    tokens = np.random.default_rng(0).random((7, 16, bundle.preset.model.judge_features), np.float32)
     ids = np.tile(np.arange(16, dtype=np.int32), (7, 1))
     alone = np.concatenate([engine.classify(tokens[i : i + 1], ids[i : i + 1]) for i in range(7)])
     assert np.ptp(alone) > 1e-3
