@@ -87,7 +87,7 @@ def _trained(out: Path, seed: int, say: Say, quiet: bool) -> Path:
     tiny, bundle = preset(PRESET), out / "trained"
     say(f"making {HEALTHY} healthy phantom scans to learn from")
     _phantom(out / "train", HEALTHY, 0, seed, quiet)
-    say("training the masked autoencoder, then its judge: minutes")
+    say("training the masked autoencoder, then its judge: a quarter of an hour")
     slices, training = datasets.load(out / "train", tiny), TrainOptions(seed=seed)
     run = train.train(slices, tiny, out / "run", training, progress=training_bar(quiet))
     say("exporting to OpenVINO")
@@ -168,7 +168,8 @@ def demo(
     out: Out = Path("demo"),
     seed: Seed = 0,
     train: Annotated[
-        bool, typer.Option("--train/--fast", help="Train the model anew, in minutes, instead of the packed one.")
+        bool,
+        typer.Option("--train/--fast", help="Train one first, in a quarter of an hour, instead of the packed one."),
     ] = False,
     quiet: Quiet = False,
 ) -> None:
