@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import queue
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -123,3 +125,19 @@ def test_training_leaves_nothing_in_the_temporary_folder(tmp_path, cache):
     run = [sys.executable, "-c", "import maescan.train.run, torch._dynamo"]
     subprocess.run(run, env={**os.environ, **places}, check=True)
     assert cache or not list((tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("before", [None, "", "1"])
+def test_what_users_run_has_their_environment_while_ours_is_started(monkeypatch, before):
+    name = "PYTHONSAFEPATH"
+    monkeypatch.delenv(name, raising=False)
+    if before is not None:
+        monkeypatch.setenv(name, before)
+    with machine.safe_path():
+        assert os.environ[name] == "1"
+        told = queue.Queue()
+        thread = threading.Thread(target=lambda: told.put(machine.users_environment().get(name)))
+        thread.start()
+        assert told.empty()  # it waits
+    thread.join()
+    assert told.get() == os.environ.get(name) == before

@@ -7,6 +7,8 @@ import ctypes
 import math
 import os
 import platform
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,30 @@ from maescan.errors import EngineError
 
 INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+
+_SAFE = threading.RLock()
+
+
+@contextlib.contextmanager
+def safe_path() -> Iterator[None]:
+    """Python processes that are started meanwhile take no module from the folder that the command was typed in: it
+    holds scans, or a bundle from somewhere."""
+    with _SAFE:
+        before = os.environ.get("PYTHONSAFEPATH")
+        os.environ["PYTHONSAFEPATH"] = "1"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["PYTHONSAFEPATH"]
+            else:
+                os.environ["PYTHONSAFEPATH"] = before
+
+
+def users_environment() -> dict[str, str]:
+    """The environment as the user gave it, whatever `safe_path` does just now: for commands of theirs."""
+    with _SAFE:
+        return dict(os.environ)
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -32,3 +34,15 @@ def test_a_rate_is_over_all_calls_and_the_best_over_the_fastest():
     found = engines.summary([1.0, 3.0], 2)
     assert (found["slices_per_second"], found["best_slices_per_second"], found["calls"]) == (1.0, 2.0, 2)
     assert (found["p50_s"], found["p99_s"]) == (2.0, 2.98)
+
+
+def test_no_module_of_the_folder_at_hand_is_run(tmp_path):
+    for name in ("multiprocessing", "numpy", "struct"):
+        code = f"open({str(tmp_path)!r} + '/ran', 'w')\nraise ImportError('not mine')\n"
+        (tmp_path / f"{name}.py").write_text(code)
+    code = "from maescan.benchmark.engines import apart\nif __name__ == '__main__':\n    print(apart(abs, -3))"
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "script.py").write_text(code)
+    command = [sys.executable, str(tmp_path / "sub" / "script.py")]  # -P would be theirs too
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "3\n" and not (tmp_path / "ran").exists(), done.stderr

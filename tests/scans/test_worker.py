@@ -149,6 +149,9 @@ worker.close()
 import os
 assert "PYTHONSAFEPATH" not in os.environ
 """
-    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    (tmp_path / "sub").mkdir()
+    script = tmp_path / "sub" / "script.py"  # -P would be theirs too
+    script.write_text(code)
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "ran").exists()

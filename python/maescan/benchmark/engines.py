@@ -19,6 +19,7 @@ from maescan.benchmark.machine import Watts, peak_memory
 from maescan.config.types import Json
 from maescan.engines.openvino import HINT
 from maescan.errors import MaescanError
+from maescan.machine import safe_path
 from maescan.method.engine import Engine, Floats
 from maescan.options import EngineOptions
 
@@ -30,8 +31,11 @@ Answer = TypeVar("Answer")
 
 def apart(call: Callable[..., Answer], *arguments: object, **options: object) -> Answer:
     """The result of `call` in a new process, which has loaded nothing but what the call needs."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(call, *arguments, **options).result()
+    with safe_path():
+        pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        answer = pool.submit(call, *arguments, **options)  # which starts it
+    with pool:
+        return answer.result()
 
 
 def runnable(bundle: Bundle, device: str) -> list[tuple[str, str]]:

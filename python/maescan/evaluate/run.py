@@ -53,11 +53,17 @@ def evaluate(
     engine, options = engine or EngineOptions(), options or EvaluateOptions()
     check_claim(out, "an evaluation")
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
-    table = options.groups
+    table: Path | None = options.groups
+    where: Path | None = None
     if isinstance(data, str | Path):
         table = table or next((file for file in [Path(data) / "participants.tsv"] if file.is_file()), None)
-        data = datasets.load(Path(data), bundle.preset, modality=options.modality)
-    slices, unknown = known_slices(data, options.split)
+        where = Path(data)
+        data = datasets.load(where, bundle.preset, modality=options.modality)
+    try:
+        slices, unknown = known_slices(data, options.split)
+    except DataError as error:
+        error.path = error.path or where
+        raise
     running = engines.load(bundle, **engine.to_json())
     try:
         model = {"bundle": bundle.hash, "engine": running.name, "unknown_slices": unknown}
@@ -71,7 +77,8 @@ def evaluate(
 
 
 def known_slices(slices: SliceSet, split: str | None) -> tuple[SliceSet, int]:
-    """Slices of known label of the part to judge, and how many others were left out. Raises DataError for none."""
+    """Slices of known label of the part to judge, and how many others were left out. Raises DataError
+    for none, or for one class alone."""
     parts = slices.split
     if split is None and parts is not None and (np.asarray(parts) == "test").any():
         split = "test"

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from maescan.errors import ConfigError, MaescanError, ScanError
+from maescan.machine import safe_path
 from maescan.scans.budget import Limits, gigabytes, listening, set_memory
 from maescan.scans.quiet import one_line
 from maescan.scans.scratch import remove_abandoned, tidy_up
@@ -36,7 +37,7 @@ START_S, TRIES = 120.0, 3
 """How long a worker may take to start, and how often it is started before a scan is given up."""
 GRACE_S = 20.0
 """What is left to a read in flight once everything is told to stop."""
-_STARTING, _SAFE = threading.Lock(), threading.RLock()
+_STARTING = threading.Lock()
 
 
 def get_ready() -> None:
@@ -167,28 +168,14 @@ class Worker:
 
 @contextlib.contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """What is started here, and by that, is not told of Ctrl-C, from its first moment: this process decides. Nor does
-    it take a module from the folder that the command was typed in, which holds scans, or a bundle from somewhere."""
-    with _SAFE, _environment("PYTHONSAFEPATH", "1"):
+    """What is started here, and by that, is not told of Ctrl-C, from its first moment: this process decides."""
+    with safe_path():
         resource_tracker.ensure_running()  # it would take the mask away
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 @contextlib.contextmanager

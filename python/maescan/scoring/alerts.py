@@ -18,6 +18,7 @@ from pathlib import Path
 
 from maescan.content import opened
 from maescan.errors import DataError, MaescanError
+from maescan.machine import users_environment
 from maescan.records import Record, decode
 from maescan.scoring.job import Event, Job, one_at_a_time
 from maescan.scoring.options import AlertOptions
@@ -170,7 +171,13 @@ def run_command(command: str, text: str, limit_s: float = LIMIT_S) -> str:
     with (
         open(os.memfd_create("said"), "w+b") as errors,  # no pipe: what it leaves behind may go on for hours
         subprocess.Popen(
-            command, shell=True, start_new_session=True, stdin=pipe, stdout=nowhere, stderr=errors
+            command,
+            shell=True,
+            start_new_session=True,
+            stdin=pipe,
+            stdout=nowhere,
+            stderr=errors,
+            env=users_environment(),
         ) as process,
     ):
         try:
