@@ -66,3 +66,25 @@ def test_a_reader_that_leaves_early_does_not_cost_the_tables(tree, tmp_path):
     assert running.wait(timeout=120) in DONE, error
     running.stderr.close()
     assert (tmp_path / "out" / "scans.csv").read_text().count("\n") == 13
+
+
+@pytest.mark.parametrize(
+    "then", ["raise ImportError('initialization failed')", "raise EngineError('ended')", "return 1"]
+)
+def test_ctrl_c_that_an_extension_makes_another_error_of_is_still_a_stop(then):
+    """As pybind11's modules do while they are imported."""
+    code = f"""
+import os, signal, sys
+from maescan import cli
+from maescan.errors import EngineError
+def command(typed):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        while True: pass
+    except KeyboardInterrupt:
+        {then}
+cli._command, sys.argv = command, ["maescan", "score"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "maescan: stopped; run the same command again to go on\n")

@@ -29,14 +29,30 @@ def __getattr__(name: str) -> object:
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a fault of maescan, 2 wrong input, 3 done but some scans failed."""
+    stops: list[int] = []
     try:
+        _remember(stops)
         _protect_end()
-        code = _run()
+        code = _run(stops)
     except KeyboardInterrupt:
+        code = 130
+    if stops and code in (1, 2):
         code = 130
     if code == 130:
         _say_stopped()
     sys.exit(code)
+
+
+def _remember(stops: list[int]) -> None:
+    """Each Ctrl-C goes into `stops` too: an extension that is just being imported makes another error of it."""
+    import signal
+
+    def stop(number: int, _: object) -> None:
+        stops.append(number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
 
 
 def _protect_end() -> None:
@@ -47,7 +63,7 @@ def _protect_end() -> None:
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
-def _run() -> int | str | None:
+def _run(stops: list[int]) -> int | str | None:
     from maescan.errors import MaescanError, lacking
     from maescan.progress import Output
 
@@ -60,6 +76,8 @@ def _run() -> int | str | None:
         sys.stdout.flush()
         return code
     except Exception as error:
+        if stops:
+            raise KeyboardInterrupt from error
         if os.environ.get("MAESCAN_DEBUG"):
             import traceback
 
