@@ -4,6 +4,7 @@ import csv
 import os
 import stat
 import time
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -117,3 +118,17 @@ def test_labels_that_differ_have_paths_that_differ(tmp_path):
     labels = ["x.png/y", "x.png~/y", "x.PNG/y", "a_anomaly.nii.gz/y", "a_anomaly.nii.gz~/y", "a/y"]
     found = [outputs.output_path(tmp_path, "maps", label, ".nii.gz") for label in labels]
     assert len(set(found)) == len(labels)
+
+
+@pytest.mark.parametrize("mark", [".maescan/kind", ".maescan-demo", "manifest.json"])
+def test_what_another_run_is_writing_into_an_output_below_stays(tmp_path, mark):
+    inner = tmp_path / "outer" / "maps" / "inner"
+    outputs.claim(tmp_path / "outer", "scores")
+    for folder in (inner / Path(mark).parent, inner / "maps", tmp_path / "outer" / "maps" / "sub"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{outputs.PARTIAL}x.csv").write_text("half")
+        os.utime(folder / f"{outputs.PARTIAL}x.csv", (time.time() + 3600,) * 2)  # another machine's clock
+    (inner / mark).write_text("another's")
+    outputs.remove_partial(tmp_path / "outer")
+    left = {half.parent for half in tmp_path.rglob(f"{outputs.PARTIAL}*")}
+    assert left == {inner / Path(mark).parent, inner / "maps"}

@@ -95,7 +95,7 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
             folder.parent.mkdir(parents=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         if mark_file.is_file():
-            _remove_old_partial(folder)
+            _remove_halves(folder, OLD_S)
         else:
             mark_file.parent.mkdir(exist_ok=True)
             write_text(mark_file, f"{kind}\n")
@@ -126,10 +126,10 @@ def _refused(folder: Path, error: OSError) -> DataError:
     return DataError(f"cannot write: {error.strerror}", path=folder, remedy=remedy)
 
 
-def _remove_old_partial(folder: Path) -> None:
-    """Removes what a run that was killed long ago was writing into a folder that has no lock. Raises OSError."""
+def _remove_halves(folder: Path, age_s: float) -> None:
+    """Removes what a killed run was writing into a folder. Raises OSError."""
     for half in folder.glob(f"{PARTIAL}*"):
-        if half.is_file() and not half.is_symlink() and time.time() - half.stat().st_mtime > OLD_S:
+        if half.is_file() and not half.is_symlink() and time.time() - half.stat().st_mtime > age_s:
             half.unlink(missing_ok=True)
 
 
@@ -199,13 +199,17 @@ def written_into(folder: Path) -> Iterator[None]:
 
 
 def remove_partial(out: Path) -> None:
-    """Removes what a killed run was writing. For who holds the folder's lock. Raises DataError."""
-    try:
-        for half in out.rglob(f"{PARTIAL}*"):
-            if half.is_file() and not half.is_symlink():
-                half.unlink()
-    except OSError as error:
-        raise DataError(f"cannot write: {error.strerror}", path=out, remedy="use another --out") from error
+    """Removes what a killed run was writing, not in others' outputs. For who holds the lock. Raises DataError."""
+    with written_into(out):
+        for folder, below, _ in os.walk(out):
+            below[:] = [name for name in below if not _is_anothers(Path(folder, name))]
+            _remove_halves(Path(folder), -math.inf)
+
+
+def _is_anothers(folder: Path) -> bool:
+    """Whether a folder below an output bears a mark of its own (`claim`), or is a bundle."""
+    marks = [OUTPUT, *(path.name for path in folder.glob(f"{OUTPUT}-*") if not path.name.startswith(PARTIAL))]
+    return any((folder / mark).exists() for mark in (*marks, "manifest.json"))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maescan.errors import DataError
-from maescan.results.rows import Failure, ScanRow
+from maescan.results.rows import AGAIN, Failure, ScanRow
 from maescan.scans.labels import tell_apart
 from maescan.scans.source import ScanSource
 from maescan.scoring.ledger import Ledger
@@ -159,6 +159,38 @@ def test_a_scan_that_fails_later_has_no_scores_and_may_be_mended(ledger, tmp_pat
     assert not ledger.know(source, "good").scored
     add(ledger, source, "good")
     assert ledger.failures() == [] and len(ledger.rows()) == 1
+
+
+FAILED = Failure("x.nii", "read", "cannot be read", "", "x.nii")
+
+
+@pytest.mark.parametrize("content", ["", "good"])
+def test_a_scan_that_cannot_be_read_again_keeps_its_scores(ledger, tmp_path, content):
+    """Nothing is known of its bytes, or they are those that were scored."""
+    source = file(tmp_path / "x.nii")
+    add(ledger, source, "good")
+    known = ledger.know(source, content)
+    assert ledger.keeps(known)
+    ledger.fail(known, FAILED)
+    assert ledger.failures() == [FAILED] and [row.scores.tolist() for row in ledger.rows()] == [[0.25, 0.5]]
+    assert ledger.rows()[0].notes == [AGAIN]
+    assert ledger.know(source, "good").scored and ledger.failures() == [] and ledger.rows()[0].notes == []
+
+
+def test_of_a_scored_scan_that_is_gone_its_failure_goes_alone(ledger, tmp_path):
+    source = file(tmp_path / "x.nii")
+    add(ledger, source, "good")
+    ledger.fail(ledger.know(source, ""), FAILED)
+    source.path.unlink()
+    assert ledger.gone([tmp_path]) == ["x.nii"] and ledger.failures() == [] and len(ledger.rows()) == 1
+
+
+def test_what_was_never_scored_keeps_nothing(ledger, tmp_path):
+    source = file(tmp_path / "x.nii")
+    known = ledger.know(source, "")
+    assert not ledger.keeps(known)
+    ledger.fail(known, FAILED)
+    assert ledger.rows() == [] and ledger.failures() == [FAILED]
 
 
 def test_what_is_gone_is_named_and_failures_below_the_searched_folder_go(ledger, tmp_path):

@@ -9,9 +9,9 @@ import pytest
 
 from maescan.errors import ConfigError, DataError, quoted
 from maescan.results.rows import Failure
-from maescan.scoring.ledger import around
 from maescan.scoring.names import PLAIN, Pseudonyms, kept_in
 from maescan.scoring.options import ScoreOptions
+from maescan.scoring.places import around
 
 
 @pytest.fixture

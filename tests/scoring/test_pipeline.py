@@ -9,7 +9,8 @@ import pytest
 
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from helpers.stubs import stub_bundle
-from maescan.errors import DataError, EngineError, ScanError
+from maescan.errors import DataError, DeviceLostError, EngineError, ScanError
+from maescan.results.rows import AGAIN
 from maescan.scans import find_scans
 from maescan.scoring import pipeline, readers
 from maescan.scoring.options import ReadOptions, ScoreOptions
@@ -107,6 +108,19 @@ def test_an_engine_that_raises_costs_the_scan_alone(folder, tmp_path, monkeypatc
     assert len(maps) == len(summary.scored) and not any("scan2" in name for name in maps)
 
 
+def test_a_gpu_that_is_lost_ends_the_run_and_fails_no_scan(folder, tmp_path):
+    """Whatever comes behind would fail, too; the same command goes on."""
+
+    class Lost(Engine):
+        def classify(self, tokens, token_ids):
+            raise DeviceLostError("the GPU is lost")
+
+    with pytest.raises(DeviceLostError):
+        score_folder([folder], BUNDLE, Lost(), tmp_path / "out", ScoreOptions(batch=3))
+    summary = score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(batch=3))
+    assert len(summary.scored) == 5 and not summary.failures
+
+
 def test_scores_that_are_no_numbers_leave_no_map(folder, tmp_path):
     class Nan(Engine):
         def classify(self, tokens, token_ids):
@@ -143,3 +157,24 @@ def test_globs_that_leave_nothing_are_named(tmp_path):
     write_scan(tmp_path / "in" / "a.nii.gz", 0)
     with pytest.raises(DataError, match="none of the 1 scans is left by --include and --exclude"):
         score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(include=("zzz*",)))
+
+
+def test_a_scored_scan_that_is_unreadable_for_a_moment_keeps_its_scores(folder, tmp_path):
+    """As where a disk behind a link is away. The tables say so; nothing is scored again when it is back."""
+    away, out, options = tmp_path / "disk" / "x.nii.gz", tmp_path / "out", ScoreOptions(maps=True)
+    write_scan(away, 9)
+    (folder / "linked.nii.gz").symlink_to(away)
+    score_folder([folder], BUNDLE, Engine(), out, options)
+    before = {name: (out / name).read_bytes() for name in ("scores.csv", "scans.csv", "failures.csv")}
+    (tmp_path / "disk").rename(tmp_path / "elsewhere")
+    summary = score_folder([folder], BUNDLE, Engine(), out, options)
+    assert [row["scan"] for row in summary.failures] == ["linked.nii.gz"] and len(summary.scored) == 5
+    assert "its scores of before stay" in rows(out / "failures.csv")[0]["reason"]
+    assert (out / "scores.csv").read_bytes() == before["scores.csv"]
+    said = {row["scan"]: row["warnings"] for row in rows(out / "scans.csv")}
+    assert said.pop("linked.nii.gz") == AGAIN and not any(said.values())
+    assert (out / "maps" / "linked.nii.gz_anomaly.nii.gz").is_file()
+    (tmp_path / "elsewhere").rename(tmp_path / "disk")
+    summary = score_folder([folder], BUNDLE, Engine(), out, options)
+    assert summary.skipped == 6 and summary.failures == []
+    assert {name: (out / name).read_bytes() for name in before} == before

@@ -16,6 +16,10 @@ NO_DICOM = "dicom"
 """Stage of a failure: the scan is scored, and has no DICOM results of some kind."""
 
 
+AGAIN = "failed when it was looked at again: its scores are of before"
+"""Said of a scan in failures.csv whose scores stay."""
+
+
 class DicomRecord(TypedDict):
     """What came of a scan's DICOM results. key: of all that decides them but the scan, uid: with it; verdict: of what
     decides what they say, whichever maescan wrote them; content: hash of its files; refused: kind, reason, remedy and
@@ -40,7 +44,7 @@ class ScanRow(NamedTuple):
     (`method.prints`); trained: whether the bundle was trained with it; dicom: of its DICOM results; figures: what its
     values and voxels are like (`method.intensity.scan_figures`); geometry: `Geometry.to_json`; heat: of a healthy
     scan that a bundle is calibrated with, `method.healthy.scan_heat`; incomplete: its warnings said so before
-    names were taken out of them; order: in which scans arrived."""
+    names were taken out of them; order: in which scans arrived; failed: it could not be read or scored again."""
 
     label: str
     scores: NDArray[np.float32]
@@ -58,6 +62,7 @@ class ScanRow(NamedTuple):
     heat: Mapping[str, str] | None = None
     incomplete: bool = False
     order: int = 0
+    failed: bool = False
 
     @property
     def positions(self) -> NDArray[np.float64] | None:
@@ -84,7 +89,8 @@ class ScanRow(NamedTuple):
     def notes(self) -> list[str]:
         """All that a reader of the score should know."""
         said = ["training has seen this scan"] if self.trained else []
-        return [*([self.why] if self.why else []), *said, *self.warnings]
+        again = [AGAIN] if self.failed else []
+        return [*again, *([self.why] if self.why else []), *said, *self.warnings]
 
 
 def state_of(notes: Sequence[str]) -> str:

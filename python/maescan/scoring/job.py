@@ -103,8 +103,10 @@ class Job:
         return not {told(note, *around) for note in source.notes} <= set(self.ledger.result(known).warnings)
 
     def fail(self, source: ScanSource, known: Known, stage: str, error: MaescanError) -> None:
-        """Records that a scan has no scores, and why."""
+        """Records that a scan could not be scored, and why. It has no scores then, unless `Ledger.keeps` them."""
         failure = self.ledger.names.failure(Failure.of(known.label, stage, error), *named(source))
+        if self.ledger.keeps(known):
+            failure = failure._replace(reason=f"{failure.reason}; its scores of before stay")
         self.ledger.fail(known, failure)
         with self._mutex:
             self.seen.discard(known.label)

@@ -1,7 +1,8 @@
 """What an output folder knows: every scan by what it is, its scores, and every file that was written of it.
 
 A scan is its series (patient, study, series, frame of reference) or, of other files, its content; its label is what
-it was called when it first came, and stays. A row has scores, or the reason why there are none, or neither yet.
+it was called when it first came, and stays. A row has scores, or the reason why there are none, or neither yet; both
+where what was scored could not be read again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from maescan.scans.labels import folder_of, hashed_label, longer_labels
 from maescan.scans.source import ScanSource
 from maescan.scoring.database import Database, reading
 from maescan.scoring.names import PLAIN, Names
+from maescan.scoring.places import around, members_of, place_of
 
 RUN = 2**32
 """A scan's number tells when it came: so many are left to each run, in the order of its search."""
@@ -31,11 +33,12 @@ COLUMNS = "label, folded, identity, place, content, job, scores, areas, result, 
 
 
 class Known(NamedTuple):
-    """A scan's row. scored: whether these very bytes were scored by this job."""
+    """A scan's row. scored: whether these very bytes were scored by this job; unread: what they are is not known."""
 
     id: int
     label: str
     scored: bool
+    unread: bool = False
 
 
 class Ledger:
@@ -74,13 +77,16 @@ class Ledger:
                     *(self._free_number(self._numbers.pop(_named(source), None)), label, folded(label)),
                     *(identity, place),
                 )
-                return Known(self.db.one("SELECT id FROM scans WHERE label = ?", label)[0], label, False)
+                return Known(self.db.one("SELECT id FROM scans WHERE label = ?", label)[0], label, False, not content)
             number, label, job, before, _ = row
+            scored = bool(content) and (job, before) == (self.job, content)
             if content:
                 if not source.identity:  # what was here before is here no longer
                     self.db.do("UPDATE scans SET place = x'' WHERE place = ? AND id <> ?", place, number)
                 self.db.do("UPDATE scans SET identity = ?, place = ? WHERE id = ?", identity, place, number)
-            return Known(number, label, bool(content) and (job, before) == (self.job, content))
+            if scored:  # it can be read again
+                self.db.do("UPDATE scans SET failure = NULL WHERE id = ? AND failure IS NOT NULL", number)
+            return Known(number, label, scored, not content)
 
     def _free_number(self, number: int | None) -> int | None:  # None where a scan has it: SQLite gives the next
         return None if self.db.one("SELECT 1 FROM scans WHERE id = ?", number) else number
@@ -141,16 +147,21 @@ class Ledger:
         )
 
     def fail(self, known: Known, failure: Failure) -> None:
-        """Records why a scan has no scores; those that it had are of other bytes."""
-        self.db.do(
-            "UPDATE scans SET job = NULL, content = NULL, scores = NULL, areas = NULL, result = NULL, failure = ?"
-            " WHERE id = ?",
-            *(json.dumps(failure._asdict(), sort_keys=True), known.id),
-        )
+        """Records what failed. Scores that a scan had of other bytes go; those of the same bytes stay, also where
+        nobody can tell."""
+        lost = "" if self.keeps(known) else "job = NULL, content = NULL, scores = NULL, areas = NULL, result = NULL, "
+        facts = json.dumps(failure._asdict(), sort_keys=True)
+        self.db.do(f"UPDATE scans SET {lost}failure = ? WHERE id = ?", facts, known.id)
+
+    def keeps(self, known: Known) -> bool:
+        """Whether a scan that fails now has scores of before that stay."""
+        if not (known.scored or known.unread):
+            return False
+        return bool(self.db.one("SELECT scores IS NOT NULL FROM scans WHERE id = ?", known.id)[0])
 
     def rows(self) -> list[ScanRow]:
         """This job's scored scans, ordered by label."""
-        columns = "SELECT id, label, scores, areas, result FROM scans"
+        columns = "SELECT id, label, scores, areas, result, failure IS NOT NULL FROM scans"
         query = f"{columns} WHERE job = ? AND scores IS NOT NULL ORDER BY label"
         return [_scan_row(*values) for values in self.db.all(query, self.job)]
 
@@ -174,7 +185,7 @@ class Ledger:
         self.db.do("DELETE FROM scans WHERE id = ?", number)
 
     def failures(self) -> list[Failure]:
-        """Scans that could not be scored, ordered by label."""
+        """Scans that could not be scored, or not be read again, ordered by label."""
         found = self.db.all("SELECT failure FROM scans WHERE failure IS NOT NULL ORDER BY label")
         return [Failure(**_facts(failure)) for (failure,) in found]
 
@@ -184,16 +195,21 @@ class Ledger:
 
     def gone(self, roots: Sequence[Path]) -> list[str]:
         """Labels of scored scans that are no longer where they were. Failures below `roots` that are gone go."""
-        rows = self.db.all("SELECT id, label, place, failure FROM scans ORDER BY label")
-        places = [(number, label, os.fsdecode(place), failure) for number, label, place, failure in rows]
-        still = self.names.there([place for _, _, place, _ in places])
+        columns = "id, label, place, failure IS NOT NULL, scores IS NOT NULL"
+        rows = self.db.all(f"SELECT {columns} FROM scans ORDER BY label")
+        places = [(number, label, os.fsdecode(place), *state) for number, label, place, *state in rows]
+        still = self.names.there([place for _, _, place, *_ in places])
         lost = [row for row, is_there in zip(places, still, strict=True) if not is_there]
         bases = [self.names.place(os.path.realpath(root)) for root in roots]
         with self.db.transaction():
-            for number, _, place, failure in lost:
-                if failure is not None and any(around(base, place) for base in bases):
+            for number, _, place, failed, scored in lost:
+                if not failed or not any(around(base, place) for base in bases):
+                    continue
+                if scored:
+                    self.db.do("UPDATE scans SET failure = NULL WHERE id = ?", number)
+                else:
                     self._remove(number)
-        return [label for _, label, _, failure in lost if failure is None]
+        return [label for _, label, _, failed, scored in lost if scored or not failed]
 
     def known(self, label: str) -> Known:
         """The row of a label."""
@@ -238,10 +254,10 @@ class Ledger:
         self.db.close()
 
 
-def _scan_row(number: int, label: str, scores: bytes, areas: bytes, result: str) -> ScanRow:
+def _scan_row(number: int, label: str, scores: bytes, areas: bytes, result: str, failed: bool = False) -> ScanRow:
     arrays = np.frombuffer(scores, "<f4"), np.frombuffer(areas, "<f4")
     try:
-        return ScanRow(label, *arrays, **_facts(result), order=number)
+        return ScanRow(label, *arrays, **_facts(result), order=number, failed=bool(failed))
     except TypeError as error:
         raise DataError(
             f"the ledger's row of '{label}' is not as maescan writes it", remedy="use another --out"
@@ -272,27 +288,9 @@ def rows_of(out: Path) -> list[ScanRow]:
         return [_scan_row(*values) for values in found]
 
 
-def place_of(source: ScanSource) -> str:
-    """Where a scan lies: its file with all links on the way to it resolved, or its series' folder; behind it, after
-    zeros, the members of a .zip, and the first of files in a folder that do not say which series they are."""
-    path = source.path.absolute()
-    more = source.members or (() if source.identity or source.path in source.files else (source.files[0].name,))
-    return "\0".join([str(Path(os.path.realpath(path.parent)) / path.name), *more])
-
-
-def members_of(place: str) -> str:
-    """Which scan of a .zip lies at a place: the content of each of them is that of the .zip."""
-    return place.partition("\0")[2]
-
-
 def _named(source: ScanSource) -> tuple[str, str]:
     """Which source a label is promised to, though more of its files come."""
     return source.series_uid or place_of(source), source.name
-
-
-def around(some: str, other: str) -> bool:
-    """Whether one of two places lies in the other."""
-    return some == other or other.startswith(f"{some}/") or some.startswith(f"{other}/")
 
 
 def folded(label: str) -> str:

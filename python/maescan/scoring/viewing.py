@@ -30,8 +30,9 @@ from maescan.scans.worker import Worker
 from maescan.scoring.database import reading
 from maescan.scoring.dicom import verdict_key, verdict_of
 from maescan.scoring.job import Job
-from maescan.scoring.ledger import Ledger, place_of
+from maescan.scoring.ledger import Ledger
 from maescan.scoring.outputs import Outputs, outputs_of
+from maescan.scoring.places import place_of
 
 MARK = '<meta name="generator" content="maescan view">'
 """In every page: only such a file is written over."""

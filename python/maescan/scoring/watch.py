@@ -28,10 +28,10 @@ from maescan.scoring.alerts import settle, told_of
 from maescan.scoring.arrivals import Arrivals, Arrived, Poll
 from maescan.scoring.drawing import draw_missing
 from maescan.scoring.job import KEPT, Event, Job, one_at_a_time
-from maescan.scoring.ledger import place_of
 from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import ScoreOptions, WatchOptions
 from maescan.scoring.pipeline import check_apart, opened_job, score_sources, tell_population
+from maescan.scoring.places import place_of
 from maescan.scoring.summary import Summary, write_results
 
 

@@ -17,8 +17,8 @@ from maescan.scans.search import search
 from maescan.scans.source import ScanSource
 from maescan.scans.streams import content_hash
 from maescan.scoring.database import reading
-from maescan.scoring.ledger import members_of, place_of
 from maescan.scoring.names import Pseudonyms
+from maescan.scoring.places import members_of, place_of
 
 TODAY = (
     "warning: told by the names that scans have now: where files came, went or were moved since, a pseudonym may have"

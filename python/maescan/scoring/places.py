@@ -1,0 +1,26 @@
+"""Where a scan lies, as an output folder remembers it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from maescan.scans.source import ScanSource
+
+
+def place_of(source: ScanSource) -> str:
+    """Where a scan lies: its file with all links on the way to it resolved, or its series' folder; behind it, after
+    zeros, the members of a .zip, and the first of files in a folder that do not say which series they are."""
+    path = source.path.absolute()
+    more = source.members or (() if source.identity or source.path in source.files else (source.files[0].name,))
+    return "\0".join([str(Path(os.path.realpath(path.parent)) / path.name), *more])
+
+
+def members_of(place: str) -> str:
+    """Which scan of a .zip lies at a place: the content of each of them is that of the .zip."""
+    return place.partition("\0")[2]
+
+
+def around(some: str, other: str) -> bool:
+    """Whether one of two places lies in the other."""
+    return some == other or other.startswith(f"{some}/") or some.startswith(f"{other}/")

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from maescan.scans.source import ScanSource
+from maescan.scoring.places import around, members_of, place_of
+
+
+def test_a_scan_lies_where_its_links_lead_but_the_last(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.nii").touch()
+    (tmp_path / "real" / "b.nii").symlink_to("a.nii")
+    (tmp_path / "linked").symlink_to("real")
+    file = tmp_path / "linked" / "b.nii"
+    source = ScanSource("b", file, "nifti", (file,))
+    assert place_of(source) == os.path.realpath(tmp_path / "real") + "/b.nii"
+    packed = place_of(replace(source, members=("one.nii", "two.img")))
+    assert members_of(packed) == "one.nii\0two.img" and members_of(place_of(source)) == ""
+
+
+def test_files_that_do_not_say_their_series_are_told_apart(tmp_path):
+    one, two = (ScanSource("x", tmp_path, "dicom", (tmp_path / name,)) for name in "ab")
+    assert place_of(one) != place_of(two) == f"{os.path.realpath(tmp_path)}\0b"
+    assert place_of(replace(one, identity="series")) == place_of(replace(two, identity="series"))
+
+
+def test_one_place_lies_in_another():
+    assert around("/a", "/a") and around("/a", "/a/b") and around("/a/b", "/a") and not around("/a", "/ab")
