@@ -126,3 +126,7 @@ class BundleError(MaescanError):
 
 class EngineError(MaescanError):
     """An engine that cannot run here."""
+
+
+class DeviceLostError(EngineError):
+    """A GPU that takes no more work of this process, whichever scan it is of; a new process may go on."""

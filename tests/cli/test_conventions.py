@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from helpers.marks import slow
 from maescan.cli import app, conventions
 from maescan.cli.examples import EXAMPLES
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DeviceLostError
 from maescan.options import EngineOptions
 from maescan.scoring.summary import Summary
 
@@ -166,3 +166,15 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path):
 def test_an_unknown_variable_is_an_error():
     with pytest.raises(ConfigError, match=r"MAESCAN_WORKRES .*perhaps MAESCAN_\w*WORKERS"):
         CliRunner().invoke(app, list(SCORE), env={"MAESCAN_WORKRES": "4"}, catch_exceptions=False)
+
+
+def test_a_lost_gpu_has_an_exit_code_of_its_own(monkeypatch):
+    """2 is for wrong input, after which nothing starts a command again."""
+
+    def lost(*_, **__):
+        raise DeviceLostError("the GPU is lost", remedy="start the command again")
+
+    monkeypatch.setattr("maescan.scoring.run.score_paths", lost)
+    done = CliRunner().invoke(app, SCORE)
+    assert done.exit_code == conventions.LOST == 6
+    assert done.stderr == "maescan: the GPU is lost (start the command again)\n"

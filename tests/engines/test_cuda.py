@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
+from helpers.cuda_standin import Code
 from helpers.gpu_machine import install, same, slices_of
-from maescan.engines.cuda import Arena, DeviceArray
-from maescan.errors import EngineError
+from maescan.engines.cuda import Arena, Device, DeviceArray
+from maescan.errors import DeviceLostError, EngineError
 from maescan.method.score import score_slices
 
 
@@ -39,6 +42,34 @@ def test_nothing_is_left_after_any_call_fails(engine_of, monkeypatch, tmp_path, 
     assert {"cudaMalloc", "cudaMemcpyAsync", "cudaGraphLaunch", "cudaStreamSynchronize", "cudaSetDevice"} <= named
     for call in ("cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphInstantiate"):
         assert f"no CUDA graph (CUDA: {call}" in caplog.text and call not in named
+
+
+def test_a_gpu_that_is_lost_is_told_from_a_call_that_failed(engine_of, monkeypatch, tmp_path):
+    """After a fault CUDA refuses every call, and so it does while the engine is closed."""
+    made = engine_of("small")
+    cuda, _ = install(monkeypatch, tmp_path)
+    engine, images = made.load(), slices_of(made.preset, 3)
+    score_slices(images, range(3), engine, made.preset)
+    cuda.lost = True
+    with pytest.raises(
+        DeviceLostError, match=r"^the GPU is lost: CUDA: cudaDeviceSynchronize: .*start the command again"
+    ):
+        score_slices(images, range(3), engine, made.preset)
+    engine.close()
+
+
+def test_a_full_gpu_and_one_that_is_taken_come_with_what_to_do(monkeypatch, tmp_path):
+    cuda, _ = install(monkeypatch, tmp_path, memory=1 << 20)
+    with ExitStack() as stack, pytest.raises(EngineError, match=r"cudaMalloc: .* \(end other programs on the GPU"):
+        Device(cuda, 0).take(stack, 1 << 21)
+    for number, remedy in (
+        (35, "580 or newer"),
+        (46, "the program that has the GPU to itself"),
+        (1, "`maescan doctor`"),
+    ):
+        monkeypatch.setattr(cuda, "cudaSetDevice", lambda _, number=number: (Code(number),))
+        with pytest.raises(EngineError, match=remedy):
+            Device(cuda, 0).use()
 
 
 def test_an_arena_that_is_full_says_so():

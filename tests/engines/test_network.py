@@ -6,6 +6,7 @@ import pytest
 
 from helpers.bundles import SMALL
 from helpers.gpu_machine import install, slices_of
+from helpers.trt_standin import EngineInvalidityDiagnostics as Faults
 from maescan.errors import EngineError
 from maescan.method.score import score_slices
 
@@ -20,3 +21,19 @@ def test_a_refused_shape_is_said_with_tensorrts_words(engine_of, monkeypatch, tm
     score_slices(slices_of(SMALL, 1), [0], engine, SMALL)
     engine.close()
     assert cuda.left() == (0, 0, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said", "remedy"),
+    [(Faults.INSUFFICIENT_GPU_MEMORY, "insufficient gpu memory", "end other programs on the GPU"),
+     (Faults.OLD_CUDA_DRIVER, "old cuda driver", "driver to 580 or newer")],
+)  # fmt: skip
+def test_what_the_machine_lacks_is_no_spoilt_plan(engine_of, monkeypatch, tmp_path, fault, said, remedy):
+    """Another plan would lack it, too: none is built."""
+    _, trt = install(monkeypatch, tmp_path)
+    made = engine_of("small")
+    made.load().close()
+    built, trt.machine_lacks = trt.builds, fault
+    with pytest.raises(EngineError, match=f"{said}, .*{remedy}"):
+        made.load()
+    assert trt.builds == built

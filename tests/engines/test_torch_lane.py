@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from helpers.torchscript_files import VALUES, networks_in
 from maescan.engines import torchscript
 from maescan.engines.torch_place import Lane
 from maescan.engines.torchscript import GraphEngine
-from maescan.errors import EngineError
+from maescan.errors import DeviceLostError, EngineError
 from maescan.method.score import score_slices
 
 
@@ -125,13 +126,62 @@ def test_closing_leaves_no_network_in_a_place(engine):
                           (RuntimeError("CUDA error: an illegal instruction\nmore"), "--device cpu")]
 )  # fmt: skip
 def test_what_torch_refuses_is_an_error_with_a_remedy(engine, error, remedy):
-    def refuse(*_):
-        raise error
-
-    engine.networks["classifier"] = refuse
+    engine.networks["classifier"] = refuse(error)
     with pytest.raises(EngineError) as raised:
         score_slices(slices_of(engine.preset, 3), np.arange(3), engine, engine.preset)
     assert raised.value.reason == f"torch: {str(error).splitlines()[0]}" and remedy in raised.value.remedy
+
+
+def refuse(error):
+    def call(*_, **__):
+        raise error
+
+    return call
+
+
+FAULT = RuntimeError("CUDA error: unspecified launch failure\nmore")
+
+
+def test_a_gpu_that_is_lost_is_told_from_a_call_that_failed(engine, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
+    assert type(torchscript.refusal(FAULT, "cuda:1")) is EngineError
+    monkeypatch.setattr(torch.cuda, "synchronize", refuse(FAULT))
+    with pytest.raises(DeviceLostError, match=r"launch failure \(start the command again"):
+        torchscript.refusal(FAULT, "cuda:1")
+    assert type(torchscript.refusal(torch.OutOfMemoryError("CUDA out of memory"), "cuda:1")) is EngineError
+    for error in (FAULT, EngineError("patchify cannot run: CUDA: unspecified launch failure")):
+        engine.networks["classifier"] = refuse(error)
+        monkeypatch.setattr(engine, "device", torch.device("cuda:1"))  # its places stay on the CPU
+        with pytest.raises(DeviceLostError, match="launch failure"):
+            score_slices(slices_of(engine.preset, 3), np.arange(3), engine, engine.preset)
+
+
+def test_closing_a_gpu_that_is_lost_raises_nothing(engine, monkeypatch):
+    score_slices(slices_of(engine.preset, 3), np.arange(3), engine, engine.preset)
+    (place,) = engine.places.values()
+    place._side = SimpleNamespace(synchronize=refuse(FAULT))
+    monkeypatch.setattr(engine, "device", torch.device("cuda:1"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", refuse(FAULT))
+    engine.close()
+    assert not place.networks
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [(RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable"), "maescan doctor"),
+     (torch.OutOfMemoryError("CUDA out of memory"), "end other programs"),
+     (AssertionError("Torch not compiled with CUDA enabled"), "a torch that was built with CUDA")],
+)  # fmt: skip
+def test_a_gpu_that_torch_cannot_use_is_not_the_file_s_fault(tmp_path, monkeypatch, error, remedy):
+    preset = CASES["small"]
+    folder = networks_in(tmp_path, preset, "fp32")
+    for name, where in (("zeros", torch), ("load", torch.jit)):
+        with monkeypatch.context() as patch, pytest.raises((EngineError, type(error))) as raised:
+            patch.setattr(where, name, refuse(error))
+            GraphEngine(folder, VALUES, device="cpu", threads=None, preset=preset)
+        ours = name == "zeros" or isinstance(error, torch.OutOfMemoryError)
+        assert isinstance(raised.value, EngineError) == ours and (not ours or remedy in raised.value.remedy)
 
 
 def test_of_torchscript_s_errors_the_last_line_is_the_reason():

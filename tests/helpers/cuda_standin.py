@@ -1,5 +1,5 @@
 """A stand-in for CUDA's runtime, so that a GPU's path runs without one: host memory, streams whose work waits until
-somebody waits for it and then runs in a random order, graphs that are replayed.
+somebody waits for it and then runs in a random order, graphs that are replayed. `lost`: every call fails.
 
 What CUDA forbids is an error here: memory of another kind or device, work on the default stream, calls that a capture
 does not allow, a thread on another device. Everything is counted, and the n-th call can be made to fail.
@@ -27,7 +27,7 @@ class Code(int):
     name = "cudaErrorStandIn"
 
 
-OK, FAILED, CAPTURING, INVALIDATED = Code(0), Code(2), Code(900), Code(901)
+OK, FULL, FAILED, CAPTURING, INVALIDATED = Code(0), Code(2), Code(719), Code(900), Code(901)
 
 
 class Cuda:
@@ -44,7 +44,7 @@ class Cuda:
         self.graphs: dict[int, list[Callable[[], object]]] = {}
         self.device_of: dict[int, int] = {}
         self.capturing: tuple[int, list[Callable[[], object]]] | None = None
-        self.broken = False
+        self.broken = self.lost = False
         self.next, self.devices, self.total, self.fail_at, self.calls = 100, devices, memory, 0, 0
         self.random, self.here = random.Random(seed), threading.local()
         self.up = self.down = self.launches = self.steps = 0
@@ -56,6 +56,8 @@ class Cuda:
 
         def call(*arguments: object) -> object:
             self.calls += 1
+            if self.lost:
+                return FAILED, None
             if self.calls != self.fail_at:
                 return found(*arguments)
             if name == "cudaStreamEndCapture":
@@ -79,7 +81,10 @@ class Cuda:
         return (OK,) if 0 <= number < self.devices else (FAILED,)
 
     def cudaMemGetInfo(self) -> Answer:
-        return OK, self.total - sum(size for size, kind, _, _ in self.memory.values() if kind == "device"), self.total
+        return OK, self._free_bytes(), self.total
+
+    def _free_bytes(self) -> int:
+        return self.total - sum(size for size, kind, _, _ in self.memory.values() if kind == "device")
 
     def _id(self) -> int:
         self.next += 1
@@ -95,6 +100,8 @@ class Cuda:
     def _take(self, size: int, kind: str) -> Answer:
         if self._forbidden():
             return CAPTURING, None
+        if kind == "device" and size > self._free_bytes():
+            return FULL, None
         raw = np.full(size + 256, 0xA5, np.uint8)
         base = -(-raw.ctypes.data // 256) * 256
         self.memory[base] = (size, kind, self.device, raw)
@@ -164,6 +171,13 @@ class Cuda:
         if self._forbidden():
             return (CAPTURING,)
         self._drain(int(stream))
+        return (OK,)
+
+    def cudaDeviceSynchronize(self) -> Answer:
+        if self._forbidden():
+            return (CAPTURING,)
+        for stream in list(self.streams):
+            self._drain(stream)
         return (OK,)
 
     def cudaMemcpyAsync(self, to: int, source: int, size: int, kind: int, stream: int) -> Answer:

@@ -35,7 +35,7 @@ class TensorIOMode(Enum):
 
 
 class EngineInvalidityDiagnostics(IntFlag):
-    VERSION_MISMATCH, UNSUPPORTED_CC, MALFORMED_ENGINE = 1, 2, 32
+    VERSION_MISMATCH, UNSUPPORTED_CC, OLD_CUDA_DRIVER, INSUFFICIENT_GPU_MEMORY, MALFORMED_ENGINE = 1, 2, 4, 16, 32
 
 
 def session(content: bytes, folder: Path = Path()) -> Session:
@@ -77,6 +77,7 @@ class Trt:
         self.builds, self.contexts = 0, 0
         self.refuse: str | None = None
         self.refuses_capture = self.other_driver = self.mute = False
+        self.machine_lacks = 0  # EngineInvalidityDiagnostics of every plan
         self.uneven = 0  # up to so many rows a batch wants more scratch memory than any larger one
 
     def Builder(self, log: Any) -> _Builder:
@@ -137,7 +138,7 @@ class _Runtime:
     def _faults(self, content: bytes) -> tuple[EngineInvalidityDiagnostics, dict[str, Any], bytes]:
         text, _, model = content.partition(b"\0")
         head = json.loads(text)
-        wrong = EngineInvalidityDiagnostics(0)
+        wrong = EngineInvalidityDiagnostics(self.trt.machine_lacks)
         if head["version"] != self.trt.__version__:
             wrong |= EngineInvalidityDiagnostics.VERSION_MISMATCH
         if tuple(head["card"]) != self.trt.capability:

@@ -9,6 +9,7 @@ import inspect
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,8 +21,11 @@ from typer.models import CommandInfo, OptionInfo
 
 from maescan.cli.examples import EXAMPLES
 from maescan.content import read_text
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DeviceLostError
 from maescan.progress import closed
+
+LOST = 6
+"""Exit code of a command whose GPU is lost."""
 
 PREFIX = "MAESCAN_"
 OTHERS = frozenset(
@@ -109,6 +113,11 @@ def _conventional(name: str, callback: Callable[..., object], known: Known) -> C
             raise SystemExit(130) from error
         except BrokenPipeError:
             closed()
+        except DeviceLostError as error:  # no input's fault: what starts commands again may start this one
+            if os.environ.get("MAESCAN_DEBUG"):
+                traceback.print_exc()
+            print(f"maescan: {error}", file=sys.stderr)
+            raise SystemExit(LOST) from error
         if verbose:
             _say_costs(time.perf_counter() - start)
 

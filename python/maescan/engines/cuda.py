@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.errors import EngineError
+from maescan.errors import DeviceLostError, EngineError
 
 ALIGNMENT = 256
 """Bytes: what TensorRT asks of addresses."""
@@ -21,6 +21,18 @@ ALIGNMENT = 256
 CODES = {"float32": (2, 32), "float64": (2, 64), "float16": (2, 16), "bfloat16": (4, 16), "int32": (0, 32),
          "int64": (0, 64), "uint64": (1, 64), "int16": (0, 16), "uint16": (1, 16), "uint8": (1, 8)}  # fmt: skip
 """DLPack's type code and bits."""
+
+FULL = "end other programs on the GPU, or choose another with --device cuda:N"
+OLD = "update NVIDIA's driver to 580 or newer"
+REMEDIES = {
+    2: FULL,
+    35: OLD,
+    46: "end the program that has the GPU to itself, or choose another with --device cuda:N",
+}
+"""By number of an error: memory allocation, insufficient driver, devices unavailable."""
+
+AGAIN = "start the command again, as a new process; if it happens again, see nvidia-smi and `journalctl -k`"
+"""After a fault CUDA refuses every call of the process."""
 
 
 class Device:
@@ -38,8 +50,15 @@ class Device:
         code, *values = getattr(self.runtime, name)(*arguments)
         if int(code) != 0:
             reason = f"CUDA: {name}: {getattr(code, 'name', code)}"
-            raise EngineError(reason, remedy="see `maescan doctor` and nvidia-smi")
+            raise EngineError(reason, remedy=REMEDIES.get(int(code), "see `maescan doctor` and nvidia-smi"))
         return values[0] if values else None
+
+    def check(self) -> None:
+        """After an error. Raises DeviceLostError where CUDA takes no more calls of this process."""
+        try:
+            self("cudaDeviceSynchronize")
+        except EngineError as error:
+            raise DeviceLostError(f"the GPU is lost: {error.reason}", remedy=AGAIN) from error
 
     def free_bytes(self) -> int:
         """Memory that is free on the GPU."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from maescan.engines.cuda import DeviceArray
+from maescan.engines.cuda import FULL, OLD, DeviceArray
 from maescan.engines.plans import logger
 from maescan.errors import DataError, EngineError
 
@@ -31,7 +32,10 @@ class Network:
         self.runtime = trt.Runtime(log)
         self.engine = self.runtime.deserialize_cuda_engine(content)
         if self.engine is None:
-            raise EngineError(f"is no plan for this GPU and TensorRT: {self._why(content)}", path=path)
+            why = self._why(content)
+            full = re.search(r"insufficient gpu memory|out ?of ?memory", why, re.IGNORECASE)
+            remedy = FULL if full else OLD if "old cuda driver" in why else None
+            raise EngineError(f"is no plan for this GPU and TensorRT: {why}", path=path, remedy=remedy)
         names = [self.engine.get_tensor_name(index) for index in range(self.engine.num_io_tensors)]
         given = {name: self.engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT for name in names}
         self.inputs, self.outputs = [n for n in names if given[n]], [n for n in names if not given[n]]

@@ -106,10 +106,11 @@ class Slot:
         self.cuda("cudaStreamSynchronize", self.stream)
 
     def close(self) -> None:
-        """Waits and gives the memory back."""
+        """Waits and gives the memory back; an error that CUDA reports then is one of before."""
         with contextlib.suppress(EngineError, AttributeError):
             self.wait()
-        self._held.close()
+        with contextlib.suppress(EngineError):
+            self._held.close()
 
 
 class CudaPlace:
@@ -270,8 +271,10 @@ class CudaPlace:
         return {name: array[: self.rows].copy() for name, array in self._down.items()}
 
     def close(self) -> None:
-        """Waits, and gives back the graph and what is the place's own."""
+        """Waits, and gives back the graph and what is the place's own; an error that CUDA reports then is one of
+        before."""
         with contextlib.suppress(EngineError):
             self.slot.wait()
         self._contexts = {}
-        self._held.close()
+        with contextlib.suppress(EngineError):
+            self._held.close()

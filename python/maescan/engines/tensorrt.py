@@ -6,6 +6,7 @@ cut into batches that two slots take in turn, so that one's copies run beside th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import logging
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
-from maescan.engines.cuda import Device, DeviceArray, bytes_of, host_array
+from maescan.engines.cuda import FULL, Device, DeviceArray, bytes_of, host_array
 from maescan.engines.network import Network
 from maescan.engines.place import CudaPlace, Shape, Slot, memory_needed
 from maescan.engines.plans import BATCHES, plan, shapes
@@ -93,8 +94,8 @@ class TensorRtEngine:
         compiled = cache_folder() / "tensorrt-rtx" / f"{digest}.bin"
         try:
             return Network(trt, content, folder, compiled)
-        except EngineError:
-            if not onnx.exists():
+        except EngineError as error:
+            if not onnx.exists() or error.remedy:  # what the machine lacks no other plan mends
                 raise
         content = plan(trt, onnx, self.preset, gpu, anew=True)  # the cache may have been cut or spoilt
         return Network(trt, content, folder, compiled)
@@ -107,7 +108,7 @@ class TensorRtEngine:
             if needed + SPARE <= free:
                 return slices
         reason = f"needs {(needed + SPARE) >> 20} MB for one slice, and {free >> 20} MB of the GPU are free"
-        raise EngineError(reason, remedy="end other programs on the GPU, or choose another with --device cuda:N")
+        raise EngineError(reason, remedy=FULL)
 
     def _scratch(self, slices: int) -> int:
         """Bytes of scratch memory for whole grids of `slices`: the networks run one after the other, and share it."""
@@ -119,9 +120,13 @@ class TensorRtEngine:
 
     def score(self, batches: Sequence[TokenBatch], preset: Preset, *, maps: bool) -> list[dict[str, Floats]]:
         """The answers of batches of any size, on the host; see maescan.method.engine.DeviceEngine."""
-        self.cuda.use()
         passes = self.preset.masks.passes
-        return in_turns(batches, passes, self.most, lambda part, turn: self._place(part, maps, turn))
+        try:
+            self.cuda.use()
+            return in_turns(batches, passes, self.most, lambda part, turn: self._place(part, maps, turn))
+        except EngineError:
+            self.cuda.check()
+            raise
 
     def _place(self, batch: TokenBatch, maps: bool, turn: int) -> CudaPlace:
         key = (Shape.of(batch, BATCHES, maps), turn)
@@ -207,8 +212,9 @@ class TensorRtEngine:
         return device
 
     def close(self) -> None:
-        """Gives back graphs, contexts, streams and memory; keeps the compiled kernels for the next start."""
-        with ExitStack() as stack:
+        """Gives back graphs, contexts, streams and memory; keeps the compiled kernels for the next start. What CUDA
+        says then is of an error before."""
+        with contextlib.suppress(EngineError), ExitStack() as stack:
             closes = [network.close for network in self._networks.values()]
             closes += [slot.close for slot in self._slots] + [place.close for place in self.places.values()]
             for close in closes:  # the last is closed first

@@ -240,8 +240,9 @@ class TorchPlace:
         return {name: value[: self.rows].numpy().copy() for name, value in self._down.items()}
 
     def close(self) -> None:
-        """Waits, and lets graph and memory go."""
+        """Waits, and lets graph and memory go; an error that CUDA reports then is one of before."""
         if self._side is not None:
-            self._side.synchronize()
+            with contextlib.suppress(RuntimeError):
+                self._side.synchronize()
         self.graph, self.networks = None, {}
         self._answers, self._up, self._host, self._down = {}, {}, {}, {}

@@ -6,6 +6,7 @@ torch's allocator gives a graph a pool of its own, so here the kernels make thei
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -16,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.engines.cuda import AGAIN, FULL
 from maescan.engines.place import Shape, narrow_images
 from maescan.engines.torch_place import WARM, Lane, TorchPlace, as_traced
 from maescan.engines.turns import in_turns
-from maescan.errors import EngineError
+from maescan.errors import DeviceLostError, EngineError
 from maescan.kernels import require_cuda
 from maescan.machine import cpu_name, require_gpu
 from maescan.method.engine import Floats, Ids, TokenBatch
@@ -129,25 +131,31 @@ class GraphEngine(TorchScriptEngine):
     def __init__(
         self, folder: Path, values: dict[str, Any], *, device: str, threads: int | None, preset: Preset
     ) -> None:
+        import torch
+
         if not device.startswith("cpu"):
             require_cuda()
-        super().__init__(folder, values, device=device, threads=threads, preset=preset)
+        try:
+            torch.zeros(1, device=device)  # what torch refuses from here on is the file's fault, but for memory
+        except (RuntimeError, AssertionError) as error:
+            raise refusal(error, device) from error
+        try:
+            super().__init__(folder, values, device=device, threads=threads, preset=preset)
+        except torch.OutOfMemoryError as error:
+            raise EngineError(f"torch: {first_line(error)}", remedy=FULL) from error
         self.places: OrderedDict[tuple[Shape, int], TorchPlace] = OrderedDict()
         self.lanes: tuple[Lane, ...] = Lane(self.device), Lane(self.device)
 
     def score(self, batches: Sequence[TokenBatch], preset: Preset, *, maps: bool) -> list[dict[str, Floats]]:
         """The answers of batches of any size, on the host; see maescan.method.engine.DeviceEngine."""
-        import torch
-
         passes, most = preset.masks.passes, SIZES[-1]
         try:
             return in_turns(batches, passes, most, lambda part, turn: self._place(part, maps, turn))
-        except torch.OutOfMemoryError as error:
-            remedy = "use a smaller --batch, or end other programs on the GPU"
-            raise EngineError(f"torch: {first_line(error)}", remedy=remedy) from error
+        except EngineError as error:  # of our kernels
+            check(str(self.device), error.reason)
+            raise
         except RuntimeError as error:  # torch has no other for what CUDA refuses
-            remedy = "see what `maescan doctor` says of the card, or use --device cpu"
-            raise EngineError(f"torch: {first_line(error)}", remedy=remedy) from error
+            raise refusal(error, str(self.device)) from error
 
     def _place(self, batch: TokenBatch, maps: bool, turn: int) -> TorchPlace:
         import torch
@@ -177,7 +185,33 @@ class GraphEngine(TorchScriptEngine):
         self.places, self.lanes = OrderedDict(), ()
         super().close()
         if self.device.type == "cuda":
-            torch.cuda.empty_cache()  # what torch keeps for arrays to come
+            with contextlib.suppress(RuntimeError):
+                torch.cuda.empty_cache()  # what torch keeps for arrays to come
+
+
+def refusal(error: Exception, device: str) -> EngineError:
+    """What torch refuses on a device, with what to do. Raises DeviceLostError where it takes no more work."""
+    import torch
+
+    said = f"torch: {first_line(error)}"
+    if isinstance(error, AssertionError):
+        return EngineError(said, remedy="install a torch that was built with CUDA, or use --device cpu")
+    if isinstance(error, torch.OutOfMemoryError):
+        return EngineError(said, remedy="use a smaller --batch, or end other programs on the GPU")
+    check(device, said)
+    return EngineError(said, remedy="see what `maescan doctor` says of the card, or use --device cpu")
+
+
+def check(device: str, said: str) -> None:
+    """After an error that said so. Raises DeviceLostError where the GPU takes no more work of this process."""
+    import torch
+
+    if device.startswith("cpu") or not torch.cuda.is_initialized():
+        return
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError as error:
+        raise DeviceLostError(f"the GPU is lost: {said}", remedy=AGAIN) from error
 
 
 def first_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 
 from maescan import files
 from maescan.config.types import Json
-from maescan.errors import ConfigError, DataError, EngineError, MaescanError, escaped
+from maescan.errors import ConfigError, DataError, DeviceLostError, EngineError, MaescanError, escaped
 from maescan.method import regions
 from maescan.method import score as steps
 from maescan.method.heat import mapped_slices
@@ -159,10 +159,14 @@ def _score(batch: list[Slice], job: Job) -> None:
     """Fills in the scores of a batch. What an engine refuses costs the scan whose slices it refuses alone."""
     try:
         _score_together([each for each in batch if each[0].fault is None], job)
+    except DeviceLostError:  # no scan's fault
+        raise
     except Exception:
         for scan in {id(scan): scan for scan, _ in batch if scan.fault is None}.values():
             try:
                 _score_together([each for each in batch if each[0] is scan], job)
+            except DeviceLostError:
+                raise
             except Exception as error:
                 scan.fault = _engine_error(error)
     for scan, _ in batch:
