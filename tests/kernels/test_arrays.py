@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import types
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -80,6 +82,34 @@ def test_on_the_host_a_stream_is_only_handed_on():
     for given, taken in ((None, 0), (7, 7)):
         with on_stream(HOST, given) as stream:
             assert stream == taken
+
+
+@pytest.mark.parametrize("given", [None, 7, 0])
+def test_torch_s_current_gpu_is_the_array_s(monkeypatch, given):
+    """torch exports no array of another one: `BufferError: Can't export tensors on a different CUDA device index`."""
+    here = [0]
+
+    @contextlib.contextmanager
+    def on(device):
+        here.append(device)
+        yield
+        here.pop()
+
+    stream = namedtuple("Stream", "device cuda_stream")
+    cuda = types.SimpleNamespace(
+        device=on,
+        stream=lambda stream: on(stream.device),  # which sets the device, too
+        current_stream=lambda device: stream(device, 5),
+        default_stream=lambda device: stream(device, 0),
+        ExternalStream=lambda number, device: stream(device, number),
+    )
+    fake = types.ModuleType("torch")
+    fake.cuda = cuda
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    like = type("Tensor", (OnGpu,), {"__module__": "torch", "device": 1})()
+    with on_stream(like, given) as taken:
+        assert here == [0, 1] and taken == (5 if given is None else given)
+    assert here == [0]
 
 
 def test_bits_of_bfloat16():

@@ -52,13 +52,17 @@ def on_stream(like: Any, stream: int | None) -> Iterator[int]:
     """The stream that a call on arrays like this one is enqueued on; None: their library's current one.
 
     Inside, what torch or CuPy allocate, copy and free belongs to that stream: memory that a kernel on a stream of
-    the caller's still works on is not handed out again.
+    the caller's still works on is not handed out again. torch's current GPU is the array's there, for it exports
+    no array of another one.
     """
     library = library_of(like)
     if not on_cuda(like) or not hasattr(library, "cuda"):
         yield stream or 0
+    elif is_torch(like) and stream is None:
+        with library.cuda.device(like.device):
+            yield library.cuda.current_stream(like.device).cuda_stream
     elif stream is None:
-        yield library.cuda.current_stream(like.device).cuda_stream if is_torch(like) else _cupy_stream(library)
+        yield _cupy_stream(library)
     elif is_torch(like):
         cuda, device = library.cuda, like.device
         foreign = cuda.ExternalStream(stream, device) if stream else cuda.default_stream(device)
