@@ -94,14 +94,21 @@ def test_gpus_are_the_drivers(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("there", "device", "reason"),
+    ("there", "device", "visible", "reason"),
     [
-        (None, "cuda", r"--device cuda: no NVIDIA driver .*--device cpu"),
-        (driver(0), "cuda:0", r"--device cuda:0: the driver finds no GPU .*nvidia-smi"),
-        (driver(2), "cuda:2", r"--device cuda:2: this machine has 2 GPUs .*cuda:0"),
+        (None, "cuda", None, r"--device cuda: no NVIDIA driver .*--device cpu"),
+        (driver(0), "cuda:0", None, r"--device cuda:0: the driver finds no GPU \(.*nvidia-smi"),
+        (driver(0), "cuda:0", "", r"the driver finds no GPU, with CUDA_VISIBLE_DEVICES='' \("),
+        (driver(0, init=803), "cuda", "GPU-1", r"finds no GPU: CUDA_ERROR_803, with CUDA_VISIBLE_DEVICES='GPU-1' \("),
+        (driver(2), "cuda:2", None, r"--device cuda:2: this machine has 2 GPUs \(.*cuda:0"),
+        (driver(1), "cuda:2", "7", r"--device cuda:2: this machine has 1 GPU, with CUDA_VISIBLE_DEVICES='7' \("),
     ],
 )
-def test_a_gpu_that_is_not_there_is_an_error_with_a_remedy(monkeypatch, there, device, reason):
+def test_a_gpu_that_is_not_there_is_an_error_with_a_remedy(monkeypatch, there, device, visible, reason):
+    """The variable hides GPUs that nvidia-smi shows."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr(machine, "_driver", lambda: there)
     with pytest.raises(EngineError, match=reason):
         machine.require_gpu(device)

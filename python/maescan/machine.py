@@ -176,10 +176,23 @@ def require_gpu(device: str) -> Gpu:
         )
     found, number = found_gpus(), int(device.partition(":")[2] or 0)
     if not found:
-        raise EngineError(f"--device {device}: the driver finds no GPU", remedy="run nvidia-smi, or use --device cpu")
+        reason = f"--device {device}: the driver finds no GPU{why_no_more()}"
+        raise EngineError(reason, remedy="run nvidia-smi, or use --device cpu")
     if number >= len(found):
-        raise EngineError(f"--device {device}: this machine has {len(found)} GPUs", remedy="use cuda:0")
+        count = f"{len(found)} GPU{'s' * (len(found) > 1)}"
+        raise EngineError(f"--device {device}: this machine has {count}{why_no_more()}", remedy="use cuda:0")
     return found[number]
+
+
+def why_no_more() -> str:
+    """What the driver says where it does not start, and the variable that hides GPUs from it, not from nvidia-smi."""
+    driver, word = _driver(), ctypes.c_char_p()
+    code = driver.cuInit(0) if driver else 0
+    if driver and code:
+        driver.cuGetErrorName(code, ctypes.byref(word))
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    said = [f": {(word.value or str(code).encode()).decode()}"] if code else []
+    return "".join([*said, *([f", with CUDA_VISIBLE_DEVICES={hidden!r}"] if hidden is not None else [])])
 
 
 @cache

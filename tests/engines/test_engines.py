@@ -70,7 +70,7 @@ def test_no_engine_for_the_device_names_those_there_are_and_the_command(bundle, 
     assert "no tensorrt-rtx engine for 'cpu'" in refused(bundle, target="tensorrt-rtx")
 
 
-@pytest.mark.parametrize("name", ["tpu", "cuda:x", "cpu:1", ""])
+@pytest.mark.parametrize("name", ["tpu", "cuda:x", "cpu:1", "", "cuda:", "cuda:01", "cuda:²", "cuda:-1"])
 def test_other_devices_are_unknown(bundle, name):
     assert f"there is no device '{name}'" in refused(bundle, device=name)
 

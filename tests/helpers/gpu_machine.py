@@ -47,11 +47,15 @@ def thin(name: str) -> Preset:
 
 
 def driver(
-    count: int = 1, capability: tuple[int, int] = (8, 9), name: str = "NVIDIA Test", version: int = 13000
+    count: int = 1,
+    capability: tuple[int, int] = (8, 9),
+    name: str = "NVIDIA Test",
+    version: int = 13000,
+    init: int = 0,
 ) -> Any:
-    """libcuda of that CUDA version with `count` GPUs."""
+    """libcuda of that CUDA version with `count` GPUs; init: what starting it answers."""
 
-    def put(pointer: Any, value: int) -> int:
+    def put(pointer: Any, value: object) -> int:
         pointer._obj.value = value
         return 0
 
@@ -60,7 +64,8 @@ def driver(
         return 0
 
     return SimpleNamespace(
-        cuInit=lambda _: 0,
+        cuInit=lambda _: init,
+        cuGetErrorName=lambda code, pointer: put(pointer, f"CUDA_ERROR_{code}".encode()),
         cuDriverGetVersion=lambda pointer: put(pointer, version),
         cuDeviceGetCount=lambda pointer: put(pointer, count),
         cuDeviceGet=lambda pointer, index: put(pointer, index),

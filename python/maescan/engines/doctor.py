@@ -11,7 +11,7 @@ from functools import cache
 
 from maescan import __version__
 from maescan.engines.targets import TARGETS
-from maescan.machine import Gpu, available_cores, cpu_features, cpu_name, driver_version, found_gpus
+from maescan.machine import Gpu, available_cores, cpu_features, cpu_name, driver_version, found_gpus, why_no_more
 
 Row = tuple[str, str, str]
 """What it is about, what was found, what to do (empty: nothing)."""
@@ -75,7 +75,7 @@ def _gpu() -> Iterator[Row]:
     )
     found = found_gpus()
     if not found:
-        yield "gpu", "none found", "see what nvidia-smi says"
+        yield "gpu", f"none found{why_no_more()}", "see what nvidia-smi says"
     for gpu in found:
         yield f"cuda:{gpu.number}", f"{gpu}, {gpu.memory / 2**30:.0f} GiB: {_takes(gpu)}", ""
 

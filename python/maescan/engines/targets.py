@@ -7,6 +7,7 @@ GPUs are told apart by compute capability: TensorRT-RTX knows the RTX cards only
 from __future__ import annotations
 
 import importlib.util
+import re
 from dataclasses import dataclass
 
 from maescan.errors import EngineError
@@ -88,10 +89,9 @@ def kind_of(device: str) -> str:
     """cpu or cuda, which gpu is too. Raises EngineError for a device that is neither."""
     if device == "gpu":
         return "cuda"
-    kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda") or (number and (kind == "cpu" or not number.isdigit())):
+    if not re.fullmatch(r"cpu|cuda(:(0|[1-9][0-9]{0,3}))?", device):  # as torch reads them, too
         raise EngineError(f"there is no device '{device}'", remedy="use auto, cpu, gpu or cuda:N")
-    return kind
+    return device.partition(":")[0]
 
 
 def runs_on(target: str, precision: str, kind: str, gpu: Gpu | None) -> bool:
