@@ -2,10 +2,11 @@
 
     python bench/gpu_check.py [--plan rtx|hopper] [--out DIR] [--minutes 30] [--dry-run] [--only STAGE ...]
 
-rtx: a workstation with an RTX card and TensorRT-RTX. hopper: an H100 or H200 with torch, numpy, timm, msgspec,
-pybind11 and nvcc, no TensorRT and nothing that reads scans. What is worth most comes first. Each stage has a time
-limit, writes DIR/gpu-PLAN/STAGE.json when it is over (what its steps printed, or why it failed) and the next one
-starts, whatever became of it. `--dry-run` runs every stage small on the CPU, to try the plan where there is no GPU.
+rtx: a workstation with an RTX card and TensorRT-RTX. hopper: an H100, H200 or another card that it has no target
+for, with torch, numpy, timm, msgspec, pybind11 and nvcc, no TensorRT and nothing that reads scans. What is worth
+most comes first. Each stage has a time limit, writes DIR/gpu-PLAN/STAGE.json when it is over (what its steps
+printed, or why it failed) and the next one starts, whatever became of it. `--dry-run` runs every stage small on the
+CPU, to try the plan where there is no GPU.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 STEPS = [sys.executable, "bench/gpu_steps.py"]
 TWO = "cuda and (patchify or average)"
 """The kernels that scoring spends its time in, for the tools that slow them down a hundred times."""
+RTX = {"7.5", "8.0", "8.6", "8.9", "12.0", "12.1"}
+"""Compute capabilities of maescan.engines.targets.RTX: the package is not built yet when a plan is chosen."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ def hopper(dry: bool, made: Path) -> list[Stage]:
     plan = Plan(dry, made, "brats")
     plan.all = ["fp32"] if dry else ["fp16", "bf16", "fp32"]
     return [
-        *plan.first("90"),
+        *plan.first("90" if "9.0" in _query("compute_cap").split() else "native"),
         Stage("rate", 210, [plan.step("rate", plan.all)]),
         Stage("foreground", 120, [plan.step("rate", ending="-fg")]),
         Stage("judge", 120, [plan.step("bundle", ending="+"), plan.step("rate", ending="+")]),
@@ -223,7 +226,7 @@ def _commands(stage: Stage, dry: bool, until: float) -> tuple[list[str], list[ob
 
 
 def _plan() -> str:
-    return "hopper" if "9.0" in _query("compute_cap") else "rtx"
+    return "rtx" if set(_query("compute_cap").split()) <= RTX else "hopper"
 
 
 def _query(fields: str) -> str:

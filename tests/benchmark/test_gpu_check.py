@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from maescan.engines.targets import RTX
+
 ROOT = Path(__file__).resolve().parents[2]
 ABSENT = """
 import sys
@@ -48,6 +50,21 @@ def gpu_check(monkeypatch):
     import gpu_check
 
     return gpu_check
+
+
+@pytest.mark.parametrize(
+    ("cards", "plan", "built"),
+    [("", "rtx", "native"), ("8.9\n8.9", "rtx", "native"), ("9.0", "hopper", "90"), ("10.0", "hopper", "native"),
+     ("8.7", "hopper", "native"), ("8.6\n9.0", "hopper", "90")],
+)  # fmt: skip
+def test_a_card_that_tensorrt_rtx_has_no_target_for_is_checked_without_it(
+    gpu_check, monkeypatch, tmp_path, cards, plan, built
+):
+    assert {".".join(map(str, card)) for card in RTX} == gpu_check.RTX
+    monkeypatch.setattr(gpu_check, "_query", lambda fields: cards)
+    assert gpu_check._plan() == plan
+    (build,) = (stage for stage in gpu_check.PLANS[plan](False, tmp_path) if stage.name == "build")
+    assert build.commands[0][-1] == built
 
 
 @pytest.mark.parametrize("plan", ["rtx", "hopper"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,8 @@ from maescan import export, kernels, machine
 from maescan.engines.targets import RTX, TARGETS, best_for, place_to_prove, runs_on
 from maescan.errors import EngineError
 from maescan.machine import Gpu
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def card(major, minor):
@@ -32,6 +36,18 @@ def test_every_card_takes_a_tensorrt_and_torchscript(capability, target):
     assert best_for(card(*capability)).name == target
     assert runs_on("torchscript", "fp16", "cuda", card(*capability))
     assert runs_on("tensorrt-rtx", "fp16", "cuda", card(*capability)) == (target == "tensorrt-rtx")
+
+
+def test_the_kernels_are_compiled_for_every_card_of_the_guide():
+    """Code runs on cards of its major version from its minor one on, but no other's on Orin; PTX from its own on."""
+    built = re.search(r"set\(MAESCAN_CUDA_ARCHITECTURES ([-\w ]+)", (ROOT / "CMakeLists.txt").read_text())[1].split()
+    code, ptx = [int(name.partition("-")[0]) for name in built], [int(name) for name in built if name.isdigit()]
+    table = re.findall(r"^\|[^|]+\|([\d., ]+)\| `tensorrt", (ROOT / "docs/gpu.md").read_text(), re.MULTILINE)
+    cards = {int(number.replace(".", "")) for row in table for number in row.split(",")}
+    assert cards >= {75, 80, 86, 87, 89, 90, 100, 103, 120, 121}
+    for card in cards:
+        same = [each for each in code if each == card or (each // 10 == card // 10 and each < card and card != 87)]
+        assert same or [each for each in ptx if each <= card], card
 
 
 @pytest.mark.parametrize(
