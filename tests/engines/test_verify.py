@@ -64,6 +64,11 @@ def test_it_says_what_personal_data_there_is_and_whether_the_card_is_the_manifes
     assert "README.md            is not what the manifest says: `maescan card" in capsys.readouterr().out
 
 
+def test_a_device_that_no_engine_is_for_is_said(bundle, capsys):
+    assert verify.show(bundle, device="cuda:1")
+    assert "engines              none is for 'cuda:1'; there are openvino-fp32" in capsys.readouterr().out
+
+
 def test_device_auto_takes_what_the_bundle_has_engines_for(bundle, capsys):
     assert verify.show(bundle, device="auto")
     assert "openvino-fp32        drift on cpu: score" in capsys.readouterr().out

@@ -59,13 +59,15 @@ def show(
 
 def _findings(bundle: Bundle, device: str | None, trust: bool, limits: Limits) -> Iterator[Finding]:
     yield from _parts(bundle)
-    device = device_for(bundle, device, trust=trust) if device else None
+    device, none = device_for(bundle, device, trust=trust) if device else None, True
     for name, values in sorted(bundle.engines().items()):
         kinds = getattr(TARGETS.get(values["target"]), "kinds", ())
         if device and kind_of(device) not in kinds:
             continue
-        where = device or ("cpu" if "cpu" in kinds else "cuda")
+        where, none = device or ("cpu" if "cpu" in kinds else "cuda"), False
         yield name, *_line(bundle, name, where, trust, limits)
+    if device and none:
+        yield "engines", f"none is for '{device}'; there are {', '.join(sorted(bundle.engines())) or 'none'}", True
 
 
 def _parts(bundle: Bundle) -> Iterator[Finding]:
