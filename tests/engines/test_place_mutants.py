@@ -40,7 +40,8 @@ MUTANTS = {
     "pinned memory freed as the GPU's": ("cuda", '"cudaFreeHost"', '"cudaFree"'),
     "copies in the other direction": ("cuda", "if up else kinds.cudaMemcpyDeviceToHost", "if not up else 2"),
     "streams stay": ("cuda", 'stack.callback(self, "cudaStreamDestroy", stream)', "pass"),
-    "the thread stays on another GPU": ("tensorrt", "        self.cuda.use()\n        passes", "        passes"),
+    "the thread stays on another GPU": ("tensorrt", "            self.cuda.use()\n            return in_turns",
+                                        "            return in_turns"),
     "slots share their scratch memory": ("place", "self.scratch = cuda.take(self._held, scratch)", SHARED),
 }  # fmt: skip
 WHOLE = {
