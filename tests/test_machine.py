@@ -114,6 +114,14 @@ def test_a_gpu_that_is_not_there_is_an_error_with_a_remedy(monkeypatch, there, d
         machine.require_gpu(device)
 
 
+def test_a_driver_is_named_by_its_release_where_the_system_tells(monkeypatch, tmp_path):
+    """Golden slices run again after an update, which may leave CUDA's version as it is."""
+    monkeypatch.setattr(machine, "_driver", lambda: driver(1, version=13010))
+    (tmp_path / "version").write_text("580.95.05\n")
+    assert machine.driver_name(tmp_path / "version") == "driver 580.95.05"
+    assert machine.driver_name(tmp_path / "none") == "a driver of CUDA 13.1"
+
+
 def test_a_driver_that_does_not_start_finds_nothing(monkeypatch):
     broken = driver(1)
     broken.cuInit = lambda _: 100

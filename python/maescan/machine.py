@@ -8,6 +8,7 @@ import math
 import os
 import platform
 import threading
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -125,6 +126,23 @@ def driver_version() -> int | None:
     """The CUDA version that the NVIDIA driver supports, as 1000 * major + 10 * minor; None without a driver."""
     found, version = _driver(), ctypes.c_int()
     return version.value if found and found.cuDriverGetVersion(ctypes.byref(version)) == 0 else None
+
+
+def driver_name(file: Path = Path("/sys/module/nvidia/version")) -> str:
+    """The driver's release; where the system does not tell, the CUDA version that it supports."""
+    with contextlib.suppress(OSError):
+        return f"driver {file.read_text().strip()}"
+    version = driver_version() or 0
+    return f"a driver of CUDA {version // 1000}.{version % 1000 // 10}"
+
+
+def gpu_uuid(number: int) -> str | None:
+    """A GPU by the name that nvidia-smi takes, which counts in another order, those too that CUDA_VISIBLE_DEVICES
+    hides. None where the driver does not tell."""
+    driver, device, raw = _driver(), ctypes.c_int(), (ctypes.c_ubyte * 16)()
+    if not driver or driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), number):
+        return None
+    return None if driver.cuDeviceGetUuid_v2(raw, device) else f"GPU-{uuid.UUID(bytes=bytes(raw))}"
 
 
 @dataclass(frozen=True)

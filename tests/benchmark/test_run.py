@@ -6,8 +6,11 @@ import json
 
 import pytest
 
+from helpers.gpu_machine import driver
+from maescan import machine
 from maescan.benchmark import engines, folder, run, scaling, weights
-from maescan.errors import ConfigError, DataError
+from maescan.config import PRESETS
+from maescan.errors import ConfigError, DataError, EngineError
 
 
 @pytest.mark.slow
@@ -40,6 +43,17 @@ def test_bench_from_the_command_line_writes_its_report(bundle, tmp_path, monkeyp
 def test_bench_wants_a_bundle_or_random_weights(tmp_path, arguments):
     with pytest.raises(ConfigError, match="one of the two"):
         run.bench(tmp_path, run.Subject(**arguments))
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"),
+    [("cuda:1", "this machine has 1 GPU "), ("cuda:x", "there is no device 'cuda:x'"), ("tpu", "no device 'tpu'")],
+)
+def test_a_gpu_that_is_not_there_is_said_before_slices_are_made(tmp_path, monkeypatch, device, reason):
+    monkeypatch.setattr(machine, "_driver", lambda: driver(1))
+    monkeypatch.setattr(weights, "slices_of_a_phantom", lambda *_: pytest.fail("made slices"))
+    with pytest.raises(EngineError, match=reason):
+        run._random(PRESETS["tiny"], tmp_path, device, True)
 
 
 def test_bench_writes_over_nobodys_files(tmp_path):

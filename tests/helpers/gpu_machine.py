@@ -63,6 +63,10 @@ def driver(
         buffer.value = name.encode()
         return 0
 
+    def put_uuid(raw: Any, index: Any) -> int:
+        raw[15] = 7 + index.value
+        return 0
+
     return SimpleNamespace(
         cuInit=lambda _: init,
         cuGetErrorName=lambda code, pointer: put(pointer, f"CUDA_ERROR_{code}".encode()),
@@ -70,6 +74,7 @@ def driver(
         cuDeviceGetCount=lambda pointer: put(pointer, count),
         cuDeviceGet=lambda pointer, index: put(pointer, index),
         cuDeviceGetName=put_name,
+        cuDeviceGetUuid_v2=put_uuid,
         cuDeviceTotalMem_v2=lambda pointer, index: put(pointer, 24 << 30),
         cuDeviceGetAttribute=lambda pointer, attribute, index: put(pointer, capability[attribute - 75]),
     )

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from maescan import __version__
 from maescan.config.types import Json
-from maescan.machine import available_cores, cpu_name, gpus
+from maescan.machine import available_cores, cpu_name, driver_name, gpu_uuid, gpus
 
-PACKAGES = ("openvino", "onnxruntime", "torch", "timm", "tensorrt_rtx", "numpy", "transformers", "anomalib")
+PACKAGES = ("openvino", "onnxruntime", "torch", "timm", "tensorrt_rtx_cu13", "tensorrt", "cuda-bindings",
+            "numpy", "transformers", "anomalib")  # fmt: skip
 RAPL = Path("/sys/class/powercap")
 
 
@@ -28,6 +29,7 @@ def describe() -> Json:
             "memory_gib": round(_memory() / 2**30, 1),
             "load": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
             "gpus": gpus(),
+            "driver": driver_name() if gpus() else None,
             "system": platform.platform(),
         },
         "versions": {"maescan": __version__, "python": platform.python_version(), **_versions()},
@@ -57,7 +59,8 @@ class Watts:
     """Mean power while the block runs: `.watts` of the GPU (nvidia-smi) or CPU packages (RAPL); None if untold."""
 
     def __init__(self, device: str) -> None:
-        self.gpu = device.partition(":")[2] or "0" if device.startswith("cuda") else None
+        self.on_gpu = device.startswith("cuda")
+        self.gpu = gpu_uuid(int(device.partition(":")[2] or 0)) if self.on_gpu else None
         self.watts: float | None = None
         self._samples: list[float] = []
         self._stop = threading.Event()
@@ -72,7 +75,7 @@ class Watts:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         after, seconds = _joules(), time.perf_counter() - self._start
-        if self.gpu is not None:
+        if self.on_gpu:
             self.watts = sum(self._samples) / len(self._samples) if self._samples else None
         elif self._before is not None and after is not None and after > self._before:
             self.watts = (after - self._before) / seconds

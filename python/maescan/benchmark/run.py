@@ -13,7 +13,7 @@ from maescan.config import preset as named
 from maescan.config.types import Json
 from maescan.engines import device_for
 from maescan.engines.bundle import Bundle
-from maescan.engines.targets import best_for
+from maescan.engines.targets import best_for, kind_of
 from maescan.errors import ConfigError, EngineError
 from maescan.files import claim
 from maescan.machine import available_cores, gpus, require_gpu
@@ -76,11 +76,12 @@ def bench(out: Path, subject: Subject, *, command: str = "", say: Callable[[str]
 
 
 def _random(preset: Preset, at: Path, device: str, quick: bool) -> Path:
+    on_cpu = not gpus() if device == "auto" else kind_of(device) == "cpu"
+    best = None if on_cpu else best_for(require_gpu("cuda" if device == "auto" else device))
     images = weights.slices_of_a_phantom(preset, at / "phantom", 48)
     settings = weights.with_buckets(preset, images)
-    if device == "cpu" or (device == "auto" and not gpus()):
+    if best is None:
         return weights.random_bundle(settings, at / "random", PRECISIONS[:2] if quick else PRECISIONS, images)
-    best = best_for(require_gpu("cuda" if device == "auto" else device))
     fast = importlib.util.find_spec(best.package) is not None
     to, precisions = ("torchscript", *([best.name] if fast else [])), ("fp32", "fp16", "bf16")
     return weights.random_bundle(settings, at / "random", precisions, images, to=to)

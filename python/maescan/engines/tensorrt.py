@@ -29,7 +29,7 @@ from maescan.engines.targets import TARGETS
 from maescan.engines.turns import in_turns
 from maescan.errors import EngineError, typed
 from maescan.kernels import require_cuda
-from maescan.machine import Gpu, cache_folder, driver_version, require_gpu
+from maescan.machine import Gpu, cache_folder, driver_name, driver_version, require_gpu
 from maescan.method.engine import Floats, Ids, TokenBatch
 from maescan.method.masks import of_all_tokens
 from maescan.method.raw import MOST_BYTES
@@ -61,7 +61,7 @@ class TensorRtEngine:
         self.cuda = Device(runtime, gpu.number)
         self.cuda.use()
         self.name, self.version = f"{self.target}-{self.precision}", f"{self.target} {trt.__version__}"
-        self.device_name = f"{gpu}, driver {driver_version()}"
+        self.device_name = f"{gpu}, {driver_name()}"
         self.places: OrderedDict[tuple[Shape, int], CudaPlace] = OrderedDict()
         self._slots: list[Slot] = []
         self._networks: dict[str, Network] = {}
@@ -90,7 +90,7 @@ class TensorRtEngine:
     def _network(self, trt: Any, folder: Path, values: dict[str, Any], gpu: Gpu, name: str) -> Network:
         onnx, ready = folder / f"{name}.onnx", folder / f"{name}.engine"
         content = plan(trt, onnx, self.preset, gpu) if onnx.exists() else _ready(trt, ready, values)
-        digest = hashlib.sha256(content + f"{self.device_name}-{self.version}".encode()).hexdigest()
+        digest = hashlib.sha256(content + f"{gpu}, {driver_version()}-{self.version}".encode()).hexdigest()
         compiled = cache_folder() / "tensorrt-rtx" / f"{digest}.bin"
         try:
             return Network(trt, content, folder, compiled)

@@ -23,7 +23,7 @@ from maescan.engines.torch_place import WARM, Lane, TorchPlace, as_traced
 from maescan.engines.turns import in_turns
 from maescan.errors import DeviceLostError, EngineError
 from maescan.kernels import require_cuda
-from maescan.machine import cpu_name, require_gpu
+from maescan.machine import cpu_name, driver_name, require_gpu
 from maescan.method.engine import Floats, Ids, TokenBatch
 from maescan.method.masks import of_all_tokens
 from maescan.records import decode
@@ -65,7 +65,7 @@ class TorchScriptEngine:
             torch.set_num_threads(threads)
         self.precision, self.version = values["precision"], f"torch {torch.__version__}"
         self.device, self.name, self.preset = torch.device(device), f"{self.target}-{self.precision}", preset
-        self.device_name = cpu_name() if self.device.type == "cpu" else str(require_gpu(device))
+        self.device_name = cpu_name() if self.device.type == "cpu" else f"{require_gpu(device)}, {driver_name()}"
         self.networks: dict[str, Any] = {}
         self.ports: dict[str, dict[str, str]] = {}
         with warnings.catch_warnings():
