@@ -1,8 +1,9 @@
-"""Makes the bundle that `maescan demo` scores with: python bench/demo_bundle.py [--again].
+"""Makes the bundle that `maescan demo` scores with: python bench/demo_bundle.py [--judge | --again].
 
 Trains a small model on a phantom, rounds its weights to what float16 holds (they stay fp32, and pack to half),
 exports, calibrates on healthy phantoms of another seed, and packs it into the package. Takes minutes.
 
+--judge: trains the judge alone, behind the packed MAE.
 --again: exports the packed weights anew without training them, after a change of masks, of bundles' format, of what
 is measured of training's scans or of what an engine is proved with. Takes a minute.
 """
@@ -45,18 +46,18 @@ def small() -> Preset:
     return preset("tiny+").replace(name="demo", judge__epochs=24, **width)
 
 
-def trained(work: Path) -> Path:
-    """A run folder."""
+def trained(work: Path, mae: Path | None = None) -> Path:
+    """A run folder. mae: weights to take as they are."""
     from maescan import train
     from maescan.cli.progress import training_bar
 
     slices = training_slices(work)
-    run = train.train(slices, small(), work / "run", TrainOptions(seed=SEED), progress=training_bar())
+    run = train.train(slices, small(), work / "run", TrainOptions(seed=SEED), mae=mae, progress=training_bar())
     for name in WEIGHTS:
         weights = load_file(run / name)
         save_file({key: value.astype(np.float16).astype(np.float32) for key, value in weights.items()}, run / name)
     values = json.loads((run / "run.json").read_text())
-    values["made_by"] = {"command": "python bench/demo_bundle.py", "commit": _commit()}
+    values["made_by"] = {"command": " ".join(["python bench/demo_bundle.py", *sys.argv[1:]]), "commit": _commit()}
     write_json(run / "run.json", values)
     return run
 
@@ -90,7 +91,10 @@ def main() -> None:
     """Writes the archive in the package."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        run = packed_before(work) if "--again" in sys.argv else trained(work)
+        if "--again" in sys.argv:
+            run = packed_before(work)
+        else:
+            run = trained(work, unpack(work / "before") / "mae.safetensors" if "--judge" in sys.argv else None)
         (run / "quantisation.safetensors").unlink(missing_ok=True)
         bundle = export.export(run, work / "bundle", to=("openvino",), precision=("fp32",), card=CARD)
         write_phantom(work / "reference", healthy=REFERENCE, lesions=0, seed=SEED + 1)

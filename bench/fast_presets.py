@@ -29,27 +29,30 @@ from maescan.files import write_json
 from maescan.options import TrainOptions
 
 TOKENS = 50  # of the phantom's slices with tissue, in the mean
-ROWS = {  # encoder's width, decoder's width and depth, passes, judge's width and depth
-    "tiny+": (96, 64, 2, 4, 64, 2),
-    "tiny-fast: encoder 64, decoder 48 x 1, judge 40 x 1": (64, 48, 1, 4, 40, 1),
-    "encoder 64, decoder 48 x 2": (64, 48, 2, 4, 64, 2),
-    "decoder 48 x 1": (96, 48, 1, 4, 64, 2),
-    "two passes": (96, 64, 2, 2, 64, 2),
-    "decoder 48 x 1, two passes, judge 40 x 1": (96, 48, 1, 2, 40, 1),
-    "decoder 48 x 1, one pass, judge 64 x 1": (96, 48, 1, 1, 64, 1),
+ROWS = {  # encoder's width, decoder's width and depth, passes, judge's width, depth and channels at full resolution
+    "tiny+": (96, 64, 2, 4, (64, 1, 12)),
+    "tiny-fast: encoder 64, decoder 48 x 1, judge 40 x 1": (64, 48, 1, 4, (40, 1, 0)),
+    "judge 64 x 2, half the side": (96, 64, 2, 4, (64, 2, 0)),
+    "encoder 64, decoder 48 x 2": (64, 48, 2, 4, (64, 2, 0)),
+    "decoder 48 x 1": (96, 48, 1, 4, (64, 2, 0)),
+    "two passes": (96, 64, 2, 2, (64, 2, 0)),
+    "decoder 48 x 1, two passes, judge 40 x 1": (96, 48, 1, 2, (40, 1, 0)),
+    "decoder 48 x 1, one pass, judge 64 x 1": (96, 48, 1, 1, (64, 1, 0)),
 }
 
 
-def row_preset(encoder: int, dim: int, depth: int, passes: int, judge: int, blocks: int) -> Preset:
+def row_preset(encoder: int, dim: int, depth: int, passes: int, judge: tuple[int, int, int]) -> Preset:
     """`tiny+` of other sizes; masks are complementary where passes and ratio allow."""
+    width, blocks, fine = judge
     return preset("tiny+").replace(
         model__encoder_dim=encoder,
         model__decoder_dim=dim,
         model__decoder_depth=depth,
         masks__passes=passes,
         masks__strategy="complementary" if passes == 4 else "random",
-        judge__dim=judge,
+        judge__dim=width,
         judge__depth=blocks,
+        judge__fine=fine,
     )
 
 
@@ -62,7 +65,7 @@ def found(name: str, seed: int, healthy: SliceSet, test: SliceSet, out: Path) ->
     mae = folder / "mae.safetensors"
     if not mae.exists():
         train.train(healthy, alone, folder, options)
-    run = train.train(healthy, own, out / f"{'-'.join(map(str, ROWS[name]))}-{seed}", options, mae=mae)
+    run = train.train(healthy, own, out / f"{_file(name)}-{seed}", options, mae=mae)
     used = Preset.from_dict(json.loads((run / "preset.json").read_text()))
     engine = TorchEngine(run, used)
     scored = score_set(test, engine, used)
@@ -101,7 +104,11 @@ def main() -> None:
             "seeds": seeds,
         }
         print(json.dumps(row), flush=True)
-        write_json(options.out / f"{re.sub('[^a-z0-9+]+', '-', name)}.json", row)
+        write_json(options.out / f"{_file(name)}.json", row)
+
+
+def _file(name: str) -> str:
+    return re.sub("[^a-z0-9+]+", "-", name)
 
 
 if __name__ == "__main__":

@@ -21,4 +21,5 @@ def test_one_fold_is_none():
 def test_stages_lead_from_pixels_to_patches():
     assert JudgeTraining(dim=64).stages(8) == [(2, 16), (2, 32), (2, 64)]
     assert JudgeTraining(dim=16).stages(16) == [(2, 8), (2, 8), (2, 8), (2, 16)]
+    assert JudgeTraining(dim=64, fine=12).stages(8) == [(1, 12), (2, 16), (2, 32), (2, 64)]
     assert JudgeTraining(dim=64).stages(14) == [(2, 32), (7, 64)] and JudgeTraining().stages(7) == [(7, 128)]

@@ -11,11 +11,12 @@ from maescan.train.steps import patchify
 
 MODEL = ModelConfig(32, 8, 48, 2, 4, 32, 2, 2)
 SMALL = JudgeTraining(dim=32, depth=2)
+FINE = JudgeTraining(dim=32, depth=1, fine=12)
 
 
-def judge():
+def judge(training=SMALL):
     torch.manual_seed(0)
-    made = Judge(MODEL, SMALL).eval()
+    made = Judge(MODEL, training).eval()
     torch.nn.init.normal_(made.head.weight, std=0.5)
     return made
 
@@ -72,14 +73,15 @@ def test_a_token_is_judged_by_its_surroundings_and_by_the_whole_set():
     assert moved[0] > 0 and moved[1] > moved[15] > 0
 
 
-def test_the_slice_and_its_prediction_are_hidden_in_a_share_of_slices_in_training_alone():
-    model = judge()
+def test_the_slice_and_its_prediction_are_hidden_in_a_share_of_the_pairs_in_training_alone():
+    model = judge(JudgeTraining(dim=32, image_dropout=0.5))
     pictures = torch.rand(40, CHANNELS, 32, 32, generator=torch.Generator().manual_seed(4)) + 0.5
     pictures[:, -1] = 1
     assert model.shown(pictures).abs().amin(dim=(2, 3)).amax(dim=1).min() > 0
     hidden = model.train().shown(pictures).abs().amax(dim=(2, 3)) == 0
     assert torch.equal(hidden[:, 4:8].any(dim=1), hidden[:, 4:8].all(dim=1))
     assert 0 < int(hidden[:, 4].sum()) < 40 and not hidden[:, [0, 1, 2, 3, 8]].any()
+    assert torch.equal(hidden[:20], hidden[20:])
     model.dropout = 0.0
     assert not (model.shown(pictures).abs().amax(dim=(2, 3)) == 0).any()
 
@@ -90,9 +92,10 @@ def test_a_token_that_is_given_twice_counts_once():
     torch.testing.assert_close(judge()(*twice)[:, :-1], judge()(features, ids))
 
 
+@pytest.mark.parametrize("training", [SMALL, FINE], ids=["plain", "fine"])
 @pytest.mark.parametrize("patch", [2, 6, 7, 16])
-def test_a_patch_may_have_any_side(patch):
-    model = Judge(ModelConfig(4 * patch, patch, 48, 2, 4, 32, 2, 2), SMALL).eval()
+def test_a_patch_may_have_any_side(patch, training):
+    model = Judge(ModelConfig(4 * patch, patch, 48, 2, 4, 32, 2, 2), training).eval()
     features = torch.rand(1, 16, model.config.judge_features)
     assert model(features, torch.arange(16, dtype=torch.int32)[None]).shape == (1, 16)
 

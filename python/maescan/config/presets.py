@@ -74,7 +74,16 @@ PRESETS["tiny+"] = PRESETS["tiny-fg"].replace(
     name="tiny+",
     measure="judge",
     masks__strategy="complementary",
-    judge=JudgeTraining(dim=64, depth=2, folds=0, epochs=36, least_steps=5_000, batch_size=8, base_lr=6.4e-2),
+    judge=JudgeTraining(
+        dim=64,
+        depth=1,
+        fine=12,  # where a slice is 64 pixels wide, a small lesion is four of them
+        folds=0,
+        epochs=36,
+        least_steps=5_000,
+        batch_size=8,
+        base_lr=6.4e-2,
+    ),
 )
 
 # for speed, trained so: smaller networks, the four passes of the others (docs/beyond.md, table of operations)
@@ -84,7 +93,7 @@ PRESETS["tiny-fast"] = PRESETS["tiny+"].replace(
     model__decoder_dim=48,
     model__decoder_depth=1,
     judge__dim=40,
-    judge__depth=1,
+    judge__fine=0,
 )
 PRESETS["brats-fast"] = PRESETS["brats+"].replace(
     name="brats-fast",

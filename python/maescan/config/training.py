@@ -78,7 +78,9 @@ class JudgeTraining(Checked):
     folds: MAEs that are trained beside the deployed one, each without one part of the patients, so that the judge
     learns from residuals of patients that the MAE does not know; 0: it learns from those that it knows.
     fold_epochs: of each of these MAEs; 0: as many as the deployed one has.
-    image_dropout: share of the slices in which the judge learns without seeing the slice itself.
+    fine: channels of a first stage that sees the slice at its own resolution; 0: the first stage takes every other
+    pixel.
+    image_dropout: share of the pairs in which the judge learns without seeing the slice itself.
     least_steps: of few scans as many epochs more are trained as make so many steps, which are what a judge learns by.
     """
 
@@ -86,6 +88,7 @@ class JudgeTraining(Checked):
 
     dim: Annotated[int, Range(8, 4096)] = 128
     depth: Annotated[int, Range(1, 64)] = 2
+    fine: Annotated[int, Range(0, 1024)] = 0
     folds: Annotated[int, Range(0, 20)] = 3
     fold_epochs: Annotated[int, Range(0, 100_000)] = 0
     epochs: Count = 60
@@ -95,7 +98,7 @@ class JudgeTraining(Checked):
     min_lr: Rate = 1e-6
     betas: Betas = (0.9, 0.99)
     weight_decay: Rate = 0.05
-    image_dropout: Annotated[float, Range(0, 1)] = 0.5
+    image_dropout: Annotated[float, Range(0, 1)] = 0.0
     warmup_epochs: Annotated[int, Range(0, 100_000)] = 2
     crop: Crop = "clamp"
     crop_scale: Annotated[float, Range(0.01, 4)] = 0.6
@@ -109,16 +112,17 @@ class JudgeTraining(Checked):
 
     def stages(self, patch: int) -> list[tuple[int, int]]:
         """(stride, width) of the convolutions that lead from pixels to patches of side `patch`: strides of two and
-        what is left of an odd side, widths that double up to `dim`."""
+        what is left of an odd side, widths that double up to `dim`; before them that of `fine`."""
         strides = []
         while patch % 2 == 0:
             strides.append(2)
             patch //= 2
         strides += [patch] if patch > 1 else []
-        return [
+        halved = [
             (stride, max(8, self.dim >> later))
             for later, stride in zip(reversed(range(len(strides))), strides, strict=True)
         ]
+        return [(1, self.fine), *halved] if self.fine else halved
 
 
 def _check_crops(low: float, high: float) -> None:

@@ -38,8 +38,8 @@ class Judge(nn.Module):
     an edge or a grain looks the same wherever a patch ends; stages of half the side each lead to a pixel a patch,
     `dim` wide, and `depth` blocks and the mean over the set decide there.
 
-    In training the slice itself and its prediction are hidden in a share of the slices, `image_dropout`: what tissue
-    looks like is easily learnt by heart, and the differences are what carries over to other scanners.
+    In training the slice itself and its prediction can be hidden in a share of the pairs, `image_dropout`; a batch is
+    slices with anomalies, then the same without.
 
     B slices, T tokens of the set, P the patch side.
     """
@@ -85,11 +85,12 @@ class Judge(nn.Module):
         return torch.cat([d, d.abs(), torch.log(d.abs() + SMALL), spread, *looks, inside], dim=1)
 
     def shown(self, pictures: Tensor) -> Tensor:
-        """Pictures on a like scale; in training without the slice and its prediction in a share of the slices."""
+        """Pictures on a like scale; in training without the slice and its prediction in a share of the pairs."""
         values, inside = pictures[:, :-1], pictures[:, -1:]
         scaled = self.scale(values).clamp(-CLIP, CLIP) * inside
         if self.training and self.dropout:
-            seen = (torch.rand_like(inside[:, :, :1, :1]) >= self.dropout).to(scaled.dtype)
+            pairs = inside[: len(inside) // 2, :, :1, :1]
+            seen = (torch.rand_like(pairs) >= self.dropout).to(scaled.dtype).repeat(2, 1, 1, 1)
             scaled = torch.cat([scaled[:, :HIDEABLE], scaled[:, HIDEABLE:] * seen], dim=1)
         return torch.cat([scaled, inside], dim=1)
 
