@@ -1,0 +1,94 @@
+"""A judge of few real scans: each patient held out in turn, what its MAE and judge find there.
+
+python bench/real_patients.py BRATS OTHERS --modality t1ce --out OUT [--init MAE] [--set judge__fine=12 ...]
+
+Of BRATS's patients, in order, one is held out, the next is for validation, the others and the healthy slices of
+OTHERS are learnt from. The preset is `tiny+` with an encoder 64 and a decoder 48 wide, 25 epochs of the MAE and 20 of
+the judge; --set changes it. MAEs are kept in OUT. Prints, and writes to OUT/real.json, AUROC and area-matched AUROC of
+every patient by each measure and by brain area alone, and how often lesions put into healthy slices raise a score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from maescan import datasets, train
+from maescan.config import Preset, preset
+from maescan.config.types import Json
+from maescan.datasets import SliceSet
+from maescan.engines.eager import TorchEngine
+from maescan.evaluate.acceptance import stress_set
+from maescan.evaluate.ranking import auroc
+from maescan.evaluate.scored import Scored, score_set
+from maescan.evaluate.summary import summarise
+from maescan.files import write_json
+from maescan.options import TrainOptions
+
+MEASURES = ("judge", "mse", "mae", "ssim")
+SMALL = {"model__encoder_dim": 64, "model__decoder_dim": 48, "mae__epochs": 25}
+SHORT = {"judge__epochs": 20, "judge__least_steps": 0}
+
+
+def found(run: Path, test: SliceSet) -> Json:
+    """Of the held-out patient's slices."""
+    own = Preset.from_dict(json.loads((run / "preset.json").read_text())).replace(measure="judge")
+    engine, values = TorchEngine(run, own), {"brain area": _found(test, test.area.astype(np.float64))}
+    for measure in MEASURES:
+        values[measure] = _found(test, score_set(test, engine, own.replace(measure=measure)).score)
+    stressed = stress_set(test, engine, own)
+    assert stressed is not None
+    return {"slices": values, "stress": stressed["measures"]}
+
+
+def _found(test: SliceSet, score: np.ndarray) -> Json:
+    slices = summarise(test, Scored(score, None, None, None, 0.0), probability=False)["slice"]
+    return {"auroc": auroc(test.label == 1, score), "area_matched": slices["area_matched"]["auroc"]}
+
+
+def main() -> None:
+    """Writes OUT/real.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("brats", type=Path)
+    parser.add_argument("others", type=Path)
+    parser.add_argument("--modality", default="t1ce")
+    parser.add_argument("--init", type=Path, help="weights that the MAE starts from")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[], help="name=value of the preset, JSON")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    changes = {name: json.loads(value) for name, _, value in (text.partition("=") for text in given.set)}
+    own = preset("tiny+").replace(**(SMALL | SHORT | changes))
+    options = TrainOptions(seed=given.seed, precision="fp32", tensorboard=False)
+    data = datasets.load(given.brats, own, modality=given.modality)
+    more, patients = datasets.load(given.others, own).healthy(), np.unique(data.patient).tolist()
+    rows: Json = {"set": changes, "patients": {}}
+    for number, name in enumerate(patients):
+        second = patients[(number + 1) % len(patients)]
+        rest = data.select(~np.isin(data.patient, [name, second]))
+        parts = {"train": SliceSet.join([rest, more]).healthy(), "val": data.select(data.patient == second).healthy()}
+        split = np.concatenate([[part] * len(slices) for part, slices in parts.items()])
+        slices = replace(SliceSet.join(list(parts.values())), split=split)
+        mae = given.out / f"mae-{number}"
+        if not (mae / "mae.safetensors").exists():
+            train.train(slices, own.replace(measure="mae"), mae, replace(options, init=given.init))
+        run = train.train(slices, own, given.out / f"run-{number}", options, mae=mae / "mae.safetensors")
+        rows["patients"][name] = found(run, data.select(data.patient == name))
+        print(name, json.dumps(rows["patients"][name]["slices"]), flush=True)
+        write_json(given.out / "real.json", rows)
+    for measure in ("brain area", *MEASURES):
+        each = [row["slices"][measure] for row in rows["patients"].values()]
+        print(measure, {key: round(float(np.mean([one[key] for one in each])), 3) for key in each[0]})
+    for measure in rows["patients"][patients[0]]["stress"]:
+        each = [row["stress"][measure]["mean"] for row in rows["patients"].values()]
+        print(measure, {key: round(float(np.mean([one[key] for one in each])), 3) for key in each[0]})
+
+
+if __name__ == "__main__":
+    main()
