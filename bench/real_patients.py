@@ -4,8 +4,8 @@ python bench/real_patients.py BRATS OTHERS --modality t1ce --out OUT [--init MAE
 
 Of BRATS's patients, in order, one is held out, the next is for validation, the others and the healthy slices of
 OTHERS are learnt from. The preset is `tiny+` with an encoder 64 and a decoder 48 wide, 25 epochs of the MAE and 20 of
-the judge; --set changes it. MAEs are kept in OUT. Prints, and writes to OUT/real.json, AUROC and area-matched AUROC of
-every patient by each measure and by brain area alone, and how often lesions put into healthy slices raise a score.
+the judge; --set changes it. MAEs are kept in OUT. OUT/real.json has AUROC and area-matched AUROC of every patient by
+each measure and by brain area alone, and how often lesions put into healthy slices raise a score.
 """
 
 from __future__ import annotations
