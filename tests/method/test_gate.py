@@ -44,6 +44,28 @@ def test_tags_decide_where_there_are_any():
 
 
 @pytest.mark.parametrize(
+    ("image_type", "what"),
+    [
+        ("DERIVED\\PRIMARY\\DIFFUSION\\ADC\\ND", "a map of a quantity (ADC)"),
+        ("DERIVED\\SECONDARY\\PROJECTION IMAGE\\MIP", "a projection of slices (PROJECTION IMAGE)"),
+        ("DERIVED\\PRIMARY\\MNIP\\ND", "a projection of slices (MNIP)"),
+        ("ORIGINAL\\PRIMARY\\P\\ND", "an image of phase (P)"),
+        ("DERIVED\\PRIMARY\\SUBTRACTION", "a difference of images (SUBTRACTION)"),
+    ],
+)
+def test_what_no_longer_shows_anatomy_is_of_another_kind(image_type, what):
+    brain = scan(of_phantom("brain").voxels, Modality="MR", ImageType=image_type)
+    assert other_kind(brain, BRAIN) == f"it is {what}, the bundle judges anatomy"
+
+
+@pytest.mark.parametrize(
+    "image_type", ["ORIGINAL\\PRIMARY\\M\\ND", "DERIVED\\SECONDARY\\MPR", "ORIGINAL\\SECONDARY\\AXIAL"]
+)
+def test_slices_of_anatomy_are_judged_however_they_were_made(image_type):
+    assert other_kind(scan(of_phantom("brain").voxels, Modality="MR", ImageType=image_type), BRAIN) == ""
+
+
+@pytest.mark.parametrize(
     ("kind", "parts"),
     [
         (BRAIN, "BRAINSTEM CEREBRUM HEAD_NECK HEAD-NECK HEADNECK PITUITARY CEREBELLUM IAC"),

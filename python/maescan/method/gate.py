@@ -38,6 +38,18 @@ MARKS = re.compile(r"[\W_]")
 ORGANS = {"brats": "brain", "luna16": "chest"}
 """By how a preset's name begins."""
 
+NOT_ANATOMY = {
+    "a map of a quantity": frozenset({
+        "ADC", "EADC", "FA", "FRACTIONAL_ANISO", "RELATIVE_ANISO", "VOLUME_RATIO", "DIFFUSION MAP", "DENSITY MAP",
+        "T1 MAP", "T2 MAP", "T2_STAR MAP", "R2 MAP", "R2_STAR MAP", "CBF", "CBV", "RCBF", "RCBV", "RELCBF", "RELCBV",
+        "MTT", "RELMTT", "TTP", "TMAX", "T_TEST", "Z_SCORE", "STD_DEVIATION", "QUANTITY",
+    }),
+    "a projection of slices": frozenset({"PROJECTION IMAGE", "MIP", "MINIP", "MNIP", "MAX_IP", "MIN_IP"}),
+    "a difference of images": frozenset({"SUBTRACTION", "MODULUS SUBTRACT", "PHASE SUBTRACT"}),
+    "an image of phase": frozenset({"P", "PHASE", "PHASE MAP", "VELOCITY", "VELOCITY MAP"}),
+}  # fmt: skip
+"""What ImageType calls what no longer shows anatomy: terms of PS3.3 (C.8.3.1, C.8.13.3, C.8.16) and of scanners."""
+
 AIR_HU = (-1100.0, -900.0)
 AIR_SHARE = 0.01
 """Share of voxels that a CT shows as air, at the least, also where the table is cut away."""
@@ -94,12 +106,20 @@ def other_kind(scan: Scan, preset: Preset) -> str:
     if organ and (plain := MARKS.sub("", part)) and plain not in BODY[organ]:
         return f"its body part is {quoted(part)}, the bundle judges the {organ}"
     if modality:
-        return ""
+        return _no_anatomy(scan)
     hounsfield = holds_hounsfield(scan)
     if expected == MR and hounsfield:
         return "its values are Hounsfield units, the bundle judges MR"
     if expected == CT and not hounsfield:
         return "its values are not Hounsfield units, the bundle judges CT"
+    return ""
+
+
+def _no_anatomy(scan: Scan) -> str:
+    terms = str(scan.meta.get("ImageType", "")).upper().split("\\")[2:]
+    for what, names in NOT_ANATOMY.items():
+        if term := next((term for term in terms if term in names), ""):
+            return f"it is {what} ({term}), the bundle judges anatomy"
     return ""
 
 

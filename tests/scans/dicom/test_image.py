@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from helpers.scan_files import UID, VALUES, dicom_slice, enhanced, save, write_series
+from helpers.scan_files import UID, VALUES, dataset_of, dicom_slice, enhanced, save, write_series
 from maescan.errors import ScanError
 from maescan.scans import read_scan
 
@@ -109,3 +109,23 @@ def test_padding_becomes_the_lowest_value_of_a_slope_under_0(tmp_path):
     scan = read_scan(tmp_path)
     measured = scan.voxels * scan.slope + scan.intercept
     assert (measured[0, 0] == 1000 - values.max()).all() and measured.min() == 1000 - values.max()
+
+
+@pytest.mark.parametrize("kind", [["DERIVED", "PRIMARY", "DIFFUSION", "ADC"], ["ORIGINAL", "PRIMARY", "M"]])
+def test_what_is_derived_from_other_images_is_noted(tmp_path, kind):
+    write_series(tmp_path / "s", ImageType=kind)
+    scan = read_scan(tmp_path / "s")
+    assert scan.meta["ImageType"] == "\\".join(kind)
+    assert any("derived from others" in note for note in scan.warnings) == (kind[0] == "DERIVED")
+
+
+def test_frames_of_an_enhanced_image_say_what_they_are_themselves(tmp_path):
+    path = enhanced(tmp_path / "a.dcm")
+    dataset = pytest.importorskip("pydicom").dcmread(path)
+    dataset.ImageType = ["DERIVED", "PRIMARY", "MIXED", "NONE"]
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        group.MRImageFrameTypeSequence = [dataset_of(FrameType=["ORIGINAL", "PRIMARY", "VOLUME", "NONE"])]
+    dataset.save_as(path)
+    scan = read_scan(path)
+    assert scan.meta["ImageType"] == "ORIGINAL\\PRIMARY\\VOLUME\\NONE"
+    assert not any("derived" in note for note in scan.warnings)

@@ -13,7 +13,7 @@ from maescan.errors import ScanError, quoted
 from maescan.scans.budget import check_memory
 from maescan.scans.dicom.complete import whole
 from maescan.scans.dicom.contrast import by_contrast
-from maescan.scans.dicom.image import TOLERANT, VOLUMES, DicomImage, Frame, is_localizer, read_frames
+from maescan.scans.dicom.image import TOLERANT, VOLUMES, DicomImage, Frame, frame_type, is_localizer, read_frames
 from maescan.scans.dicom.pixels import decode
 from maescan.scans.dicom.stack import Stack, stack
 from maescan.scans.dicom.volumes import SAME_PLANE, by_plane, same_places, same_values, split, volumes
@@ -42,7 +42,8 @@ def read_dicom(
     warnings = ordered.warnings + notes + check_affine(ordered.affine, path, accept)
     array, slope, intercept, told = decode(ordered, path)
     warnings += told + (("all voxels are equal",) if check_finite(array, path) else ())
-    meta = _meta(first) | {"instances": _instances(ordered)}
+    kind = "\\".join(frame_type(ordered.frames[0]))
+    meta = _meta(first) | {"instances": _instances(ordered)} | ({"ImageType": kind} if kind else {})
     return Scan(array.transpose(2, 1, 0), slope, intercept, ordered.affine, name, path, "dicom", warnings, meta)
 
 
@@ -98,6 +99,8 @@ def _notes(frames: list[Frame]) -> tuple[str, ...]:
         notes += [note for _, told in by_contrast(_columns(frames), len(frames)) for note in told]
     if header.get("Modality") == "CT" and not any(_rescaled(frame) for frame in frames):
         notes.append("does not say how its values are rescaled: taken as Hounsfield units")
+    if any("DERIVED" in frame_type(frame)[:1] for frame in frames):
+        notes.append("its images are derived from others, not as they were acquired")
     if any(frame.image.header.get("RescaleSlope") == 0 for frame in frames):
         notes.append("has a RescaleSlope of 0: taken as 1")
     return tuple(notes)

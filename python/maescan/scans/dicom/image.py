@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -133,6 +134,11 @@ def _check_content(header: Dataset, file: Path) -> None:
 def _image_type(header: Dataset) -> tuple[str, ...]:
     kind = header.get("ImageType") or ()
     return (kind,) if isinstance(kind, str) else tuple(str(k) for k in kind)
+
+
+def frame_type(frame: Frame) -> tuple[str, ...]:
+    """The FrameType of an enhanced image's frame, or its image's ImageType."""
+    return tuple(re.findall(r"'([^']*)'", frame.tags[0])) or _image_type(frame.image.header)
 
 
 def is_localizer(header: Dataset) -> bool:
