@@ -47,11 +47,21 @@ def test_an_echo_and_why_there_is_none(port):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom: a refused socket
 def test_tls_takes_only_certificates_of_our_authority(tmp_path):
     ours, theirs = certificates(tmp_path, "us"), certificates(tmp_path, "them", "otherca")
-    with receiver(tmp_path / "out", tls=[str(path) for path in ours]) as (_, port):
+    with receiver(tmp_path / "out", tls=[str(path) for path in ours]) as (node, port):
         to = Destination("MAESCAN", "127.0.0.1", port, tls=True)
         assert echo(to, "US", TlsFiles(*certificates(tmp_path, "scanner"))) > 0
-        for files in (theirs, (theirs[0], theirs[1], ours[2])):
-            with pytest.raises(CallError):
+        for files, why in (
+            (theirs, "(self-signed|unable to get)"),
+            ((theirs[0], theirs[1], ours[2]), "the other side refuses us: .*alert unknown ca"),
+        ):
+            with pytest.raises(CallError, match=f"TLS does not begin: {why}"):
                 echo(to, "US", TlsFiles(*files))
         with pytest.raises(CallError):
             echo(to._replace(tls=False), "US")
+        told = [node.until("rejected", count) for count in (1, 3, 5)]
+    assert {each["peer"] for each in told} == {"127.0.0.1"}
+    assert [each["reason"] for each in told] == [
+        "tls: the other side refuses us: tlsv1 alert unknown ca",
+        "tls: unable to get local issuer certificate",
+        "tls: wrong version number",
+    ]

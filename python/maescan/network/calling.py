@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from maescan.errors import MaescanError, require
-from maescan.network.peers import Destination, TlsFiles
+from maescan.network.peers import Destination, TlsFiles, tls_fault
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
 
-CONNECT_S, ANSWER_S = 15.0, 120.0
+CONNECT_S, ANSWER_S, ALERT_S = 15.0, 120.0, 2.0
 REASONS = {
     "1.1.2": "it does not know the application context",
     "1.1.3": "it does not know our title: enter it there",
@@ -67,7 +68,9 @@ def associated(
         if not assoc.is_established and assoc.rejected_contexts and not assoc.accepted_contexts:
             raise ClassError("takes none of these classes", path=str(to), remedy="allow them there")
         if not assoc.is_established:
-            raise CallError(_why(assoc), path=str(to), remedy="check title, address, port and TLS of both sides")
+            raise CallError(
+                _why(assoc, to, context), path=str(to), remedy="check title, address, port and TLS of both sides"
+            )
         with undisturbed(assoc):
             yield assoc
         if assoc.is_established:
@@ -113,14 +116,32 @@ def undisturbed(assoc: Association) -> Iterator[None]:
         gate.opened()
 
 
-def _why(assoc: Association) -> str:
+def _why(assoc: Association, to: Destination, context: ssl.SSLContext | None) -> str:
     if assoc.is_rejected:
         answer = assoc.acceptor.primitive
         told = [str(each) for each in (answer.result, answer.result_source, answer.diagnostic)] if answer else []
         return f"rejects the association: {REASONS.get('.'.join(told), f'reason {told}')}"
+    if context is not None and (fault := _tls_fault(to, context)):
+        return f"TLS does not begin: {fault}"
     if assoc.is_aborted:
         return "does not answer, or breaks off"
     return "cannot be reached"
+
+
+def _tls_fault(to: Destination, context: ssl.SSLContext) -> str:
+    """Why TLS does not begin, which pynetdicom does not tell: asked once more. "" where it does, or nobody is there.
+    In TLS 1.3 what the other side thinks of our certificate comes behind the handshake."""
+    try:
+        with (
+            socket.create_connection((to.host, to.port), ALERT_S) as plain,
+            context.wrap_socket(plain, server_hostname=to.host) as secured,
+        ):
+            secured.recv(1)
+    except ssl.SSLError as error:
+        return tls_fault(error)
+    except OSError:
+        pass
+    return ""
 
 
 def echo(to: Destination, aet: str, tls: TlsFiles | None = None) -> float:

@@ -72,6 +72,12 @@ class Destination(NamedTuple):
         return f"{self.aet}@{host}:{self.port}{'/tls' if self.tls else ''}"
 
 
+def tls_fault(error: ssl.SSLError) -> str:
+    """Why TLS did not begin, in OpenSSL's words: they hold nothing of the other side's."""
+    words = (getattr(error, "verify_message", "") or error.reason or "no TLS").replace("_", " ").rstrip(".").lower()
+    return f"the other side refuses us: {words}" if " alert " in words else words
+
+
 class TlsFiles(NamedTuple):
     """PEM files: our key and certificate, and the authorities that sign those of others."""
 

@@ -99,9 +99,13 @@ class Receiver:
             (evt.EVT_CONN_CLOSE, self._closed),
         ]
         place, tls = (self._options.host, self._options.port), self._options.tls
-        made = node.make_server(place, evt_handlers=handlers, server_class=Server, tls=tls.serving() if tls else None)
+        secured, told = tls.serving() if tls else None, self._untrusted
+        made = node.make_server(place, evt_handlers=handlers, server_class=Server, tls=secured, untrusted=told)
         assert isinstance(made, Server)
         return made
+
+    def _untrusted(self, address: str, why: str) -> None:
+        self._tell("rejected", {"reason": f"tls: {why}", "peer": address})
 
     def _requested(self, event: Event) -> None:
         """Rejects who may not send, and everybody while there is no room."""

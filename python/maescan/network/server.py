@@ -8,10 +8,13 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from socketserver import BaseServer
 
 from pynetdicom import transport
 from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
+
+from maescan.network.peers import tls_fault
 
 PENDING = 64
 """Connections that have not asked for an association yet; of more, the oldest is closed."""
@@ -49,8 +52,15 @@ class Server(ThreadedAssociationServer):
     block_on_close = False
     request_queue_size = 256
 
-    def __init__(self, *arguments: object, tls: ssl.SSLContext | None = None, **named: object):
-        self._tls = tls
+    def __init__(
+        self,
+        *arguments: object,
+        tls: ssl.SSLContext | None = None,
+        untrusted: Callable[[str, str], None] = lambda *_: None,
+        **named: object,
+    ):
+        """untrusted: told of (address, why) where TLS does not begin."""
+        self._tls, self._untrusted = tls, untrusted
         self._pending: dict[socket.socket, float] = {}
         self._mutex = threading.Lock()
         transport.AssociationSocket = BoundedSocket  # type: ignore[misc]  # what the request handler makes
@@ -79,7 +89,7 @@ class Server(ThreadedAssociationServer):
                 raise TimeoutError  # it says nothing, or was closed by either side
             if self._tls is not None:
                 request.settimeout(SILENT_S)
-                stream = self._tls.wrap_socket(request, server_side=True)
+                stream = self._begin_tls(self._tls, request, client_address[0])
                 with self._mutex:
                     if request in self._pending:
                         self._pending[stream] = self._pending.pop(request)
@@ -92,6 +102,13 @@ class Server(ThreadedAssociationServer):
             self.asked(request)
             with contextlib.suppress(OSError):
                 self.shutdown_request(stream)
+
+    def _begin_tls(self, tls: ssl.SSLContext, request: socket.socket, address: str) -> ssl.SSLSocket:
+        try:
+            return tls.wrap_socket(request, server_side=True)
+        except ssl.SSLError as error:
+            self._untrusted(address, tls_fault(error))
+            raise
 
     def asked(self, connection: socket.socket | None) -> None:
         """Notes that a connection has asked for an association, or is gone."""
