@@ -8,7 +8,10 @@ from helpers.inputs import given
 from helpers.scoring_stub import write_scan
 from helpers.series import write_slices
 from maescan.errors import ScanError
-from maescan.scoring.arrivals import Arrivals
+from maescan.scans.budget import Limits
+from maescan.scans.worker import WorkerLostError
+from maescan.scoring.arrivals import Arrivals, Poll
+from maescan.scoring.watch import Folder, Inbox
 
 SETTLE = 1.0
 
@@ -108,3 +111,16 @@ def test_a_file_with_a_known_fault_is_not_touched(inbox):
     while not ready and time.monotonic() < end:
         ready = arrivals.poll().ready
     assert ready[0].source.fault is fault
+
+
+def test_where_nothing_can_look_into_the_inbox_it_is_told(inbox, monkeypatch):
+    class Lost:
+        def call(self, *_, path, **__):
+            raise WorkerLostError("the reader could not start", path=path, remedy="free memory")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(Folder, "_looking", lambda self: Lost())
+    folder = Folder(Inbox(inbox), Limits())
+    assert folder.poll() == folder.poll() == Poll([], [], False, ("the reader could not start", "free memory"))

@@ -273,3 +273,15 @@ def test_inboxes_that_cannot_be(inbox, tmp_path):
         watch_folder(Inbox(tmp_path / "none"), BUNDLE, Engine(), tmp_path / "out")
     with pytest.raises(ConfigError, match="inside the inbox"):
         watch_folder(Inbox(inbox), BUNDLE, Engine(), inbox / "out")
+
+
+@pytest.mark.slow
+def test_an_inbox_that_is_away_is_told_and_so_is_its_return(inbox, tmp_path):
+    watched = Watched(inbox, tmp_path / "out")
+    inbox.rename(tmp_path / "moved")
+    assert "is gone" in watched.until("away")["reason"]
+    write_scan(tmp_path / "moved" / "scan.nii.gz", 0)
+    (tmp_path / "moved").rename(inbox)
+    assert watched.until("watching")["inbox"] == str(inbox)
+    assert watched.until("scored")["scan"] == "scan.nii.gz"
+    assert watched.end() == 0

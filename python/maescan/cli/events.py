@@ -92,6 +92,8 @@ def _line(name: str, facts: Facts) -> None:
         print(f"--device {facts['asked']}: {facts['engine']} on {facts['took']}", file=sys.stderr, flush=True)
     if name == "watching":
         progress.say(f"{facts['time']} watching {facts['inbox']}")
+    if name == "away":
+        print(f"{facts['time']} {facts['inbox']}: {facts['reason']} ({facts['remedy']})", file=sys.stderr, flush=True)
     if name == "scored":
         arrived = f"{facts['latency_s']:.1f} s after arriving"
         progress.say(f"{facts['time']} {facts['scan']}: {_verdict(facts)}, {arrived}")

@@ -18,6 +18,7 @@ from maescan.scoring.inbox import Inbox, Stat
 
 AT_ONCE = 200
 """Files that are looked into before the caller hears again."""
+AWAY = "is gone, or cannot be read", "what is in it is scored once it is there again"
 DETACHED = (".hdr", ".hdr.gz", ".mhd", ".nhdr")
 """Headers whose voxels lie in another file, which may come later."""
 
@@ -31,11 +32,12 @@ class Arrived(NamedTuple):
 
 class Poll(NamedTuple):
     """What came since the last one. arriving: scans that have begun to come, or to change; more: there are files that
-    were not looked into yet."""
+    were not looked into yet; away: why the folder cannot be looked into, and what to do."""
 
     ready: list[Arrived]
     arriving: list[ScanSource]
     more: bool
+    away: tuple[str, str] | None = None
 
 
 class Arrivals:
@@ -69,7 +71,8 @@ class Arrivals:
         fresh = sorted(self._news - self._announced)
         self._announced |= self._news
         arriving = [source for key in fresh if not self._is_known(key) for source in self._first(key)]
-        return Poll([arrived for key in sorted(self._news) for arrived in self._arrived(key)], arriving, False)
+        ready = [arrived for key in sorted(self._news) for arrived in self._arrived(key)]
+        return Poll(ready, arriving, False, None if self._inbox.there else AWAY)
 
     def _look_into(self, path: Path) -> None:
         """Files it under its series, or under itself."""

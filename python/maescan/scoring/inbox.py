@@ -35,10 +35,10 @@ class Arrival:
 
 class Inbox:
     """The files below a folder; `look` brings `files` up to date. settle: seconds for which a file is looked at again
-    each time; poll: between two looks."""
+    each time; poll: between two looks. there: whether it could be looked into."""
 
     def __init__(self, folder: Path, settle: float, poll: float):
-        self.folder, self.files = folder.absolute(), dict[Path, Arrival]()
+        self.folder, self.files, self.there = folder.absolute(), dict[Path, Arrival](), True
         self._settle, self._poll = settle, poll
         self._young: set[Path] = set()
         self._told: set[Path] = set()
@@ -56,7 +56,8 @@ class Inbox:
         if start < self._next:
             return self._update({*self._young, *self._below(told)}, self._vanished(told | self._young))
         found = set(_files(self.folder))
-        if found == {self.folder}:  # it is gone, or cannot be read for the moment
+        self.there = found != {self.folder}
+        if not self.there:  # it is gone, or cannot be read for the moment
             return set(), set()
         outcome = self._update(found, self.files.keys() - found)
         now = time.monotonic()

@@ -55,9 +55,10 @@ def watch_folder(
     """Scores scans that arrive in `inbox` until `inbox.stop` is set; those in flight are scored to the end.
 
     All files of a scan (of a series: all with its UID) must stand still for `timing.settle_s`. Events: "arriving"
-    when a scan begins to come; "scored" and "failed" carry latency_s, from the last byte to the result, and the
-    scan's state, complete or incomplete. Raises ConfigError where `out` lies in the inbox, DataError where
-    there is no inbox or `out` cannot be written or is being written by another run.
+    when a scan begins to come; "away" where the inbox cannot be looked into, and "watching" again; "scored" and
+    "failed" carry latency_s, from the last byte to the result, and the scan's state, complete or incomplete. Raises
+    ConfigError where `out` lies in the inbox, DataError where there is no inbox or `out` cannot be written or is
+    being written by another run.
     """
     with kept_in(names_of(options.pseudonyms), [out], inbox.path):
         if not inbox.path.is_dir():
@@ -125,11 +126,12 @@ class Folder:
         try:
             return cast(Poll, self._worker.call("poll", path=self._inbox, stop=self.stop))
         except WorkerLostError as error:
-            self._faults[str(error.path)] = ScanError(error.reason, path=error.path, remedy=error.remedy)
-            self._faults.pop(str(self._inbox), None)
+            ours = str(error.path) == str(self._inbox)
+            if not ours:
+                self._faults[str(error.path)] = ScanError(error.reason, path=error.path, remedy=error.remedy)
             self._worker.close()
             self._worker = self._looking()
-            return Poll([], [], False)
+            return Poll([], [], False, (error.reason, error.remedy or "") if ours else None)
 
     def wanted(self, wants: Callable[[str], bool], ready: Sequence[Arrived]) -> list[Arrived]:
         """See `Origin`."""
@@ -151,10 +153,11 @@ class _Watch:
         self.latencies: deque[float] = deque(maxlen=KEPT)
         self.written = time.monotonic()
         self.news, self.told = False, set[str]()
+        self.away: tuple[str, str] | None = None
 
     def go(self, job: Job) -> Summary:
         job.stopped = self.stop  # a read that hangs is not waited for either
-        self.event("watching", {"inbox": job.ledger.names.label(self.origin.place)})
+        self._say(None, job)
         score_sources(self._sources(job), job, job.options.workers)
         draw_missing(job)
         return self._write(job)
@@ -164,6 +167,8 @@ class _Watch:
         try:
             while not (self.stop.is_set() or job.broken):
                 poll = self.origin.poll()
+                if poll.away != self.away and not self.stop.is_set():
+                    self._say(poll.away, job)
                 yield from self._given(poll, job)
                 if self.news and (not self.arrived or time.monotonic() - self.written > 30):
                     self._write(job)
@@ -171,6 +176,14 @@ class _Watch:
                     self.stop.wait(self.origin.poll_s)
         finally:
             self.origin.close()
+
+    def _say(self, away: tuple[str, str] | None, job: Job) -> None:
+        """Tells that the inbox is watched, or why it cannot be looked into."""
+        self.away, place = away, {"inbox": job.ledger.names.label(self.origin.place)}
+        if away is None:
+            self.event("watching", place)
+        else:
+            self.event("away", {**place, "reason": away[0], "remedy": away[1]})
 
     def _given(self, poll: Poll, job: Job) -> Iterator[ScanSource]:
         for source in [source for source in poll.arriving if job.options.wants(source.name)]:
