@@ -38,7 +38,7 @@ def test_columns_run_from_the_patients_right_and_beside_the_ct_is_air(tmp_path):
 
 def test_a_ct_is_opened_once_for_all_its_patches(luna16_tree, monkeypatch):
     opened = []
-    monkeypatch.setattr(luna16, "read_scan", lambda source: opened.append(source.name) or scans.read_scan(source))
+    monkeypatch.setattr(luna16, "read_member", lambda source: opened.append(source.name) or scans.read_scan(source))
     slices = datasets.load(luna16_tree, LUNA)
     assert len(opened) == len(set(opened)) == 6 < len(slices)
 

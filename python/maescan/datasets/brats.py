@@ -12,6 +12,7 @@ import numpy as np
 from maescan.config import Preset
 from maescan.datasets.folder import read_mask
 from maescan.datasets.items import LabelledScan, Listed
+from maescan.datasets.members import read_member
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.splits import split_patients, volume_split
 from maescan.errors import ConfigError, DataError
@@ -88,9 +89,9 @@ def listed(lists: Mapping[int, Mapping[int, Listed]], name: str) -> Mapping[int,
 def read_patient(name: str, file: Path, segmentation: Path | None, preset: Preset) -> SliceSet:
     """Every slice of one patient; abnormal where the segmentation marks any tumour, unknown without one."""
     from maescan.method.preprocess import prepare, to_grid
-    from maescan.scans import find_scans, read_scan
+    from maescan.scans import find_scans
 
-    scan = read_scan(find_scans([file])[0])
+    scan = read_member(find_scans([file])[0])
     prepared = prepare(scan, preset)
     count = len(prepared.images)
     names, numbers, label = np.repeat(name, count), np.arange(count), np.full(count, -1, np.int8)

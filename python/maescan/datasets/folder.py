@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.datasets.items import LabelledScan
+from maescan.datasets.members import LABELS, read_member, refuse_other_labels
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.records import Record, read_rows
-from maescan.scans import Scan, ScanSource, read_scan
+from maescan.scans import Scan, ScanSource
 from maescan.scans.find import EXTENSIONS
 from maescan.scans.scan import axial_axes
 from maescan.scans.search import search
 
 Labels = Mapping[int | None, int]  # slice -> label; None: every slice of the scan
 
-REMEDY = "its lines are scan,slice,label or scan,label; a label is 0 (healthy) or 1"
+REMEDY = "its first line is scan,slice,label or scan,label, with commas; a label is 0 (healthy) or 1"
 
 
 def find_folder(path: Path) -> list[LabelledScan]:
@@ -32,8 +33,8 @@ def find_folder(path: Path) -> list[LabelledScan]:
     labels.csv labels the slices it names, and leaves others unknown; without it a slice is abnormal where its scan's
     mask marks a voxel, and a scan without a mask, or a folder without masks/, is healthy. A mask has its scan's path,
     or its file name, but for the folder masks/ in it: masks/a/b.nii.gz and a/masks/b.nii.gz are of a/b.nii.gz.
-    Raises ScanError for a folder that cannot be searched, DataError for one without scans, and for labels or masks
-    that no scan belongs to.
+    Raises ScanError for a folder that cannot be searched, DataError for one without scans, for labels or masks that
+    no scan belongs to, and for a table of labels that would not be read.
     """
     found = search([path])
     for source in found:
@@ -42,8 +43,9 @@ def find_folder(path: Path) -> list[LabelledScan]:
     scans = [s for s in found if "masks" not in Path(s.name).parts[:-1]]
     if not scans:
         raise DataError("no scans found", path=path, remedy="see which files maescan reads with `maescan inspect`")
+    refuse_other_labels(path)
     masks = _match(scans, [s for s in found if "masks" in Path(s.name).parts[:-1]])
-    labels = _labels(path / "labels.csv", {s.name for s in scans})
+    labels = _labels(path / LABELS, {s.name for s in scans})
     return [_item(source, masks.get(source.name), labels, bool(masks)) for source in scans]
 
 
@@ -59,10 +61,14 @@ def _item(
 def read_labelled(
     source: ScanSource, mask: ScanSource | None, labels: Labels | None, preset: Preset, *, masked: bool
 ) -> SliceSet:
-    """The slices of one scan. labels: None where the masks decide. masked: a scan without a mask has no lesion."""
+    """The slices of one scan. labels: None where the masks decide. masked: a scan without a mask has no lesion.
+    Raises ScanError, and DataError for a label map."""
+    from maescan.method.gate import is_label_map
     from maescan.method.preprocess import prepare, to_grid
 
-    scan = read_scan(source)
+    scan = read_member(source)
+    if is_label_map(scan):
+        raise DataError("is a label map, no scan", path=scan.path, remedy=_MAP)
     prepared = prepare(scan, preset)
     count = len(prepared.images)
     lesions = read_mask(mask, scan) if mask else np.zeros((count, *prepared.in_plane), bool) if masked else None
@@ -79,7 +85,7 @@ def read_labelled(
 
 def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
     """Where a mask on its scan's grid is over 0, as axial slices [S, H, W]. Raises DataError for another grid."""
-    mask = read_scan(source)
+    mask = read_member(source)
     if mask.shape != scan.shape:
         sizes = [" x ".join(map(str, shape)) for shape in (mask.shape, scan.shape)]
         raise DataError(f"has {sizes[0]} voxels, its scan {sizes[1]}", path=source.path, remedy=_GRID)
@@ -90,6 +96,7 @@ def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
     return np.ascontiguousarray(axial_axes(mask.affine).to_axial(found))
 
 
+_MAP = "masks of lesions belong into a folder called masks, other label maps elsewhere"
 _GRID = "draw it on the scan's own grid, or resample it"
 
 

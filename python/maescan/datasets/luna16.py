@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.luna16_table import draw, listed
+from maescan.datasets.members import read_member
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
 from maescan.method.candidates import read_candidates
 from maescan.method.patches import crop_patches, outside, to_view
-from maescan.scans import axial_view, find_scans, read_scan
+from maescan.scans import axial_view, find_scans
 
 NAMES = ("candidates.csv", "candidates_V2.csv")
 
@@ -89,7 +90,7 @@ def read_patches(
     if preset.intensity.method != "hu":
         reason = f"preset '{preset.name}' is not in Hounsfield units"
         raise ConfigError(reason, path=file, remedy="use --preset luna16")
-    scan = read_scan(find_scans([file])[0])
+    scan = read_member(find_scans([file])[0])
     view, axes = axial_view(scan)
     centres = to_view(place, scan, axes, view.shape)
     lost = np.flatnonzero(outside(centres, view.shape))

@@ -1,0 +1,74 @@
+"""What is read of a data set, and what is told of what is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+import maescan
+from maescan import datasets
+from maescan.config import preset
+from maescan.datasets.members import OWN_FILE, read_member, without_options
+from maescan.datasets.phantom import Look, make_phantom, write_phantom, write_scan
+from maescan.errors import DataError, ScanError
+from maescan.scans import find_scans
+
+TINY = preset("tiny")
+SHAPE = (48, 40, 8)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    write_phantom(tmp_path / "tree", healthy=1, lesions=1, seed=1, look=Look(shape=SHAPE))
+    return tmp_path / "tree"
+
+
+@pytest.mark.parametrize("place", ["Labels.csv", "labels.tsv", "LABELS.CSV", "labels.xlsx", "healthy/labels.csv"])
+def test_labels_that_would_not_be_read_are_refused(tree, place):
+    """Without labels all scans are healthy: ill ones would be trained on, and nobody told."""
+    (tree / "labels.csv").rename(tree / place)
+    with pytest.raises(DataError, match=r"is not read: labels are read from labels\.csv .*make .*labels\.csv of it"):
+        datasets.load(tree, TINY)
+    (tree / "labels.csv").write_bytes((tree / place).read_bytes())
+    assert datasets.load(tree, TINY).label.any()
+
+
+def test_a_label_map_among_scans_is_refused(tree):
+    """A segmentation beside its scan, or masks in a folder of another name, would be trained on as healthy scans."""
+    scan = make_phantom("brain", 1, 1, ill=False, shape=SHAPE)
+    classes = np.digitize(scan.voxels, np.quantile(scan.voxels, [0.6, 0.8])).astype(np.uint8)
+    write_scan(
+        tree / "healthy" / "seg.nii.gz", np.kron(classes[::4, ::4, ::4], np.ones((4, 4, 4), np.uint8)), scan.affine
+    )
+    with pytest.raises(DataError, match=r"seg\.nii\.gz: is a label map, no scan \(masks of lesions belong into"):
+        datasets.load(tree, TINY)
+    (tree / "healthy" / "seg.nii.gz").unlink()
+    (tree / "masks").rename(tree / "Masks")
+    with pytest.raises(DataError, match="is a label map, no scan"):
+        datasets.load(tree, TINY)
+
+
+def test_no_remedy_names_an_option_that_only_score_has(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(np.ones((9, 9, 9, 2), np.int16), np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(ScanError) as told:
+        read_member(find_scans(tmp_path)[0])
+    assert told.value.reason == "holds 2 volumes" and told.value.remedy == OWN_FILE
+    sheared = np.eye(4)
+    sheared[0, 1] = 0.3
+    nibabel.save(nibabel.Nifti1Image(np.ones((9, 9, 9), np.int16), sheared), tmp_path / "a.nii")
+    with pytest.raises(ScanError) as told:
+        read_member(find_scans(tmp_path)[0])
+    assert told.value.remedy == "resample it to right angles"
+
+
+def test_every_such_remedy_of_a_reader_is_known():
+    package = Path(maescan.__file__).parent
+    found = [words for file in (package / "scans").rglob("*.py")
+             for words in re.findall(r'remedy=f?"([^"]*--(?:accept|volume)[^"]*)"', file.read_text())]  # fmt: skip
+    assert len(found) >= 4
+    for words in found:
+        assert "--" not in without_options(words.replace("{name}", "tilt"))
