@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -79,3 +80,16 @@ def test_it_starts_from_public_weights_and_says_which(tmp_path, capsys):
         run(folder, still)
     with pytest.raises(DataError, match="cannot be read: No such file"):
         run(tmp_path / "other", still, init=tmp_path / "nowhere.pth")
+
+
+def test_weights_that_do_not_fit_leave_a_finished_run_alone(unbroken, tmp_path):
+    """--no-resume empties the folder: not before what it is to start from is known to fit."""
+    shutil.copytree(unbroken, tmp_path / "run")
+    before = {file: file.read_bytes() for file in (tmp_path / "run").iterdir() if file.is_file()}
+    torch.save({"patch_embed.proj.bias": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(DataError, match="no encoder of this preset"):
+        run(tmp_path / "run", init=tmp_path / "other.pth", resume=False)
+    assert {file: file.read_bytes() for file in (tmp_path / "run").iterdir() if file.is_file()} == before
+    with pytest.raises(DataError, match="no encoder of this preset"):
+        run(tmp_path / "new", init=tmp_path / "other.pth")
+    assert not (tmp_path / "new").exists()

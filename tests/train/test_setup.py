@@ -40,3 +40,11 @@ def test_options_that_do_not_fit_are_refused(options, tmp_path):
 def test_a_missing_gpu_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match="is not here"):
         run(tmp_path, device="cuda")
+
+
+@pytest.mark.parametrize("fraction", [0.95, 1.0])
+def test_a_share_that_leaves_nobody_to_train_on_is_named(fraction):
+    with pytest.raises(
+        DataError, match=r"all 5 patients are held back for validation \(give a smaller --val-fraction"
+    ):
+        split(slices(), PRESET, fraction, 0)

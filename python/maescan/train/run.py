@@ -71,6 +71,7 @@ def train(
     if options.init is not None:
         key["init"] = _hash(options.init)
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+        _try_weights(preset, options, mae)
         run = _open(Path(out), fabric, key, options)
         run.progress = progress
         if run.checkpoint is None or run.checkpoint["at"].phase != "done":
@@ -86,6 +87,17 @@ def _hash(weights: Path) -> str:
         return sha256(weights)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", path=weights, remedy="check the path") from error
+
+
+def _try_weights(preset: Preset, options: TrainOptions, mae: Path | None) -> None:
+    """Raises DataError for given weights that do not fit, before a run in the folder makes way for a new one."""
+    if options.init is None and mae is None:
+        return
+    model = build(MaskedAutoencoder, options.seed, preset.model)
+    if mae is not None:
+        load_weights(mae, model)
+    elif options.init is not None:
+        start_from_public(model, options.init)
 
 
 def _open(out: Path, fabric: Any, key: Json, options: TrainOptions) -> TrainingRun:

@@ -37,6 +37,9 @@ def split(slices: SliceSet, preset: Preset, fraction: float, seed: int) -> tuple
         raise DataError("no slice is in the part 'train' of the set's own split", remedy=remedy)
     elif len(np.unique(slices.subject)) > 1:
         training, validation = slices.split_patients(fraction, seed)
+        if not len(training):
+            reason = f"all {len(np.unique(slices.subject))} patients are held back for validation"
+            raise DataError(reason, remedy="give a smaller --val-fraction, or more patients")
     else:
         training, validation = slices, slices.select(np.zeros(len(slices.images), bool))
     training = training.healthy()
