@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maescan.errors import DataError
-from maescan.evaluate.groups import by_group, read_groups
+from maescan.evaluate.groups import by_group, read_groups, rows_without_scan
 
 SCANS = [f"sub-{i:02}/anat/sub-{i:02}_T1w.nii.gz" for i in range(9)]
 
@@ -41,3 +41,12 @@ def test_what_is_no_table_is_refused(tmp_path, text):
         read_groups(tmp_path / "t.csv")
     with pytest.raises(DataError, match="cannot be read"):
         read_groups(tmp_path / "none.csv")
+
+
+def test_rows_of_no_scan_are_told():
+    groups = {"sex": {f"sub-{i:02}": "M" for i in range(12)}}
+    told = "3 of 12 rows are of no scan that is judged: sub-09, sub-10, sub-11"
+    assert rows_without_scan(groups, SCANS) == told
+    assert rows_without_scan(groups, SCANS[:1]).endswith("sub-01, sub-02, sub-03, sub-04, sub-05, ...")
+    assert not rows_without_scan({"sex": {"sub-00": "M", "sub-01_T1w": "F"}}, SCANS)
+    assert not rows_without_scan({}, SCANS)

@@ -75,3 +75,13 @@ def test_a_measure_is_no_probability(tmp_path):
     )
     assert found["slice"]["calibration_error"] is None
     assert found["missing"]["calibration_error"] == "the scores are a measure, not a probability"
+
+
+def test_rows_of_the_groups_table_without_a_scan_and_no_resamples_are_told(tmp_path):
+    model = {"groups": {"sex": {"nobody": "F"}}}
+    options = EvaluateOptions(draw=False, stressed=0, resamples=0)
+    data = labelled_slices()
+    found = evaluate_slices(data, StubEngine(), TINY, tmp_path, model, options)
+    assert found["missing"]["groups"] == "1 of 1 rows are of no scan that is judged: nobody"
+    assert found["missing"]["interval"] == "none was asked for: --resamples 0"
+    assert "of no scan that is judged: nobody" in (tmp_path / "report.md").read_text()

@@ -16,6 +16,7 @@ NAMES = ("participant_id", "patient", "scan", "subject", "id")
 """What the column may be called that says which scan a row is of; else it is the first."""
 MANY = 5
 """Numbers that take more values than that are cut into three parts."""
+SHOWN = 5  # rows that are named
 UNKNOWN = {"", "n/a", "na", "nan", "none"}
 
 Groups = Mapping[str, Mapping[str, str]]
@@ -43,6 +44,17 @@ def read_groups(table: Path) -> Groups:
     }
 
 
+def rows_without_scan(groups: Groups, patients: ArrayLike) -> str:
+    """How many rows of a table are of no scan that is judged, and the first of them; "" for none."""
+    rows = sorted({name for values in groups.values() for name in values})
+    used = {name for scan in np.unique(np.asarray(patients)).tolist() for name in _names(str(scan))}
+    others = [name for name in rows if name not in used]
+    if not others:
+        return ""
+    more = ", ..." if len(others) > SHOWN else ""
+    return f"{len(others)} of {len(rows)} rows are of no scan that is judged: {', '.join(others[:SHOWN])}{more}"
+
+
 def by_group(
     groups: Groups, labels: ArrayLike, scores: ArrayLike, patients: ArrayLike, threshold: float | None
 ) -> dict[str, list[dict[str, object]]]:
@@ -66,10 +78,13 @@ def by_group(
 
 def _value(values: Mapping[str, str], scan: str) -> str:
     """What a table says of a scan, whose name is its path: any part of it, or the beginning of its file's name."""
-    path = PurePosixPath(scan)
-    names = [scan, *path.parts, path.name.split(".")[0], path.name.split("_")[0]]
-    value = next((values[name] for name in names if name in values), "")
+    value = next((values[name] for name in _names(scan) if name in values), "")
     return "unknown" if value.lower() in UNKNOWN else value
+
+
+def _names(scan: str) -> list[str]:
+    path = PurePosixPath(scan)
+    return [scan, *path.parts, path.name.split(".")[0], path.name.split("_")[0]]
 
 
 def _parts(of_scan: dict[str, str]) -> dict[str, str]:

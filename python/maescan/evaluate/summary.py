@@ -77,7 +77,8 @@ class RankingMetrics:
         self.bootstraps[name] = samples
         between = interval(samples)
         if between is None:
-            self.missing["interval"] = "too few patients of each class to resample"
+            few = "too few patients of each class to resample"
+            self.missing["interval"] = few if self.resamples else "none was asked for: --resamples 0"
         return {
             "auroc": auroc(self.label, score),
             "interval": list(between) if between else None,
