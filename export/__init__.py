@@ -17,6 +17,7 @@ from msgspec.structs import asdict
 from maescan import progress
 from maescan.config import Preset
 from maescan.config.types import Json
+from maescan.engines import FROM_RUN
 from maescan.engines.bundle import Bundle, put_engine, share, write_manifest
 from maescan.engines.manifest import Card
 from maescan.engines.targets import TARGETS
@@ -115,6 +116,11 @@ def import_checkpoint(
 
     if out.exists():
         raise DataError("exists already", path=out, remedy="name a new folder")
+    wanted = {precision for _, precision in _wanted(options.get("to", ("openvino",)), options.get("precision", ()))}
+    if data is None and (ranged := ", ".join(sorted(wanted & set(FROM_RUN)))):
+        raise ConfigError(
+            f"{ranged} takes its ranges from slices, and weights hold none", remedy="give --data SCANS too"
+        )
     chosen = named(preset)
     slices = None if data is None else datasets.load(data, chosen, modality=modality)
     remove_abandoned()
@@ -124,12 +130,12 @@ def import_checkpoint(
 
 
 def _wanted(to: Sequence[str], precision: Sequence[str]) -> list[tuple[str, str]]:
+    if unknown := [target for target in to if target not in TARGETS]:
+        raise ConfigError(f"cannot export to {', '.join(unknown)}", remedy=f"known are {', '.join(TARGETS)}")
     if not precision:
-        pairs = [(target, TARGETS[target].precisions[0]) for target in to if target in TARGETS]
-        return pairs if len(pairs) == len(to) else _wanted(to, [name for _, name in pairs] or ["fp32"])
+        return [(target, TARGETS[target].precisions[0]) for target in to]
     known = "; ".join(f"{target}: {', '.join(found.precisions)}" for target, found in TARGETS.items())
-    offered = {target: TARGETS[target].precisions for target in to if target in TARGETS}
-    pairs = [(target, name) for target in to for name in precision if name in offered.get(target, ())]
+    pairs = [(target, name) for target in to for name in precision if name in TARGETS[target].precisions]
     for target in to:
         if not any(target == found for found, _ in pairs):
             raise ConfigError(f"cannot export to {target} in {', '.join(precision)}", remedy=f"known are {known}")

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from maescan.config import PRESETS, ModelConfig
 from maescan.datasets import SliceSet
-from maescan.errors import DataError
+from maescan.errors import ConfigError, DataError
+from maescan.export import import_checkpoint as import_bundle
 from maescan.export.checkpoint import import_checkpoint
 from maescan.models import Classifier, MaskedAutoencoder
 
@@ -100,3 +101,15 @@ def test_other_files_are_refused(public, tmp_path, content):
 def test_a_missing_classifier_is_asked_for(public, tmp_path):
     with pytest.raises(DataError, match="--classifier"):
         import_checkpoint(public[0], None, PRESET, tmp_path / "run")
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32,int8"])
+def test_ranges_are_asked_for_before_anything_is_built(public, tmp_path, precision):
+    with pytest.raises(ConfigError, match=r"int8 takes its ranges from slices.*give --data SCANS too"):
+        import_bundle(*public, "tiny", tmp_path / "bundle", precision=tuple(precision.split(",")))
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_unknown_targets_are_named_alone(public, tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot export to foo, bar \(known are openvino"):
+        import_bundle(*public, "tiny", tmp_path / "bundle", to=("onnx", "foo", "bar"))
