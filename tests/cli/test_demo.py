@@ -51,7 +51,8 @@ def test_scans_with_lesions_alert_more_than_healthy_ones(demo):
 def test_the_packed_bundle_is_small_sound_and_says_where_it_comes_from(tmp_path):
     assert SHIPPED.stat().st_size < 3_500_000
     made = Bundle.load(unpack(tmp_path / "bundle")).manifest["provenance"]["made_by"]
-    assert made["command"] == "python bench/demo_bundle.py" and re.fullmatch(r"[0-9a-f]{40}", made["commit"])
+    assert re.fullmatch(r"python bench/demo_bundle\.py( --judge)?", made["command"])
+    assert re.fullmatch(r"[0-9a-f]{40}", made["commit"])
 
 
 def test_a_damaged_bundle_is_not_scored_with(tmp_path):
