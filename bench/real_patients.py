@@ -1,6 +1,6 @@
 """A judge of few real scans: each patient held out in turn, what its MAE and judge find there.
 
-python bench/real_patients.py BRATS OTHERS --modality t1ce --out OUT [--init MAE] [--set judge__fine=12 ...]
+python bench/real_patients.py BRATS OTHERS --modality t1ce --out OUT [--init MAE] [--set judge__fine=12 --set ...]
 
 Of BRATS's patients, in order, one is held out, the next is for validation, the others and the healthy slices of
 OTHERS are learnt from. The preset is `tiny+` with an encoder 64 and a decoder 48 wide, 25 epochs of the MAE and 20 of

@@ -27,7 +27,9 @@ def tree(tmp_path):
     return tmp_path / "tree"
 
 
-@pytest.mark.parametrize("place", ["Labels.csv", "labels.tsv", "LABELS.CSV", "labels.xlsx", "healthy/labels.csv"])
+@pytest.mark.parametrize(
+    "place", ["Labels.csv", "labels.tsv", "LABELS.CSV", "label.csv", "labels.xlsx", "healthy/labels.csv"]
+)
 def test_labels_that_would_not_be_read_are_refused(tree, place):
     """Without labels all scans are healthy: ill ones would be trained on, and nobody told."""
     (tree / "labels.csv").rename(tree / place)

@@ -10,7 +10,7 @@ from maescan.scans import Scan, ScanSource, read_scan
 
 OWN_FILE = "put one of them into a file of its own, and that into the set"
 LABELS = "labels.csv"
-_OTHERS = "[lL][aA][bB][eE][lL][sS].*"
+_OTHERS = "[lL][aA][bB][eE][lL]*.*"
 _TABLES = {".csv", ".tsv", ".txt", ".xls", ".xlsx", ".ods", ".json"}
 
 
@@ -40,7 +40,7 @@ def refuse_other_labels(folder: Path) -> None:
     if (folder / LABELS).is_file():
         return
     for file in sorted(folder.rglob(_OTHERS)):
-        if file.suffix.lower() in _TABLES and file.is_file():
+        if file.stem.lower() in ("label", "labels") and file.suffix.lower() in _TABLES and file.is_file():
             remedy = f"make {typed(folder / LABELS)} of it, or move it elsewhere if the scans are healthy"
             raise DataError(
                 "is not read: labels are read from labels.csv in the folder itself", path=file, remedy=remedy
