@@ -21,7 +21,7 @@ from maescan.engines import FROM_RUN
 from maescan.engines.bundle import Bundle, put_engine, share, write_manifest
 from maescan.engines.manifest import Card
 from maescan.engines.targets import TARGETS
-from maescan.errors import ConfigError, DataError
+from maescan.errors import ConfigError, DataError, escaped
 from maescan.export.engine import build
 from maescan.export.golden import Golden, write_golden
 from maescan.files import sync, written_into
@@ -77,19 +77,17 @@ def _new(out: Path) -> Iterator[Path]:
     taken = DataError("exists already", path=out, remedy="name a new folder")
     if out.exists():
         raise taken
-    with written_into(out.parent):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with folder_beside(out) as temporary:
-            made = temporary / "bundle"
-            yield made
-            share(made)
-            for path in made.rglob("*"):
-                sync(path)
-            try:
-                made.rename(out)
-            except OSError as error:
-                raise (taken if out.exists() else error) from error
-            sync(out.parent)
+    with written_into(out.parent), folder_beside(out) as temporary:
+        made = temporary / "bundle"
+        yield made
+        share(made)
+        for path in made.rglob("*"):
+            sync(path)
+        try:
+            made.rename(out)
+        except OSError as error:
+            raise (taken if out.exists() else error) from error
+        sync(out.parent)
 
 
 def add_engine(bundle: Path, to: Sequence[str], precision: Sequence[str]) -> Path:
@@ -208,7 +206,8 @@ def _provenance(report: Json) -> Json:
 
 
 def _said(card: Card) -> Json | None:
-    return None if card == Card() else asdict(card)
+    values = {name: escaped(value) if isinstance(value, str) else value for name, value in asdict(card).items()}
+    return None if card == Card() else values
 
 
 def _preset(run: Path) -> Preset:

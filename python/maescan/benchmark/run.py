@@ -15,7 +15,7 @@ from maescan.engines import device_for
 from maescan.engines.bundle import Bundle
 from maescan.engines.targets import best_for, kind_of
 from maescan.errors import ConfigError, EngineError
-from maescan.files import claim
+from maescan.files import check_claim, claim
 from maescan.machine import available_cores, gpus, require_gpu
 from maescan.options import EngineOptions
 from maescan.scans.scratch import remove_abandoned, scratch_folder
@@ -62,13 +62,13 @@ def bench(out: Path, subject: Subject, *, command: str = "", say: Callable[[str]
     """
     if (subject.bundle is None) != subject.random_weights:
         raise ConfigError("give one of the two", remedy="--bundle B, or --preset P --random-weights")
-    claim(out, "a benchmark")
+    check_claim(out, "a benchmark")
     remove_abandoned()
     with scratch_folder() as at:
         if subject.bundle is None:
             say("nothing yet: building engines of random weights")
             bundle = _random(named(subject.preset), at, subject.device, subject.quick)
-        values = _measure(subject.bundle or bundle, at, subject, say)
+        values = _measure(subject.bundle or bundle, out, at, subject, say)
     head = {"command": command, "random_weights": subject.random_weights, "quick": subject.quick}
     values = {"schema": SCHEMA, **head, **values}
     report.write(out, values)
@@ -87,12 +87,13 @@ def _random(preset: Preset, at: Path, device: str, quick: bool) -> Path:
     return weights.random_bundle(settings, at / "random", precisions, images, to=to)
 
 
-def _measure(bundle: Path, at: Path, subject: Subject, say: Callable[[str], None]) -> Json:
+def _measure(bundle: Path, out: Path, at: Path, subject: Subject, say: Callable[[str], None]) -> Json:
     loaded, size = Bundle.load(bundle), subject.size or (QUICK if subject.quick else Size())
     threads, device = subject.threads, device_for(loaded, subject.device, trust=True)
     preset, found = loaded.preset, engines.runnable(loaded, device)
     if not found:
         raise EngineError(f"has no engine for '{device}'", path=bundle, remedy="see `maescan export --help`")
+    claim(out, "a benchmark")
     cores = threads or available_cores()
     say("the limits: matrix products and copies")
     bounds = limits.measure([p for _, p in found] if device == "cpu" else [], cores, quick=size.seconds < 1)

@@ -46,10 +46,10 @@ def stress(
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
     if isinstance(data, str | Path):
         data = datasets.load(Path(data), bundle.preset, modality=options.modality)
-    claim(out, "an evaluation")
     healthy = Healthy(data, bundle.preset, most=options.slices, seed=options.seed)
     running = engines.load(bundle, **engine.to_json())
     try:
+        claim(out, "an evaluation")
         score = engine_scorer(running, bundle.preset)
         stressed = stress_slices(healthy, score, progress=progress)
         model = {"name": bundle.preset.name, "bundle": bundle.hash, "engine": running.name}

@@ -48,18 +48,15 @@ def listen(
         require("highdicom", "--forward")
     os.umask(0o077)
     engine, score = scoring
-    private(out)
+    files.check_claim(out, "scores")
     tell = _nameless(show)
-    with (
-        opened(bundle, engine, score) as (loaded, started),
-        stopped_by_signals() as stop,
-        passed_on(tell, alerts) as event,
-        _processes(out, options, tell),
-    ):
-        if options.forward and not score.dicom:
-            score = replace(score, dicom=results_of(loaded))
-        origin = SpoolOrigin(out, options, Limits.of(score.read), stop)
-        return watch_origin(origin, loaded, started, out, score, event)
+    with opened(bundle, engine, score) as (loaded, started), stopped_by_signals() as stop:
+        private(out)
+        with passed_on(tell, alerts) as event, _processes(out, options, tell):
+            if options.forward and not score.dicom:
+                score = replace(score, dicom=results_of(loaded))
+            origin = SpoolOrigin(out, options, Limits.of(score.read), stop)
+            return watch_origin(origin, loaded, started, out, score, event)
 
 
 def results_of(bundle: Bundle) -> tuple[str, ...]:

@@ -47,11 +47,17 @@ def scratch_folder(parent: Path | None = None, prefix: str = PREFIX) -> Iterator
 @contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
     """An empty folder on the file system of `path`, for what is to be moved there when it is whole. What killed
-    processes left of such folders beside it is removed. Raises OSError."""
+    processes left of such folders beside it is removed, and folders made for it that stay empty. Raises OSError."""
+    made = [part for part in path.parents if not part.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent, PARTIAL)
-    with scratch_folder(path.parent, PARTIAL) as folder:
-        yield folder
+    try:
+        with scratch_folder(path.parent, PARTIAL) as folder:
+            yield folder
+    finally:
+        with suppress(OSError):  # something is in it
+            for part in made:
+                part.rmdir()
 
 
 @cache

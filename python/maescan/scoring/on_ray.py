@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maescan.errors import ConfigError, DataError, MaescanError
-from maescan.files import claim
+from maescan.files import check_claim, claim
 from maescan.scoring.merge import merge
 from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import EngineOptions, RayOptions, ScoreOptions, Shard
@@ -38,10 +38,11 @@ def score_on_ray(
     names = names_of(options.pseudonyms)
     with kept_in(names, [out, bundle], *paths):
         check_apart(paths, out)
-        claim(out, names.kind)
+        check_claim(out, names.kind)
         ray = _connect(str(ray_options.address))
         try:
             plan = plan_actors(ray, ray_options.actors, engine)
+            claim(out, names.kind)
             at, to = Path(os.path.realpath(bundle)), Path(os.path.realpath(out))
             absolute = [Path(os.path.realpath(path)) for path in paths], at, to
             _run_shards(ray, plan, absolute, replace(engine, threads=plan.threads), options)

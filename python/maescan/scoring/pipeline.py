@@ -69,14 +69,15 @@ def score_folder(
         def report(_: ScanSource, name: str, facts: Json) -> None:
             tell(name, facts)
 
+        files.check_claim(out, _kind(options))  # before a search that may take long
+        found = chosen(search_all(paths, Limits.of(options.read)), options)
+        ours = _ours(names.found(found), paths)
+        if not found.sources:
+            lost = sum(item.why == "excluded" for item in found.passed_over)
+            none = f"none of the {lost} scans is left by --include and --exclude" if lost else "no scans found"
+            remedy = "see which files maescan reads with `maescan inspect`"
+            raise DataError("; ".join([none, *ours]), path=paths[0], remedy=remedy)
         with opened_job(bundle, engine, out, options, report) as job, told_of(event, job):
-            found = chosen(search_all(paths, Limits.of(options.read)), options)
-            ours = _ours(names.found(found), paths)
-            if not found.sources:
-                lost = sum(item.why == "excluded" for item in found.passed_over)
-                none = f"none of the {lost} scans is left by --include and --exclude" if lost else "no scans found"
-                remedy = "see which files maescan reads with `maescan inspect`"
-                raise DataError("; ".join([none, *ours]), path=paths[0], remedy=remedy)
             sources = [source for source in found.sources if in_shard(source, options.shard)]
             tell("found", {"scans": len(sources)})
             job.ledger.expect(sources, found.sources)
@@ -120,14 +121,18 @@ def tell_population(summary: Summary, tell: Event, told: set[str] | None = None)
             tell(name, {**facts, "alerts": population.alerts, "judged": population.judged, "reason": reason})
 
 
+def _kind(options: ScoreOptions) -> str:
+    kind = names_of(options.pseudonyms).kind
+    return f"a calibration of {kind}" if options.healthy else kind
+
+
 @contextlib.contextmanager
 def opened_job(bundle: Any, engine: Any, out: Path, options: ScoreOptions, report: Report) -> Iterator[Job]:
     """A job on `out`, which no other run may write into meanwhile. Raises DataError; ConfigError for a bundle of CT
     patches without regions, and regions for any other."""
     regions.check(bundle.preset, options.read.regions)
     names = names_of(options.pseudonyms)
-    kind = f"a calibration of {names.kind}" if options.healthy else ""
-    ledger = Ledger(out, job_key(bundle, engine.name, options), names, kind=kind)
+    ledger = Ledger(out, job_key(bundle, engine.name, options), names, kind=_kind(options))
     try:
         files.remove_partial(out)
         yield Job(bundle, engine, out, options, ledger, report)

@@ -14,7 +14,7 @@ from maescan.config import ClassifierTraining, JudgeTraining, MaskConfig, Preset
 from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.run import evaluate_slices
-from maescan.files import claim, write_json, write_text
+from maescan.files import check_claim, claim, write_json, write_text
 from maescan.options import EvaluateOptions, TrainOptions
 from maescan.records import read
 from maescan.train.ablations.experiments import Row, experiment
@@ -65,9 +65,10 @@ def ablate(
     from maescan import datasets
 
     chosen = experiment(name, preset)
-    claim(Path(out), "ablations")
+    check_claim(Path(out), "ablations")
     slices = datasets.load(Path(data), preset, modality=design.modality) if isinstance(data, str | Path) else data
     runner = AblationRunner(Path(out), make_folds(slices, design.folds), design, told)
+    claim(Path(out), "ablations")
     runner.stressed = chosen.stressed
     metrics: list[list[list[Json]]] = [
         [[runner.judged(row, seed, fold) for fold in runner.folds] for seed in design.seeds] for row in chosen.rows
