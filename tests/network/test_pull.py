@@ -16,7 +16,7 @@ import pytest
 
 from maescan.cli.demo import unpack
 from maescan.engines.bundle import Bundle
-from maescan.errors import BundleError, ConfigError, DataError
+from maescan.errors import BundleError, ConfigError, DataError, MaescanError
 from maescan.network.pull import _Https, pull, web_address
 
 
@@ -102,8 +102,9 @@ def test_another_hash_is_refused_and_nothing_is_left(served, tmp_path):
 def test_a_file_that_is_not_the_listed_one_is_refused(served, tmp_path):
     address, root = served
     (root / "bundle" / "mae.safetensors").write_bytes(b"other")
-    with pytest.raises(BundleError, match=r"mae\.safetensors"):
+    with pytest.raises(BundleError, match=r"mae\.safetensors: is not the file") as caught:
         pull(f"{address}/bundle", tmp_path / "new" / "out")
+    assert str(caught.value).startswith(f"{address}/bundle: ") and ".maescan-part" not in str(caught.value)
     assert list((tmp_path / "new").iterdir()) == []
 
 
@@ -120,9 +121,10 @@ def test_what_is_not_there_is_one_line(served, tmp_path):
     address, root = served
     with pytest.raises(DataError, match="404"):
         pull(f"{address}/none", tmp_path / "out")
-    (root / "text.zip").write_text("no archive")
-    with pytest.raises(BundleError, match="is no archive"):
-        pull(f"{address}/text.zip", tmp_path / "out")
+    for end in ("zip", "tar.gz"):
+        (root / f"text.{end}").write_text("no archive")
+        with pytest.raises(BundleError, match="cannot be unpacked"):
+            pull(f"{address}/text.{end}", tmp_path / "out")
     with pytest.raises(DataError, match="cannot be fetched"):
         pull("https://localhost:9/bundle.zip", tmp_path / "out")
     (tmp_path / "out").mkdir()
@@ -137,11 +139,70 @@ def test_a_server_without_a_known_certificate_is_not_believed(served, tmp_path, 
         pull(f"{address}/bundle", tmp_path / "out")
 
 
+class Faulty(Quiet):
+    """A server with a fault for each address."""
+
+    def do_GET(self):
+        kind = self.path.split("/")[1]
+        self.send_response(500 if kind == "fault" else 200)
+        self.send_header("Content-Type", "text/html" if kind == "login" else "application/zip")
+        self.send_header("Content-Length", "100")
+        self.end_headers()
+        self.wfile.write(b"x" * (50 if kind == "cut" else 100))
+
+
+@pytest.fixture
+def faulty():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("end", ["bundle.zip", "bundle/"])
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("cut", "broken off after 50 of 100 bytes"),
+        ("login", "is a web page"),
+        ("fault", "500 .*the server is at fault"),
+    ],
+)
+def test_what_a_server_did_is_told_not_that_the_hash_is_wrong(faulty, kind, end, told, tmp_path):
+    with pytest.raises(MaescanError, match=told):
+        pull(f"{faulty}/{kind}/{end}", tmp_path / "new" / "out", "0" * 64)
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["encrypted", "packed in a way of tomorrow"])
+def test_an_archive_that_nobody_can_unpack_is_one_line(served, tmp_path, kind):
+    address, root = served
+    with zipfile.ZipFile(root / "odd.zip", "w") as archive:
+        archive.writestr("manifest.json", "{}")
+    raw = bytearray((root / "odd.zip").read_bytes())
+    for head, flag in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        raw[raw.index(head) + flag + (0 if kind == "encrypted" else 2)] = 1 if kind == "encrypted" else 99
+    (root / "odd.zip").write_bytes(raw)
+    with pytest.raises(BundleError, match="cannot be unpacked"):
+        pull(f"{address}/odd.zip", tmp_path / "out")
+
+
 def test_addresses():
     assert web_address("hf://org/name", None) == "https://huggingface.co/org/name/resolve/main"
     assert web_address("hf://org/name@v1/x", None) == "https://huggingface.co/org/name/resolve/v1%2Fx"
     assert web_address("http://host/b.zip", "0" * 64) == "http://host/b.zip"
-    for wrong in ("http://host/b.zip", "ftp://host/b", "bundle.zip", "hf://org", "file:///etc/passwd"):
+    assert web_address("https://host/Modell ü%20.zip?a=ü", None) == "https://host/Modell%20%C3%BC%20.zip?a=%C3%BC"
+    for wrong in (
+        "http://host/b.zip",
+        "http://[::1/b.zip",
+        "ftp://host/b",
+        "bundle.zip",
+        "hf://org",
+        "file:///etc/passwd",
+    ):
         with pytest.raises(ConfigError):
             web_address(wrong, None)
 

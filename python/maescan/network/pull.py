@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import ssl
 import tarfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from maescan import progress
 from maescan.engines.bundle import Bundle
@@ -25,6 +28,10 @@ ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
 HUB = "https://huggingface.co"
 MOST, CHUNK, TIMEOUT_S = 20 << 30, 1 << 20, 60.0
 """Bytes that a bundle may have, bytes at a time, and seconds without an answer."""
+PLAIN = "%/:?#[]@!$&'()*+,;=~"
+"""What an address may hold beside letters and digits: all else is typed as it reads and sent as %XX."""
+SPOILT = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+"""What the archives of Python raise for those that are damaged, encrypted or packed in ways that it does not know."""
 
 
 class Listed(Record, frozen=True):
@@ -53,9 +60,21 @@ def pull(address: str, out: Path, sha256: str | None = None) -> tuple[Path, str]
         else:
             found = _files(url.rstrip("/"), made, sha256)
         made = _root(made, address)
-        Bundle.load(made)
+        _check(made, address)
         made.rename(out)
     return out, found
+
+
+def _check(made: Path, address: str) -> None:
+    """Raises BundleError that names what was typed, and a file by its place in the bundle: where it was fetched to is
+    gone when somebody reads that."""
+    try:
+        Bundle.load(made)
+    except BundleError as error:
+        place = os.path.relpath(error.path or made, made)
+        own = place in (".", "manifest.json", SIGNATURE)
+        remedy = error.remedy if own else "fetch it again; where it stays so, tell who made it"
+        raise BundleError(f"{'' if place == '.' else place}: {error.reason}", path=address, remedy=remedy) from error
 
 
 def web_address(address: str, sha256: str | None) -> str:
@@ -67,12 +86,15 @@ def web_address(address: str, sha256: str | None) -> str:
                 f"'{address}' names no repository", remedy="write hf://ORG/NAME or hf://ORG/NAME@REVISION"
             )
         return f"{HUB}/{quote(name)}/resolve/{quote(revision or 'main', safe='')}"
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(f"'{address}' is no address", remedy="give https://HOST/BUNDLE.zip or hf://ORG/NAME")
     if parts.scheme == "http" and not sha256:
         raise ConfigError(f"{address} can be changed on its way", remedy="use https, or add --sha256")
-    return address
+    return urlunsplit(parts._replace(path=quote(parts.path, safe=PLAIN), query=quote(parts.query, safe=PLAIN)))
 
 
 def _archive(url: str, folder: Path, made: Path, sha256: str | None) -> str:
@@ -88,8 +110,8 @@ def _archive(url: str, folder: Path, made: Path, sha256: str | None) -> str:
             with tarfile.open(file) as archive:
                 _check_names(url, [(item.name, item.size) for item in archive])
                 archive.extractall(made, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise BundleError(f"is no archive: {error}", path=url, remedy="check the address") from error
+    except SPOILT as error:
+        raise BundleError(f"cannot be unpacked: {error}", path=url, remedy="check the address") from error
     file.unlink()
     return found
 
@@ -143,24 +165,42 @@ def _fetch(url: str, file: Path, *, missing: bool = False) -> str:
     request = urllib.request.Request(url, headers={"User-Agent": "maescan"})
     opener = urllib.request.build_opener(_Https)
     try:
-        with opener.open(request, timeout=TIMEOUT_S) as answer, open(file, "wb") as stream:
-            while part := answer.read(CHUNK):
-                size += len(part)
-                if size > MOST:
-                    raise BundleError(f"is larger than {MOST >> 30} GB", path=url, remedy="check the address")
-                digest.update(part)
-                stream.write(part)
+        with opener.open(request, timeout=TIMEOUT_S) as answer:
+            if answer.headers.get_content_type() == "text/html":
+                if missing:
+                    return ""
+                remedy = "check the address; a browser shows whether somebody has to log in"
+                raise BundleError("is a web page, no file of a bundle", path=url, remedy=remedy)
+            with open(file, "wb") as stream:
+                while part := answer.read(CHUNK):
+                    size += len(part)
+                    if size > MOST:
+                        raise BundleError(f"is larger than {MOST >> 30} GB", path=url, remedy="check the address")
+                    digest.update(part)
+                    stream.write(part)
+            whole = answer.headers.get("Content-Length", "")
+            if whole.isdecimal() and size < int(whole):
+                raise ConnectionError(f"broken off after {size} of {whole} bytes")
     except urllib.error.HTTPError as error:
         if missing and error.code in (403, 404, 410):
             return ""
-        remedy = "check the address" if error.code != 401 else "it is private: fetch it with its owner's tools"
-        raise DataError(f"cannot be fetched: {error.code} {error.reason}", path=url, remedy=remedy) from error
+        raise DataError(f"cannot be fetched: {error.code} {error.reason}", path=url, remedy=_remedy(error)) from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
-        raise DataError(
-            f"cannot be fetched: {reason}", path=url, remedy="check the address and the network"
-        ) from error
+        raise DataError(f"cannot be fetched: {reason}", path=url, remedy=_remedy(error)) from error
     return digest.hexdigest()
+
+
+def _remedy(error: Exception) -> str:
+    """What to do where nothing, or not all, was fetched."""
+    if isinstance(error, urllib.error.HTTPError):
+        if error.code >= 500:
+            return "the server is at fault: try again later"
+        private = "it is private, or not there: check the address, or fetch it with its owner's tools"
+        return private if error.code in (401, 403) else "check the address"
+    if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+        return "where your network has an authority of its own, set SSL_CERT_FILE to its certificate"
+    return "check the address and the network, then run it again"
 
 
 def _compare(found: str, sha256: str | None, url: str) -> None:
