@@ -250,5 +250,13 @@ def test_what_would_drive_a_terminal_is_refused(bundle, change, reason):
         Bundle.load(bundle)
 
 
+@pytest.mark.parametrize("text", ["\x1b[2J", "\udcfc"])
+def test_what_could_not_be_read_again_is_not_written(bundle, text):
+    before = (bundle / "manifest.json").read_bytes()
+    with pytest.raises(BundleError):
+        update(bundle, card={"licence": text})
+    assert (bundle / "manifest.json").read_bytes() == before
+
+
 def test_cautions_are_a_line_each(bundle):
     assert update(bundle, card={"intended_use": "one\nmaescan: two"}).cautions() == ["intended use: one maescan: two"]

@@ -11,8 +11,9 @@ from maescan import cli
 from maescan.engines.bundle import Bundle
 from maescan.engines.card import personal_data, render
 from maescan.engines.describe import fill_card
-from maescan.errors import DataError
-from maescan.export import export
+from maescan.engines.manifest import Card
+from maescan.errors import DataError, escaped
+from maescan.export import _said, export
 from maescan.files import write_json
 
 
@@ -45,6 +46,19 @@ def test_a_card_says_what_was_said_and_no_more(bundle, tmp_path, monkeypatch, ca
         assert part in text
     fill_card(bundle, None, intended_use="research")
     assert "48 volunteers" in (bundle / "README.md").read_text()
+
+
+@pytest.mark.parametrize("text", ["M\udcfcnchen", "\x1b[31mred", "a\x00b"])
+def test_what_no_terminal_shows_is_said_by_its_number_and_leaves_the_bundle_sound(bundle, text):
+    """As where the terminal's letters are Latin-1."""
+    fill_card(bundle, None, licence=text)
+    assert Bundle.load(bundle).known.card.licence == escaped(text)
+    assert _said(Card(training_data=text, evaluation={"AUROC": 0.5})) == {
+        "training_data": escaped(text),
+        "licence": "",
+        "intended_use": "",
+        "evaluation": {"AUROC": 0.5},
+    }
 
 
 def test_a_folder_without_an_evaluation_is_refused(bundle, tmp_path):

@@ -64,6 +64,14 @@ def test_it_says_what_personal_data_there_is_and_whether_the_card_is_the_manifes
     assert "README.md            is not what the manifest says: `maescan card" in capsys.readouterr().out
 
 
+def test_what_is_not_of_the_bundle_is_named(bundle, capsys):
+    """No hash and no signature covers it, so that it could say anything."""
+    for name in ("a.txt", "golden/b.txt", "golden/c.txt", "d.txt"):
+        (bundle / name).write_text("?")
+    assert verify.show(bundle, device="cuda")
+    assert "other files          a.txt, d.txt, golden/b.txt and 1 more: of no use" in capsys.readouterr().out
+
+
 def test_a_device_that_no_engine_is_for_is_said(bundle, capsys):
     assert verify.show(bundle, device="cuda:1")
     assert "engines              none is for 'cuda:1'; there are openvino-fp32" in capsys.readouterr().out

@@ -26,8 +26,8 @@ from maescan.config import Preset
 from maescan.content import read_content, sha256
 from maescan.engines.manifest import ANEW, SCHEMA_VERSION, Manifest, body_hash, check_manifest, parse, read_engine
 from maescan.engines.signing import SIGNATURE, check_trusted
-from maescan.errors import BundleError, ConfigError, MaescanError, escaped
-from maescan.files import PARTIAL, finite, sync, write_json, written_into
+from maescan.errors import BundleError, ConfigError, MaescanError, escaped, typed
+from maescan.files import PARTIAL, finite, sync, write_text, written_into
 
 NEEDED = ("golden/golden.safetensors", "golden/scan.nii.gz", "mae.safetensors")
 COIN = "no better than a coin"
@@ -223,12 +223,14 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _write(path: Path, manifest: Mapping[str, Any]) -> None:
-    """The manifest by one rename; what hangs on it (the model card, a signature) follows."""
+    """The manifest by one rename; what hangs on it (the model card, a signature) follows. Raises BundleError, and
+    writes nothing, where `parse` would not take it again."""
     from maescan.engines.card import write_card
 
     values = {**manifest, "body": body_hash(manifest)}
-    known = check_manifest(values, path / "manifest.json")
-    write_json(path / "manifest.json", values)
+    text = json.dumps(finite(values), indent=2, sort_keys=True) + "\n"
+    known = check_manifest(parse(text.encode(), path / "manifest.json"), path / "manifest.json")
+    write_text(path / "manifest.json", text)
     (path / "manifest.json").chmod(0o644)
     sync(path)
     (path / SIGNATURE).unlink(missing_ok=True)
@@ -243,8 +245,11 @@ def _check_files(path: Path, files: Mapping[str, str]) -> None:
         if not name.isprintable():
             raise BundleError(f"lists {name!r}, which is no file's name", path=path / "manifest.json", remedy=ANEW)
         real = Path(os.path.realpath(path / name))
-        if Path(name).is_absolute() or ".." in Path(name).parts or real != base / name:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
             raise BundleError(f"lists a file outside of it: {name}", path=path / "manifest.json", remedy=ANEW)
+        if real != base / name:
+            remedy = f"copy the bundle with the files that its links lead to: cp -rL {typed(path)} COPY"
+            raise BundleError("is a link, or lies behind one", path=path / name, remedy=remedy)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda name: _sha256(path / name), files))
     for name, hash_ in zip(files, found, strict=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec import field
 
 from maescan.engines.bundle import Bundle, update
+from maescan.errors import escaped
 from maescan.records import Record, read
 
 
@@ -26,12 +27,13 @@ class Metrics(Record, frozen=True):
 
 
 def fill_card(path: Path, evaluation: Path | None, **said: str) -> Bundle:
-    """Puts what was said, and the figures of an evaluation's folder, into a bundle's card; what is empty stays.
+    """Puts what was said, and the figures of an evaluation's folder, into a bundle's card; what is empty stays, and
+    what no terminal or JSON could show stands as its number.
 
     Raises DataError for a folder that holds no evaluation."""
     bundle = Bundle.load(path)
     card = dict(bundle.manifest.get("card") or {})
-    card |= {name: text for name, text in said.items() if text}
+    card |= {name: escaped(text) for name, text in said.items() if text}
     if evaluation is not None:
         found = read(Metrics, evaluation / "metrics.json", remedy="give the --out of `maescan evaluate`")
         card["evaluation"] = _evaluated(found)
@@ -45,5 +47,5 @@ def _evaluated(found: Metrics) -> dict[str, float | str]:
         "AUROC of slices": found.slice.auroc,
         **({"95 % interval": f"{between[0]:.3f} to {between[1]:.3f}"} if between else {}),
         **({f"best trivial baseline ({best[0]})": best[1].auroc} if best else {}),
-        "engine": str(found.model.get("engine", "")),
+        "engine": escaped(str(found.model.get("engine", ""))),
     }

@@ -13,9 +13,9 @@ from maescan.engines.bundle import Bundle, load_arrays
 from maescan.engines.card import CARD, personal_data, render
 from maescan.engines.child import prove_apart
 from maescan.engines.golden import TOLERANCE, golden_scan
-from maescan.engines.signing import check_signature, public_keys
+from maescan.engines.signing import SIGNATURE, check_signature, public_keys
 from maescan.engines.targets import TARGETS
-from maescan.errors import MaescanError, typed
+from maescan.errors import MaescanError, escaped, typed
 from maescan.machine import gpus, require_gpu
 from maescan.scans.budget import Limits
 
@@ -88,8 +88,19 @@ def _parts(bundle: Bundle) -> Iterator[Finding]:
         agrees = False
     if not agrees:
         yield CARD, f"is not what the manifest says: `maescan card {typed(bundle.path)}` writes it anew", True
+    if others := _others(bundle):
+        named = ", ".join(map(escaped, others[:3])) + (f" and {len(others) - 3} more" if others[3:] else "")
+        yield "other files", f"{named}: of no use to the bundle, in no hash, under no signature", True
     for line in personal_data(bundle.known):
         yield "personal data", line, True
+
+
+def _others(bundle: Bundle) -> list[str]:
+    """What lies in a bundle's folder and is none of it; engines have none (`Bundle.load`), but ones that were
+    replaced."""
+    ours = {"manifest.json", SIGNATURE, CARD, *bundle.manifest["files"]}
+    found = (file.relative_to(bundle.path).as_posix() for file in bundle.path.rglob("*") if not file.is_dir())
+    return sorted(name for name in found if name not in ours and not name.startswith("engines/"))
 
 
 def _line(bundle: Bundle, name: str, device: str, trust: bool, limits: Limits) -> tuple[str, bool]:
