@@ -77,6 +77,13 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     (b / "slices.csv").write_text(text.replace("\np", "\nq"))
     with pytest.raises(DataError, match="judges none of the slices"):
         compare(a, b)
+    for nothing in ("", "<html>log in</html>\n"):
+        (b / "slices.csv").write_text(nothing)
+        with pytest.raises(DataError, match=r"slices\.csv: holds no evaluation: lacks the column scan"):
+            compare(a, b)
+    (b / "slices.csv").write_text("scan,slice,label,score,area\np01,0,0,0.5,0.3\np01,2,0,0.5,0.3\n")
+    with pytest.raises(DataError, match="b: has 2 slices in common with the other, none of them abnormal"):
+        compare(a, b)
     (b / "metrics.json").write_text(json.dumps([]))
     with pytest.raises(DataError, match="holds no evaluation"):
         compare(a, b)

@@ -95,7 +95,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     remedy = "give two folders that `maescan evaluate` wrote"
     try:
         model = read(Metrics, folder / "metrics.json", remedy=remedy).model
-        found = read_rows(Judged, folder / "slices.csv", remedy=remedy)
+        found = read_rows(Judged, folder / "slices.csv", remedy=remedy, columns=Judged.__struct_fields__)
     except DataError as error:
         raise DataError(f"holds no evaluation: {error.reason}", path=error.path, remedy=remedy) from error
     rows = {(row.scan, row.slice): (row.label, row.score, row.area) for row in found}
@@ -105,7 +105,8 @@ def read_evaluation(folder: Path) -> Evaluation:
 def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) -> Comparison:
     """How the second evaluation differs from the first on the slices that both judged: AUROC pooled, within patients
     and area-matched, each with the interval of the difference, whole patients resampled together; and each patient's.
-    Raises DataError for folders without an evaluation, no slice in common, or labels that differ."""
+    Raises DataError for folders without an evaluation, labels that differ, and where the slices in common are none or
+    of one class."""
     one, two = read_evaluation(first), read_evaluation(second)
     keys = sorted(set(one.rows) & set(two.rows))
     if not keys:
@@ -115,6 +116,10 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
         reason = f"calls slice {differ[0][1]} of {differ[0][0]} otherwise than the other does"
         raise DataError(reason, path=second, remedy="evaluate both on the same labels")
     label = np.array([one.rows[key][0] for key in keys])
+    if label.max() < 1 or label.min() > 0:
+        none = "healthy" if label.min() > 0 else "abnormal"
+        reason = f"has {len(keys)} slices in common with the other, none of them {none}"
+        raise DataError(reason, path=second, remedy="evaluate the same data, with slices of both kinds")
     scores = [np.array([each.rows[key][1] for key in keys]) for each in (one, two)]
     scan, number = np.array([key[0] for key in keys]), np.array([key[1] for key in keys])
     patient = subjects_of(scan)
