@@ -35,6 +35,9 @@ def test_a_finished_run_is_left_alone_and_another_refused(unbroken):
     assert run(unbroken) == unbroken and (unbroken / "mae.safetensors").stat().st_mtime_ns == before
     with pytest.raises(ConfigError, match=r"another .*seed"):
         run(unbroken, seed=1)
+    assert json.loads((unbroken / "run.json").read_text())["precision"] == "fp32"
+    with pytest.raises(ConfigError, match=r"another precision \(fp32 -> bf16\)"):
+        run(unbroken, precision="bf16")
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from torch import nn
 from helpers.mutations import mutations
 from helpers.tiny_training import differences, log, run, subprocess_run
 from maescan.errors import ConfigError, DataError, MaescanError
-from maescan.train.state import Position, load_checkpoint, restore, save_checkpoint
+from maescan.files import write_json
+from maescan.train.state import Position, kept_precision, load_checkpoint, restore, save_checkpoint
 
 KEY = {"preset": {"name": "tiny"}, "seed": 0, "data": ["a", "b"]}
 
@@ -29,8 +30,32 @@ def test_a_checkpoint_comes_back(checkpoint):
     state = load_checkpoint(checkpoint, KEY)
     assert state["at"] == Position("mae", 2, 3)
     restore(state, "model", nn.Linear(3, 2), checkpoint.parent)
-    with pytest.raises(ConfigError, match="another seed"):
+    with pytest.raises(ConfigError, match=r"another seed \(0 -> 1\) \(use another --out, or add --no-resume"):
         load_checkpoint(checkpoint, {**KEY, "seed": 1})
+
+
+def test_every_field_that_differs_is_named_with_both_values(checkpoint):
+    other = {"preset": {"name": "tiny", "mae": {"epochs": 9}}, "seed": 0, "data": ["a", "c"], "init": "1f"}
+    with pytest.raises(ConfigError) as told:
+        load_checkpoint(checkpoint, other)
+    assert "another set of slices (scans, labels, split, --val-fraction), --init, preset.mae (None ->" in str(
+        told.value
+    )
+    save_checkpoint(checkpoint, other, Position("mae"))
+    with pytest.raises(ConfigError, match=r"another preset\.mae\.epochs \(9 -> 3\) \("):
+        load_checkpoint(checkpoint, {**other, "preset": {"name": "tiny", "mae": {"epochs": 3}}})
+
+
+def test_a_run_keeps_its_precision(tmp_path):
+    assert kept_precision(tmp_path, "auto") == "auto"
+    save_checkpoint(tmp_path / "checkpoint.pt", KEY, Position("mae"))
+    for said in ({}, {"precision": None}):  # of before
+        write_json(tmp_path / "run.json", said)
+        assert [kept_precision(tmp_path, asked) for asked in ("auto", "bf16")] == ["auto", "bf16"]
+    write_json(tmp_path / "run.json", {"precision": "fp32"})
+    assert [kept_precision(tmp_path, asked) for asked in ("auto", "fp32")] == ["fp32", "fp32"]
+    with pytest.raises(ConfigError, match=r"another precision \(fp32 -> bf16\) \(leave --precision out, use another"):
+        kept_precision(tmp_path, "bf16")
 
 
 def test_every_byte_changed_is_an_error_in_one_line_or_a_checkpoint(checkpoint):

@@ -27,8 +27,8 @@ from maescan.train.folds import fit_judge
 from maescan.train.loop import Progress, Trainer, TrainingRun
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase
-from maescan.train.setup import build, make_fabric, split, with_tokens
-from maescan.train.state import Log, Position, load_checkpoint, save_checkpoint
+from maescan.train.setup import PRECISIONS, build, make_fabric, split, with_tokens
+from maescan.train.state import Log, Position, kept_precision, load_checkpoint, save_checkpoint
 
 OURS = ("run.json", "log.csv", "mae.safetensors", "classifier.safetensors", "golden.safetensors", "checkpoint.pt",
         "quantisation.safetensors", "judge.safetensors", "residuals.json", "fold*.safetensors")  # fmt: skip
@@ -61,6 +61,8 @@ def train(
     """
     training, validation = split(slices, preset, options.val_fraction, options.seed)
     training, preset = with_tokens(training, preset)
+    if options.resume:
+        options = replace(options, precision=kept_precision(Path(out), options.precision))
     fabric = make_fabric(options, preset.model)
     if options.compile and fabric.device.type != "cuda":
         raise ConfigError("compile is for CUDA devices", remedy="leave it off on this device")
@@ -197,6 +199,7 @@ def _report(
         "intensity": run.intensity,
         "prints": run.prints,
         "device": str(run.fabric.device),
+        "precision": PRECISIONS[run.fabric.strategy.precision.precision],
         "processes": run.fabric.world_size,
         "phase": at.phase,
         "epochs": {"mae": run.key["preset"]["mae"]["epochs"], at.phase: at.epoch},

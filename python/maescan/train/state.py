@@ -14,7 +14,7 @@ from maescan.config.types import Json
 from maescan.errors import ConfigError, DataError
 from maescan.files import atomic_file
 from maescan.models.weights import load_plain
-from maescan.records import Record, check, whole_rows
+from maescan.records import Record, check, read, whole_rows
 
 COLUMNS = ("phase", "epoch", "step", "loss", "lr", "samples_per_s", "val_auroc")
 
@@ -40,6 +40,16 @@ class Meta(Record, frozen=True):
     at: Position
 
 
+class Began(Record, frozen=True):
+    """What of run.json a run that goes on must share; None: of an older maescan, which did not say it."""
+
+    precision: str | None = None
+
+
+ANOTHER = "use another --out, or add --no-resume to start afresh"
+HASHES = {"data": "set of slices (scans, labels, split, --val-fraction)", "mae": "MAE", "init": "--init"}
+NAMED, WIDE = 6, 60
+"""How many fields a message names, and how much of their values."""
 DAMAGED = "remove it to train from the start, or put back a copy of it"
 
 
@@ -57,14 +67,40 @@ def load_checkpoint(path: Path, key: Json) -> Json | None:
         return None
     state: Json = dict(check(dict[str, object], load_plain(path, DAMAGED), path=path, remedy=DAMAGED))
     meta = check(Meta, {name: state.get(name) for name in ("key", "at")}, path=path, remedy=DAMAGED)
-    other = sorted(name for name in {*key, *meta.key} if meta.key.get(name) != key.get(name))
-    if other:
-        raise ConfigError(
-            f"the folder holds a run with another {' and '.join(other)}",
-            path=path.parent,
-            remedy="use another --out, or add --no-resume to start afresh",
-        )
+    if other := differences(meta.key, key):
+        more = f", and {len(other) - NAMED} more" if len(other) > NAMED else ""
+        reason = f"the folder holds a run with another {', '.join(other[:NAMED])}{more}"
+        raise ConfigError(reason, path=path.parent, remedy=ANOTHER)
     return {**state, "at": meta.at}
+
+
+def differences(old: Json, new: Json, within: str = "") -> list[str]:
+    """Fields by their names with what was and what is asked for now; of hashes the name alone.
+
+    >>> differences({"init": "1f", "preset": {"mae": {"epochs": 3}}}, {"init": "2", "preset": {"mae": {"epochs": 5}}})
+    ['--init', 'preset.mae.epochs (3 -> 5)']
+    """
+    found = []
+    for name in sorted({*old, *new}, key=str):
+        one, two = old.get(name), new.get(name)
+        if isinstance(one, dict) and isinstance(two, dict):
+            found += differences(one, two, f"{within}{name}.")
+        elif one != two:
+            values = f"{within}{name} ({str(one)[:WIDE]} -> {str(two)[:WIDE]})"
+            found.append(values if within else HASHES.get(name, values))
+    return found
+
+
+def kept_precision(out: Path, asked: str) -> str:
+    """What "auto" means in a folder that holds a run: that run's precision. Raises ConfigError for another one, which
+    would lead to other weights."""
+    if not ((out / "checkpoint.pt").exists() and (out / "run.json").exists()):
+        return asked
+    before = read(Began, out / "run.json", remedy=DAMAGED).precision
+    if asked not in ("auto", before or asked):
+        reason = f"the folder holds a run with another precision ({before} -> {asked})"
+        raise ConfigError(reason, path=out, remedy=f"leave --precision out, {ANOTHER}")
+    return before or asked
 
 
 def restore(state: Json, name: str, part: Any, out: Path) -> None:
