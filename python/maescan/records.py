@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from maescan.content import read_content
-from maescan.errors import DataError, MaescanError
+from maescan.errors import DataError, MaescanError, quoted
 
 Kind = TypeVar("Kind")
 WORDS = 200
@@ -87,13 +88,24 @@ def read_rows(
         for row in reader:
             if None in row or None in row.values():
                 raise DataError(f"line {reader.line_num} has another number of cells", path=path, remedy=remedy)
-            rows.append(msgspec.convert(row, type=kind, strict=False))
+            try:
+                rows.append(msgspec.convert(row, type=kind, strict=False))
+            except msgspec.ValidationError as fault:
+                reason = f"line {reader.line_num}: {_cell_at_fault(row, fault, said)}"
+                raise DataError(reason, path=path, remedy=remedy) from None
         return rows
     except OSError as fault:
         raise DataError(f"cannot be read: {fault.strerror or fault}", path=path, remedy=remedy) from fault
     except (msgspec.MsgspecError, csv.Error, UnicodeError) as fault:
         where = f"line {reader.line_num}: " if "reader" in locals() else ""
         raise DataError(f"{where}{_reason(fault, said)}", path=path, remedy=remedy) from None
+
+
+def _cell_at_fault(row: dict[str, str], fault: msgspec.ValidationError, said: str) -> str:
+    column = next(iter(re.findall(r"`\$\.(.+)`$", str(fault))), "")
+    if column not in row:
+        return _reason(fault, said)
+    return f"{said}: `{column}` is {quoted(row[column][:WORDS]) if row[column] else 'empty'}"
 
 
 def whole_rows(kind: type[Kind], path: Path) -> list[Kind]:

@@ -134,9 +134,13 @@ SCAN = "healthy/brain_0000.nii.gz"
         (with_labels("brain.nii.gz,0,1"), "labels.csv: line 2 names brain.nii.gz, which is not there (scans"),
         (
             with_labels(f"{SCAN},0,1", f"{SCAN},1,yes"),
-            "labels.csv: line 3: is no label: Expected `int`, got `str` in `label`",
+            "labels.csv: line 3: is no label: `label` is 'yes' (its first line is scan,slice,label or scan,label,"
+            " with commas; a label is 0 (healthy) or 1 (with a lesion), a slice a number from 0",
         ),
-        (with_labels(f"{SCAN},-1,1"), "labels.csv: line 2: is no label: Expected `int` >= 0 in `slice`"),
+        (with_labels(f"{SCAN},-1,1"), "labels.csv: line 2: is no label: `slice` is '-1' (its first line is"),
+        (with_labels(f"{SCAN},,0"), "labels.csv: line 2: is no label: `slice` is empty (its first line is"),
+        (with_labels(f"{SCAN},3,"), "labels.csv: line 2: is no label: `label` is empty (its first line is"),
+        (with_labels(",3,1"), "labels.csv: line 2: is no label: `scan` is empty (its first line is"),
         (
             with_labels(f"{SCAN},1,1", f"{SCAN},0,0", f"{SCAN},1,0"),
             f"labels.csv: line 4 calls {SCAN} 0, a line before it 1 (leave one of the two lines)",

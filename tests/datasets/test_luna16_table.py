@@ -72,8 +72,8 @@ PLACE = (40, 40, 1, 0)
     "places, message",
     [
         ([PLACE, (40, 40, 99, 1)], "1.2.3.mhd: row 1 of the candidates lies outside"),
-        ([(40, "x", 1, 0)], "line 2: is no candidate: Expected `float`, got `str` in `coordY`"),
-        ([(40, 40, 1, 2)], "is no candidate: Expected `int` <= 1 in `class`"),
+        ([(40, "x", 1, 0)], "line 2: is no candidate: `coordY` is 'x'"),
+        ([(40, 40, 1, 2)], "is no candidate: `class` is '2'"),
         ([(40, "nan", 1, 1)], "holds a place that is none"),
         ([(40, 40)], "line 2 has another number of cells"),
     ],

@@ -24,7 +24,10 @@ from maescan.scans.search import search
 
 Labels = Mapping[int | None, int]  # slice -> label; None: every slice of the scan
 
-REMEDY = "its first line is scan,slice,label or scan,label, with commas; a label is 0 (healthy) or 1"
+REMEDY = (
+    "its first line is scan,slice,label or scan,label, with commas; a label is 0 (healthy) or 1 (with a lesion), a"
+    " slice a number from 0; a table of whole scans has no column slice"
+)
 
 
 def find_folder(path: Path) -> list[LabelledScan]:

@@ -38,7 +38,7 @@ class Candidates:
 
 def read_candidates(table: Path) -> Candidates:
     """Raises DataError for a line that is no candidate."""
-    remedy = f"its columns are {','.join(COLUMNS)}"
+    remedy = f"its columns are {','.join(COLUMNS)}: a name, three numbers in mm, 0 or 1"
     found = read_rows(Candidate, table, remedy=remedy, columns=COLUMNS, said="is no candidate")
     places = [(row.x, row.y, row.z) for row in found]
     place = np.array(places, float).reshape(-1, 3) * LPS_TO_RAS
