@@ -23,10 +23,10 @@ def test_places_are_ras_and_rows_keep_their_order(tmp_path):
     ("lines", "words"),
     [
         (["a,b,c"], "lacks the column seriesuid, coordX"),
-        ([",".join(COLUMNS), "1.2,here,2,3,0"], "line 2: is no candidate: .* in `coordX`"),
+        ([",".join(COLUMNS), "1.2,here,2,3,0"], "line 2: is no candidate: `coordX` is"),
         ([",".join(COLUMNS), "1.2,1,2"], "line 2 has another number of cells"),
         ([",".join(COLUMNS), "1.2,nan,2,3,0"], "a place"),
-        ([",".join(COLUMNS), "1.2,1,2,3,7"], "no candidate: .* in `class`"),
+        ([",".join(COLUMNS), "1.2,1,2,3,7"], "no candidate: `class` is"),
     ],
 )
 def test_what_is_no_candidate_is_refused_by_the_tables_name(tmp_path, lines, words):
