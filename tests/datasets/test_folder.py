@@ -79,9 +79,7 @@ def test_slices_that_no_label_names_are_unknown(tree):
 
 
 def test_a_scan_said_to_be_ill_without_a_mask_has_no_masks_at_all(tree):
-    for mask in (tree / "masks").iterdir():
-        mask.unlink()
-    (tree / "masks" / "brain_0002.nii.gz").write_bytes((tree / "lesions" / "brain_0002.nii.gz").read_bytes())
+    (tree / "masks" / "brain_0003.nii.gz").unlink()
     assert datasets.load(tree, TINY).mask is None
 
 
@@ -156,6 +154,39 @@ def test_bad_input_is_refused_in_one_line_with_file_and_remedy(tree, change, mes
     with pytest.raises(DataError) as error:
         datasets.load(change(tree), TINY)
     assert message in str(error.value) and "\n" not in str(error.value) and error.value.remedy
+
+
+ILL, MASK = "lesions/brain_0002.nii.gz", "masks/brain_0002.nii.gz"
+
+
+def test_healthy_slices_in_which_the_mask_marks_a_lesion_are_refused(tree):
+    marked = np.flatnonzero(np.asanyarray(nibabel.load(tree / MASK).dataobj).any(axis=(0, 1)))
+    slices = datasets.load(tree, TINY)
+    ill = np.flatnonzero(slices.label[slices.patient == ILL])
+    assert len(ill) == len(marked) > 1
+    write_labels(tree, f"{ILL},{ill[0]},1", f"{ILL},{ill[1]},0", f"{SCAN},1,0")
+    with pytest.raises(
+        DataError, match=rf"{MASK}: marks a lesion in slice {ill[1]} of {ILL}, which labels.csv calls"
+    ):
+        datasets.load(tree, TINY)
+    write_labels(tree, f"{ILL},0", columns="scan,label")
+    more = f" and {len(ill) - 1} more"
+    with pytest.raises(DataError, match=rf"slice {ill[0]}{more} of {ILL}.* \(label it 1 in labels\.csv, or mend"):
+        datasets.load(tree, TINY)
+
+
+def test_an_ill_scan_may_have_slices_without_a_mark_but_no_empty_mask(tree):
+    write_labels(tree, f"{ILL},1", f"{SCAN},0", "healthy/brain_0001.nii.gz,0", columns="scan,label")
+    slices = datasets.load(tree, TINY)
+    assert slices.label[slices.patient == ILL].all() and not slices.mask[slices.patient == ILL].any(axis=(1, 2)).all()
+    image = nibabel.load(tree / MASK)
+    nibabel.save(nibabel.Nifti1Image(np.zeros(SHAPE, np.uint8), image.affine), tree / MASK)
+    with pytest.raises(
+        DataError, match=rf"{MASK}: is empty, and labels\.csv calls slice 0 of {ILL} abnormal \(label"
+    ):
+        datasets.load(tree, TINY)
+    write_labels(tree, f"{ILL},0", columns="scan,label")
+    assert not datasets.load(tree, TINY).label[16:24].any()
 
 
 def test_without_healthy_slices_there_is_nothing_to_train_on(tree):

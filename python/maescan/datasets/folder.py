@@ -65,7 +65,7 @@ def read_labelled(
     source: ScanSource, mask: ScanSource | None, labels: Labels | None, preset: Preset, *, masked: bool
 ) -> SliceSet:
     """The slices of one scan. labels: None where the masks decide. masked: a scan without a mask has no lesion.
-    Raises ScanError, and DataError for a label map."""
+    Raises ScanError, and DataError for a label map and for labels that the mask contradicts."""
     from maescan.method.gate import is_label_map
     from maescan.method.preprocess import prepare, to_grid
 
@@ -77,6 +77,8 @@ def read_labelled(
     lesions = read_mask(mask, scan) if mask else np.zeros((count, *prepared.in_plane), bool) if masked else None
     if labels is not None:
         label = _label(labels, count, source)
+        if mask is not None and lesions is not None:
+            _check_mask(mask, lesions, label, source.name)
         if mask is None and (label != 0).any():
             lesions = None  # it may have lesions that nobody drew
     else:
@@ -84,6 +86,20 @@ def read_labelled(
     drawn = None if lesions is None else to_grid(lesions, prepared)
     names = np.repeat(source.name, count)
     return SliceSet(prepared.images, names, np.arange(count), label, prepared.area, drawn)
+
+
+def _check_mask(mask: ScanSource, lesions: NDArray[np.bool_], label: NDArray[np.int8], scan: str) -> None:
+    """Raises DataError where healthy slices, which are trained on, hold lesions, or an ill scan's mask holds none. A
+    slice may be abnormal without a mark in a mask that has others: where a lesion ends is a matter of opinion."""
+    marked = lesions.any(axis=(1, 2))
+    if len(wrong := np.flatnonzero(marked & (label == 0))):
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        reason = f"marks a lesion in slice {wrong[0]}{more} of {scan}, which {LABELS} calls healthy"
+        raise DataError(reason, path=mask.path, remedy=f"label it 1 in {LABELS}, or mend the mask")
+    if not marked.any() and (label == 1).any():
+        reason = f"is empty, and {LABELS} calls slice {np.flatnonzero(label == 1)[0]} of {scan} abnormal"
+        remedy = f"label it 0 in {LABELS}, or draw the lesion; without the mask no set is judged by pixels"
+        raise DataError(reason, path=mask.path, remedy=remedy)
 
 
 def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
