@@ -1,5 +1,6 @@
 """What the judge is trained on, and its loss."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from maescan.config import PRESETS
 from maescan.evaluate.stress import Healthy
 from maescan.method.score import score_slices
 from maescan.models import Judge, MaskedAutoencoder
-from maescan.train.judging import HeldOut, JudgePhase, Residuals, judge_loss, pair_loss
+from maescan.train.judging import HeldOut, JudgePhase, Residuals, judge_loss, pair_loss, token_pair_loss
 
 DATA = slices()
 
@@ -137,3 +138,26 @@ def test_presets_that_end_in_plus_cost_less_than_those_with_a_classifier():
         assert slice_operations(PRESETS[name], 48) < slice_operations(PRESETS[other], 48)
     for name, other in (("brats-fast", "brats-fg"), ("tiny-fast", "tiny-fg")):
         assert 3 * slice_operations(PRESETS[name], 52) < slice_operations(PRESETS[other], 52)
+
+
+def test_a_token_with_an_anomaly_should_exceed_itself_without():
+    ids = torch.tensor(
+        [[0, 2, 5, 0], [0, 2, 5, 7]]
+    )  # the first set is smaller: its first token stands in for a fourth
+    logits = torch.tensor([[1.0, 0.0, 3.0, -40.0], [1.0, 2.0, 1.0, 9.0]], requires_grad=True)
+    abnormal = torch.tensor([[False, True, True, False], [False, False, False, False]])
+    loss = token_pair_loss(logits, abnormal, ids)
+    assert float(loss.detach()) == pytest.approx((np.log1p(np.exp(2.0)) + np.log1p(np.exp(-2.0))) / 2, abs=1e-5)
+    loss.backward()
+    assert (logits.grad != 0).tolist() == [[False, True, True, False], [False, True, True, False]]
+    assert logits.grad[0, 1] < 0 < logits.grad[1, 1]
+    elsewhere = token_pair_loss(logits, abnormal, torch.tensor([[0, 2, 5, 0], [0, 2, 6, 7]]))
+    assert float(elsewhere.detach()) == pytest.approx(np.log1p(np.exp(2.0)), abs=1e-5)  # 5 is in one of the sets alone
+
+
+def test_slices_that_are_not_cropped_keep_their_pixels():
+    learner, ids = phase(), np.arange(16)
+    for share, same in ((1.0, 16), (0.0, 0)):
+        learner.training = replace(SMALL.judge, uncropped=share)
+        images = learner.batch(ids, 0)[0][16:].numpy()
+        assert sum(np.array_equal(a, b) for a, b in zip(images, DATA.images[ids], strict=True)) == same

@@ -20,6 +20,7 @@ from maescan.evaluate.ranking import auroc
 from maescan.evaluate.stress import Healthy
 from maescan.method import draws
 from maescan.method.anomalies import put_anomalies
+from maescan.method.artefacts import put_artefacts
 from maescan.method.judge import judge_features, slice_score
 from maescan.method.masks import make_masks
 from maescan.method.slices import SliceStore
@@ -118,15 +119,18 @@ class JudgePhase:
         where an anomaly lies [2 B, H, W] and by how much it changed the slice [2 B, H, W], in deviations of its
         tissue."""
         slices = torch.from_numpy(self.images[ids].astype(np.float32))
-        images = self._in_range(crop_and_flip(slices, ids, self.training, seed=self.seed, epoch=epoch).numpy())
+        cropped = crop_and_flip(slices, ids, self.training, seed=self.seed, epoch=epoch)
+        whole = draws.uniforms(self.seed, ids, epoch, draws.UNCROPPED, 1) < self.training.uncropped
+        images = self._in_range(np.where(whole[..., None], slices, cropped))
         altered, where = put_anomalies(images, ids, self.preset, seed=self.seed, epoch=epoch)
         tissue = tissue_of(images, self.preset)
         spread = np.array(
             [image[inside].std() if inside.any() else 1.0 for image, inside in zip(images, tissue, strict=True)]
         )
         change = np.abs(altered - images) / np.maximum(spread, 1e-3)[:, None, None]
+        pairs = put_artefacts(np.stack([altered, images]), ids, self.preset, seed=self.seed, epoch=epoch)
         none = np.zeros_like(images)
-        twice = ((altered, images), (where, none), (change, none))
+        twice = (pairs, (where, none), (change, none))
         return tuple(torch.from_numpy(np.concatenate(part).astype(np.float32)) for part in twice)
 
     def _in_range(self, images: Floats) -> Floats:
@@ -136,8 +140,8 @@ class JudgePhase:
         return np.where(tissue_of(images, self.preset), np.clip(images, low, high), floor).astype(np.float32)
 
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
-        """`judge_loss` and `pair_loss` of the batch. The MAE sees groups of slices alike in the size of their sets,
-        the judge all slices at once, so that its norms learn from such a mixture as scoring will show them."""
+        """`judge_loss` and the pairs' losses of the batch. The MAE sees groups of slices alike in the size of their
+        sets, the judge all slices at once, so that its norms learn from such a mixture as scoring will show them."""
         slices, *pixels = batch
         features, token_ids, real = self._seen(
             slices, np.tile(ids, 2), draws.seed_of(self.seed, epoch, draws.JUDGE_MASKS)
@@ -145,8 +149,9 @@ class JudgePhase:
         logits = forward(features, token_ids).float().masked_fill(~real, NOTHING)
         patches = (steps.patchify(part, self.preset.model.patch_size).mean(dim=2) for part in pixels)
         cover, change = (torch.gather(part, 1, token_ids.long()) * real for part in patches)
-        odds, seeable = torch.logsumexp(logits, dim=1), abnormal_tokens(cover, change).any(dim=1)
-        return judge_loss(logits, cover, change, real) + PAIR_WEIGHT * pair_loss(odds, seeable)
+        odds, abnormal = torch.logsumexp(logits, dim=1), abnormal_tokens(cover, change)
+        pairs = pair_loss(odds, abnormal.any(dim=1)) + token_pair_loss(logits, abnormal, token_ids)
+        return judge_loss(logits, cover, change, real) + PAIR_WEIGHT * pairs
 
     def _seen(self, slices: Tensor, ids: Ids, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Features [B, T, F] of slices [B, H, W], their token_ids [B, T] and which of them are real: sets smaller
@@ -194,6 +199,15 @@ def pair_loss(odds: Tensor, abnormal: Tensor) -> Tensor:
     `stress` asks. abnormal [2 B]: whether the anomaly can be seen; other pairs do not count."""
     altered, plain = odds.chunk(2)
     return mean_where(F.softplus(plain - altered), abnormal[: len(altered)].float())
+
+
+def token_pair_loss(logits: Tensor, abnormal: Tensor, token_ids: Tensor) -> Tensor:
+    """That each abnormal token's logit exceeds that of the same place without the anomaly. logits [2 B, T] of tokens
+    token_ids [2 B, T], NOTHING where a token counts for nothing; abnormal [2 B, T]: those of the first half count."""
+    ids, cells = token_ids.long(), int(token_ids.max()) + 1
+    altered, plain = logits.new_full((len(logits), cells), NOTHING).scatter_reduce(1, ids, logits, "amax").chunk(2)
+    counts = torch.zeros_like(altered).scatter_reduce(1, ids[: len(altered)], abnormal.chunk(2)[0].float(), "amax")
+    return mean_where(F.softplus(plain - altered), counts * (plain > NOTHING))
 
 
 def mean_where(values: Tensor, which: Tensor) -> Tensor:
