@@ -5,7 +5,7 @@ import pytest
 
 from maescan.config import PRESETS
 from maescan.method.anomalies import field
-from maescan.method.artefacts import ARTEFACTS, put_artefacts
+from maescan.method.artefacts import ARTEFACTS, OF_CT, put_artefacts
 from maescan.method.tokens import tissue_of
 
 ALWAYS = PRESETS["tiny+"].replace(judge__artefacts=1.0)
@@ -45,11 +45,11 @@ def test_a_share_of_the_slices_has_one(share):
     assert np.array_equal(changed[0], changed[1]) and changed[0].mean() == pytest.approx(share, abs=0.1)
 
 
-@pytest.mark.parametrize("kind", list(ARTEFACTS))
+@pytest.mark.parametrize("kind", [*ARTEFACTS, *OF_CT])
 def test_both_slices_of_a_pair_are_changed_alike_and_keep_their_anomaly(kind):
     for seed in range(8):
-        made = ARTEFACTS[kind](PAIRS[:, 2], TISSUE[2], np.random.default_rng(seed))
-        again = ARTEFACTS[kind](PAIRS[:, 2], TISSUE[2], np.random.default_rng(seed))
+        made = (ARTEFACTS | OF_CT)[kind](PAIRS[:, 2], TISSUE[2], np.random.default_rng(seed))
+        again = (ARTEFACTS | OF_CT)[kind](PAIRS[:, 2], TISSUE[2], np.random.default_rng(seed))
         assert np.array_equal(made, again) and np.isfinite(made).all()
         before, after = PAIRS[0, 2] - PAIRS[1, 2], made[0] - made[1]
         assert np.corrcoef(before[TISSUE[2]], after[TISSUE[2]])[0, 1] > 0.6
@@ -70,3 +70,11 @@ def test_values_stay_in_range_and_air_and_the_input_as_they_are():
 def test_ghosts_reach_into_air():
     made = ARTEFACTS["ghosts"](PAIRS[:, 0], TISSUE[0], np.random.default_rng(3))
     assert (made[1] > 0)[~TISSUE[0]].any()
+
+
+def test_hounsfield_units_stay_what_they_are_but_for_noise():
+    preset = PRESETS["luna16+"].replace(judge__artefacts=1.0)
+    units = np.where(TISSUE, -8 + 3 * PAIRS, -10.24).astype(np.float32)
+    made = put(units, preset=preset)
+    assert abs((made - units)[:, TISSUE].mean()) < 0.05 < (made - units)[:, TISSUE].std()
+    assert np.array_equal(made[:, ~TISSUE], units[:, ~TISSUE])

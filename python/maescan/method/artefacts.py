@@ -19,10 +19,19 @@ SHOWN = 0.02  # of the tissue's mean: fainter ghosts leave air as it is
 
 def _noise(pair: Slice, tissue: Mask, rng: np.random.Generator) -> Made:
     """A magnitude's noise (Rice), fine or a little smooth."""
-    strength = pair[1][tissue].std() * np.exp(rng.uniform(*np.log([0.03, 0.5])))
-    grain = rng.choice([0.3, 0.3, 0.5])  # of a Gaussian, in pixels: under 0.4 none
-    real, imaginary = (strength * field(len(tissue), grain, rng) for _ in range(2))
+    real, imaginary = _grains(pair, tissue, rng)
     return np.where(tissue, np.hypot(pair + real, imaginary), pair)
+
+
+def _dose(pair: Slice, tissue: Mask, rng: np.random.Generator) -> Made:
+    """Noise of Hounsfield units, as of a lower dose."""
+    return np.where(tissue, pair + _grains(pair, tissue, rng)[0], pair)
+
+
+def _grains(pair: Slice, tissue: Mask, rng: np.random.Generator) -> list[Slice]:
+    strength = pair[1][tissue].std() * np.exp(rng.uniform(*np.log([0.03, 0.5])))
+    sigma = rng.choice([0.3, 0.3, 0.5])  # of a Gaussian, in pixels: under 0.4 none
+    return [np.float32(strength) * field(len(tissue), sigma, rng) for _ in range(2)]
 
 
 def _ghosts(pair: Slice, tissue: Mask, rng: np.random.Generator) -> Made:
@@ -46,12 +55,9 @@ def _contrast(pair: Slice, tissue: Mask, rng: np.random.Generator) -> Made:
     return np.asarray(top * (np.maximum(pair, 0) / top) ** np.exp(rng.uniform(-0.3, 0.3)))
 
 
-ARTEFACTS: dict[str, Callable[[Slice, Mask, np.random.Generator], Made]] = {
-    "noise": _noise,
-    "ghosts": _ghosts,
-    "shading": _shading,
-    "contrast": _contrast,
-}
+Artefact = Callable[[Slice, Mask, np.random.Generator], Made]
+ARTEFACTS: dict[str, Artefact] = {"noise": _noise, "ghosts": _ghosts, "shading": _shading, "contrast": _contrast}
+OF_CT: dict[str, Artefact] = {"dose": _dose}
 """Each takes values [2, H, W] above air's, of a slice with an anomaly and of the same without, whose tissue is
 [H, W], and does the same to both."""
 
@@ -61,11 +67,12 @@ def put_artefacts(pairs: Slice, ids: ArrayLike, preset: Preset, *, seed: int, ep
     whole slice, both of a pair alike; values stay within what the preset's intensities reach. A draw depends on
     (seed, id, epoch) alone. A slice without tissue stays as it is."""
     made, tissue = pairs.copy(), tissue_of(pairs[1], preset)
+    kinds = list((OF_CT if preset.intensity.method == "hu" else ARTEFACTS).values())
     for i, number in enumerate(np.asarray(ids).tolist()):
         rng = np.random.default_rng([seed, epoch, draws.ARTEFACTS, int(number)])
         if rng.random() >= preset.judge.artefacts or not tissue[i].any():
             continue
         low, high = value_range(preset) or (float(pairs[1, i].min()), float(pairs[1, i].max()))
-        artefact = list(ARTEFACTS.values())[int(rng.integers(len(ARTEFACTS)))]
+        artefact = kinds[int(rng.integers(len(kinds)))]
         made[:, i] = np.clip(low + artefact(pairs[:, i] - np.float32(low), tissue[i], rng), low, high)
     return made
