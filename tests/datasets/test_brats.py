@@ -98,6 +98,15 @@ def test_the_modality_is_a_choice(tree):
     assert len(datasets.load(tree, TINY, modality="flair")) == 48
 
 
+@pytest.mark.parametrize(("modality", "other", "taken"), [(None, "flair", "t1"), ("flair", "t1", "flair")])
+def test_one_line_says_which_modality_was_taken(tree, modality, other, taken):
+    told = []
+    datasets.load(tree, TINY, modality=modality, listen=told.append)
+    assert told == [
+        f"6 scans (6 with lesions): BraTS, {taken} (--modality {other} would take another), labels of seg"
+    ]
+
+
 def test_a_modality_of_a_plain_folder_is_refused(tree):
     for folder in tree.iterdir():
         for file in folder.iterdir():

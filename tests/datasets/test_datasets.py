@@ -33,6 +33,27 @@ def test_a_cache_holds_what_the_folder_does(made):
     assert np.allclose(mapped.area, slices.area, atol=1e-6) and mapped.mask[:].any()
 
 
+def told(path, **options):
+    lines = []
+    datasets.load(path, TINY, listen=lines.append, **options)
+    return lines
+
+
+def test_one_line_says_what_was_taken_and_what_was_not(own, tmp_path):
+    """Without it ill scans are trained on as healthy ones beside a table that nobody reads."""
+    tree, known = own[0], "5 scans (3 healthy, 2 with lesions): labels of labels.csv, lesions of masks/"
+    assert told(tree) == told(own[1]) == [known]
+    (tree / "labels.csv").unlink()
+    assert told(tree) == ["5 scans (3 healthy, 2 with lesions): labels of masks/"]
+    (tree / "healthy" / "annotations.CSV").write_text("")
+    lines = []
+    datasets.prepare(tree / "healthy", TINY, tmp_path / "new", listen=lines.append)
+    assert lines == [
+        "3 scans (3 healthy): no labels.csv and no masks/, so all are taken as healthy; not read: annotations.CSV"
+    ]
+    assert told(tmp_path / "new") == lines
+
+
 def test_it_is_the_same_bytes_whatever_the_workers(made, tmp_path):
     datasets.prepare(made[0], TINY, tmp_path, readers=datasets.Workers(1))
     assert bytes_of(tmp_path) == bytes_of(made[1])

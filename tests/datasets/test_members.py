@@ -12,7 +12,7 @@ import pytest
 import maescan
 from maescan import datasets
 from maescan.config import preset
-from maescan.datasets.members import OWN_FILE, read_member, without_options
+from maescan.datasets.members import OWN_FILE, read_member, tables_not_read, without_options
 from maescan.datasets.phantom import Look, make_phantom, write_phantom, write_scan
 from maescan.errors import DataError, ScanError
 from maescan.scans import find_scans
@@ -37,6 +37,15 @@ def test_labels_that_would_not_be_read_are_refused(tree, place):
         datasets.load(tree, TINY)
     (tree / "labels.csv").write_bytes((tree / place).read_bytes())
     assert datasets.load(tree, TINY).label.any()
+
+
+def test_tables_that_are_not_read_are_named(tree):
+    (tree / "participants.tsv").write_text("")
+    (tree / "notes.txt").write_text("")
+    assert tables_not_read(tree) == ""
+    for name in ("b.tsv", "a.csv", "healthy/labels.csv", "c.xlsx", "d.ods"):
+        (tree / name).write_text("")
+    assert tables_not_read(tree) == "; not read: a.csv, b.tsv, c.xlsx and 2 more"
 
 
 def test_a_label_map_among_scans_is_refused(tree):

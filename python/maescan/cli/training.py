@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +23,10 @@ from maescan.cli.progress import shown, training_bar
 from maescan.options import EngineOptions, EvaluateOptions, StressOptions, TrainOptions
 
 commands = typer.Typer()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 @commands.command()
@@ -52,7 +55,7 @@ def train(
     check_claim(out, "a training run")  # before hours of reading
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, fresh_negatives)
     with shown("train", quiet):
-        slices = datasets.load(data, chosen, modality=modality)
+        slices = datasets.load(data, chosen, modality=modality, listen=_say)
         run = training.train(slices, chosen, out, options, progress=training_bar(quiet))
     print(f"trained; next: maescan export {typed(run)} --out BUNDLE")
 
@@ -143,7 +146,7 @@ def evaluate(
     from maescan import evaluate as evaluation
 
     with shown("evaluate", quiet, unit="slices"):
-        evaluation.evaluate(data, bundle, out, engine, options)
+        evaluation.evaluate(data, bundle, out, engine, options, _say)
     show_markdown((out / "report.md").read_text())
 
 
@@ -206,7 +209,7 @@ def ablate(
 
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, False)
     design = ablations.Design(seeds=range(seeds), folds=folds, device=device, modality=modality)
-    say = None if quiet else partial(print, file=sys.stderr, flush=True)
+    say = None if quiet else _say
     with shown("ablate", quiet):
         told = ablations.Told(progress=training_bar(quiet), say=say)
         ablations.ablate(data, experiment, chosen, out, design, told)

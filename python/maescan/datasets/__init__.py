@@ -9,7 +9,7 @@ from pathlib import Path
 from maescan.config import Preset
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.readers import Workers
-from maescan.datasets.sliceset import SliceSet
+from maescan.datasets.sliceset import SliceSet, scans_told
 from maescan.errors import ConfigError, DataError
 from maescan.files import written_into
 
@@ -62,19 +62,32 @@ def _find(path: Path, modality: str | None, split_dir: Path | None, seed: int) -
 
 
 def load(
-    path: Path, preset: Preset, *, modality: str | None = None, split_dir: Path | None = None, seed: int = 0
+    path: Path,
+    preset: Preset,
+    *,
+    modality: str | None = None,
+    split_dir: Path | None = None,
+    seed: int = 0,
+    listen: Callable[[str], None] | None = None,
 ) -> SliceSet:
     """The slices of a data set, read into memory, or of a prepared cache, mapped. A set that is split has `split`;
-    BraTS2020 and LUNA16 are, by `seed` or by the authors' files in `split_dir`.
+    BraTS2020 and LUNA16 are, by `seed` or by the authors' files in `split_dir`. `listen` is told in one line how many
+    scans there are, which modality was taken and what they have their labels of.
 
     Raises DataError, ScanError or ConfigError in one line; for a cache made with other preprocessing too."""
-    from maescan.datasets.cache import check_new, is_cache, load_cache
+    from maescan.datasets.cache import cache_told, check_new, is_cache, load_cache
 
     if is_cache(path):
         check_new(split_dir, path)
-        return load_cache(path, preset, modality=modality)
+        slices = load_cache(path, preset, modality=modality)
+        if listen:
+            listen(cache_told(path))
+        return slices
     _, items = find(path, modality=modality, split_dir=split_dir, seed=seed)
-    return SliceSet.join([item.slices(preset) for item in items])
+    slices = SliceSet.join([item.slices(preset) for item in items])
+    if listen:
+        listen(f"{scans_told(slices.patient, slices.label)}: {items[0].note}")
+    return slices
 
 
 def prepare(
@@ -88,9 +101,9 @@ def prepare(
 ) -> dict[str, int]:
     """Reads a data set once into a cache at `out` that `load` maps; returns {scans, slices, kept, failed}. of: what
     is taken of it. Scans that cannot be read are left out and stand in failures.csv. Killed, it goes on when called
-    again. `listen` is told which channel of HDF5 files was taken, and why. Raises as `load`."""
+    again. `listen` is told as by `load`. Raises as `load`."""
     from maescan.datasets.brats import checked_modality
-    from maescan.datasets.cache import prepare_cache
+    from maescan.datasets.cache import cache_told, prepare_cache
 
     modality = of.modality
     kind, items = find(data, modality=modality, split_dir=of.split_dir, seed=of.seed)
@@ -98,7 +111,8 @@ def prepare(
         modality = checked_modality(modality)
     elif kind == "brats-hdf5":
         modality = modality or "channel:0"
-    if items[0].note and listen:
-        listen(items[0].note)
     with written_into(out):
-        return prepare_cache(kind, items, preset, out, workers=readers, modality=modality)
+        made = prepare_cache(kind, items, preset, out, workers=readers, modality=modality)
+    if listen:
+        listen(cache_told(out))
+    return made

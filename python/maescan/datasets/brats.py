@@ -55,6 +55,8 @@ def find_brats(
     chosen = checked_modality(modality)
     lists = volume_split(split_dir) if split_dir else None
     drawn = None if lists is not None else split_patients((f.name for f in patients), seed)
+    others = sorted(set().union(*patients.values()) - {chosen, "seg"})
+    note = f"BraTS, {chosen}" + (f" (--modality {' or '.join(others)} would take another)" if others else "")
     items = []
     for folder, files in patients.items():
         if chosen not in files:
@@ -64,7 +66,8 @@ def find_brats(
         own = tuple(file for file in (files[chosen], mask) if file)
         said = listed(lists, folder.name) if lists is not None else {}
         read = partial(read_patient, folder.name, files[chosen], mask)
-        items.append(LabelledScan(folder.name, own, read, chosen, part_of(folder.name, lists, said, drawn), said))
+        part = part_of(folder.name, lists, said, drawn)
+        items.append(LabelledScan(folder.name, own, read, chosen, part, said, f"{note}, labels of seg"))
     return items
 
 

@@ -21,7 +21,7 @@ from maescan.content import sha256
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.readers import Workers, read_all
 from maescan.datasets.rows import MappedRows
-from maescan.datasets.sliceset import SliceSet
+from maescan.datasets.sliceset import SliceSet, scans_told
 from maescan.datasets.store import CachedScan, CacheWriter, Slices, content_hash, load_array
 from maescan.errors import ConfigError, DataError
 from maescan.files import remove_partial, write_csv, write_json
@@ -85,12 +85,12 @@ def prepare_cache(
     write_csv(out / "index.csv", COLUMNS, _index(used))
     facts = {"scans": len(used), "slices": store.count}
     masks, index = all(record["masks"] for _, record in used), _hash_of(out / "index.csv")
-    write_json(out / "cache.json", {**made, **facts, "masks": masks, "index": index})
+    write_json(out / "cache.json", {**made, **facts, "masks": masks, "index": index, "note": items[0].note})
     return {**facts, "kept": kept, "failed": len(failed)}
 
 
 class Facts(Record, frozen=True):
-    """cache.json. index: SHA-256 of index.csv."""
+    """cache.json. index: SHA-256 of index.csv; note: `LabelledScan.note`."""
 
     version: int
     kind: str
@@ -99,6 +99,7 @@ class Facts(Record, frozen=True):
     slices: int
     masks: bool
     index: str
+    note: str = ""
 
 
 class IndexRow(Record, frozen=True):
@@ -143,6 +144,13 @@ def load_cache(path: Path, preset: Preset, **options: str | None) -> SliceSet:
         split=split if (split != "").any() else None,
         key=_keys(rows, path / "index.csv"),
     )
+
+
+def cache_told(path: Path) -> str:
+    """One line of what a finished cache holds and was made of, for people. Raises DataError."""
+    note = read(Facts, path / "cache.json", remedy=_ANEW).note
+    rows = read_rows(IndexRow, path / "index.csv", remedy=_ANEW, columns=COLUMNS)
+    return scans_told([row.patient for row in rows], [row.label for row in rows]) + (f": {note}" if note else "")
 
 
 def _keys(rows: list[IndexRow], file: Path) -> NDArray[np.uint64] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.datasets.items import LabelledScan
-from maescan.datasets.members import LABELS, read_member, refuse_other_labels
+from maescan.datasets.members import LABELS, read_member, refuse_other_labels, tables_not_read
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.records import Record, read_rows
@@ -49,7 +50,14 @@ def find_folder(path: Path) -> list[LabelledScan]:
     refuse_other_labels(path)
     masks = _match(scans, [s for s in found if "masks" in Path(s.name).parts[:-1]])
     labels = _labels(path / LABELS, {s.name for s in scans})
-    return [_item(source, masks.get(source.name), labels, bool(masks)) for source in scans]
+    note = _note(labels is not None, bool(masks)) + tables_not_read(path)
+    return [replace(_item(source, masks.get(source.name), labels, bool(masks)), note=note) for source in scans]
+
+
+def _note(labelled: bool, masked: bool) -> str:
+    if labelled:
+        return f"labels of {LABELS}" + (", lesions of masks/" if masked else "")
+    return "labels of masks/" if masked else f"no {LABELS} and no masks/, so all are taken as healthy"
 
 
 def _item(

@@ -38,7 +38,7 @@ class LabelledScan:
     """One scan of a data set. read(preset) gives its slices, without `split`; it can be pickled. files: what it is
     read from. detail: what else decides its slices (a modality, rows of a table). split: the part that all its
     slices belong to, or that each does by its `slice` number; None: the set is not split. listed: what split files
-    say of slices, by number. note: what whoever prepares the set should be told."""
+    say of slices, by number. note: what was taken of the set, and its labels of: for people."""
 
     name: str
     files: tuple[Path, ...]

@@ -49,7 +49,8 @@ def find_luna16(path: Path, split_dir: Path | None = None, seed: int = 0) -> lis
         files = (file, *sorted(file.parent.glob(f"{file.stem}.*raw")))
         read = partial(read_patches, str(series), file, own, rows.place[own], rows.label[own])
         detail = hashlib.sha256(own.tobytes() + rows.place[own].tobytes() + rows.label[own].tobytes()).hexdigest()
-        items.append(LabelledScan(str(series), files, read, detail, {int(row): parts[int(row)] for row in own}))
+        split, note = {int(row): parts[int(row)] for row in own}, f"LUNA16, patches and labels of {table.name}"
+        items.append(LabelledScan(str(series), files, read, detail, split, note=note))
     return items
 
 

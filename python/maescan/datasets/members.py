@@ -10,8 +10,10 @@ from maescan.scans import Scan, ScanSource, read_scan
 
 OWN_FILE = "put one of them into a file of its own, and that into the set"
 LABELS = "labels.csv"
+_NAMED = 3
 _OTHERS = "[lL][aA][bB][eE][lL]*.*"
-_TABLES = {".csv", ".tsv", ".txt", ".xls", ".xlsx", ".ods", ".json"}
+_SHEETS = {".csv", ".tsv", ".xls", ".xlsx", ".ods"}
+_TABLES = _SHEETS | {".txt", ".json"}
 
 
 def read_member(source: ScanSource) -> Scan:
@@ -32,6 +34,16 @@ def without_options(remedy: str) -> str:
     if "--volume" in remedy:
         return OWN_FILE
     return re.sub(r",? or --accept [\w-]+", "", remedy)
+
+
+def tables_not_read(folder: Path) -> str:
+    """Names the tables below `folder` that may be meant as labels and are not read: "; not read: a.csv"; "" for none.
+    A BIDS folder's participants.tsv are `evaluate`'s groups."""
+    ours = {folder / LABELS, folder / "participants.tsv"}
+    files = (file for file in folder.rglob("*.*") if file.suffix.lower() in _SHEETS and file not in ours)
+    found = sorted(file.relative_to(folder).as_posix() for file in files if file.is_file())
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"; not read: {', '.join(found[:_NAMED])}{more}" if found else ""
 
 
 def refuse_other_labels(folder: Path) -> None:

@@ -30,6 +30,20 @@ def by_patient(names: Iterable[str], seed: int) -> list[str]:
     return [str(name) for name in np.random.default_rng(seed).permutation(np.unique(np.array(list(names))))]
 
 
+def scans_told(scans: ArrayLike, label: ArrayLike) -> str:
+    """How many scans there are, by the labels of their slices [N].
+
+    >>> scans_told(["a", "a", "b", "c"], [0, 1, 0, -1])
+    '3 scans (1 healthy, 1 with lesions, 1 without labels)'
+    """
+    names, place = np.unique(np.asarray(scans, str), return_inverse=True)
+    ill, known = (np.bincount(place[which], minlength=len(names)) > 0
+                  for which in (np.asarray(label) == 1, np.asarray(label) >= 0))  # fmt: skip
+    kinds = {"healthy": known & ~ill, "with lesions": ill, "without labels": ~known}
+    parts = [f"{found.sum()} {kind}" for kind, found in kinds.items() if found.any()]
+    return f"{len(names)} scan{'s' * (len(names) != 1)} ({', '.join(parts)})"
+
+
 @dataclass(frozen=True, eq=False)
 class SliceSet:
     """images [N, h, w] float32 or float16; patient [N] str, the scan's name; slice [N] index inside its scan;

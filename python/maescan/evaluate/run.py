@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +38,14 @@ def evaluate(
     out: Path,
     engine: EngineOptions | None = None,
     options: EvaluateOptions | None = None,
+    listen: Callable[[str], None] | None = None,
 ) -> Json:
     """Scores a labelled set with a bundle and writes metrics.json, slices.csv, report.md, roc.png, slices.png and
     speed.json into `out`; returns the metrics. Run twice, all but speed.json are the same bytes.
 
-    `data`: a SliceSet or a path for `datasets.load`; `bundle`: a Bundle or its path. A set that is split is judged on
-    its "test" part, unless `options.split` names another. Slices of unknown label are left out and counted.
+    `data`: a SliceSet or a path for `datasets.load`, which tells `listen`; `bundle`: a Bundle or its path. A set that
+    is split is judged on its "test" part, unless `options.split` names another. Slices of unknown label are left out
+    and counted.
 
     Raises DataError when labels are missing or of one class only, or a score is not finite; BundleError, EngineError.
     """
@@ -58,7 +61,7 @@ def evaluate(
     if isinstance(data, str | Path):
         table = table or next((file for file in [Path(data) / "participants.tsv"] if file.is_file()), None)
         where = Path(data)
-        data = datasets.load(where, bundle.preset, modality=options.modality)
+        data = datasets.load(where, bundle.preset, modality=options.modality, listen=listen)
     try:
         slices, unknown = known_slices(data, options.split)
     except DataError as error:

@@ -66,8 +66,9 @@ def ablate(
 
     chosen = experiment(name, preset)
     check_claim(Path(out), "ablations")
-    slices = datasets.load(Path(data), preset, modality=design.modality) if isinstance(data, str | Path) else data
-    runner = AblationRunner(Path(out), make_folds(slices, design.folds), design, told)
+    if isinstance(data, str | Path):
+        data = datasets.load(Path(data), preset, modality=design.modality, listen=told.say)
+    runner = AblationRunner(Path(out), make_folds(data, design.folds), design, told)
     claim(Path(out), "ablations")
     runner.stressed = chosen.stressed
     metrics: list[list[list[Json]]] = [
