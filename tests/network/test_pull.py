@@ -75,9 +75,11 @@ def packed(root, name="bundle.zip"):
 
 @pytest.mark.slow
 def test_a_folder_comes_by_its_manifest(served, bundle, tmp_path):
-    address, _ = served
+    address, root = served
+    (root / "bundle" / "README.md").write_text("of a million patients")  # what no hash covers is not believed
     out, found = pull(f"{address}/bundle/", tmp_path / "out")
     assert Bundle.load(out).hash == found == Bundle.load(bundle).hash
+    assert (out / "README.md").read_bytes() == (bundle / "README.md").read_bytes()
     assert pull(f"{address}/bundle", tmp_path / "again", found)[1] == found
 
 

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from maescan import progress
 from maescan.engines.bundle import Bundle
+from maescan.engines.card import write_card
 from maescan.engines.signing import SIGNATURE
 from maescan.errors import BundleError, ConfigError, DataError
 from maescan.files import written_into
@@ -67,9 +68,9 @@ def pull(address: str, out: Path, sha256: str | None = None) -> tuple[Path, str]
 
 def _check(made: Path, address: str) -> None:
     """Raises BundleError that names what was typed, and a file by its place in the bundle: where it was fetched to is
-    gone when somebody reads that."""
+    gone when somebody reads that. README.md is written by the manifest."""
     try:
-        Bundle.load(made)
+        write_card(made, Bundle.load(made).known)  # no hash covers a card that was fetched
     except BundleError as error:
         place = os.path.relpath(error.path or made, made)
         own = place in (".", "manifest.json", SIGNATURE)
