@@ -112,6 +112,22 @@ def test_received_scored_and_private_and_both_processes_may_be_killed(exported_b
         assert path.stat().st_mode & 0o077 == 0, path
 
 
+def test_a_signal_to_every_process_is_an_end_without_a_restart(exported_bundle, tmp_path):
+    """As systemd and Ctrl-C in a terminal send it."""
+    node = Listening(exported_bundle, tmp_path / "out", "--forward", "PACS@127.0.0.1:9")
+    node.until("forwarding")
+    children = node.children()
+    assert set(children) == {"receiver", "forwarder"}
+    for child in children.values():
+        os.kill(child, signal.SIGTERM)
+        os.kill(child, signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        node.process.wait(2.5)
+    assert node.children() == children
+    assert node.end() == (0, "")
+    assert "restarted" not in [event["event"] for event in node.events]
+
+
 def test_what_is_forwarded_where_nothing_was_named():
     assert results_of(stub_bundle()) == ("sr", "sc", "ko")
     assert results_of(stub_bundle(calibration={"maps": {"p99": 0.1}})) == ("sr", "sc", "seg", "ko")

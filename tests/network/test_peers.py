@@ -29,10 +29,14 @@ def test_what_is_no_destination(text):
 def test_certificates_are_checked_at_once(tmp_path):
     files = certificates(tmp_path, "us")
     assert TlsFiles(*files).serving() and TlsFiles(*files).calling()
-    for bad in (
-        (files[1], files[1], files[2]),
-        (files[0], files[1], tmp_path / "none"),
-        (files[0], files[0], files[2]),
+    none = tmp_path / "none"
+    for bad, named in (
+        ((files[1], files[1], files[2]), files[1]),
+        ((none, files[1], files[2]), none),
+        ((files[0], none, files[2]), none),
+        ((files[0], files[1], none), none),
+        ((files[0], files[0], files[2]), files[0]),
     ):
-        with pytest.raises(ConfigError, match="cannot be used for TLS"):
+        with pytest.raises(ConfigError, match="cannot be used for TLS") as caught:
             TlsFiles(*bad).serving()
+        assert caught.value.path == named

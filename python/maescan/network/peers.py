@@ -103,8 +103,10 @@ class TlsFiles(NamedTuple):
         import ssl
 
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        path = self.cert
+        path = self.key
         try:
+            with open(self.key, "rb"):
+                path = self.cert
             context.load_cert_chain(self.cert, self.key, password=self._no_password)
             path = self.authorities
             context.load_verify_locations(self.authorities)

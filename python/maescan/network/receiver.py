@@ -213,10 +213,11 @@ class Told(Record, frozen=True):
 
 
 def told() -> tuple[Told, threading.Event]:
-    """What the parent says on standard input, and an event that is set when it closes it, or at SIGTERM or SIGINT."""
+    """What the parent says on standard input, and an event that is set when it closes it. SIGTERM and SIGINT are the
+    parent's: systemd and Ctrl-C send them to every process, and it ends this one when it is done."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, signal.SIG_IGN)
     # a traceback may quote what a sender wrote
     threading.excepthook = lambda failed: tell("fault", {"reason": failed.exc_type.__name__})
     values = decode(Told, sys.stdin.readline(), path=Path("standard input"), remedy="run `maescan listen`")
