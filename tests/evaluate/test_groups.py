@@ -34,6 +34,15 @@ def test_a_group_of_one_class_has_no_auroc(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_cells_are_parted_as_the_header_says(tmp_path, mark):
+    (tmp_path / "t.csv").write_text(f'scan{mark}site\na.nii.gz{mark}"x, y"\n')
+    assert read_groups(tmp_path / "t.csv") == {"site": {"a.nii.gz": "x, y"}}
+    (tmp_path / "t.csv").write_text("scan\na\n")
+    with pytest.raises(DataError, match="its columns are 'scan'"):
+        read_groups(tmp_path / "t.csv")
+
+
 @pytest.mark.parametrize("text", ["", "scan\na\n", "\xff\xfe"])
 def test_what_is_no_table_is_refused(tmp_path, text):
     (tmp_path / "t.csv").write_bytes(text.encode("latin-1"))

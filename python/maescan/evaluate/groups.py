@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maescan.errors import DataError
+from maescan.content import read_content
+from maescan.errors import DataError, quoted
 from maescan.evaluate.ranking import auroc
 from maescan.records import read_rows
 
@@ -24,24 +25,36 @@ Groups = Mapping[str, Mapping[str, str]]
 
 
 def read_groups(table: Path) -> Groups:
-    """Columns of a table, CSV or TSV with a header. Raises DataError."""
-    delimiter = "\t" if table.suffix.lower() == ".tsv" else ","
+    """Columns of a table, CSV (of commas or semicolons) or TSV with a header. Raises DataError."""
     rows = read_rows(
         dict[str, str],
         table,
-        remedy="give a CSV or TSV with a header",
-        delimiter=delimiter,
+        remedy="give a CSV or TSV with a header, in UTF-8",
+        delimiter=_delimiter(table),
         said="is no row of a table",
     )
     columns = [name for name in (rows[0] if rows else ()) if name]
     name = next((column for column in columns if column.lower() in NAMES), columns[0] if columns else "")
     if len(columns) < 2:
-        raise DataError("says nothing of any scan", path=table, remedy=f"its columns are {NAMES[0]} and others")
+        found = f"its columns are {', '.join(map(quoted, columns))}" if columns else "it holds no row"
+        remedy = f"give a table with a header: {NAMES[0]} and what is to be told apart"
+        raise DataError(f"says nothing of any scan: {found}", path=table, remedy=remedy)
     return {
         column: {row[name]: row[column].strip() for row in rows if row[name] and row[column]}
         for column in columns
         if column != name
     }
+
+
+def _delimiter(table: Path) -> str:
+    """What stands between the cells of a table's header; `read_rows` says what is wrong with one that is none."""
+    if table.suffix.lower() == ".tsv":
+        return "\t"
+    try:
+        header = read_content(table).partition(b"\n")[0]
+    except OSError:
+        return ","
+    return max(",;\t", key=lambda mark: header.count(mark.encode()))
 
 
 def rows_without_scan(groups: Groups, patients: ArrayLike) -> str:
