@@ -71,7 +71,7 @@ JUDGED = {
     "measure": "judge",
     "masks__strategy": "complementary",
     "judge__least_steps": 5_000,
-    "judge__artefacts": 0.5,
+    "judge__artefacts": 0.3,
     "judge__uncropped": 0.5,
 }
 PRESETS["brats+"] = PRESETS["brats-fg"].replace(name="brats+", **JUDGED)

@@ -1,5 +1,5 @@
 """Artefacts of scanners and patients, put into slices that a judge learns from: they are no lesions, and whoever
-looks for one has to look past them."""
+looks for one has to look past them. A coil's shading is none of these: diffuse lesions look like it."""
 
 from __future__ import annotations
 
@@ -43,20 +43,8 @@ def _ghosts(pair: Slice, tissue: Mask, rng: np.random.Generator) -> Made:
     return np.where(tissue | (ghosted > SHOWN * pair[1][tissue].mean()), ghosted, pair)
 
 
-def _shading(pair: Slice, tissue: Mask, rng: np.random.Generator) -> Made:
-    """A coil's sensitivity: brighter on one side than on the other."""
-    side = len(tissue)
-    return np.asarray(pair * np.exp(rng.uniform(0.05, 0.3) * field(side, side * rng.uniform(0.15, 0.35), rng)))
-
-
-def _contrast(pair: Slice, tissue: Mask, rng: np.random.Generator) -> Made:
-    """Another sequence's contrast: a power of the values."""
-    top = float(np.quantile(pair[1][tissue], 0.99)) or 1.0
-    return np.asarray(top * (np.maximum(pair, 0) / top) ** np.exp(rng.uniform(-0.3, 0.3)))
-
-
 Artefact = Callable[[Slice, Mask, np.random.Generator], Made]
-ARTEFACTS: dict[str, Artefact] = {"noise": _noise, "ghosts": _ghosts, "shading": _shading, "contrast": _contrast}
+ARTEFACTS: dict[str, Artefact] = {"noise": _noise, "ghosts": _ghosts}
 OF_CT: dict[str, Artefact] = {"dose": _dose}
 """Each takes values [2, H, W] above air's, of a slice with an anomaly and of the same without, whose tissue is
 [H, W], and does the same to both."""
