@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 import subprocess
 import sys
 
@@ -58,5 +59,10 @@ def test_the_packed_bundle_is_small_sound_and_says_where_it_comes_from(tmp_path)
 def test_a_damaged_bundle_is_not_scored_with(tmp_path):
     bundle = unpack(tmp_path / "bundle")
     (bundle / "mae.safetensors").write_bytes(b"other")
-    with pytest.raises(BundleError):
+    with pytest.raises(BundleError, match="is not the file that was exported") as caught:
         unpack(bundle)
+    assert caught.value.path == bundle / "mae.safetensors"
+    remove, folder = re.search(r"(rm -r) (\S+)", caught.value.remedy).groups()
+    assert (remove, folder) == ("rm -r", str(bundle))
+    shutil.rmtree(folder)
+    Bundle.load(unpack(bundle))

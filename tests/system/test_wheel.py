@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,13 @@ def wheel(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-c", code, cwd=next((out / "unpacked").iterdir()), env={**tools, "MAESCAN_CUDA": "OFF"})
     run("auditwheel", "repair", next((out / "built").glob("*.whl")), "--wheel-dir", out / "repaired", env=tools)
     return next((out / "repaired").glob("*.whl"))
+
+
+def test_an_image_is_built_without_what_was_made_here():
+    """Else 8 GB of an environment go along, and a build folder that CMake takes nowhere else."""
+    left_out = [line.removeprefix("**/") for line in (ROOT / ".dockerignore").read_text().splitlines()]
+    for made in (ROOT / ".gitignore").read_text().splitlines():
+        assert any(fnmatch(made.strip("/"), pattern) for pattern in left_out), made
 
 
 def test_the_sdist_holds_sources_alone(sources):

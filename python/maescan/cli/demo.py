@@ -66,6 +66,8 @@ def unpack(bundle: Path) -> Path:
 
     Raises BundleError where what is there is not whole, DataError where it cannot be written."""
     from maescan.engines.bundle import Bundle
+    from maescan.engines.signing import SIGNATURE
+    from maescan.errors import BundleError, typed
     from maescan.files import written_into
     from maescan.scans.scratch import folder_beside
 
@@ -73,7 +75,13 @@ def unpack(bundle: Path) -> Path:
         with written_into(bundle.parent), folder_beside(bundle) as folder:
             shutil.unpack_archive(SHIPPED, folder / "bundle")
             (folder / "bundle").rename(bundle)
-    Bundle.load(bundle)
+    try:
+        Bundle.load(bundle)
+    except BundleError as error:
+        if Path(error.path or "").name == SIGNATURE:
+            raise
+        remedy = f"remove it, and the demo unpacks its own again: rm -r {typed(bundle)}"
+        raise BundleError(error.reason, path=error.path, remedy=remedy) from error
     return bundle
 
 
