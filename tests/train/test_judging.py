@@ -1,6 +1,5 @@
 """What the judge is trained on, and its loss."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -153,11 +152,3 @@ def test_a_token_with_an_anomaly_should_exceed_itself_without():
     assert logits.grad[0, 1] < 0 < logits.grad[1, 1]
     elsewhere = token_pair_loss(logits, abnormal, torch.tensor([[0, 2, 5, 0], [0, 2, 6, 7]]))
     assert float(elsewhere.detach()) == pytest.approx(np.log1p(np.exp(2.0)), abs=1e-5)
-
-
-def test_slices_that_are_not_cropped_keep_their_pixels():
-    learner, ids = phase(), np.arange(16)
-    for share, same in ((1.0, 16), (0.0, 0)):
-        learner.training = replace(SMALL.judge, uncropped=share)
-        images = learner.batch(ids, 0)[0][16:].numpy()
-        assert sum(np.array_equal(a, b) for a, b in zip(images, DATA.images[ids], strict=True)) == same

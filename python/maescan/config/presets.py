@@ -72,7 +72,6 @@ JUDGED = {
     "masks__strategy": "complementary",
     "judge__least_steps": 5_000,
     "judge__artefacts": 0.3,
-    "judge__uncropped": 0.5,
 }
 PRESETS["brats+"] = PRESETS["brats-fg"].replace(name="brats+", **JUDGED)
 PRESETS["luna16+"] = PRESETS["luna16"].replace(name="luna16+", **JUDGED)

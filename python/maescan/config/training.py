@@ -81,9 +81,8 @@ class JudgeTraining(Checked):
     fine: channels of a first stage that sees the slice at its own resolution; 0: the first stage takes every other
     pixel.
     image_dropout: share of the pairs in which the judge learns without seeing the slice itself.
-    artefacts: share of the pairs that have an artefact of the whole slice (noise, ghosts), both slices
-    alike, so that it learns to look past these. uncropped: share of the pairs that are not cropped: their
-    pixels are as sharp as those that it will be asked of.
+    artefacts: share of the pairs that have an artefact of the whole slice (noise, ghosts), both slices alike, so that
+    it learns to look past these.
     least_steps: of few scans as many epochs more are trained as make so many steps, which are what a judge learns by.
     """
 
@@ -103,7 +102,6 @@ class JudgeTraining(Checked):
     weight_decay: Rate = 0.05
     image_dropout: Share = 0.0
     artefacts: Share = 0.0
-    uncropped: Share = 0.0
     warmup_epochs: Annotated[int, Range(0, 100_000)] = 2
     crop: Crop = "clamp"
     crop_scale: Annotated[float, Range(0.01, 4)] = 0.6

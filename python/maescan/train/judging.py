@@ -119,9 +119,7 @@ class JudgePhase:
         where an anomaly lies [2 B, H, W] and by how much it changed the slice [2 B, H, W], in deviations of its
         tissue."""
         slices = torch.from_numpy(self.images[ids].astype(np.float32))
-        cropped = crop_and_flip(slices, ids, self.training, seed=self.seed, epoch=epoch)
-        whole = draws.uniforms(self.seed, ids, epoch, draws.UNCROPPED, 1) < self.training.uncropped
-        images = self._in_range(np.where(whole[..., None], slices, cropped))
+        images = self._in_range(crop_and_flip(slices, ids, self.training, seed=self.seed, epoch=epoch).numpy())
         altered, where = put_anomalies(images, ids, self.preset, seed=self.seed, epoch=epoch)
         tissue = tissue_of(images, self.preset)
         spread = np.array(
