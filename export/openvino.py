@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import warnings
 from collections.abc import Iterator
@@ -36,7 +37,11 @@ def build(folder: Path, mae: Network, classifier: Network, bundle: Bundle, preci
                 port.get_tensor().set_names({label})
             if inputs:
                 converted = quantise(converted, inputs[name])
-            openvino.save_model(converted, folder / f"{name}.xml", compress_to_fp16=False)
+            file = folder / f"{name}.xml"
+            try:
+                openvino.save_model(converted, file, compress_to_fp16=False)
+            except RuntimeError as error:  # it says no more than that its stream failed
+                raise OSError(errno.EIO, "the disk is full, or refuses", str(file)) from error
     return versions
 
 

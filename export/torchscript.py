@@ -3,6 +3,7 @@ own attention, the fast engine of a GPU without TensorRT."""
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from pathlib import Path
@@ -26,5 +27,7 @@ def build(folder: Path, mae: Any, classifier: Any, bundle: Bundle, precision: st
             given = {k: v.to(DTYPES[precision]) if narrow and k == "visible" else v for k, v in example.items()}
             traced = torch.jit.trace(halved(module, precision, narrow=narrow), tuple(given.values()))
             ports = json.dumps({port: str(value.dtype).removeprefix("torch.") for port, value in given.items()})
-            torch.jit.save(torch.jit.freeze(traced), folder / f"{name}.pt", _extra_files={PORTS: ports})
+            buffer = io.BytesIO()  # torch's own writing ends the process where a disk is full
+            torch.jit.save(torch.jit.freeze(traced), buffer, _extra_files={PORTS: ports})
+            (folder / f"{name}.pt").write_bytes(buffer.getbuffer())
     return {"torch": torch.__version__}

@@ -194,7 +194,8 @@ def written_into(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place, remedy = error.filename or folder, "free space, check its permissions, or use another --out"
+        place = error.filename2 or error.filename or folder
+        remedy = "free space, check its permissions, or use another --out"
         raise DataError(f"cannot write: {error.strerror or error}", path=place, remedy=remedy) from error
 
 

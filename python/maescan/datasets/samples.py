@@ -12,10 +12,12 @@ from maescan.files import atomic_file
 
 def write_samples(file: Path, slices: SliceSet, count: int) -> None:
     """Writes about `count` slices with much in them, spread over the patients, and their `slice_ids`."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     full = np.flatnonzero(slices.area >= np.median(slices.area))
     chosen = full[np.unique(np.linspace(0, len(full) - 1, count).astype(int))]
     images = np.ascontiguousarray(slices.images[chosen], np.float32)
     with atomic_file(file) as temporary:
-        save_file({"images": images, "slice_ids": np.asarray(slices.slice)[chosen].astype(np.int64)}, temporary)
+        temporary.write_bytes(
+            save({"images": images, "slice_ids": np.asarray(slices.slice)[chosen].astype(np.int64)})
+        )

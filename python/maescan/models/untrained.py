@@ -20,7 +20,8 @@ def save_untrained(preset: Preset, folder: Path, *, seed: int = 0) -> tuple[Path
     torch.manual_seed(seed)
     paths = folder / "mae.pth", folder / "classifier.pth"
     for path, model in zip(paths, (MaskedAutoencoder(preset.model), Classifier(preset.model)), strict=True):
-        torch.save(model.state_dict(), path)
+        with path.open("wb") as stream:
+            torch.save(model.state_dict(), stream)
     return paths
 
 

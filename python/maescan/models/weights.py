@@ -26,10 +26,11 @@ WRAPPED = ("module.", "_orig_mod.")
 
 def save_weights(path: Path, model: nn.Module) -> None:
     """The model's state as safetensors."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    with atomic_file(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, temporary)
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    with atomic_file(path) as temporary:  # the library's own writing hides why a disk refuses
+        temporary.write_bytes(save(state))
 
 
 def load_weights(path: Path, model: nn.Module) -> None:

@@ -56,8 +56,8 @@ DAMAGED = "remove it to train from the start, or put back a copy of it"
 def save_checkpoint(path: Path, key: Json, at: Position, **parts: Any) -> None:
     """Position and the state of `parts`; `key` says which run this is. No random state: draws go by position."""
     state = {"key": key, "at": asdict(at), **{name: part.state_dict() for name, part in parts.items()}}
-    with atomic_file(path) as temporary:
-        torch.save(state, temporary)
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:  # by its name torch hides why a disk refuses
+        torch.save(state, stream)
 
 
 def load_checkpoint(path: Path, key: Json) -> Json | None:
