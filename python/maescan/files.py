@@ -144,8 +144,8 @@ def make_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the same folder with the same suffixes; on success it becomes `path`. Raises DataError
-    naming `path` when the disk is full or the folder cannot be written."""
+    """Yields a temporary path in the same folder with the same suffixes; on success it becomes `path`. Raises
+    DataError naming `path` when the disk is full or the folder cannot be written."""
     temporary: Path | None = None
     try:
         make_folder(path.parent)
