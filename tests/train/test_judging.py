@@ -11,7 +11,7 @@ from maescan.config import PRESETS
 from maescan.evaluate.stress import Healthy
 from maescan.method.score import score_slices
 from maescan.models import Judge, MaskedAutoencoder
-from maescan.train.judging import HeldOut, JudgePhase, Residuals, judge_loss, pair_loss, token_pair_loss
+from maescan.train.judging import HeldOut, JudgePhase, Residuals, judge_loss, pair_loss
 
 DATA = slices()
 
@@ -137,18 +137,3 @@ def test_presets_that_end_in_plus_cost_less_than_those_with_a_classifier():
         assert slice_operations(PRESETS[name], 48) < slice_operations(PRESETS[other], 48)
     for name, other in (("brats-fast", "brats-fg"), ("tiny-fast", "tiny-fg")):
         assert 3 * slice_operations(PRESETS[name], 52) < slice_operations(PRESETS[other], 52)
-
-
-def test_a_token_with_an_anomaly_should_exceed_itself_without():
-    ids = torch.tensor(
-        [[0, 2, 5, 0], [0, 2, 5, 7]]
-    )  # the first set is smaller: its first token stands in for a fourth
-    logits = torch.tensor([[1.0, 0.0, 3.0, -40.0], [1.0, 2.0, 1.0, 9.0]], requires_grad=True)
-    abnormal = torch.tensor([[False, True, True, False], [False, False, False, False]])
-    loss = token_pair_loss(logits, abnormal, ids)
-    assert float(loss.detach()) == pytest.approx((np.log1p(np.exp(2.0)) + np.log1p(np.exp(-2.0))) / 2, abs=1e-5)
-    loss.backward()
-    assert (logits.grad != 0).tolist() == [[False, True, True, False], [False, True, True, False]]
-    assert logits.grad[0, 1] < 0 < logits.grad[1, 1]
-    elsewhere = token_pair_loss(logits, abnormal, torch.tensor([[0, 2, 5, 0], [0, 2, 6, 7]]))
-    assert float(elsewhere.detach()) == pytest.approx(np.log1p(np.exp(2.0)), abs=1e-5)

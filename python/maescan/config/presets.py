@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from maescan.config.training import ClassifierTraining, MaeTraining
+from maescan.config.training import ClassifierTraining, JudgeTraining, MaeTraining
 from maescan.config.types import (
     GridConfig,
     IntensityConfig,
@@ -67,24 +67,23 @@ PRESETS["brats-fg"] = PRESETS["brats"].replace(
 )
 
 # ours: complementary masks, a judge of tokens in place of the classifier, and the measure that training finds best
-JUDGED = {
-    "measure": "judge",
-    "masks__strategy": "complementary",
-    "judge__least_steps": 5_000,
-    "judge__artefacts": 0.3,
-}
+JUDGED = {"measure": "judge", "masks__strategy": "complementary", "judge__least_steps": 5_000}
 PRESETS["brats+"] = PRESETS["brats-fg"].replace(name="brats+", **JUDGED)
 PRESETS["luna16+"] = PRESETS["luna16"].replace(name="luna16+", **JUDGED)
 PRESETS["tiny+"] = PRESETS["tiny-fg"].replace(
     name="tiny+",
-    **JUDGED,
-    judge__dim=64,
-    judge__depth=1,
-    judge__fine=12,  # where a slice is 64 pixels wide, a small lesion is four of them
-    judge__folds=0,
-    judge__epochs=36,
-    judge__batch_size=8,
-    judge__base_lr=6.4e-2,
+    measure="judge",
+    masks__strategy="complementary",
+    judge=JudgeTraining(
+        dim=64,
+        depth=1,
+        fine=12,  # where a slice is 64 pixels wide, a small lesion is four of them
+        folds=0,
+        epochs=36,
+        least_steps=5_000,
+        batch_size=8,
+        base_lr=6.4e-2,
+    ),
 )
 
 # for speed, trained so: smaller networks, the four passes of the others (docs/beyond.md, table of operations)

@@ -138,8 +138,8 @@ class JudgePhase:
         return np.where(tissue_of(images, self.preset), np.clip(images, low, high), floor).astype(np.float32)
 
     def loss(self, forward: Callable[..., Tensor], batch: tuple[Tensor, ...], ids: Ids, epoch: int) -> Tensor:
-        """`judge_loss` and the pairs' losses of the batch. The MAE sees groups of slices alike in the size of their
-        sets, the judge all slices at once, so that its norms learn from such a mixture as scoring will show them."""
+        """`judge_loss` and `pair_loss` of the batch. The MAE sees groups of slices alike in the size of their sets,
+        the judge all slices at once, so that its norms learn from such a mixture as scoring will show them."""
         slices, *pixels = batch
         features, token_ids, real = self._seen(
             slices, np.tile(ids, 2), draws.seed_of(self.seed, epoch, draws.JUDGE_MASKS)
@@ -147,9 +147,8 @@ class JudgePhase:
         logits = forward(features, token_ids).float().masked_fill(~real, NOTHING)
         patches = (steps.patchify(part, self.preset.model.patch_size).mean(dim=2) for part in pixels)
         cover, change = (torch.gather(part, 1, token_ids.long()) * real for part in patches)
-        odds, abnormal = torch.logsumexp(logits, dim=1), abnormal_tokens(cover, change)
-        pairs = pair_loss(odds, abnormal.any(dim=1)) + token_pair_loss(logits, abnormal, token_ids)
-        return judge_loss(logits, cover, change, real) + PAIR_WEIGHT * pairs
+        odds, seeable = torch.logsumexp(logits, dim=1), abnormal_tokens(cover, change).any(dim=1)
+        return judge_loss(logits, cover, change, real) + PAIR_WEIGHT * pair_loss(odds, seeable)
 
     def _seen(self, slices: Tensor, ids: Ids, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Features [B, T, F] of slices [B, H, W], their token_ids [B, T] and which of them are real: sets smaller
@@ -197,15 +196,6 @@ def pair_loss(odds: Tensor, abnormal: Tensor) -> Tensor:
     `stress` asks. abnormal [2 B]: whether the anomaly can be seen; other pairs do not count."""
     altered, plain = odds.chunk(2)
     return mean_where(F.softplus(plain - altered), abnormal[: len(altered)].float())
-
-
-def token_pair_loss(logits: Tensor, abnormal: Tensor, token_ids: Tensor) -> Tensor:
-    """That each abnormal token's logit exceeds that of the same place without the anomaly. logits [2 B, T] of tokens
-    token_ids [2 B, T], NOTHING where a token counts for nothing; abnormal [2 B, T]: those of the first half count."""
-    ids, cells = token_ids.long(), int(token_ids.max()) + 1
-    altered, plain = logits.new_full((len(logits), cells), NOTHING).scatter_reduce(1, ids, logits, "amax").chunk(2)
-    counts = torch.zeros_like(altered).scatter_reduce(1, ids[: len(altered)], abnormal.chunk(2)[0].float(), "amax")
-    return mean_where(F.softplus(plain - altered), counts * (plain > NOTHING))
 
 
 def mean_where(values: Tensor, which: Tensor) -> Tensor:
