@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 AUGMENT, ERASE, BOXES, PIXELS, NOISE, TRAIN_MASKS, ANOMALIES, JUDGE_MASKS, COARSE_NOISE = range(1, 10)  # purposes
-ARTEFACTS = 11
+ARTEFACTS = 12
 PAIR_MASKS, VALIDATION_MASKS = 10, 20  # each has two: for the normal and for the altered half
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
