@@ -104,8 +104,10 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
 
 
 def check_claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
-    """Raises DataError where `claim` would for what lies in `folder`; writes nothing. For what begins slowly."""
+    """Raises DataError where `claim` would for what lies in `folder` or may not; writes nothing. Before long work."""
     try:
+        if not os.access(next(part for part in (folder, *folder.parents) if part.exists()), os.W_OK):
+            raise PermissionError(13, "Permission denied")
         found = {path.name for path in folder.iterdir()} - JUNK if folder.exists() else set()
         taken = kind_of(folder, mark=mark)
     except OSError as error:
@@ -122,8 +124,7 @@ def kind_of(folder: Path, *, mark: str = f"{OUTPUT}/kind") -> str:
 
 
 def _refused(folder: Path, error: OSError) -> DataError:
-    remedy = "use another --out or change its permissions"
-    return DataError(f"cannot write: {error.strerror}", path=folder, remedy=remedy)
+    return DataError(f"cannot write: {error.strerror}", path=folder, remedy="use another --out or change permissions")
 
 
 def _remove_halves(folder: Path, age_s: float) -> None:

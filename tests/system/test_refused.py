@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +12,8 @@ from helpers.marks import slow
 from maescan.cli import app
 from maescan.cli.demo import unpack
 from maescan.datasets.phantom import Look, write_phantom
-from maescan.errors import MaescanError
+from maescan.errors import DataError, MaescanError
+from maescan.files import check_claim
 
 REFUSED = (
     "bench --out OUT --bundle none",
@@ -68,3 +70,11 @@ def test_what_is_refused_leaves_nothing(folder, monkeypatch, command):
 def test_what_cannot_be_learned_leaves_nothing(folder, monkeypatch, command):
     pytest.importorskip("torch")
     assert leaves(folder, command, monkeypatch) == set()
+
+
+def test_a_place_that_may_not_be_written_is_refused_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda place, _: Path(place) != tmp_path)
+    for out in (tmp_path, tmp_path / "new", tmp_path / "deep" / "new"):
+        with pytest.raises(DataError, match="cannot write: Permission denied"):
+            check_claim(out, "scores")
+    assert not list(tmp_path.iterdir())

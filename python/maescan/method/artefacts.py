@@ -54,6 +54,8 @@ def put_artefacts(pairs: Slice, ids: ArrayLike, preset: Preset, *, seed: int, ep
     """Slices [2, B, H, W], with anomalies and without, of which a share of `judge.artefacts` has one artefact of the
     whole slice, both of a pair alike; values stay within what the preset's intensities reach. A draw depends on
     (seed, id, epoch) alone. A slice without tissue stays as it is."""
+    if not preset.judge.artefacts:
+        return pairs
     made, tissue = pairs.copy(), tissue_of(pairs[1], preset)
     kinds = list((OF_CT if preset.intensity.method == "hu" else ARTEFACTS).values())
     for i, number in enumerate(np.asarray(ids).tolist()):

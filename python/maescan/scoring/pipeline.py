@@ -70,8 +70,6 @@ def score_folder(
             tell(name, facts)
 
         files.check_claim(out, _kind(options))  # before a search that may take long
-        if out.exists() and not os.access(out, os.W_OK):
-            raise DataError("cannot write", path=out, remedy="check its permissions, or use another --out")
         found = chosen(search_all(paths, Limits.of(options.read)), options)
         ours = _ours(names.found(found), paths)
         if not found.sources:
