@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from helpers.tiny_training import run, slices
@@ -19,8 +20,8 @@ from maescan.models.weights import save_weights
 from maescan.train.state import Position, save_checkpoint
 
 WRITERS = {
-    "weights": lambda file: save_weights(file, nn.Linear(90, 90)),
-    "checkpoint": lambda file: save_checkpoint(file, {}, Position("mae"), model=nn.Linear(90, 90)),
+    "weights": lambda file: save_weights(file, nn.Linear(90, 90).to(torch.float64)),
+    "checkpoint": lambda file: save_checkpoint(file, {}, Position("mae"), model=nn.Linear(90, 90).to(torch.float64)),
     "samples": lambda file: write_samples(file, slices(), 20),
 }
 
@@ -35,9 +36,10 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.parametrize("size", [0, 1000, 20_000])
 @pytest.mark.parametrize("kind", list(WRITERS))
-def test_what_training_writes(tmp_path: Path, kind: str) -> None:
-    with largest_file(1000), pytest.raises(DataError, match="cannot write"):
+def test_what_training_writes(tmp_path: Path, kind: str, size: int) -> None:
+    with largest_file(size), pytest.raises(DataError, match="cannot write"):
         WRITERS[kind](tmp_path / "file.pt")
     assert not list(tmp_path.iterdir())
     WRITERS[kind](tmp_path / "file.pt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,8 +57,13 @@ DAMAGED = "remove it to train from the start, or put back a copy of it"
 def save_checkpoint(path: Path, key: Json, at: Position, **parts: Any) -> None:
     """Position and the state of `parts`; `key` says which run this is. No random state: draws go by position."""
     state = {"key": key, "at": asdict(at), **{name: part.state_dict() for name, part in parts.items()}}
-    with atomic_file(path) as temporary, temporary.open("wb") as stream:  # by its name torch hides why a disk refuses
-        torch.save(state, stream)
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:
+        try:
+            torch.save(state, stream)
+        except RuntimeError as error:  # torch's writer hides why a disk refuses
+            if "inline_container" in str(error):
+                raise OSError(errno.EIO, "the disk is full, or refuses") from error
+            raise
 
 
 def load_checkpoint(path: Path, key: Json) -> Json | None:
