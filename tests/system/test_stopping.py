@@ -84,6 +84,7 @@ def command(typed):
     except KeyboardInterrupt:
         {then}
 cli._command, sys.argv = command, ["maescan", "score"]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts tests in the background ignores it
 cli.main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
