@@ -11,6 +11,7 @@ import faulthandler
 import importlib.util
 import os
 import re
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -52,6 +53,14 @@ def device(request: pytest.FixtureRequest) -> Iterator[str]:
     kernels._kernels.run_cuda_on_host(True)
     yield request.param
     kernels._kernels.run_cuda_on_host(False)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter: a pytest that a test starts closes those of pytest's own again."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)

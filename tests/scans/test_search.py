@@ -7,10 +7,8 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,19 +62,16 @@ def test_a_pair_whose_image_is_a_pipe(tmp_path):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_a_folder_that_may_be_listed_but_not_entered(tmp_path):
-    write_nifti(tmp_path / "tree" / "good.nii.gz")
-    write_nifti(tmp_path / "tree" / "closed" / "scan.nii.gz")
-    (tmp_path / "tree" / "closed").chmod(0o744)
+def test_a_folder_that_may_be_listed_but_not_entered(open_folder):
+    write_nifti(open_folder / "tree" / "good.nii.gz")
+    write_nifti(open_folder / "tree" / "closed" / "scan.nii.gz")
+    (open_folder / "tree" / "closed").chmod(0o744)
     script = (
         "import os, sys; from maescan.scans import find_scans; os.setuid(65534)\n"
         "print(*(f'{s.name} {s.format}' for s in find_scans(sys.argv[1])), sep='\\n')"
     )
-    base = Path(tempfile.gettempdir())
-    for parent in (tmp_path, *(p for p in tmp_path.parents if base in p.parents)):
-        parent.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "tree"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, open_folder / "tree"], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["closed folder", "good.nii.gz nifti"]
 
