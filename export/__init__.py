@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from msgspec.structs import asdict
 from maescan import progress
 from maescan.config import Preset
 from maescan.config.types import Json
+from maescan.datasets.sliceset import SliceSet
 from maescan.engines import FROM_RUN
 from maescan.engines.bundle import Bundle, put_engine, share, write_manifest
 from maescan.engines.manifest import Card
@@ -102,12 +103,12 @@ def import_checkpoint(
     out: Path,
     *,
     data: Path | None = None,
-    modality: str | None = None,
+    load: Callable[[Path, Preset], SliceSet] | None = None,
     **options: Any,
 ) -> Path:
     """A bundle at `out` from public checkpoints of the two networks. `data`: scans like those that they were trained
-    on, a data set or a prepared cache; see `checkpoint.import_checkpoint`. `options` are those of `export`. Raises
-    DataError where they do not fit."""
+    on, a data set or a prepared cache; see `checkpoint.import_checkpoint`. load: reads them in place of
+    `datasets.load`. `options` are those of `export`. Raises DataError where they do not fit."""
     from maescan import datasets
     from maescan.config import preset as named
     from maescan.export import checkpoint as checkpoints
@@ -120,7 +121,7 @@ def import_checkpoint(
             f"{ranged} takes its ranges from slices, and weights hold none", remedy="give --data SCANS too"
         )
     chosen = named(preset)
-    slices = None if data is None else datasets.load(data, chosen, modality=modality)
+    slices = None if data is None else (load or datasets.load)(data, chosen)
     remove_abandoned()
     with scratch_folder() as folder:
         run = checkpoints.import_checkpoint(mae, classifier, chosen, folder, slices)
@@ -202,7 +203,8 @@ def _report(run: Path) -> Json:
 def _provenance(report: Json) -> Json:
     """What of a run's report goes into a bundle: patients are counted, not named."""
     counts = {name: len(patients) for name, patients in report.get("patients", {}).items()}
-    return {**report, **({"patients": counts} if counts else {})}
+    kept = {name: value for name, value in report.items() if name != "taken"}  # it may name a table of the site
+    return {**kept, **({"patients": counts} if counts else {})}
 
 
 def _said(card: Card) -> Json | None:

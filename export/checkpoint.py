@@ -57,7 +57,8 @@ def import_checkpoint(
     write_json(out / "preset.json", preset.to_dict())
     sources = {"mae": mae.name, **({"classifier": classifier.name} if classifier else {})}
     report = {"versions": {"maescan": maescan.__version__}, "imported": sources, "intensity": intensity}
-    write_json(out / "run.json", {**report, "phase": "done"})
+    taken = slices.taken if slices is not None else ""
+    write_json(out / "run.json", {**report, "taken": taken, "phase": "done"})
     return out
 
 

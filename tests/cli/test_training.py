@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from maescan.cli import app, training
 from maescan.cli.options import preset_with
+from maescan.config import preset as named
+from maescan.datasets.phantom import Look, write_phantom
 from maescan.engines.manifest import Card
 
 pytest.importorskip("torch")
@@ -66,6 +68,15 @@ def test_an_import_without_scans_says_what_it_cannot_do(asked, data):
     assert calls[0][0] == (Path("m.pth"), None, "brats-official", Path("o"))
     assert calls[0][1]["data"] == (Path("scans") if data else None)
     assert ("flagged as unlike" in done.stdout) is (not data)
+
+
+def test_an_import_says_which_scans_it_took(asked, capsys, tmp_path):
+    write_phantom(tmp_path, healthy=1, lesions=0, seed=0, look=Look(shape=(32, 32, 8)))
+    calls = asked(maescan.export, "import_checkpoint", Path("b"))
+    typed("import-checkpoint", "--mae", "m.pth", "--out", "o", "--quiet", "--data", tmp_path)
+    slices = calls[0][1]["load"](tmp_path, named("tiny"))
+    assert slices.taken == "1 scan (1 healthy): labels of labels.csv"
+    assert capsys.readouterr().err == slices.taken + "\n"
 
 
 @pytest.mark.parametrize(("command", "module", "name"), [("evaluate", evaluate, "evaluate"),

@@ -35,7 +35,7 @@ def test_a_cache_holds_what_the_folder_does(made):
 
 def told(path, **options):
     lines = []
-    datasets.load(path, TINY, listen=lines.append, **options)
+    assert [datasets.load(path, TINY, listen=lines.append, **options).taken] == lines
     return lines
 
 

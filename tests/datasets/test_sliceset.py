@@ -29,6 +29,12 @@ def test_a_set_on_disk_is_the_set_in_memory():
     assert np.array_equal(np.asarray(SliceSet.join([rows, rows]).images), np.concatenate([IMAGES, IMAGES]))
 
 
+def test_what_was_taken_stays_with_the_slices():
+    one, two = (dataclasses.replace(made(), taken=taken) for taken in ("one", "two"))
+    assert one.select([1, 3]).taken == one.healthy().taken == SliceSet.join([one, one]).taken == "one"
+    assert SliceSet.join([made(), one, two]).taken == "one; two" and one.fingerprint() == two.fingerprint()
+
+
 def test_patients_are_held_back_whole():
     rest, held = made().split_patients(0.4, seed=3)
     assert len(held) == 4 and not set(held.patient) & set(rest.patient)

@@ -40,6 +40,7 @@ def test_the_command_writes_tables_and_a_picture_twice_alike(exported_bundle, tm
     from maescan.datasets.phantom import Look, write_phantom
 
     write_phantom(tmp_path / "scans", healthy=2, lesions=0, seed=0, look=Look(shape=(48, 48, 12)))
+    taken = "2 scans (2 healthy): labels of labels.csv"
     for name in ("a", "b"):
         arguments = [
             str(tmp_path / "scans"),
@@ -50,12 +51,14 @@ def test_the_command_writes_tables_and_a_picture_twice_alike(exported_bundle, tm
             "--slices",
             "6",
         ]
-        assert CliRunner().invoke(app, ["stress", *map(str, arguments)]).exit_code == 0
+        done = CliRunner().invoke(app, ["stress", *map(str, arguments)])
+        assert done.exit_code == 0 and taken in done.stderr.splitlines()
     files = {file.name: file.read_bytes() for file in (tmp_path / "a").iterdir() if file.is_file()}
     assert set(files) == {"stress.json", "stress.csv", "stress.md", "stress.png"}
     assert files == {file.name: file.read_bytes() for file in (tmp_path / "b").iterdir() if file.is_file()}
     found = json.loads((tmp_path / "a" / "stress.json").read_text())
-    assert found["slices"] == 6 and found["patients"] == 2
+    assert found["slices"] == 6 and found["patients"] == 2 and found["taken"] == taken
+    assert f"Taken: {taken}." in (tmp_path / "a" / "stress.md").read_text()
     with open(tmp_path / "a" / "stress.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 6 * len(KINDS) and rows[0]["put_in"] == "brighter"

@@ -31,6 +31,13 @@ def test_slices_csv_is_one_row_a_slice(tmp_path):
     assert len(rows) == 48 and rows[9]["scan"] == "p1" and rows[9]["slice"] == "1" and rows[9]["label"] == "1"
 
 
+def test_metrics_and_report_hold_what_was_taken(tmp_path):
+    data = dataclasses.replace(labelled_slices(), taken="6 scans: BraTS, t1")
+    metrics = evaluate_slices(data, StubEngine(), TINY, tmp_path, {}, EvaluateOptions(draw=False, stressed=0))
+    assert metrics["data"]["taken"] == data.taken
+    assert "Taken: 6 scans: BraTS, t1." in (tmp_path / "report.md").read_text()
+
+
 def test_the_test_part_is_judged_and_unknown_labels_are_counted():
     data = labelled_slices()
     part = np.where(data.patient < "p3", "train", "test")

@@ -33,6 +33,8 @@ PRESET = PRESETS["tiny"].replace(
     classifier__fresh_negatives=False,
 )
 
+TAKEN = "discs"
+
 
 def slices(count: int = 40, size: int = 16) -> SliceSet:
     rng = np.random.default_rng(0)
@@ -40,7 +42,8 @@ def slices(count: int = 40, size: int = 16) -> SliceSet:
     discs = [(y**2 + x**2 < rng.uniform(0.1, 0.2)) * rng.uniform(0.5, 1.5, (size, size)) for _ in range(count)]
     images = np.array(discs, np.float32)
     patients = np.array([f"p{i // 8}" for i in range(count)])
-    return SliceSet(images, patients, np.arange(count) % 8, np.zeros(count, np.int8), (images > 0).mean(axis=(1, 2)))
+    area = (images > 0).mean(axis=(1, 2))
+    return SliceSet(images, patients, np.arange(count) % 8, np.zeros(count, np.int8), area, taken=TAKEN)
 
 
 def run(out: Path, preset: Preset = PRESET, data: SliceSet | None = None, **options: Any) -> Path:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from helpers.tiny_training import PRESET, differences, log, run, slices, weights
+from helpers.tiny_training import PRESET, TAKEN, differences, log, run, slices, weights
 from maescan.errors import ConfigError, DataError
 from maescan.models import MaskedAutoencoder
 
@@ -18,6 +18,7 @@ def test_the_run_folder(unbroken):
     report = json.loads((unbroken / "run.json").read_text())
     assert report["phase"] == "done" and report["epochs"] == {"mae": 2, "classifier": 2}
     assert report["slices"] == {"train": 32, "val": 8} and report["patients"]["val"] == ["p2"]
+    assert report["taken"] == TAKEN
     assert [(row["phase"], row["epoch"], row["step"]) for row in log(unbroken)] == [
         ("mae", "0", "4"), ("mae", "1", "8"), ("classifier", "0", "4"), ("classifier", "1", "8"),
     ]  # fmt: skip

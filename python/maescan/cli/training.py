@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -179,8 +180,8 @@ def stress(
     """Put lesions into healthy slices: does the score rise, does it pass the threshold? stress.md, stress.png."""
     from maescan.evaluate import acceptance
 
-    with shown("stress", quiet, unit="slices") as progress:
-        acceptance.stress(data, bundle, out, engine, options, progress)
+    with shown("stress", quiet, unit="slices"):
+        acceptance.stress(data, bundle, out, engine, options, _say)
     show_markdown((out / "stress.md").read_text())
 
 
@@ -234,10 +235,12 @@ def import_checkpoint(
 ) -> None:
     """Turn the authors' released weights into a bundle: --preset brats-official, luna16-official or a .json file."""
     import maescan.export as exporting
+    from maescan import datasets
 
+    load = partial(datasets.load, modality=modality, listen=_say)
     with shown("import-checkpoint", quiet, unit="engines"):
         bundle = exporting.import_checkpoint(
-            mae, classifier, preset, out, data=data, modality=modality, **_listed(to, precision)
+            mae, classifier, preset, out, data=data, load=load, **_listed(to, precision)
         )
     print(f"bundle: {bundle}")
     if data is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maescan.config import Preset
@@ -71,23 +71,22 @@ def load(
     listen: Callable[[str], None] | None = None,
 ) -> SliceSet:
     """The slices of a data set, read into memory, or of a prepared cache, mapped. A set that is split has `split`;
-    BraTS2020 and LUNA16 are, by `seed` or by the authors' files in `split_dir`. `listen` is told in one line how many
-    scans there are, which modality was taken and what they have their labels of.
+    BraTS2020 and LUNA16 are, by `seed` or by the authors' files in `split_dir`. `taken` says in one line how many
+    scans there are, which modality was taken and what they have their labels of; `listen` is told it.
 
     Raises DataError, ScanError or ConfigError in one line; for a cache made with other preprocessing too."""
     from maescan.datasets.cache import cache_told, check_new, is_cache, load_cache
 
     if is_cache(path):
         check_new(split_dir, path)
-        slices = load_cache(path, preset, modality=modality)
-        if listen:
-            listen(cache_told(path))
-        return slices
-    _, items = find(path, modality=modality, split_dir=split_dir, seed=seed)
-    slices = SliceSet.join([item.slices(preset) for item in items])
+        slices, taken = load_cache(path, preset, modality=modality), cache_told(path)
+    else:
+        _, items = find(path, modality=modality, split_dir=split_dir, seed=seed)
+        slices = SliceSet.join([item.slices(preset) for item in items])
+        taken = f"{scans_told(slices.patient, slices.label)}: {items[0].note}"
     if listen:
-        listen(f"{scans_told(slices.patient, slices.label)}: {items[0].note}")
-    return slices
+        listen(taken)
+    return replace(slices, taken=taken)
 
 
 def prepare(

@@ -48,8 +48,8 @@ def scans_told(scans: ArrayLike, label: ArrayLike) -> str:
 class SliceSet:
     """images [N, h, w] float32 or float16; patient [N] str, the scan's name; slice [N] index inside its scan;
     label [N]: 0 normal, 1 abnormal, -1 unknown; area [N]: share of the slice that is foreground; mask [N, h, w] bool
-    or None; split [N] of train, val, test, "" (none of them), or None; key [N]: of their masks, None: `slice`. Images
-    and masks of a prepared cache are `MappedRows`, read when used."""
+    or None; split [N] of train, val, test, "" (none of them), or None; key [N]: of their masks, None: `slice`. taken:
+    what `datasets.load` took, for people. Images and masks of a prepared cache are `MappedRows`, read when used."""
 
     images: NDArray[Any] | MappedRows
     patient: NDArray[np.str_]
@@ -59,6 +59,7 @@ class SliceSet:
     mask: NDArray[np.bool_] | MappedRows | None = None
     split: NDArray[np.str_] | None = None
     key: NDArray[np.uint64] | None = None
+    taken: str = ""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -76,7 +77,8 @@ class SliceSet:
             values = [getattr(part, name) for part in parts]
             return None if any(value is None for value in values) else np.concatenate(values)
 
-        return SliceSet(*(whole(field.name) for field in fields(SliceSet)))
+        columns = {field.name: whole(field.name) for field in fields(SliceSet) if field.name != "taken"}
+        return SliceSet(**columns, taken="; ".join(dict.fromkeys(part.taken for part in parts if part.taken)))
 
     @property
     def keys(self) -> NDArray[np.uint64]:
@@ -112,6 +114,6 @@ class SliceSet:
 
 
 def _chosen(column: Any, index: NDArray[Any]) -> Any:
-    if column is None:
-        return None
+    if column is None or isinstance(column, str):
+        return column
     return column.select(index) if isinstance(column, MappedRows) else column[index]

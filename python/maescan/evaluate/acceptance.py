@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,13 @@ from maescan.datasets.sliceset import SliceSet
 from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
 from maescan.evaluate.insertions import LESIONS, Insertion
-from maescan.evaluate.markdown import stress_text
+from maescan.evaluate.markdown import stress_text, taken_text
 from maescan.evaluate.scans import trained_scans, trained_text
-from maescan.evaluate.stress import SLICES, Answer, Healthy, Progress, Scorer, Stressed, stress_slices, summarise
+from maescan.evaluate.stress import SLICES, Answer, Healthy, Scorer, Stressed, stress_slices, summarise
 from maescan.files import atomic_file, check_claim, claim, write_csv, write_json, write_text
 from maescan.method.engine import Engine
 from maescan.options import EngineOptions, StressOptions
-from maescan.progress import part
+from maescan.progress import part, tell
 
 MEASURES = {"mse": "mean squared error", "mae": "mean absolute error", "ssim": "SSIM"}
 COLUMNS, TILE = 4, 128
@@ -31,13 +32,13 @@ def stress(
     out: Path,
     engine: EngineOptions | None = None,
     options: StressOptions | None = None,
-    progress: Progress | None = None,
+    listen: Callable[[str], None] | None = None,
 ) -> Json:
     """Puts one lesion of every kind into each of `options.slices` healthy slices and writes stress.json, stress.csv,
     stress.md and stress.png into `out`; returns stress.json's values. Run twice, the files are the same bytes.
 
-    `data`: a SliceSet or a path for `datasets.load`; `bundle`: a Bundle or its path. Raises DataError where no slice
-    is known to be healthy or a score is not finite; BundleError, EngineError.
+    `data`: a SliceSet or a path for `datasets.load`, which tells `listen`; `bundle`: a Bundle or its path. Raises
+    DataError where no slice is known to be healthy or a score is not finite; BundleError, EngineError.
     """
     from maescan import datasets, engines
 
@@ -45,22 +46,23 @@ def stress(
     check_claim(out, "an evaluation")
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
     if isinstance(data, str | Path):
-        data = datasets.load(Path(data), bundle.preset, modality=options.modality)
+        data = datasets.load(Path(data), bundle.preset, modality=options.modality, listen=listen)
     healthy = Healthy(data, bundle.preset, most=options.slices, seed=options.seed)
     running = engines.load(bundle, **engine.to_json())
     try:
         claim(out, "an evaluation")
         score = engine_scorer(running, bundle.preset)
-        stressed = stress_slices(healthy, score, progress=progress)
+        stressed = stress_slices(healthy, score, progress=tell)
         model = {"name": bundle.preset.name, "bundle": bundle.hash, "engine": running.name}
         known = trained_scans(data, bundle.manifest)
-        summary = summarise(stressed, seed=options.seed) | {"model": {**model, "trained_scans": known}}
+        summary = summarise(stressed, seed=options.seed)
+        summary |= {"taken": data.taken, "model": {**model, "trained_scans": known}}
         picture(out / "stress.png", healthy, stressed, score)
     finally:
         running.close()
     write_json(out / "stress.json", summary)
     write_csv(out / "stress.csv", *_rows(stressed))
-    text = trained_text(summary) + stress_text(summary)
+    text = trained_text(summary) + taken_text(summary["taken"]) + stress_text(summary)
     write_text(out / "stress.md", f"# Stress test of {bundle.preset.name}\n\n{text}\n![stress.png](stress.png)\n")
     return summary
 

@@ -43,9 +43,15 @@ def report(metrics: Json, *, pictures: Sequence[str] = ()) -> str:
     return "\n".join(parts)
 
 
+def taken_text(taken: str) -> str:
+    """What a report says that it took; "" for slices that were not loaded."""
+    return f"Taken: {taken}.\n\n" if taken else ""
+
+
 def _about(metrics: Json) -> str:
     data = metrics["data"]
-    return trained_text(metrics) + (
+    before = trained_text(metrics) + taken_text(data["taken"])
+    return before + (
         f"{data['slices']} slices of {data['scans']} scans: {data['normal']} normal, {data['abnormal']} abnormal "
         f"(in {data['abnormal_scans']} scans). Intervals: 95 %, whole patients resampled. The baselines need no "
         "model; a score that does not beat them, or whose matched AUROC is near 0.5, has only found where brains are "

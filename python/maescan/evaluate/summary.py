@@ -126,6 +126,7 @@ def _data(slices: SliceSet, label: NDArray[np.integer]) -> Json:
         "abnormal": abnormal,
         "scans": len(scans),
         "abnormal_scans": int(scans.sum()),
+        "taken": slices.taken,
     }
 
 

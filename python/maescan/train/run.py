@@ -193,6 +193,7 @@ def _report(
         "versions": {"maescan": maescan.__version__, "torch": torch.__version__, "timm": timm.__version__},
         "seed": run.seed,
         "data": run.key["data"],
+        "taken": training.taken,
         "init": run.key.get("init"),
         "patients": {name: _patients(part) for name, part in (("train", training), ("val", validation))},
         "slices": {"train": len(training.images), "val": len(validation.images)},
