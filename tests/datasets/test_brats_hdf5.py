@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import warnings
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -142,6 +145,16 @@ def with_nan(path):
         stream["image"][0, 0, 0] = np.nan
 
 
+def stored(path, **values):
+    """In a part of an image or a mask, which takes the type of the value."""
+    with h5py.File(path, "r+") as stream:
+        for name, value in values.items():
+            kept = stream[name][:].astype(np.asarray(value).dtype)
+            kept[12:24, 12:24] = value
+            del stream[name]
+            stream[name] = kept
+
+
 @pytest.mark.parametrize(
     "damage, message",
     [
@@ -149,12 +162,25 @@ def with_nan(path):
         (not_hdf5, "cannot be read: OSError"),
         (without_mask, "cannot be read: KeyError"),
         (other_shape, "holds image (9, 9, 4) and mask (40, 36, 3)"),
-        (with_nan, "not finite"),
+        (with_nan, "its image holds values that are not finite"),
+        (partial(stored, image=1e300), "its image holds values of up to 1e+300, as no MR has"),
+        (partial(stored, image=np.float32(-3e38)), "its image holds values of up to 3e+38"),
+        (partial(stored, image=np.complex64(1j)), "its image holds complex64, no numbers"),
+        (partial(stored, mask=np.nan), "its mask holds values that are not finite"),
     ],
 )
 def test_damage_is_refused_with_file_and_remedy(tree, damage, message):
+    """In a word of ours: a warning of numpy's is an error here."""
     damage(file(tree, 4, 2))
-    with pytest.raises(DataError) as error:
-        datasets.load(tree, TINY)
+    with pytest.raises(DataError) as error, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        datasets.load(tree, TINY, modality="t1")
     assert message in str(error.value) and "volume_4_slice_2.h5" in str(error.value) and error.value.remedy
     assert "\n" not in str(error.value)
+
+
+def test_failures_name_the_file_of_a_volume_that_is_at_fault(tree, tmp_path):
+    with_nan(file(tree, 4, 2))
+    assert datasets.prepare(tree, TINY, tmp_path / "cache")["failed"] == 1
+    text = (tmp_path / "cache" / "failures.csv").read_text()
+    assert "volume_004,volume_4_slice_2.h5: its image holds values that are not finite" in text

@@ -28,6 +28,7 @@ from maescan.scans import Scan
 
 NAME = re.compile(r"volume_(\d+)_slice_(\d+)\.h5")
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])  # voxels of 1 mm, to the left, the back and the top
+FARTHEST = 65_535  # MR images are stored in 16 bits, and standardised values are lower
 LOOKED_AT, LEVELS = 8, 32  # volumes, and slices of each, by which channels are told apart
 REMEDY = "download it anew; it should hold image [240, 240, 4] and mask [240, 240, 3]"
 
@@ -136,11 +137,15 @@ def read_slice(file: Path, channel: int | None = None) -> tuple[NDArray[np.float
                 or image.shape[2] <= (channel or 0)
             ):
                 raise DataError(f"holds image {image.shape} and mask {mask.shape}", path=file, remedy=REMEDY)
-            values = np.asarray(image[:] if channel is None else image[..., channel], np.float32)
-            lesion = np.asarray(mask[:] != 0)
+            stored, marks = np.asarray(image[:] if channel is None else image[..., channel]), np.asarray(mask[:])
     except (OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(f"cannot be read: {type(error).__name__}: {error}".split())
         raise DataError(reason, path=file, remedy=REMEDY) from error
-    if not np.isfinite(values).all():
-        raise DataError("holds values that are not finite", path=file, remedy=REMEDY)
-    return values, lesion
+    for name, values in (("image", stored), ("mask", marks)):
+        if values.dtype.kind not in "biuf":
+            raise DataError(f"its {name} holds {values.dtype}, no numbers", path=file, remedy=REMEDY)
+        if not np.isfinite(values).all():
+            raise DataError(f"its {name} holds values that are not finite", path=file, remedy=REMEDY)
+    if (farthest := float(np.abs(stored).max(initial=0))) > FARTHEST:
+        raise DataError(f"its image holds values of up to {farthest:.3g}, as no MR has", path=file, remedy=REMEDY)
+    return stored.astype(np.float32), marks != 0

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from maescan.config import Preset
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.store import CachedScan
 from maescan.errors import ConfigError, DataError, MaescanError
+from maescan.files import printable
 from maescan.scans.budget import Limits
 from maescan.scans.quiet import one_line
 from maescan.scans.streams import Identity, content_hash, unchanged
@@ -34,7 +36,7 @@ def read_scan_slices(item: LabelledScan, preset: Preset) -> CachedScan:
         raise
     except Exception as error:
         reason = f"reading failed: {type(error).__name__}: {one_line(error)}"
-        raise DataError(reason, path=item.files[0], remedy="check the file with `maescan inspect`") from error
+        raise DataError(reason, path=_place(item), remedy="check the file with `maescan inspect`") from error
     masks = None if slices.mask is None else np.packbits(np.asarray(slices.mask), axis=-1)
     record: dict[str, object] = {
         "patient": str(slices.patient[0]) if len(slices) else item.name,
@@ -105,11 +107,22 @@ def read_all(items: list[LabelledScan], preset: Preset, workers: Workers) -> Ite
 
 def _try(worker: Worker, item: LabelledScan, preset: Preset) -> CachedScan:
     try:
-        return cast(CachedScan, worker.call("read", item, path=item.files[0]))
+        return cast(CachedScan, worker.call("read", item, path=_place(item)))
     except ConfigError:
         raise
     except MaescanError as error:
         size = preset.model.image_size
         record = {"patient": item.name, "count": 0, "slice": [], "label": [], "area": [], "sha256": ""}
-        failed = {"failed": {"reason": error.reason, "remedy": error.remedy or ""}}
+        failed = {"failed": {"reason": _at_fault(item, error) + error.reason, "remedy": error.remedy or ""}}
         return CachedScan(np.zeros((0, size, size), np.float16), None, record | failed)
+
+
+def _place(item: LabelledScan) -> Path:
+    """What is named where no file of a scan is known to be at fault: its own, or the folder where it has several."""
+    return item.files[0] if len(item.files) == 1 else item.files[0].parent
+
+
+def _at_fault(item: LabelledScan, error: MaescanError) -> str:
+    """Which of a scan's several files an error is of; "" where it does not say, and for a scan of one file."""
+    file = Path(error.file) if error.file is not None else None
+    return f"{printable(file.name)}: " if file in item.files and len(item.files) > 1 and file is not None else ""
