@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from typer.testing import CliRunner
 
 from helpers.scan_files import write_nifti, write_series
+from maescan.cli import app
 from maescan.errors import DataError, ScanError
 from maescan.options import ReadOptions
 from maescan.scans.inspect import inspect, show
@@ -54,6 +56,17 @@ def test_the_picture_has_a_line_of_slices_a_scan(folder):
     picture = image.imread(folder / "m.png")
     assert picture.shape == (3 * TILE, TILES * TILE) and picture[:TILE].max() == 255
     assert picture[TILE + 16 : 2 * TILE].max() == 0  # refused: its number alone
+
+
+def test_nothing_to_see_is_no_picture(tmp_path):
+    picture, scans = tmp_path / "m.png", tmp_path / "scans"
+    scans.mkdir()
+    with pytest.raises(ScanError, match="holds no scan"):
+        show([scans], picture=picture)
+    (scans / "b.nii").write_text("text")
+    done = CliRunner().invoke(app, ["inspect", str(scans), "--picture", str(picture)])
+    assert done.exit_code == 3 and done.stderr == f"no scan can be read: {picture} is not written\n"
+    assert "is not a NIfTI file" in done.stdout and not picture.exists()
 
 
 @pytest.mark.slow

@@ -82,7 +82,7 @@ def inspect(
 ) -> None:
     """What each file or series is, how it would be read and scored, and why it would be refused.
 
-    Exit code 3: something would be refused."""
+    Exit code 3: something would be refused, or there is nothing to make a picture of."""
     from maescan.cli.progress import shown
     from maescan.scans import inspect as inspection
 
@@ -95,5 +95,8 @@ def inspect(
         rows = inspection.show(paths, read, picture=picture, judge=judge, as_json=as_json)
     if about and not as_json:
         print(about)
-    if any(row.verdict == "refused" for row in rows):
+    blank = picture is not None and not any(row.slices for row in rows)
+    if blank:
+        print(f"no scan can be read: {picture} is not written", file=sys.stderr)
+    if blank or any(row.verdict == "refused" for row in rows):
         raise typer.Exit(3)

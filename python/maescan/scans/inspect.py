@@ -59,8 +59,8 @@ def inspect(
     judge: Judge | None = None,
 ) -> Iterator[Row]:
     """A `Row` for every scan in files and folders, read one after the other in a worker, and for what was passed over
-    though it is a medical image; with `picture`, a PNG of a few axial slices of each at the end. Raises ScanError
-    where a path does not exist.
+    though it is a medical image; with `picture`, a PNG of a few axial slices of each at the end, where any can be
+    read. Raises ScanError where a path does not exist.
 
     judge: gives verdict and notes in place of what reading alone says; a ScanError of it refuses the scan."""
     options = options or ReadOptions()
@@ -80,7 +80,7 @@ def inspect(
         yield from _passed_over(found)
     finally:
         worker.close()
-    if montage and picture:
+    if montage and montage.drawn and picture:
         montage.write(picture)
 
 

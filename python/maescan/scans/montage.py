@@ -27,6 +27,7 @@ class Montage:
 
     def __init__(self) -> None:
         self.lines: list[NDArray[np.uint8]] = []
+        self.drawn = False  # whether there is a slice in any line
 
     def add(self, tiles: NDArray[np.uint8] | None) -> None:
         """Add a line of a scan's slices (`tiles_of`); an empty line for None."""
@@ -34,6 +35,7 @@ class Montage:
         line = np.concatenate(list(filled), axis=1)
         _write(line, str(len(self.lines) + 1), 3, 3)
         if tiles is not None:
+            self.drawn = True
             _write(line, "R", TILE // 2, 3)
         self.lines.append(line)
 
