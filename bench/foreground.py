@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--step", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--tokens", nargs="+", default=["foreground", "hull"], help="token sets that are compared")
     parser.add_argument("--fast", nargs="*", default=[], help="presets trained for speed, beside them: brats-fast")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -65,7 +66,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         scans = folder / "phantom"
         write_phantom(scans, healthy=2, lesions=2, seed=0, look=Look(shape=(240, 240, 60)))
     images = np.asarray(datasets.load(scans, grid, modality=arguments.modality).images, np.float32)
-    fg = with_buckets(grid, images)
+    sets = {method: with_buckets(grid, images, method) for method in arguments.tokens}
     images = images[:: arguments.step]
     precisions = arguments.precision.split(",")
     bundle = random_bundle(grid, folder, images, precisions)
@@ -73,7 +74,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for precision in precisions:
         engine = engines.load(bundle, precision=precision, threads=arguments.threads)
         calls[f"full grid {precision}"] = (FEW, lambda e=engine: score_slices(images[:FEW], np.arange(FEW), e, grid))
-        calls[f"foreground {precision}"] = (len(images), lambda e=engine: by_bucket(images, e, fg))
+        for method, fg in sets.items():
+            calls[f"{method} {precision}"] = (len(images), lambda e=engine, p=fg: by_bucket(images, e, p))
     for name in arguments.fast:
         fast = weights.with_buckets(preset(name), images)
         path = weights.random_bundle(fast, folder / name, tuple(precisions), images)
@@ -91,9 +93,11 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {
         "command": " ".join(["python", *sys.argv]),
         "slices": len(images),
-        "buckets": fg.tokens.buckets,
         "gflop_full": cost.slice_operations(grid) / 1e9,
-        "gflop_foreground": operations(images, fg) / 1e9,
+        "sets": {
+            method: {"buckets": fg.tokens.buckets, "gflop": operations(images, fg) / 1e9}
+            for method, fg in sets.items()
+        },
         "gflop_fast": {
             name: operations(images, weights.with_buckets(preset(name), images)) / 1e9 for name in arguments.fast
         },
@@ -108,10 +112,10 @@ def sets_of(images: Any, chosen: Preset) -> TokenSets:
     return sets
 
 
-def with_buckets(grid: Preset, images: Any) -> Preset:
-    chosen = grid.replace(tokens__method="foreground")
+def with_buckets(grid: Preset, images: Any, method: str) -> Preset:
+    chosen = grid.replace(tokens__method=method)
     sets = sets_of(images, chosen)
-    return chosen.replace(tokens__buckets=choose_buckets(sets.count, grid.model.tokens))
+    return chosen.replace(tokens__buckets=choose_buckets(sets.count, chosen))
 
 
 def operations(images: Any, fg: Preset) -> float:
@@ -147,8 +151,8 @@ def table(report: dict[str, Any]) -> str:
     seconds = {name: np.array(found) for name, found in report["seconds_a_slice"].items()}
     paper = seconds["public PyTorch, eager fp32"]
     lines = [
-        f"{report['slices']} slices, {report['gflop_full']:.1f} GFLOP per slice on the full grid, "
-        f"{report['gflop_foreground']:.1f} with foreground tokens, buckets {report['buckets']}",
+        f"{report['slices']} slices, {report['gflop_full']:.1f} GFLOP per slice on the full grid",
+        *(f"{name}: {sets['gflop']:.1f} GFLOP, buckets {sets['buckets']}" for name, sets in report["sets"].items()),
         f"{'':<28}{'ms a slice':>11}{'x public':>20}{'x full grid':>20}",
     ]
     for name, found in seconds.items():

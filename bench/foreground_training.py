@@ -49,7 +49,7 @@ def main() -> None:
             write_phantom(arguments.scans, healthy=4, lesions=0, seed=0, look=Look(shape=(240, 240, 60)))
         grid = preset(arguments.preset)
         images = np.asarray(datasets.load(arguments.scans, grid, modality=arguments.modality).images, np.float32)
-    foreground = with_buckets(preset(f"{arguments.preset}-fg"), images)
+    foreground = with_buckets(preset(f"{arguments.preset}-fg"), images, "hull")
     images = images[:: arguments.step]
     report: dict[str, Any] = {"command": " ".join(["python", *sys.argv]), "slices": len(images)}
     for name, make in (("mae", mae), ("classifier", classifier)):

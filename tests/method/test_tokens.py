@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.spatial
 
 from maescan.config import preset
 from maescan.datasets.phantom import make_phantom
@@ -48,18 +49,29 @@ def test_whole_slices_need_no_sets_and_zscores_have_none():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_buckets_waste_little_and_hold_every_slice(seed):
+@pytest.mark.parametrize(("method", "most", "waste"), [("foreground", 13, 1.05), ("hull", 24, 1.03)])
+def test_buckets_waste_little_and_hold_every_slice(seed, method, most, waste):
+    fg = preset("brats-fg").replace(tokens__method=method)
     counts = np.random.default_rng(seed).integers(0, 90, 500)
-    buckets = tokens.choose_buckets(counts, 196, waste=0.10)
+    buckets = tokens.choose_buckets(counts, fg)
+    multiple = tokens.multiple_of(fg)
+    least = sum(-(-c // multiple) * multiple for c in counts)
     padded = [min(b for b in buckets if b >= c) for c in counts if c]
-    assert sum(padded) <= 1.10 * counts.sum() and buckets[-1] == 196 and len(buckets) <= 13
-    assert all(size % tokens.MULTIPLE == 0 for size in buckets[:-1])
+    assert sum(padded) <= max(waste * counts.sum(), least) and buckets[-1] == 196 and len(buckets) <= most
+    assert all(size % multiple == 0 for size in buckets[:-1])
 
 
 def test_one_bucket_where_one_is_enough():
-    assert tokens.choose_buckets([196] * 10, 196) == (196,)
-    assert tokens.choose_buckets([0, 0], 64) == (64,)
-    assert tokens.choose_buckets([8] * 10 + [64], 64, waste=0.0) == (8, 64)
+    brats, tiny = preset("brats-fg"), preset("tiny-fg")
+    assert tokens.choose_buckets([196] * 10, brats) == (196,)
+    assert tokens.choose_buckets([0, 0], tiny) == (64,)
+    assert tokens.choose_buckets([8] * 10 + [64], tiny) == (8, 64)
+
+
+def test_complementary_masks_divide_every_set():
+    masks = {"masks__strategy": "complementary", "masks__ratio": 6 / 7, "masks__passes": 7}
+    seven = preset("brats-fg").replace(**masks)
+    assert all(size % 7 == 0 for size in tokens.choose_buckets([30, 50, 90, 100], seven))
 
 
 def test_a_hole_in_the_foreground_is_inside():
@@ -67,6 +79,41 @@ def test_a_hole_in_the_foreground_is_inside():
     foreground[0, 16:48, 16:48] = foreground[0, :16, 32:48] = False
     inside = tokens.foreground_patches(foreground, 16, margin=0).reshape(4, 4)
     assert inside[1:3, 1].all() and not inside[:3, 2].any()
+
+
+def convex(foreground):
+    """The convex hull of one slice [H, W] by the sides of its corners, whether pixels' centres lie in it."""
+    at = np.argwhere(foreground)
+    hull = scipy.spatial.ConvexHull(at)
+    places = np.argwhere(np.ones_like(foreground))
+    outside = places @ hull.equations[:, :2].T + hull.equations[:, 2]
+    return (outside <= 1e-6).all(axis=1).reshape(foreground.shape)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_hull_is_that_of_the_tissue_and_little_more(seed):
+    rng, (rows, columns) = np.random.default_rng(seed), np.mgrid[:224, :224] - 112.0
+    turn, height, width = rng.uniform(0, 3), rng.uniform(20, 100), rng.uniform(20, 100)
+    down, across = np.cos(turn) * rows - np.sin(turn) * columns, np.sin(turn) * rows + np.cos(turn) * columns
+    tissue = (down / height) ** 2 + (across / width) ** 2 < 1
+    tissue &= rng.random(tissue.shape) < 0.5
+    tissue[(rows - 20) ** 2 + (columns - 40) ** 2 < rng.uniform(5, 40) ** 2] = False  # as dark as air
+    share = convex(tissue).reshape(14, 16, 14, 16).mean(axis=(1, 3))
+    found = tokens.hull_patches(tissue[None], 16)[0].reshape(14, 14)
+    assert found[share >= tokens.LEAST].all() and not found[share == 0].any()
+    assert (found & (share < tokens.LEAST)).sum() <= 1
+
+
+def test_hull_reaches_the_edges_and_is_of_each_slice_alone():
+    foreground = np.zeros((4, 48, 40), bool)  # rows of 40 pixels, which bytes do not cut at patches
+    foreground[1, 0, 0] = foreground[1, 47, 39] = True
+    foreground[2, 10:14, 12:20] = True
+    foreground[3] = True
+    found = tokens.hull_patches(foreground, 8).reshape(4, 6, 5)
+    assert not found[0].any() and found[3].all()
+    assert found[1, 0, 0] and found[1, 5, 4] and not found[1, 0, 4] and not found[1, 5, 0]
+    assert np.argwhere(found[2]).tolist() == [[1, 1], [1, 2]]
+    assert np.array_equal(tokens.hull_patches(foreground[1:2], 8)[0], found[1].reshape(-1))
 
 
 def beside(places):

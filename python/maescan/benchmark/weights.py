@@ -63,7 +63,7 @@ def with_buckets(preset: Preset, images: Floats) -> Preset:
     from maescan.method.tokens import choose_buckets, token_sets
 
     sets = token_sets(images, preset)
-    return preset.replace(tokens__buckets=choose_buckets(sets.count, preset.model.tokens)) if sets else preset
+    return preset.replace(tokens__buckets=choose_buckets(sets.count, preset)) if sets else preset
 
 
 def _kind(preset: Preset) -> str:

@@ -58,7 +58,7 @@ PRESETS["luna16-official"] = PRESETS["luna16"].replace(name="luna16-official", i
 PRESETS["tiny-fg"] = PRESETS["tiny"].replace(name="tiny-fg", tokens__method="foreground")
 PRESETS["brats-fg"] = PRESETS["brats"].replace(
     name="brats-fg",
-    tokens__method="foreground",
+    tokens__method="hull",
     pseudo__where="tissue",
     # crops that zoom out as much as in: on average slices have as many tokens as when they are scored
     mae__crop_largest=1.4,

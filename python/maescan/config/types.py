@@ -149,11 +149,12 @@ class GridConfig(Checked):
 
 @dataclass(frozen=True)
 class TokenConfig(Checked):
-    """Which patches of a slice the models see: `all`, as the paper, or those with tissue within `margin` pixels of
-    them, padded with their nearest neighbours to the smallest of `buckets` that holds them (token counts, ascending;
-    chosen from the training slices where empty)."""
+    """Which patches of a slice the models see: `all`, as the paper; `foreground`, those with tissue within `margin`
+    pixels of them; or `hull`, those of which a hundredth lies in the convex hull of the tissue. Such sets are padded
+    with their nearest neighbours to the smallest of `buckets` that holds them (token counts, ascending; chosen from
+    the training slices where empty)."""
 
-    method: Literal["all", "foreground"] = "all"
+    method: Literal["all", "foreground", "hull"] = "all"
     margin: Annotated[int, Range(0, 256)] = 2
     buckets: Annotated[tuple[int, ...], Range(1, 65_536)] = ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,14 @@ from maescan.method.slices import SliceStore
 
 CHUNK = 64  # slices looked at together
 FAR = 16_000  # a squared distance beyond any on a grid; twice as much fits in 16 bits
-MULTIPLE = 8  # token counts of buckets; a multiple of the passes, so that complementary masks divide it
+SLOPES = np.unique(np.round(64 * np.tan(np.linspace(-1.55, 1.55, 63)))).astype(np.float32) / 64
+"""Columns a row of the lines that bound a hull; in 64ths, so that sums of them are exact."""
+BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
+FIRST_BIT, LAST_BIT = BITS.argmax(axis=1), 7 - BITS[:, ::-1].argmax(axis=1)
+LEAST = 0.01
+"""Share of a patch that a hull must have."""
+PADDING = {"foreground": (8, 0.05), "hull": (4, 0.03)}
+"""Token counts of buckets are multiples of so many, and may pad by that share of the tokens."""
 
 
 def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int = 2) -> NDArray[np.bool_]:
@@ -40,18 +48,62 @@ def _between(patches: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
     return np.logical_or.accumulate(patches, axis=axis) & after
 
 
-def choose_buckets(
-    counts: Sequence[int] | NDArray[np.integer], tokens: int, *, waste: float = 0.05
-) -> tuple[int, ...]:
-    """Few token counts (multiples of 8, the last being `tokens`, L) that pad slices of `counts` foreground patches
-    by at most the share `waste` in all, or by as little as multiples of 8 can. Slices without foreground cost nothing
-    and do not count."""
-    needed = np.asarray(counts)[np.asarray(counts) > 0]
+def patches_of(foreground: NDArray[np.bool_], preset: Preset) -> NDArray[np.bool_]:
+    """Patches [S, L] that a preset's models see of foreground [S, H, W], before padding."""
+    patch = preset.model.patch_size
+    if preset.tokens.method == "hull":
+        return hull_patches(foreground, patch)
+    return foreground_patches(foreground, patch, margin=preset.tokens.margin)
+
+
+def hull_patches(foreground: NDArray[np.bool_], patch: int) -> NDArray[np.bool_]:
+    """Patches [S, L] of which at least a hundredth lies in the convex hull of a slice's foreground [S, H, W], where a
+    lesion may be as dark as air, inside or at the rim. The hull is that of 126 directions, a little more than it."""
+    held, first, last = _ends(foreground)
+    right = _hull_ends(np.where(held, last, -np.inf))[..., None]
+    left = -_hull_ends(np.where(held, -first, -np.inf))[..., None]
+    starts = np.arange(0, foreground.shape[2], patch, dtype=np.float32)
+    inside = (np.minimum(right + 1, starts + patch) - np.maximum(left, starts)).clip(0)
+    inside = np.where(_between(held, 1)[..., None], inside, 0)
+    count = inside.reshape(len(held), -1, patch, len(starts)).sum(axis=2)
+    return (count >= LEAST * patch**2).reshape(len(held), -1)
+
+
+def _ends(foreground: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """Whether rows [S, H] of foreground [S, H, W] have any, and its first and last column: by bytes, then bits."""
+    bits = np.packbits(foreground, axis=2)
+    some = bits != 0
+    start, end = some.argmax(axis=2), bits.shape[2] - 1 - some[:, :, ::-1].argmax(axis=2)
+    first, last = (np.take_along_axis(bits, at[..., None], 2)[..., 0] for at in (start, end))
+    return some.any(axis=2), 8 * start + FIRST_BIT[first], 8 * end + LAST_BIT[last]
+
+
+def _hull_ends(reached: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The columns [S, H] that a convex hull reaches in each row of those `reached` by foreground (-inf: none): the
+    least of all lines that no row passes, one a slope."""
+    along = SLOPES[:, None] * np.arange(reached.shape[1], dtype=np.float32)
+    highest = (reached.astype(np.float32)[:, None] + along).max(axis=2, keepdims=True)
+    ends: NDArray[np.float32] = np.floor((highest - along).min(axis=1))
+    return ends
+
+
+def multiple_of(preset: Preset) -> int:
+    """Of what token counts are multiples; complementary masks divide it."""
+    least, _ = PADDING[preset.tokens.method]
+    return math.lcm(least, preset.masks.passes) if preset.masks.strategy == "complementary" else least
+
+
+def choose_buckets(counts: Sequence[int] | NDArray[np.integer], preset: Preset) -> tuple[int, ...]:
+    """Few token counts (multiples of `multiple_of`, the last being L, all) that pad slices of `counts` foreground
+    patches by no more than the share of PADDING in all, or by as little as such multiples can. Slices without
+    foreground cost nothing and do not count."""
+    needed, tokens, multiple = np.asarray(counts)[np.asarray(counts) > 0], preset.model.tokens, multiple_of(preset)
+    _, waste = PADDING[preset.tokens.method]
 
     def padded(sizes: list[int]) -> int:
         return int(np.asarray(sizes)[np.searchsorted(sizes, needed)].sum())
 
-    sizes = [*range(MULTIPLE, tokens, MULTIPLE), tokens]
+    sizes = [*range(multiple, tokens, multiple), tokens]
     while len(sizes) > 1:
         fewer = min(([s for s in sizes if s != gone] for gone in sizes[:-1]), key=padded)
         if padded(fewer) > max((1 + waste) * needed.sum(), padded(sizes)):
@@ -95,10 +147,7 @@ def token_sets(images: SliceStore, preset: Preset) -> TokenSets | None:
     if config.method == "all":
         return None
     air = air_level(preset)
-    parts = [
-        foreground_patches(images[i : i + CHUNK] > air, model.patch_size, margin=config.margin)
-        for i in range(0, len(images), CHUNK)
-    ]
+    parts = [patches_of(images[i : i + CHUNK] > air, preset) for i in range(0, len(images), CHUNK)]
     patches = np.concatenate([np.empty((0, model.tokens), bool), *parts])
     buckets = np.array([*(b for b in config.buckets if b < model.tokens), model.tokens])
     count = patches.sum(axis=1)

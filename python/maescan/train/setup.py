@@ -63,7 +63,7 @@ def with_tokens(training: SliceSet, preset: Preset) -> tuple[SliceSet, Preset]:
     if not sets.count.any():
         raise DataError("every slice is air", remedy="check the preset's intensity")
     if not preset.tokens.buckets:
-        preset = preset.replace(tokens__buckets=choose_buckets(sets.count, preset.model.tokens))
+        preset = preset.replace(tokens__buckets=choose_buckets(sets.count, preset))
     return training.select(sets.count > 0), preset
 
 

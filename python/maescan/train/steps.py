@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from maescan import kernels
 from maescan.config import Preset
 from maescan.method.masks import make_masks
-from maescan.method.tokens import MULTIPLE, TokenSets, air_level, patch_distances, token_sets
+from maescan.method.tokens import TokenSets, air_level, multiple_of, patch_distances, patches_of, token_sets
 from maescan.models import Classifier, MaskedAutoencoder
 
 
@@ -129,27 +128,20 @@ def augmented_token_sets(slices: Tensor, preset: Preset) -> list[tuple[Any, Tens
     one. With foreground tokens there are up to `GROUPS` of slices alike in size, at least `FEWEST` in each, so that
     a step sees all sizes (batches of one size each cost 0.08 of AUROC) and pads little.
 
-    A set is as `tokens.token_sets` makes it, of a multiple of 8 tokens that holds the foreground of its group; chance
+    A set is as `tokens.token_sets` makes it, of a `multiple_of` tokens that holds the foreground of its group; chance
     decides between padding equally near."""
     config = preset.model
     if preset.tokens.method == "all":
         return [(slice(None), full_grid(len(slices), config.tokens, slices.device))]
-    margin = preset.tokens.margin
-    grown = F.max_pool2d((slices > air_level(preset)).float()[:, None], 2 * margin + 1, 1, margin)
-    inside = _between(_between(F.max_pool2d(grown, config.patch_size)[:, 0], 1), 2).flatten(1) > 0
-    count = inside.sum(dim=1).cpu().numpy()
+    patches = patches_of((slices > air_level(preset)).cpu().numpy(), preset)
+    count, multiple = patches.sum(axis=1), multiple_of(preset)
+    inside = torch.from_numpy(patches).to(slices.device)
     distance = torch.from_numpy(patch_distances(config.grid)).to(slices.device, torch.float32)
     nearest = torch.where(inside[:, None, :], distance, 1e4).amin(dim=2)
     nearest += torch.rand_like(nearest)
     groups = max(1, min(GROUPS, len(slices) // FEWEST))
     found = []
     for which in np.array_split(np.argsort(count, kind="stable"), groups):
-        size = min(-(-max(1, int(count[which].max())) // MULTIPLE) * MULTIPLE, config.tokens)
+        size = min(-(-max(1, int(count[which].max())) // multiple) * multiple, config.tokens)
         found.append((which, nearest[which].topk(size, largest=False).indices.sort(dim=1).values.int()))
     return found
-
-
-def _between(patches: Tensor, axis: int) -> Tensor:
-    """1 where patches [B, h, w] of 0 and 1 along an axis are 1, or lie between such."""
-    after = patches.flip(axis).cummax(axis).values.flip(axis)
-    return torch.minimum(patches.cummax(axis).values, after)
