@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from types import SimpleNamespace
 
@@ -51,6 +52,23 @@ def test_no_cluster_is_said_whatever_ray_makes_of_the_address(monkeypatch, tmp_p
     (tmp_path / "in").mkdir()
     with pytest.raises(ConfigError, match=f"no Ray cluster answers at 1:2:3: {fault}"):
         score_on_ray([tmp_path / "in"], tmp_path, tmp_path / "out", RayOptions(address="1:2:3"))
+
+
+@pytest.mark.parametrize(("address", "tries"), [("10.0.0.1:6379", "1"), ("local", None)])
+def test_a_cluster_that_does_not_answer_is_asked_once(monkeypatch, tmp_path, address, tries):
+    """Of twenty times, each of 40 s. One that is started here takes its time."""
+    monkeypatch.delenv("RAY_NUM_REDIS_GET_RETRIES", raising=False)
+    asked = []
+
+    def init(**_):
+        asked.append(os.environ.get("RAY_NUM_REDIS_GET_RETRIES"))
+        raise ConnectionError("nobody")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init, shutdown=lambda: None))
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ConfigError, match=rf"answers at {address}: nobody \(check the address, or start one"):
+        score_on_ray([tmp_path / "in"], tmp_path, tmp_path / "out", RayOptions(address=address))
+    assert asked == [tries] and "RAY_NUM_REDIS_GET_RETRIES" not in os.environ
 
 
 def test_a_folder_of_the_user_is_refused_before_anything_starts(tmp_path):

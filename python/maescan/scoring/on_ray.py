@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from maescan.scoring.summary import Summary
 
 TRIES = 3
 """How often an actor that died is started again. It goes on where its ledger ends."""
+
+ONCE = {"RAY_NUM_REDIS_GET_RETRIES": "1"}
+"""Ray's own setting while it looks for a cluster: it tries for 40 s, where it would for a quarter of an hour."""
 
 
 def score_on_ray(
@@ -52,16 +56,30 @@ def score_on_ray(
 
 
 def _connect(address: str) -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise ConfigError("--ray needs Ray", remedy="pip install 'maescan[ray]'") from error
-    try:
-        ray.init(address=None if address == "local" else address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:  # none there, of another version, no address
-        remedy = "start one with `ray start --head`"
-        raise ConfigError(f"no Ray cluster answers at {address}: {error}", remedy=remedy) from error
+    local = address == "local"
+    with _environment({} if local else ONCE):
+        try:
+            import ray
+        except ImportError as error:
+            raise ConfigError("--ray needs Ray", remedy="pip install 'maescan[ray]'") from error
+        try:
+            ray.init(address=None if local else address, log_to_driver=False, configure_logging=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:  # none there, of another version, no address
+            remedy = "check the address, or start one with `ray start --head`"
+            raise ConfigError(f"no Ray cluster answers at {address}: {error}", remedy=remedy) from error
     return ray
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """What of `values` is not set yet is, inside."""
+    new = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            del os.environ[name]
 
 
 @dataclass(frozen=True)
