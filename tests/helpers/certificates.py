@@ -26,3 +26,11 @@ def certificates(folder: Path, name: str, authority: str = "ca") -> tuple[Path, 
         made(authority)
     names = ("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE")
     return *made(name, *names, "-CA", str(ca), "-CAkey", str(ca_key)), ca
+
+
+def expired(cert: Path, key: Path) -> Path:
+    """The certificate as it is when its time is over, beside it."""
+    old = cert.with_suffix(".old.pem")
+    command = [tool("openssl"), "x509", "-in", str(cert), "-signkey", str(key), "-days", "-1", "-out", str(old)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return old

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from typer.testing import CliRunner
 
-from helpers.certificates import certificates
+from helpers.certificates import certificates, expired
+from maescan.cli import app
 from maescan.errors import ConfigError
 from maescan.network.peers import Destination, Sender, TlsFiles
 
@@ -40,3 +42,20 @@ def test_certificates_are_checked_at_once(tmp_path):
         with pytest.raises(ConfigError, match="cannot be used for TLS") as caught:
             TlsFiles(*bad).serving()
         assert caught.value.path == named
+
+
+def test_certificates_out_of_their_time_are_refused_before_anything_starts(tmp_path):
+    """Each call would fail, and a listener that nobody can call looks well."""
+    key, cert, authority = certificates(tmp_path, "us")
+    TlsFiles(key, cert, authority).check()
+    old, old_authority = expired(cert, key), expired(authority, tmp_path / "ca.key")
+    for files, at_fault, why in (
+        ((key, old, authority), old, "nobody would take this certificate: certificate has expired"),
+        ((key, cert, old_authority), old_authority, "no authority's certificate in it is in force any more"),
+    ):
+        with pytest.raises(ConfigError, match=why) as caught:
+            TlsFiles(*files).check()
+        assert caught.value.path == at_fault and caught.value.remedy
+        for command in (("echo", "A@127.0.0.1:1/tls"), ("listen", "--bundle", "none", "--out", tmp_path / "out")):
+            said = CliRunner().invoke(app, [*map(str, command), "--tls", *map(str, files)])
+            assert why in str(said.exception) and not (tmp_path / "out").exists()

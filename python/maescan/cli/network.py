@@ -36,7 +36,10 @@ def echo(
     to = Destination.parse(node)
     if to.tls and not tls:
         raise ConfigError(f"{node} needs certificates", remedy="give --tls KEY CERT CA")
-    seconds = ask(to, title(aet), TlsFiles(*tls) if tls else None)
+    files = TlsFiles(*tls) if tls else None
+    if to.tls and files:
+        files.check()
+    seconds = ask(to, title(aet), files)
     print(f"{to} answers {title(aet)} in {1000 * seconds:.0f} ms")
 
 

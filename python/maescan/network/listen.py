@@ -46,6 +46,8 @@ def listen(
     require("pynetdicom", "listen")
     if options.forward:
         require("highdicom", "--forward")
+    if options.tls:
+        options.tls.check()
     os.umask(0o077)
     engine, score = scoring
     files.check_claim(out, "scores")

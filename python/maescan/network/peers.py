@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 TITLE = re.compile(r"[ -\[\]-~]{1,16}")
 """An application entity title: printable ASCII without a backslash (PS3.5, VR AE)."""
+OUT_OF_TIME = (9, 10)
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 
 
 def title(text: str) -> str:
@@ -78,6 +81,23 @@ def tls_fault(error: ssl.SSLError) -> str:
     return f"the other side refuses us: {words}" if " alert " in words else words
 
 
+def out_of_time(serving: ssl.SSLContext, asking: ssl.SSLContext) -> str:
+    """Whether who serves has a certificate that has expired or does not hold yet, in OpenSSL's words; "" where it is
+    in force. They shake hands in memory."""
+    import ssl
+
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server, client = serving.wrap_bio(to_server, to_client, server_side=True), asking.wrap_bio(to_client, to_server)
+    for side in (client, server, client):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError as error:
+            return tls_fault(error) if error.verify_code in OUT_OF_TIME else ""
+    return ""
+
+
 class TlsFiles(NamedTuple):
     """PEM files: our key and certificate, and the authorities that sign those of others."""
 
@@ -98,6 +118,24 @@ class TlsFiles(NamedTuple):
         import ssl
 
         return self._loaded(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+    def check(self) -> None:
+        """Raises ConfigError for files that cannot be used, and where our certificate or every authority is out of
+        its time: no call would come about. Before a service starts; one that runs goes on, and tells each refusal."""
+        import ssl
+
+        serving, asking = self.serving(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        asking.check_hostname, asking.verify_flags = False, asking.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN
+        asking.load_verify_locations(self.cert)  # a caller that trusts it whoever signed it
+        ends = [ssl.cert_time_to_seconds(str(found["notAfter"])) for found in serving.get_ca_certs()]
+        if ends and max(ends) < time.time():
+            remedy = "give --tls KEY CERT CA with the authority's new one, or set this machine's clock"
+            raise ConfigError(
+                "no authority's certificate in it is in force any more", path=self.authorities, remedy=remedy
+            )
+        if fault := out_of_time(serving, asking):
+            remedy = "have it signed anew for --tls KEY CERT CA, or set this machine's clock"
+            raise ConfigError(f"nobody would take this certificate: {fault}", path=self.cert, remedy=remedy)
 
     def _loaded(self, context: ssl.SSLContext) -> ssl.SSLContext:
         import ssl
