@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import nibabel
 import numpy as np
@@ -78,13 +79,14 @@ def test_shard_out_of_range(maescan, tmp_path):
     is_one_line_naming(error, "--shard 4/3")
 
 
-def test_unexpected_fault_is_one_line(maescan, monkeypatch, tmp_path):
+@pytest.mark.parametrize("fault", [ZeroDivisionError("by 0"), EOFError("half a file")])
+def test_unexpected_fault_is_one_line(maescan, monkeypatch, tmp_path, fault):
     from maescan.engines import bundle
 
-    monkeypatch.setattr(bundle.Bundle, "load", lambda *_: 1 / 0)
+    monkeypatch.setattr(bundle.Bundle, "load", Mock(side_effect=fault))
     code, _, error = maescan("score", tmp_path, "--bundle", tmp_path, "--out", tmp_path / "out")
     assert code == 1
-    is_one_line_naming(error, "ZeroDivisionError", "MAESCAN_DEBUG")
+    is_one_line_naming(error, f"{type(fault).__name__}: {fault}", "MAESCAN_DEBUG")
 
 
 def test_a_package_that_the_core_install_lacks_is_named(tmp_path):

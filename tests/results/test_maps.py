@@ -76,7 +76,7 @@ def test_the_key_tells_calibrations_apart(tmp_path):
     assert len({scale.key for scale in scales}) == 3 and map_key(tmp_path / "none") is None
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(b"short"))
     assert map_key(tmp_path / "a.nii.gz") is None
-    with pytest.raises(ScanError, match=r"cannot be read \(score its scan again with --force\)"):
+    with pytest.raises(ScanError, match=r"cannot be read \(remove it, then score again with --maps\)"):
         read_map(tmp_path / "a.nii.gz")
 
 

@@ -134,13 +134,14 @@ def test_no_report_links_to_what_is_lost_and_a_lost_exceedance_map_comes_back(sc
 
 
 @pytest.mark.slow
-def test_a_damaged_map_is_left_for_force(scans, tmp_path):
+def test_a_damaged_map_is_left_and_said(scans, tmp_path):
     bundle = calibrated(scans, tmp_path / "healthy")
     out, options = tmp_path / "out", ScoreOptions(pictures=0, maps=True)
     score_folder([scans], BUNDLE, Engine(), out, options)
     damaged = map_path(out, "scan2.nii.gz")
     damaged.write_bytes(damaged.read_bytes()[:500])
-    score_folder([scans], bundle, Engine(), out, options)
+    notes = score_folder([scans], bundle, Engine(), out, options).notes
+    assert notes == ["maps/scan2.nii.gz_anomaly.nii.gz cannot be read: remove it, then score again with --maps"]
     assert damaged.stat().st_size == 500 and exceedance_path(out, "scan1.nii.gz").is_file()
     score_folder([scans], bundle, Engine(), out, ScoreOptions(pictures=0, maps=True, force=True))
     assert np.isfinite(Scale.of(BUNDLE.preset).top) and exceedance_path(out, "scan2.nii.gz").is_file()

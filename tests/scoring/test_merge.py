@@ -108,6 +108,15 @@ def test_what_another_shard_holds_too_is_refused(folder, tmp_path):
 
 
 @pytest.mark.slow
+def test_what_was_merged_is_no_shard(folder, tmp_path):
+    parts = [shard(folder, tmp_path / str(number), number) for number in (1, 2)]
+    merge(parts, BUNDLE, tmp_path / "merged")
+    assert json.loads((tmp_path / "merged" / "run.json").read_text())["options"]["shard"] == [1, 1]
+    with pytest.raises(DataError, match=r"the shards are 1/1, 2/2 \(name 1/2 to 2/2, each once\)"):
+        merge([tmp_path / "merged", parts[1]], BUNDLE, tmp_path / "again")
+
+
+@pytest.mark.slow
 def test_shards_are_only_read(folder, tmp_path):
     parts = [shard(folder, tmp_path / str(number), number) for number in (1, 2)]
     before = [files_of(part) for part in parts]

@@ -16,6 +16,7 @@ from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from helpers.stubs import stub_bundle
 from maescan.cli import app
 from maescan.errors import ConfigError, DataError, ScanError
+from maescan.results.paths import map_path
 from maescan.scoring.options import ReadOptions, ScoreOptions
 from maescan.scoring.pipeline import score_folder
 from maescan.scoring.viewing import view
@@ -119,6 +120,21 @@ def test_a_scan_scored_without_maps_has_no_page(tmp_path):
     score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(workers=1, pictures=0))
     with pytest.raises(DataError, match="score it again with --maps"):
         view(tmp_path / "out", "a.nii.gz")
+
+
+@pytest.mark.slow
+def test_a_damaged_map_is_named_and_comes_back_as_the_remedy_says(scored):
+    heat = map_path(scored / "out", "a.nii.gz")
+    whole = heat.read_bytes()
+    for damaged in (b"", b"junk", whole[:1000]):
+        heat.write_bytes(damaged)
+        with pytest.raises(ScanError, match="remove it, then score again with --maps") as error:
+            view(scored / "out", "a.nii.gz")
+        assert error.value.path == heat
+    heat.unlink()
+    options = ScoreOptions(maps=True, workers=1, pictures=0)
+    score_folder([scored / "in"], BUNDLE, Engine(), scored / "out", options)
+    assert heat.read_bytes() == whole and view(scored / "out", "a.nii.gz").is_file()
 
 
 @pytest.mark.slow

@@ -113,6 +113,8 @@ def _conventional(name: str, callback: Callable[..., object], known: Known) -> C
             raise SystemExit(130) from error
         except BrokenPipeError:
             closed()
+        except EOFError as error:  # Typer takes it for a Ctrl-D and says no more than "Aborted."
+            raise RuntimeError(f"EOFError: {error}") from error
         except DeviceLostError as error:  # no input's fault: what starts commands again may start this one
             if os.environ.get("MAESCAN_DEBUG"):
                 traceback.print_exc()

@@ -119,13 +119,27 @@ def map_key(path: Path) -> str | None:
 def read_map(path: Path) -> tuple[Volume, NDArray[np.float64], Json]:
     """A written map [X, Y, Z], its affine, and where its header places it. Raises ScanError for one that cannot be
     read."""
+    image = _image(path)
+    return image.get_fdata(dtype=np.float32), image.affine, placement(image.header)
+
+
+def read_heat(path: Path) -> tuple[Volume, NDArray[np.float64], float]:
+    """A written map [X, Y, Z], its affine, and the end of its colours. Raises ScanError as `read_map` does."""
+    image = _image(path)
+    heat = image.get_fdata(dtype=np.float32)
+    return heat, np.asarray(image.affine, np.float64), float(image.header["cal_max"]) or float(heat.max())
+
+
+def _image(path: Path) -> Nifti1Image:
+    """With its values, which nibabel keeps."""
     import nibabel
 
     try:
         image = nibabel.Nifti1Image.from_filename(path)
-        return image.get_fdata(dtype=np.float32), image.affine, placement(image.header)
+        image.get_fdata(dtype=np.float32)
     except Exception as error:  # whatever a damaged file makes nibabel raise
-        raise ScanError("cannot be read", path=path, remedy="score its scan again with --force") from error
+        raise ScanError("cannot be read", path=path, remedy="remove it, then score again with --maps") from error
+    return image
 
 
 def _write(path: Path, volume: Volume, where: Where, step: float, said: tuple[str, str, float]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -39,6 +40,7 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     runs = [read_run(shard) for shard in shards]
     options, engine = ScoreOptions.from_json(runs[0]["options"]), runs[0]["engine"]
     _check(shards, runs, job_key(bundle, engine, options))
+    options = replace(options, shard=Shard(1, 1))  # of what is written: nobody is to take it for one of them
     ledger = Ledger(out, runs[0]["job"], names_of(options.pseudonyms))
     try:
         files.remove_partial(out)
@@ -131,7 +133,7 @@ def _check(shards: Sequence[Path], runs: list[Json], job: str) -> None:
             counts = f"{run['listing']['scans']} scans, {shards[0]} of {first['listing']['scans']}"
             raise DataError(f"is a shard of another listing: of {counts}", path=shard, remedy=AGAIN)
     there = sorted(Shard(*run["options"]["shard"]) for run in runs)
-    count = there[0].parts
+    count = max(parts for _, parts in there)
     if there != [Shard(number, count) for number in range(1, count + 1)]:
         listed = ", ".join(f"{number}/{of}" for number, of in there)
         remedy = f"name 1/{count} to {count}/{count}, each once"

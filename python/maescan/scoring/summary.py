@@ -86,7 +86,7 @@ def write_results(
             why = "were of another calibration, alert rate or --accept and are gone: --dicom-out makes new ones"
             summary.notes = [*summary.notes, f"the DICOM results of {count} scans {why}"]
         _keep_pictures(job, known)
-        _refresh_maps(job)
+        summary.notes = [*summary.notes, *_refresh_maps(job)]
         _write(job, known, run_record(job, summary, listing))
         if listing:
             passed = [*listing.passed_over, *sorted(job.passed_over, key=lambda item: item.name)]
@@ -165,11 +165,13 @@ def _keep_pictures(job: Job, known: tables.Tables) -> None:
         job.sources.pop(label, None)
 
 
-def _refresh_maps(job: Job) -> None:
+def _refresh_maps(job: Job) -> list[str]:
     """Brings maps up to date that were written under another calibration: headers, and how many healthy scans are as
-    high, also where that was lost. Of CT patches there is nothing that a calibration changes."""
+    high, also where that was lost; says which could not be. Of CT patches there is nothing that a calibration
+    changes."""
+    notes = list[str]()
     if job.options.read.regions is not None:
-        return
+        return notes
     rows = job.ledger.rows()
     judged = {row.label for row in rows if job.scale.healthy and job.judges(row.fit)}
     places = {row.label: Geometry.from_json(row.geometry) for row in rows}
@@ -188,7 +190,10 @@ def _refresh_maps(job: Job) -> None:
             if job.scale.healthy and label in judged:
                 target = job.outputs.path("exceedance", job.ledger.known(label))
                 maps.write_exceedance(target, volume, (affine, placed), job.scale, places[label])
-        except ScanError:  # damaged, or the user's own: a run with --force writes it anew
+        except ScanError as error:  # damaged, or the user's own
+            name = error.path.relative_to(job.out) if isinstance(error.path, Path) else label
+            notes.append(f"{name} {error.reason}: {error.remedy}")
             continue
         if old:
             maps.write_map(path, volume, affine, job.scale, placed)
+    return notes

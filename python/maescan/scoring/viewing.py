@@ -18,6 +18,7 @@ from maescan.errors import ConfigError, DataError, ScanError
 from maescan.files import OUTPUT, kind_of
 from maescan.options import ReadOptions
 from maescan.records import Record, read, read_rows
+from maescan.results.maps import read_heat
 from maescan.results.tables import defused
 from maescan.results.view import Volume, grey_volume, heat_volume, write_view
 from maescan.scans.budget import Limits
@@ -88,8 +89,8 @@ def view(out: Path, scan: str, page: Path | None = None) -> Path:
     """Writes the page of the scan that `out` calls so into `page`, by default into `out`, whose next report links to
     it; returns where it is.
 
-    Raises DataError: no such output folder or scan, or one scored without maps; ScanError: the scan cannot be read,
-    or has changed; ConfigError for a page that is no page of maescan's."""
+    Raises DataError: no such output folder or scan, or one scored without maps; ScanError: the scan or its map cannot
+    be read, or the scan has changed; ConfigError for a page that is no page of maescan's."""
     remedy = "name the --out of a finished `maescan score`"
     try:
         run = read(Run, out / "run.json", remedy=remedy)
@@ -161,14 +162,10 @@ def _scored(out: Path, job: str, label: str) -> Scored:
 
 def _map(out: Path, job: str, label: str) -> tuple[NDArray[np.float32], NDArray[np.float64], float]:
     """The map [X, Y, Z], its affine, and the value that is drawn in full red."""
-    import nibabel
-
     for kind, of, path in outputs_of(out, job):
         if (kind, of) == ("map", label) and path.is_file():
-            image = nibabel.Nifti1Image.from_filename(path)
-            heat = np.asarray(image.dataobj, np.float32)
-            full = float(image.header["cal_max"]) or float(heat.max())
-            return heat, np.asarray(image.affine, np.float64), max(full, 1e-6)
+            heat, affine, full = read_heat(path)
+            return heat, affine, max(full, 1e-6)
     raise DataError(f"has no heat map of '{label}'", path=out, remedy="score it again with --maps")
 
 
