@@ -94,13 +94,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "command": " ".join(["python", *sys.argv]),
         "slices": len(images),
         "gflop_full": cost.slice_operations(grid) / 1e9,
-        "sets": {
-            method: {"buckets": fg.tokens.buckets, "gflop": operations(images, fg) / 1e9}
-            for method, fg in sets.items()
-        },
-        "gflop_fast": {
-            name: operations(images, weights.with_buckets(preset(name), images)) / 1e9 for name in arguments.fast
-        },
+        "sets": {name: {"buckets": s.tokens.buckets, "gflop": operations(images, s)} for name, s in sets.items()},
+        "gflop_fast": {n: operations(images, weights.with_buckets(preset(n), images)) for n in arguments.fast},
         "seconds_a_slice": seconds,
     }
 
@@ -119,9 +114,9 @@ def with_buckets(grid: Preset, images: Any, method: str) -> Preset:
 
 
 def operations(images: Any, fg: Preset) -> float:
-    """Mean operations of a slice."""
+    """Mean GFLOP of a slice."""
     sizes = sets_of(images, fg).size
-    return float(np.mean([cost.slice_operations(fg, int(size)) if size else 0 for size in sizes]))
+    return float(np.mean([cost.slice_operations(fg, int(size)) if size else 0 for size in sizes])) / 1e9
 
 
 def by_bucket(images: Any, engine: Any, fg: Preset) -> None:
