@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def quantise(model: Any, inputs: Inputs) -> Any:
     from nncf.quantization.advanced_parameters import OverflowFix
 
     exact = not EXACT.isdisjoint(cpu_features())
-    with _errors_only(logging.getLogger("nncf")):
+    with _errors_only(logging.getLogger("nncf")), contextlib.redirect_stdout(io.StringIO()):  # bars: we have our own
         return nncf.quantize(
             model,
             nncf.Dataset(inputs),
@@ -105,7 +106,7 @@ def quantise(model: Any, inputs: Inputs) -> Any:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _errors_only(logger: logging.Logger) -> Iterator[None]:
     """`nncf.set_log_level` sets the level of each handler of its logger, the process's own among them, for good."""
     level = logger.level

@@ -82,3 +82,13 @@ def test_a_handler_of_the_process_hears_what_it_heard_before(monkeypatch):
     level = logger.level
     quantise.quantise(SimpleNamespace(), [{}])
     assert during == [False] and (handler.level, logger.level) == (logging.INFO, level)
+
+
+def test_its_bars_are_not_shown_beside_ours(monkeypatch, capsys):
+    """They go to standard output, whatever --quiet says."""
+    nncf = pytest.importorskip("nncf")
+    from nncf.common.logging.track_progress import track
+
+    monkeypatch.setattr(nncf, "quantize", lambda *_, **named: list(track([1, 2], description="Applying")))
+    assert nncf.quantize() == [1, 2] and "Applying" in capsys.readouterr().out
+    assert quantise.quantise(SimpleNamespace(), [{}]) == [1, 2] and capsys.readouterr().out == ""
