@@ -1,4 +1,4 @@
-"""What token sets of other rims and paddings would cost, and what each rim sees of a lesion that is as dark as air.
+"""What token sets of each kind and padding would cost, and what each sees of a lesion that is as dark as air.
 
 python bench/token_sets.py BRATS --modality t1ce
 """
@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 from maescan import datasets
 from maescan.benchmark.cost import slice_operations
 from maescan.config import Preset, preset
-from maescan.method.tokens import air_level, foreground_patches
+from maescan.method.tokens import air_level, patches_of
 
 LESIONS, RADIUS, TISSUE = 2000, (2.0, 16.0), 500
-MARGINS, MULTIPLES = (0, 1, 2, 3), (1, 4, 8)
+SETS = {"hull": {"tokens__method": "hull"}} | {
+    f"rim of {margin}": {"tokens__method": "foreground", "tokens__margin": margin} for margin in range(4)
+}
+MULTIPLES = (1, 4, 8)
 
 
-def patches(tissue: NDArray[np.bool_], chosen: Preset, margin: int) -> NDArray[np.bool_]:
-    """Foreground patches [N, L] of tissue [N, H, W]."""
-    some = range(0, len(tissue), 64)
-    parts = [foreground_patches(tissue[i : i + 64], chosen.model.patch_size, margin=margin) for i in some]
-    return np.concatenate(parts)
+def patches(tissue: NDArray[np.bool_], chosen: Preset) -> NDArray[np.bool_]:
+    """Patches [N, L] that a preset sees of tissue [N, H, W]."""
+    return np.concatenate([patches_of(tissue[i : i + 64], chosen) for i in range(0, len(tissue), 64)])
 
 
 def costs(count: NDArray[np.int64], multiple: int, chosen: Preset) -> tuple[float, float, int]:
@@ -34,22 +35,22 @@ def costs(count: NDArray[np.int64], multiple: int, chosen: Preset) -> tuple[floa
     return float(size.mean()), float(np.mean(operations)) / 1e9, len(set(size.tolist()) - {0})
 
 
-def eaten(tissue: NDArray[np.bool_], chosen: Preset) -> dict[int, NDArray[np.float64]]:
-    """For each margin the share of each lesion [LESIONS] that no model sees: discs at the rim, as dark as air."""
+def eaten(tissue: NDArray[np.bool_], kinds: dict[str, Preset]) -> dict[str, NDArray[np.float64]]:
+    """For each kind the share of each lesion [LESIONS] that no model sees: discs at the rim, as dark as air."""
     random, (rows, columns) = np.random.default_rng(0), np.mgrid[: tissue.shape[1], : tissue.shape[2]]
     slices = np.flatnonzero(tissue.sum(axis=(1, 2)) > TISSUE)
-    unseen: dict[int, list[float]] = {margin: [] for margin in MARGINS}
+    unseen: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(LESIONS):
         whole = tissue[random.choice(slices)]
         inside = np.pad(whole, 1)
         rim = np.argwhere(whole & ~(inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]))
         row, column = random.choice(rim)
         lesion = whole & ((rows - row) ** 2 + (columns - column) ** 2 <= random.uniform(*RADIUS) ** 2)
-        for margin in MARGINS:
-            grid = patches((whole & ~lesion)[None], chosen, margin)[0].reshape(2 * [chosen.model.grid])
-            seen = grid.repeat(chosen.model.patch_size, 0).repeat(chosen.model.patch_size, 1)
-            unseen[margin].append(1 - float((lesion & seen).sum() / lesion.sum()))
-    return {margin: np.array(shares) for margin, shares in unseen.items()}
+        for name, kind in kinds.items():
+            grid = patches((whole & ~lesion)[None], kind)[0].reshape(2 * [kind.model.grid])
+            seen = grid.repeat(kind.model.patch_size, 0).repeat(kind.model.patch_size, 1)
+            unseen[name].append(1 - float((lesion & seen).sum() / lesion.sum()))
+    return {name: np.array(shares) for name, shares in unseen.items()}
 
 
 def main() -> None:
@@ -61,15 +62,16 @@ def main() -> None:
     chosen = preset(given.preset)
     images = np.asarray(datasets.load(given.data, chosen, modality=given.modality).images[:])
     tissue, full = images > air_level(chosen), slice_operations(chosen, chosen.model.tokens) / 1e9
-    unseen = eaten(tissue, chosen)
-    print("| rim, pixels | padded to | sizes | tokens | GFLOP | over the full grid | unseen | over half unseen |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for margin in MARGINS:
-        count = patches(tissue, chosen, margin).sum(axis=1)
-        lost = f"{unseen[margin].mean():.1%} | {(unseen[margin] > 0.5).mean():.1%}"
+    kinds = {name: chosen.replace(**changes) for name, changes in SETS.items()}
+    unseen = eaten(tissue, kinds)
+    print("| set | padded to | sizes | tokens | GFLOP | over the full grid | unseen | over half unseen |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for name, kind in kinds.items():
+        count = patches(tissue, kind).sum(axis=1)
+        lost = f"{unseen[name].mean():.1%} | {(unseen[name] > 0.5).mean():.1%}"
         for multiple in MULTIPLES:
-            tokens, gflop, sizes = costs(count, multiple, chosen)
-            print(f"| {margin} | {multiple} | {sizes} | {tokens:.1f} | {gflop:.1f} | {full / gflop:.2f} | {lost} |")
+            tokens, gflop, sizes = costs(count, multiple, kind)
+            print(f"| {name} | {multiple} | {sizes} | {tokens:.1f} | {gflop:.1f} | {full / gflop:.2f} | {lost} |")
 
 
 if __name__ == "__main__":
