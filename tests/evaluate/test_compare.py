@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from helpers.labelled import TINY, labelled_slices
+from helpers.stubs import StubEngine
 from maescan.cli import app
 from maescan.errors import DataError
 from maescan.evaluate.compare import compare, text_of
+from maescan.evaluate.run import evaluate_slices
 from maescan.files import write_csv, write_json
+from maescan.options import EvaluateOptions
 
 
 def evaluation(folder, gain=0.0, patients=12, slices=20, seed=0, name="tiny"):
@@ -87,3 +92,22 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     (b / "metrics.json").write_text(json.dumps([]))
     with pytest.raises(DataError, match="holds no evaluation"):
         compare(a, b)
+
+
+def test_slices_of_equal_names_that_are_others_are_told(tmp_path):
+    """Phantoms, and scans that a site numbers, have the names of others."""
+
+    def of(name, seed, **changes):
+        data = labelled_slices()
+        data.images[:] += np.random.default_rng(seed).random(data.images.shape) * (data.images > 0)
+        data = dataclasses.replace(data, images=data.images.astype(changes.pop("dtype", np.float32)))
+        options = EvaluateOptions(draw=False, stressed=0)
+        evaluate_slices(data, StubEngine(), TINY.replace(**changes), tmp_path / name, {}, options)
+        return tmp_path / name
+
+    one, same, other = of("one", 0), of("same", 0, dtype=np.float16), of("other", 1)
+    assert compare(one, same)["others"] == 0 and "saw the same" not in text_of(compare(one, same))
+    found = compare(one, other)
+    assert found["others"] == found["slices"] == 48 and "48 of these slices show something else" in text_of(found)
+    elsewhere = of("elsewhere", 1, grid__field_mm=300.0)
+    assert compare(one, elsewhere)["others"] is None and "is not known" in text_of(compare(one, elsewhere))

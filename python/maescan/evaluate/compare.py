@@ -20,6 +20,7 @@ from maescan.records import Record, read, read_rows
 
 Labels = NDArray[np.int64]
 Scores = NDArray[np.float64]
+COLUMNS = ("scan", "slice", "label", "score", "area")
 FEW = 10
 """Patients under which an interval says less than each one's sign."""
 
@@ -47,12 +48,14 @@ class OfPatient(NamedTuple):
 
 
 class Comparison(TypedDict):
-    """What `compare` found. left_out: slices that one alone judged; each: patients with slices of both classes."""
+    """What `compare` found. left_out: slices that one alone judged; others: slices of equal names that show something
+    else, None where that is not known; each: patients with slices of both classes."""
 
     first: str
     second: str
     slices: int
     left_out: int
+    others: int | None
     patients: int
     auroc: Pair
     within_patients: Pair
@@ -67,39 +70,60 @@ class ModelName(Record, frozen=True):
     score: str
 
 
+class Data(Record, frozen=True):
+    """How its slices were prepared."""
+
+    preprocessing: dict[str, object] | None = None
+
+
 class Metrics(Record, frozen=True):
     """What of metrics.json a comparison reads."""
 
     model: ModelName
+    data: Data = Data()
 
 
 class Judged(Record, frozen=True):
-    """A row of slices.csv."""
+    """A row of slices.csv. print: `prints.every_print`; those of an older maescan lack it."""
 
     scan: str
     slice: int
     label: Annotated[int, Meta(ge=-1, le=1)]
     score: float
     area: float
+    print: str = ""
 
 
 class Evaluation(NamedTuple):
-    """slices.csv of an evaluation: label, score, area [N] by (scan, slice)."""
+    """slices.csv of an evaluation: label, score, area and print by (scan, slice); and how they were prepared."""
 
     name: str
-    rows: dict[tuple[str, int], tuple[int, float, float]]
+    rows: dict[tuple[str, int], tuple[int, float, float, str]]
+    prepared: dict[str, object] | None
 
 
 def read_evaluation(folder: Path) -> Evaluation:
     """An output folder of `maescan evaluate`. Raises DataError for anything else."""
     remedy = "give two folders that `maescan evaluate` wrote"
     try:
-        model = read(Metrics, folder / "metrics.json", remedy=remedy).model
-        found = read_rows(Judged, folder / "slices.csv", remedy=remedy, columns=Judged.__struct_fields__)
+        metrics = read(Metrics, folder / "metrics.json", remedy=remedy)
+        found = read_rows(Judged, folder / "slices.csv", remedy=remedy, columns=COLUMNS)
     except DataError as error:
         raise DataError(f"holds no evaluation: {error.reason}", path=error.path, remedy=remedy) from error
-    rows = {(row.scan, row.slice): (row.label, row.score, row.area) for row in found}
-    return Evaluation(f"{model.name} ({model.score})", rows)
+    rows = {(row.scan, row.slice): (row.label, row.score, row.area, row.print) for row in found}
+    return Evaluation(f"{metrics.model.name} ({metrics.model.score})", rows, metrics.data.preprocessing)
+
+
+def _others(one: Evaluation, two: Evaluation, keys: list[tuple[str, int]]) -> int | None:
+    """How many slices of equal names are not the same slice; None where prints lack, or cannot be compared."""
+    pairs = [(one.rows[key][3], two.rows[key][3]) for key in keys]
+    if (
+        one.prepared is None
+        or one.prepared != two.prepared
+        or not all(any(prints) for prints in zip(*pairs, strict=True))
+    ):
+        return None
+    return sum(first != second for first, second in pairs)
 
 
 def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) -> Comparison:
@@ -139,6 +163,7 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
         "second": two.name,
         "slices": len(keys),
         "left_out": len(one.rows) + len(two.rows) - 2 * len(keys),
+        "others": _others(one, two, keys),
         "patients": len(np.unique(patient)),
         "auroc": _pair(auroc, label, scores, _ends(samples[1] - samples[0])),
         "within_patients": _pair(within, label, scores, _resampled(each, resamples, seed)),
@@ -190,6 +215,7 @@ def text_of(comparison: Comparison) -> str:
         f"first: {comparison['first']}\nsecond: {comparison['second']}\n\n"
         f"{comparison['slices']} slices of {comparison['patients']} patients that both judged;"
         f" {comparison['left_out']} judged by one alone are left out.\n\n"
+        + _told(comparison["others"])
         + table(("", "first", "second", "difference", "interval"), rows)
     )
     better, worse = sum(row.difference > 0 for row in each), sum(row.difference < 0 for row in each)
@@ -199,6 +225,17 @@ def text_of(comparison: Comparison) -> str:
         signs = [[row.patient, row.first, row.second, _sign(row.difference)] for row in each]
         text += table(("patient", "first", "second", "sign"), signs)
     return text
+
+
+def _told(others: int | None) -> str:
+    if others is None:
+        return "Slices are matched by name: whether both saw the same is not known where they were prepared otherwise.\n\n"
+    if others:
+        return (
+            f"**{others} of these slices show something else in the second: other scans of the same names, or another"
+            " modality. The difference is then not the models' alone.**\n\n"
+        )
+    return ""
 
 
 def _signed(value: float | None) -> str | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.config.types import Json
+from maescan.datasets.cache import preprocessing
 from maescan.datasets.sliceset import SliceSet
 from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
@@ -29,6 +30,7 @@ from maescan.evaluate.scored import Scored, score_set
 from maescan.evaluate.summary import summarise
 from maescan.files import check_claim, claim, write_csv, write_json, write_text
 from maescan.method.engine import Engine
+from maescan.method.prints import every_print
 from maescan.options import EngineOptions, EvaluateOptions
 
 
@@ -111,6 +113,7 @@ def evaluate_slices(
     name = f"MAE and {preset.network}" if classifier else f"MAE, {preset.measure} (no classifier)"
     rule, seed = model.get("aggregation"), options.seed
     metrics = summarise(slices, scored, rule=rule, probability=classifier, resamples=options.resamples, seed=seed)
+    metrics["data"]["preprocessing"] = preprocessing(preset)
     metrics["model"] = {"name": preset.name, "score": name} | {k: v for k, v in model.items() if k not in BESIDE}
     metrics |= found_beside(slices, scored, model, metrics["missing"])
     if options.stressed:
@@ -121,6 +124,9 @@ def evaluate_slices(
     _write(out, slices, scored, metrics, drawn)
     return metrics
 
+
+AT_ONCE = 256
+"""Slices that are read to be hashed."""
 
 BESIDE = ("aggregation", "healthy", "groups")
 
@@ -149,14 +155,19 @@ def found_beside(slices: SliceSet, scored: Scored, model: Json, missing: dict[st
 def _write(out: Path, slices: SliceSet, scored: Scored, metrics: Json, drawn: list[str]) -> None:
     write_json(out / "metrics.json", metrics)
     write_text(out / "report.md", report(metrics, pictures=drawn))
-    columns = (slices.patient, slices.slice, slices.label, scored.score, slices.area)
+    columns = (slices.patient, slices.slice, slices.label, scored.score, slices.area, _prints(slices))
     rows = [
-        (str(patient), int(number), int(label), float(score), float(area))
-        for patient, number, label, score, area in zip(*columns, strict=True)
+        (str(patient), int(number), int(label), float(score), float(area), one)
+        for patient, number, label, score, area, one in zip(*columns, strict=True)
     ]
-    write_csv(out / "slices.csv", ("scan", "slice", "label", "score", "area"), rows)
+    write_csv(out / "slices.csv", ("scan", "slice", "label", "score", "area", "print"), rows)
     speed = {"slices": len(rows), "seconds": scored.seconds, "slices_per_second": len(rows) / scored.seconds}
     write_json(out / "speed.json", speed)
+
+
+def _prints(slices: SliceSet) -> list[str]:
+    parts = (np.asarray(slices.images[at : at + AT_ONCE]) for at in range(0, len(slices), AT_ONCE))
+    return [one for part in parts for one in every_print(part)]
 
 
 def _draw(slices: SliceSet, scored: Scored, engine: Engine, preset: Preset, out: Path, metrics: Json) -> list[str]:

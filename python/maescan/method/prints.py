@@ -26,7 +26,14 @@ class TrainingPrints(TypedDict):
 
 def slice_prints(images: NDArray[np.generic]) -> list[str]:
     """A hash of each slice [S, h, w] that shows anything, as float16 rounds it, which is how slices are kept."""
-    return [hashlib.sha256(image).hexdigest()[:24] for image in _rounded(images) if _shows(image.view(np.uint16))]
+    return [one for one in every_print(images) if one]
+
+
+def every_print(images: NDArray[np.generic]) -> list[str]:
+    """As `slice_prints`, and "" for a slice that shows nothing."""
+    return [
+        hashlib.sha256(image).hexdigest()[:24] if _shows(image.view(np.uint16)) else "" for image in _rounded(images)
+    ]
 
 
 def _rounded(images: NDArray[np.generic]) -> NDArray[np.float16]:
