@@ -117,11 +117,8 @@ def read_evaluation(folder: Path) -> Evaluation:
 def _others(one: Evaluation, two: Evaluation, keys: list[tuple[str, int]]) -> int | None:
     """How many slices of equal names are not the same slice; None where prints lack, or cannot be compared."""
     pairs = [(one.rows[key][3], two.rows[key][3]) for key in keys]
-    if (
-        one.prepared is None
-        or one.prepared != two.prepared
-        or not all(any(prints) for prints in zip(*pairs, strict=True))
-    ):
+    known = all(any(prints) for prints in zip(*pairs, strict=True))
+    if not known or one.prepared is None or one.prepared != two.prepared:
         return None
     return sum(first != second for first, second in pairs)
 
@@ -229,7 +226,9 @@ def text_of(comparison: Comparison) -> str:
 
 def _told(others: int | None) -> str:
     if others is None:
-        return "Slices are matched by name: whether both saw the same is not known where they were prepared otherwise.\n\n"
+        return (
+            "Slices are matched by name: they were prepared otherwise, so whether both saw the same is not known.\n\n"
+        )
     if others:
         return (
             f"**{others} of these slices show something else in the second: other scans of the same names, or another"
