@@ -226,7 +226,7 @@ def text_of(comparison: Comparison) -> str:
 
 def _told(others: int | None) -> str:
     if others is None:
-        return "Both prepared their slices otherwise, or do not say: whether equal names are equal slices is not known.\n\n"
+        return "Both prepared slices otherwise, or do not say: whether equal names are equal slices is not known.\n\n"
     if others:
         return (
             f"**{others} of these slices show something else in the second: other scans of the same names, or another"
