@@ -20,7 +20,8 @@ def test_all_that_a_command_takes_is_told(name):
     words = {word.strip(",") for word in text.split()}
     for parameter in COMMANDS[name].params:
         if parameter.param_type_name == "argument":
-            assert {parameter.name.upper(), f"{parameter.name.upper()}...", f"[{parameter.name.upper()}]"} & words
+            typed = parameter.metavar or parameter.name.upper()  # what Typer's errors call it too
+            assert {typed, f"{typed}...", f"[{typed}]"} & words
         else:
             assert {*parameter.opts, *parameter.secondary_opts} <= words
         assert " ".join((parameter.help or "").split()) in " ".join(text.split())

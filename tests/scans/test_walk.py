@@ -53,6 +53,15 @@ def test_hidden_files_and_outputs_are_told(tmp_path):
     assert split(tmp_path) == (["a/1"], [(".git", "hidden"), ("a/._1", "hidden"), ("out", "output")])
 
 
+def test_a_bundle_holds_no_scans(tmp_path):
+    """Its golden scan is a phantom's, which would alert among the patients."""
+    make(tmp_path, *(f"b/{name}" for name in ("manifest.json", "mae.safetensors", "golden/scan.nii.gz")))
+    make(tmp_path, "a/manifest.json", "a/golden/scan.nii.gz")
+    assert split(tmp_path) == (["a/manifest.json", "a/golden/scan.nii.gz"], [("b", "output")])
+    reason = "is a bundle, which is no input"
+    assert [(item.name, item.reason) for item in walk(tmp_path / "b")] == [("b", reason)]
+
+
 def test_what_maescan_wrote_is_told_whichever_way_it_is_come_to(tmp_path):
     make(tmp_path, "in/1", "out/.maescan/kind", "out/maps/a/2", "out/mine/3", "out/.maescan/spool/in/4")
     for name, target in {"a": "maps/a", "m": "maps", "mine": "mine", "received": ".maescan/spool/in"}.items():

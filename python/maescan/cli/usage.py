@@ -30,7 +30,7 @@ def usage(command: CommandInfo, columns: int = 0) -> str:
         kind, *facts = get_args(parameter.annotation)
         for fact in facts:
             if isinstance(fact, ArgumentInfo):
-                typed.append(_argument(parameter, kind))
+                typed.append(_argument(parameter, kind, fact))
                 panels["Arguments"][typed[-1]] = _told(parameter, fact)
             elif isinstance(fact, OptionInfo):
                 panels[fact.rich_help_panel or "Options"][_spelled(parameter, fact, kind)] = _told(parameter, fact)
@@ -46,8 +46,8 @@ def usage(command: CommandInfo, columns: int = 0) -> str:
     return "\n\n".join([*parts, command.epilog or ""]).rstrip()
 
 
-def _argument(parameter: inspect.Parameter, kind: object) -> str:
-    name = parameter.name.upper() + ("..." if get_origin(_plain(kind)) is list else "")
+def _argument(parameter: inspect.Parameter, kind: object, fact: ArgumentInfo) -> str:
+    name = (fact.metavar or parameter.name.upper()) + ("..." if get_origin(_plain(kind)) is list else "")
     return name if parameter.default is parameter.empty else f"[{name}]"
 
 

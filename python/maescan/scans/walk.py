@@ -14,14 +14,16 @@ from maescan.scans.source import PassedOver
 
 HOLD = frozenset({"maps", "pictures", "views", "dicom"})
 """Folders of an output folder that hold what maescan wrote of scans, and nothing else."""
+BUNDLE = frozenset({"manifest.json", "mae.safetensors", "golden"})
+"""What lies in every bundle, whose golden scan is a phantom's."""
 Visited = set[tuple[int, int]]
 """Device and inode of the folders that were searched."""
 
 
 def walk(root: Path, skip: Collection[str] = (), visited: Visited | None = None) -> Iterator[Path | PassedOver]:
     """The files below `root` and the folders that cannot be searched, as paths; what was not looked into, as
-    `PassedOver`: also what maescan wrote, whichever way it is come to. Folders come before links to folders, so that
-    a scan is called by the place where it lies.
+    `PassedOver`: also what maescan wrote, whichever way it is come to, and bundles. Folders come before links to
+    folders, so that a scan is called by the place where it lies.
 
     skip: folders that are not to be touched; they come as paths. visited: folders that were searched before, which
     are not searched again; those that are searched now are added."""
@@ -36,7 +38,8 @@ def walk(root: Path, skip: Collection[str] = (), visited: Visited | None = None)
         with touching(folder):  # never left in between: who goes on may be another thread
             ours = (linked or folder == root) and is_output(folder)
             entries = _entries(folder, visited)
-            ours = ours or (isinstance(entries, list) and any(entry.name == OUTPUT for entry in entries))
+            names = {entry.name for entry in entries} if isinstance(entries, list) else set[str]()
+            ours = ours or OUTPUT in names or names >= BUNDLE
             items = _sorted(entries, root, folders, links) if isinstance(entries, list) and not ours else []
         if entries is None:
             yield folder
@@ -45,7 +48,8 @@ def walk(root: Path, skip: Collection[str] = (), visited: Visited | None = None)
                 yield PassedOver(file_label(folder, root), folder, "link", entries)
         elif ours:
             name = file_label(folder, root) if folder != root else root.name
-            yield PassedOver(name, folder, "output", "holds what maescan wrote, which is no input")
+            what = "is a bundle" if names >= BUNDLE else "holds what maescan wrote"
+            yield PassedOver(name, folder, "output", f"{what}, which is no input")
         else:
             yield from items
 
@@ -54,6 +58,11 @@ def is_output(path: Path) -> bool:
     """Whether a path, its links resolved, is or lies in a folder that maescan writes what it makes of scans into."""
     place = Path(os.path.realpath(path))
     return any(part.name in HOLD and (part.parent / OUTPUT).is_dir() for part in (place, *place.parents))
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder is a bundle, as far as its names tell."""
+    return all(os.path.lexists(folder / name) for name in BUNDLE)
 
 
 def _entries(folder: Path, visited: Visited) -> list[os.DirEntry[str]] | str | None:
