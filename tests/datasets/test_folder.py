@@ -104,6 +104,13 @@ def mask_elsewhere(tree):
     return tree
 
 
+def mask_below_zero(tree):
+    file = tree / "masks" / "brain_0002.nii.gz"
+    image = nibabel.load(file)
+    nibabel.save(nibabel.Nifti1Image(-np.asarray(image.dataobj).astype(np.int16), image.affine), file)
+    return tree
+
+
 def stray_mask(tree):
     (tree / "masks" / "brain_0002.nii.gz").rename(tree / "masks" / "other.nii.gz")
     return tree
@@ -127,6 +134,7 @@ SCAN = "healthy/brain_0000.nii.gz"
         (no_such, "x: no scans found (see which files maescan reads with `maescan inspect`)"),
         (wrong_mask, "brain_0002.nii.gz: has 48 x 40 x 7 voxels, its scan 48 x 40 x 8 (draw it on the scan's own"),
         (mask_elsewhere, "brain_0002.nii.gz: lies elsewhere than its scan (another affine) (draw it on"),
+        (mask_below_zero, "masks/brain_0002.nii.gz: has values below 0 and none over it"),
         (stray_mask, "other.nii.gz: is the mask of no scan (give it its scan's path"),
         (with_labels(f"{SCAN},8,1"), "brain_0000.nii.gz: labels.csv names slice 8, it has 8 (slices count from 0"),
         (with_labels("brain.nii.gz,0,1"), "labels.csv: line 2 names brain.nii.gz, which is not there (scans"),
@@ -203,3 +211,10 @@ def test_a_folder_that_could_not_be_searched_says_so_and_blames_no_label(tree, m
     monkeypatch.setattr("maescan.datasets.folder.search", lambda paths: lost)
     with pytest.raises(ScanError, match="reading took over 600 s"):
         datasets.load(tree, preset("tiny"))
+
+
+def test_failures_tell_a_mask_from_its_scan_of_the_same_name(tree, tmp_path):
+    mask_elsewhere(tree)
+    assert datasets.prepare(tree, TINY, tmp_path / "cache")["failed"] == 1
+    text = (tmp_path / "cache" / "failures.csv").read_text()
+    assert f"{ILL},{MASK}: lies elsewhere than its scan" in text

@@ -120,6 +120,9 @@ def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
         raise DataError("lies elsewhere than its scan (another affine)", path=source.path, remedy=_GRID)
     zero = -mask.intercept / mask.slope  # the voxel that measures 0
     found: NDArray[np.bool_] = mask.voxels > zero if mask.slope > 0 else mask.voxels < zero
+    if not found.any() and (mask.voxels != zero).any():
+        reason = "has values below 0 and none over it: whether they are a lesion cannot be told"
+        raise DataError(reason, path=source.path, remedy="write it with 0 where there is no lesion, and 1 in one")
     return np.ascontiguousarray(axial_axes(mask.affine).to_axial(found))
 
 

@@ -125,4 +125,7 @@ def _place(item: LabelledScan) -> Path:
 def _at_fault(item: LabelledScan, error: MaescanError) -> str:
     """Which of a scan's several files an error is of; "" where it does not say, and for a scan of one file."""
     file = Path(error.file) if error.file is not None else None
-    return f"{printable(file.name)}: " if file in item.files and len(item.files) > 1 and file is not None else ""
+    if file is None or file not in item.files or len(item.files) == 1:
+        return ""
+    alike = sum(one.name == file.name for one in item.files) > 1  # a mask has its scan's name
+    return f"{printable(f'{file.parent.name}/{file.name}' if alike else file.name)}: "
