@@ -8,10 +8,13 @@ import pytest
 
 from helpers.labelled import TINY, evaluated, labelled_slices
 from helpers.stubs import StubEngine
-from maescan.errors import DataError
+from maescan.errors import DataError, EngineError
+from maescan.evaluate import evaluate
+from maescan.evaluate.acceptance import stress
 from maescan.evaluate.run import evaluate_slices, known_slices
 from maescan.evaluate.scored import score_set
-from maescan.options import EvaluateOptions
+from maescan.machine import gpus
+from maescan.options import EngineOptions, EvaluateOptions
 
 
 @pytest.mark.slow
@@ -79,3 +82,10 @@ def test_a_report_with_all_that_can_be_said(tmp_path):
     for words in ("within patients", "48 healthy slices (validation)", "## Lesions and false alerts", "| sex |"):
         assert words in text, words
     assert "healthy" not in found["model"] and "groups" not in found["model"]
+
+
+@pytest.mark.skipif(bool(gpus()), reason="has a GPU")
+@pytest.mark.parametrize("command", [evaluate, stress])
+def test_a_device_is_refused_before_hours_of_reading(command, exported_bundle, tmp_path):
+    with pytest.raises(EngineError, match="--device cuda: "):
+        command(tmp_path / "none", exported_bundle, tmp_path / "out", EngineOptions(device="cuda"))

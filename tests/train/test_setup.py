@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from helpers.tiny_training import PRESET, run, slices
+from maescan.cli import app
 from maescan.config import PRESETS
 from maescan.errors import ConfigError, DataError
 from maescan.train.setup import split
@@ -38,8 +40,16 @@ def test_options_that_do_not_fit_are_refused(options, tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_a_missing_gpu_is_an_error(tmp_path):
-    with pytest.raises(ConfigError, match="is not here"):
+    with pytest.raises(ConfigError, match=r"is not here \(use --device cpu\)"):
         run(tmp_path, device="cuda")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+@pytest.mark.parametrize("command", [("train",), ("ablate", "--experiment", "beta")])
+def test_a_device_is_refused_before_hours_of_reading(command, tmp_path):
+    words = [*command, str(tmp_path / "none"), "--preset", "tiny", "--out", str(tmp_path / "o"), "--device"]
+    for device, why in (("cuda", "is not here"), ("cuda:x", "unknown device 'cuda:x'")):
+        assert why in str(CliRunner().invoke(app, [*words, device]).exception)
 
 
 @pytest.mark.parametrize("fraction", [0.95, 1.0])

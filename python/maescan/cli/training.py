@@ -52,8 +52,10 @@ def train(
     from maescan import train as training
     from maescan.errors import typed
     from maescan.files import check_claim
+    from maescan.train.setup import device_of
 
     check_claim(out, "a training run")  # before hours of reading
+    device_of(options.device, options.devices)
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, fresh_negatives)
     with shown("train", quiet):
         slices = datasets.load(data, chosen, modality=modality, listen=_say)

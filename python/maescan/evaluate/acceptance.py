@@ -45,11 +45,11 @@ def stress(
     engine, options = engine or EngineOptions(), options or StressOptions()
     check_claim(out, "an evaluation")
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
-    if isinstance(data, str | Path):
-        data = datasets.load(Path(data), bundle.preset, modality=options.modality, listen=listen)
-    healthy = Healthy(data, bundle.preset, most=options.slices, seed=options.seed)
-    running = engines.load(bundle, **engine.to_json())
+    running = engines.load(bundle, **engine.to_json())  # before hours of reading
     try:
+        if isinstance(data, str | Path):
+            data = datasets.load(Path(data), bundle.preset, modality=options.modality, listen=listen)
+        healthy = Healthy(data, bundle.preset, most=options.slices, seed=options.seed)
         claim(out, "an evaluation")
         score = engine_scorer(running, bundle.preset)
         stressed = stress_slices(healthy, score, progress=tell)

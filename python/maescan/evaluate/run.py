@@ -60,17 +60,17 @@ def evaluate(
     bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
     table: Path | None = options.groups
     where: Path | None = None
-    if isinstance(data, str | Path):
-        table = table or next((file for file in [Path(data) / "participants.tsv"] if file.is_file()), None)
-        where = Path(data)
-        data = datasets.load(where, bundle.preset, modality=options.modality, listen=listen)
+    running = engines.load(bundle, **engine.to_json())  # before hours of reading
     try:
-        slices, unknown = known_slices(data, options.split)
-    except DataError as error:
-        error.path = error.path or where
-        raise
-    running = engines.load(bundle, **engine.to_json())
-    try:
+        if isinstance(data, str | Path):
+            table = table or next((file for file in [Path(data) / "participants.tsv"] if file.is_file()), None)
+            where = Path(data)
+            data = datasets.load(where, bundle.preset, modality=options.modality, listen=listen)
+        try:
+            slices, unknown = known_slices(data, options.split)
+        except DataError as error:
+            error.path = error.path or where
+            raise
         model = {"bundle": bundle.hash, "engine": running.name, "unknown_slices": unknown}
         model["trained_scans"] = trained_scans(slices, bundle.manifest)
         model["aggregation"] = bundle.manifest.get("aggregation")

@@ -67,19 +67,25 @@ def with_tokens(training: SliceSet, preset: Preset) -> tuple[SliceSet, Preset]:
     return training.select(sets.count > 0), preset
 
 
+def device_of(device: str, devices: int = 1) -> tuple[str, str]:
+    """(cpu or cuda, its number where one is named). Raises ConfigError for a device that is not there."""
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = (here if device == "auto" else device).partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
+        raise ConfigError(f"unknown device '{device}'", remedy="use auto, cpu, cuda or cuda:N")
+    there = torch.cuda.device_count()
+    if kind == "cuda" and there < max(devices, int(index or 0) + 1):
+        remedy = "use --device cpu" if not there else f"GPUs that are: {there}"
+        raise ConfigError(f"device '{device}' x {devices} is not here", remedy=remedy)
+    return kind, index
+
+
 def make_fabric(options: TrainOptions, config: ModelConfig) -> Any:
     """A launched Fabric. Raises ConfigError for a device that is not there: there is no silent fall-back."""
     from lightning_fabric import Fabric
 
-    device, devices, nodes = options.device, options.devices, options.nodes
-    here = "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = (here if device == "auto" else device).partition(":")
-    if kind not in ("cpu", "cuda"):
-        raise ConfigError(f"unknown device '{device}'", remedy="use auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and torch.cuda.device_count() < max(devices, int(index or 0) + 1):
-        raise ConfigError(
-            f"device '{device}' x {devices} is not here", remedy=f"{torch.cuda.device_count()} GPUs are"
-        )
+    devices, nodes = options.devices, options.nodes
+    kind, index = device_of(options.device, devices)
     several = devices * nodes > 1
     fabric = Fabric(
         accelerator=kind,

@@ -22,6 +22,7 @@ from maescan.train.ablations.folds import Fold, make_folds
 from maescan.train.ablations.rivals import fitted, judge_rival, size_for
 from maescan.train.ablations.tables import numbers, text
 from maescan.train.loop import Progress
+from maescan.train.setup import device_of
 
 MANY = 5
 
@@ -66,6 +67,7 @@ def ablate(
 
     chosen = experiment(name, preset)
     check_claim(Path(out), "ablations")
+    device_of(design.device)
     if isinstance(data, str | Path):
         data = datasets.load(Path(data), preset, modality=design.modality, listen=told.say)
     runner = AblationRunner(Path(out), make_folds(data, design.folds), design, told)
