@@ -117,12 +117,13 @@ def test_maps_follow_a_calibration_without_scoring(scans, tmp_path):
 
 
 @pytest.mark.slow
-def test_no_report_links_to_what_is_lost_and_a_lost_exceedance_map_comes_back(scans, tmp_path):
+def test_no_report_links_to_what_is_lost_and_a_lost_or_damaged_exceedance_map_comes_back(scans, tmp_path):
     bundle = calibrated(scans, tmp_path / "healthy")
     out, options = tmp_path / "out", ScoreOptions(pictures=0, maps=True)
     score_folder([scans], bundle, Engine(), out, options)
     before = files_of(out)
-    for path in out.rglob("*_exceedance.nii.gz"):
+    exceedance_path(out, "scan2.nii.gz").write_bytes(b"junk")
+    for path in set(out.rglob("*_exceedance.nii.gz")) - {exceedance_path(out, "scan2.nii.gz")}:
         path.unlink()
     assert score_folder([scans], bundle, Engine(), out, options).skipped == 6
     assert files_of(out) == before and exceedance_path(out, "scan2.nii.gz").is_file()

@@ -167,8 +167,8 @@ def _keep_pictures(job: Job, known: tables.Tables) -> None:
 
 def _refresh_maps(job: Job) -> list[str]:
     """Brings maps up to date that were written under another calibration: headers, and how many healthy scans are as
-    high, also where that was lost; says which could not be. Of CT patches there is nothing that a calibration
-    changes."""
+    high, also where that was lost or is damaged; says which could not be. Of CT patches there is nothing that a
+    calibration changes."""
     notes = list[str]()
     if job.options.read.regions is not None:
         return notes
@@ -178,7 +178,8 @@ def _refresh_maps(job: Job) -> list[str]:
     for label, path in job.outputs.of("exceedance").items():
         if label not in judged:
             job.outputs.drop(path)
-    exceedances = _there(job.outputs.of("exceedance"))
+    found = job.outputs.of("exceedance").items()
+    exceedances = {label for label, path in found if maps.map_key(path) == job.scale.key}
     for label, path in job.outputs.of("map").items():
         if not path.is_file():
             continue
