@@ -23,8 +23,8 @@ BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
 FIRST_BIT, LAST_BIT = BITS.argmax(axis=1), 7 - BITS[:, ::-1].argmax(axis=1)
 LEAST = 0.01
 """Share of a patch that a hull must have."""
-PADDING = {"foreground": (8, 0.05), "hull": (4, 0.03)}
-"""Token counts of buckets are multiples of so many, and may pad by that share of the tokens."""
+MULTIPLE, WASTE = 8, 0.05
+"""Token counts of buckets are multiples of so many (of 4, sets are smaller and no faster); share of padding."""
 
 
 def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int = 2) -> NDArray[np.bool_]:
@@ -89,16 +89,14 @@ def _hull_ends(reached: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def multiple_of(preset: Preset) -> int:
     """Of what token counts are multiples; complementary masks divide it."""
-    least, _ = PADDING[preset.tokens.method]
-    return math.lcm(least, preset.masks.passes) if preset.masks.strategy == "complementary" else least
+    return math.lcm(MULTIPLE, preset.masks.passes) if preset.masks.strategy == "complementary" else MULTIPLE
 
 
 def choose_buckets(counts: Sequence[int] | NDArray[np.integer], preset: Preset) -> tuple[int, ...]:
     """Few token counts (multiples of `multiple_of`, the last being L, all) that pad slices of `counts` foreground
-    patches by no more than the share of PADDING in all, or by as little as such multiples can. Slices without
+    patches by no more than the share WASTE in all, or by as little as such multiples can. Slices without
     foreground cost nothing and do not count."""
     needed, tokens, multiple = np.asarray(counts)[np.asarray(counts) > 0], preset.model.tokens, multiple_of(preset)
-    _, waste = PADDING[preset.tokens.method]
 
     def padded(sizes: list[int]) -> int:
         return int(np.asarray(sizes)[np.searchsorted(sizes, needed)].sum())
@@ -106,7 +104,7 @@ def choose_buckets(counts: Sequence[int] | NDArray[np.integer], preset: Preset) 
     sizes = [*range(multiple, tokens, multiple), tokens]
     while len(sizes) > 1:
         fewer = min(([s for s in sizes if s != gone] for gone in sizes[:-1]), key=padded)
-        if padded(fewer) > max((1 + waste) * needed.sum(), padded(sizes)):
+        if padded(fewer) > max((1 + WASTE) * needed.sum(), padded(sizes)):
             break
         sizes = fewer
     return tuple(sizes)
