@@ -13,18 +13,21 @@ from maescan.config.types import Json
 from maescan.datasets import SliceSet
 from maescan.engines.bundle import COIN
 from maescan.engines.eager import TorchEngine
-from maescan.errors import DataError
+from maescan.errors import DataError, escaped
 from maescan.evaluate.acceptance import MEASURES, engine_scorer, stress_set
 from maescan.evaluate.baselines import trivial_baselines
 from maescan.evaluate.matched import area_matched_auroc, position_in_brain
 from maescan.evaluate.ranking import auroc
 from maescan.files import write_json
+from maescan.method.prints import TrainingPrints, seen, slice_prints
 from maescan.records import Record, whole_rows
 from maescan.train.loop import TrainingRun
 
 STRESSED, BATCH = 64, 32
 OTHERS = 1_000_003
 """Added to the seed: other lesions than those that a judge's best epoch was chosen by."""
+NAMED = 3
+"""How many scans are named."""
 CHANCE = {"classifier": float(np.log(2))}
 """The loss of a network that tells nothing."""
 NEAR, TELLS = 0.95, 0.6
@@ -45,7 +48,7 @@ def choose_measure(run: TrainingRun, preset: Preset, validation: SliceSet) -> Js
         else None
     )
     kept: Json = {"measure": preset.measure, "stress": stressed, "validation": None}
-    warnings = near_chance(run, preset)
+    warnings = [*near_chance(run, preset), *copies(validation, run.prints)]
     if stressed is None:
         return kept | {"warnings": [*warnings, "no healthy validation slices: measures were not compared"]}
     values = {
@@ -64,6 +67,18 @@ def choose_measure(run: TrainingRun, preset: Preset, validation: SliceSet) -> Js
     coins = coin_kinds(stressed, kept["measure"], preset)
     warnings += [coins] if coins else []
     return kept | {"validation": _ranked(validation, engine, preset), "warnings": warnings}
+
+
+def copies(validation: SliceSet, training: TrainingPrints | None) -> list[str]:
+    """What is to be said where training has the slices of validation patients too, under other names."""
+    patients = np.asarray(validation.patient)
+    images = ((name, validation.images[np.flatnonzero(patients == name)]) for name in np.unique(patients))
+    both = [str(name) for name, own in images if seen(slice_prints(np.asarray(own)), training)]
+    if not both:
+        return []
+    more = f" and {len(both) - NAMED} more" if len(both) > NAMED else ""
+    named = escaped(", ".join(both[:NAMED]))
+    return [f"training has the slices of these validation scans, too: {named}{more}; keep one copy of each scan"]
 
 
 def tell(warnings: list[str]) -> None:

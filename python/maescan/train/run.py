@@ -22,7 +22,7 @@ from maescan.models import Classifier, MaskedAutoencoder
 from maescan.models.public import start_from_public
 from maescan.models.weights import load_weights, save_weights
 from maescan.options import TrainOptions
-from maescan.train.choice import choose_measure, tell
+from maescan.train.choice import choose_measure, copies, tell
 from maescan.train.folds import fit_judge
 from maescan.train.loop import Progress, Trainer, TrainingRun
 from maescan.train.pairs import Pairs, validation_inputs
@@ -80,6 +80,7 @@ def train(
             if run.first:
                 run.intensity = training_ranges(slices.images, slices.patient, training.patient)
                 run.prints = {"salt": data[0], "scans": training_prints(training.images, training.patient, data[0])}
+                tell(copies(validation, run.prints))
             _both(run, preset, training, validation, mae)
     return run.out
 
