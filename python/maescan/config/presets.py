@@ -73,6 +73,7 @@ PRESETS["luna16+"] = PRESETS["luna16"].replace(name="luna16+", **JUDGED)
 PRESETS["tiny+"] = PRESETS["tiny-fg"].replace(
     name="tiny+",
     measure="judge",
+    tokens__method="hull",
     masks__strategy="complementary",
     judge=JudgeTraining(
         dim=64,
