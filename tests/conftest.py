@@ -64,6 +64,14 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
+def umask_stays() -> Iterator[None]:
+    """What `listen` takes from others for good, it takes from the test alone that runs it in this process."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture(autouse=True)
 def inputs_stay(request: pytest.FixtureRequest) -> Iterator[None]:
     """Scoring never changes what it was given: every scan that a test wrote is as it was, when the test ends."""
     from helpers import inputs

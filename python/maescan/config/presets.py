@@ -95,6 +95,7 @@ PRESETS["tiny-fast"] = PRESETS["tiny+"].replace(
     model__decoder_depth=1,
     judge__dim=40,
     judge__fine=0,
+    judge__epochs=72,  # as long as the full one's takes, for it costs a third
 )
 PRESETS["brats-fast"] = PRESETS["brats+"].replace(
     name="brats-fast",
