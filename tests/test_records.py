@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,18 @@ def test_rows_become_numbers_and_a_wrong_cell_names_its_line(tmp_path):
     file.write_text("slice\n1\n")
     with pytest.raises(DataError, match="lacks the column scan"):
         read_rows(Row, file, remedy="mend it", columns=("scan",))
-    file.write_bytes(b"scan,slice\n\xff,1\n")
-    with pytest.raises(DataError, match=r"a\.csv"):
-        read_rows(Row, file, remedy="mend it")
+    for content in (b"scan,slice\n\xff,1\n", "scan,slice\nx,1\n".encode("utf-16")):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.csv: is not UTF-8 text"):
+            read_rows(Row, file, remedy="mend it")
+
+
+@pytest.mark.parametrize("line", ["scan;slice", "scan\tslice", "", "'scan',slice"])
+def test_a_table_of_other_columns_names_those_that_it_has(tmp_path, line):
+    file = tmp_path / "a.csv"
+    file.write_text(f"{line}\nx;3\n" if line else "")
+    with pytest.raises(DataError, match=re.escape(repr(line) if line else "nothing")):
+        read_rows(Row, file, remedy="mend it", columns=("scan",))
 
 
 def test_of_what_a_killed_run_left_the_whole_rows_are_read(tmp_path):

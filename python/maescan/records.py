@@ -83,7 +83,10 @@ def read_rows(
             io.StringIO(text, newline=""), skipinitialspace=True, strict=True, delimiter=delimiter
         )
         if lacking := [name for name in columns if name not in (reader.fieldnames or ())]:
-            raise DataError(f"lacks the column {', '.join(lacking)}", path=path, remedy=remedy)
+            has = quoted(",".join(reader.fieldnames or ())[:WORDS]) if reader.fieldnames else "nothing"
+            raise DataError(
+                f"lacks the column {', '.join(lacking)}: its first line has {has}", path=path, remedy=remedy
+            )
         rows = []
         for row in reader:
             if None in row or None in row.values():
@@ -126,4 +129,6 @@ def whole_rows(kind: type[Kind], path: Path) -> list[Kind]:
 def _reason(fault: Exception, said: str = OURS) -> str:
     if isinstance(fault, RecursionError):
         return "is nested too deeply"
+    if isinstance(fault, UnicodeError):
+        return "is not UTF-8 text"
     return f"{said}: {str(fault)[:WORDS]}".replace(" - at `$.", " in `")
