@@ -191,3 +191,17 @@ def test_scans_have_come_in_the_order_of_the_search(folder, tmp_path):
     write_scan(folder / "a.nii.gz", 9)
     shard(folder, tmp_path / "whole", 1, shard=Shard(1, 1))
     assert max(rows_of(tmp_path / "whole"), key=lambda row: row.order).label == "a.nii.gz"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["maps", "pictures"])
+def test_a_shard_whose_files_went_is_refused_and_mended_as_the_error_says(folder, tmp_path, what):
+    parts = [shard(folder, tmp_path / str(number), number) for number in (1, 2)]
+    gone = sorted((parts[1] / what).rglob("*.*"))[0]
+    gone.unlink()
+    with pytest.raises(DataError, match=rf"lacks '{what}/.*again to the end"):
+        merge(parts, BUNDLE, tmp_path / "merged")
+    shard(folder, parts[1], 2)
+    merge(parts, BUNDLE, tmp_path / "merged")
+    shard(folder, tmp_path / "whole", 1, shard=Shard(1, 1))
+    assert files_of(tmp_path / "merged") == files_of(tmp_path / "whole")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from msgspec import field
 from maescan import files
 from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
-from maescan.errors import ConfigError, DataError, MaescanError
+from maescan.errors import ConfigError, DataError, MaescanError, quoted
 from maescan.records import Record, check, read, read_rows
 from maescan.scans.source import PassedOver, Why
 from maescan.scoring.job import Job, job_key
@@ -30,9 +30,9 @@ from maescan.scoring.summary import Summary, write_results
 def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     """Puts the outputs of `--shard 1/N` .. `N/N` into `out`, as if one run had written them (run.json's times aside).
 
-    Raises DataError for a shard that has not ended, that is missing or there twice, of another bundle, of other
-    options or of another listing (a scan came or went between two of them), and where two call different scans alike;
-    ConfigError where `out` is a shard or lies in one: they are only read.
+    Raises DataError for a shard that has not ended or has lost files, that is missing or there twice, of another
+    bundle, of other options or of another listing (a scan came or went between two of them), and where two call
+    different scans alike; ConfigError where `out` is a shard or lies in one: they are only read.
     """
     for shard in shards:
         if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(shard)):
@@ -51,10 +51,10 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
             if twice := sorted(known & taken):
                 raise DataError(f"holds '{twice[0]}', which another shard holds", path=shard, remedy=AGAIN)
             known |= taken
-        for shard in shards:
-            _copy(job, shard)
         labels = {label for run in runs for label in run.get("labels", known)}
         rows = {row.label: row for row in ledger.rows() if row.label in labels}
+        for shard in shards:
+            _copy(job, shard, rows)
         job.seen, job.slices = set(rows), sum(len(row.scores) for row in rows.values())
         job.failed = {failure.scan: failure for failure in ledger.failures() if failure.scan in labels}
         seconds = max(run["seconds"] for run in runs)
@@ -64,6 +64,7 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
 
 
 AGAIN = "score all shards again, each into a new folder"
+ENDED = "run its `maescan score --shard` again to the end"
 
 
 class Listing(Record, frozen=True):
@@ -107,13 +108,12 @@ class Run(Record, frozen=True):
 
 def read_run(shard: Path) -> Json:
     """run.json. Raises DataError for one that no finished `maescan score` wrote."""
-    remedy = "run its `maescan score --shard` again to the end"
     try:
-        run: Json = dict(read(dict[str, object], shard / "run.json", remedy=remedy))
-        check(Run, run, path=shard / "run.json", remedy=remedy)
+        run: Json = dict(read(dict[str, object], shard / "run.json", remedy=ENDED))
+        check(Run, run, path=shard / "run.json", remedy=ENDED)
         ScoreOptions.from_json(run["options"])
     except (DataError, ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"holds no finished run: {_words(error)}", path=shard, remedy=remedy) from error
+        raise DataError(f"holds no finished run: {_words(error)}", path=shard, remedy=ENDED) from error
     return run
 
 
@@ -165,9 +165,11 @@ def _passed_over(shards: Sequence[Path]) -> list[list[str]]:
     return sorted(found, key=lambda row: (row[1] == "labels", row[0] if row[1] == "labels" else ""))
 
 
-def _copy(job: Job, shard: Path) -> None:
-    """Maps and pictures, whole or not at all."""
+def _copy(job: Job, shard: Path, scored: Collection[str]) -> None:
+    """Maps and pictures, whole or not at all. Raises DataError where one of a scan with scores is gone."""
     for kind, label, file in outputs_of(shard, job.ledger.job):
         if file.is_file():
             with files.atomic_file(job.outputs.path(kind, job.ledger.known(label))) as temporary:
                 shutil.copyfile(file, temporary)
+        elif label in scored:
+            raise DataError(f"lacks {quoted(str(file.relative_to(shard)))}, which it wrote", path=shard, remedy=ENDED)
