@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import stat
 
+import numpy as np
 import pytest
 
 from helpers.bundles import SMALL, a_run
+from helpers.labelled import labelled_slices
 from maescan import cli
-from maescan.engines.bundle import Bundle
+from maescan.engines.bundle import Bundle, update
 from maescan.engines.card import personal_data, render
 from maescan.engines.describe import fill_card
 from maescan.engines.manifest import Card
 from maescan.errors import DataError, escaped
 from maescan.export import _said, export
 from maescan.files import write_json
+from maescan.options import EvaluateOptions
 
 
 @pytest.fixture
@@ -22,11 +26,22 @@ def bundle(exported_bundle, tmp_path):
     return shutil.copytree(exported_bundle, tmp_path / "bundle")
 
 
+def evaluated(bundle: Bundle) -> dict[str, str]:
+    names = {"name": bundle.preset.name, "engine": "openvino-fp32"}
+    return {**names, "bundle": bundle.hash, "weights": bundle.model}
+
+
+def report(folder, model):
+    folder.mkdir()
+    (folder / "metrics.json").write_text(json.dumps({"slice": {"auroc": 0.9}, "model": model}))
+    return folder
+
+
 def test_a_card_says_what_was_said_and_no_more(bundle, tmp_path, monkeypatch, capsys):
     assert "not stated" in (bundle / "README.md").read_text()
     (tmp_path / "report").mkdir()
     ranked = {"auroc": 0.912345, "interval": [0.9, 0.95]}
-    metrics = {"slice": ranked, "baselines": {"area": {"auroc": 0.6}}, "model": {"engine": "openvino-fp32"}}
+    metrics = {"slice": ranked, "baselines": {"area": {"auroc": 0.6}}, "model": evaluated(Bundle.load(bundle))}
     (tmp_path / "report" / "metrics.json").write_text(json.dumps(metrics))
     given = ["--training-data", "48 volunteers\nof one site", "--licence", "CC-BY-4.0", "--evaluation", "report"]
     monkeypatch.chdir(tmp_path)
@@ -65,6 +80,43 @@ def test_a_folder_without_an_evaluation_is_refused(bundle, tmp_path):
     (tmp_path / "metrics.json").write_text('{"slice": 3}')
     with pytest.raises(DataError, match=r"metrics\.json.*in `slice`"):
         fill_card(bundle, tmp_path)
+
+
+def test_figures_of_another_model_are_refused_and_both_are_named(bundle, tmp_path):
+    model = evaluated(Bundle.load(bundle)) | {"name": "other", "weights": "ab" * 32}
+    reason = r"metrics\.json: is an evaluation of 'other' \(weights abababababab\), and .*bundle is 'tiny' \(weights"
+    with pytest.raises(DataError, match=reason) as error:
+        fill_card(bundle, report(tmp_path / "report", model))
+    assert error.value.remedy == f"evaluate this bundle: maescan evaluate DATA --bundle {bundle} --out OUT"
+
+
+def test_figures_stay_a_bundles_own_when_something_is_put_into_it(bundle, tmp_path):
+    figures = report(tmp_path / "report", evaluated(Bundle.load(bundle)))
+    fill_card(bundle, None, licence="MIT")
+    update(bundle, aggregation={"method": "max"})
+    assert fill_card(bundle, figures).known.card.evaluation["AUROC of slices"] == 0.9
+
+
+def test_an_evaluation_says_its_weights(bundle, tmp_path):
+    from maescan.evaluate import evaluate
+
+    data = labelled_slices(2, masks=False)
+    middle = dataclasses.replace(data, images=np.ascontiguousarray(data.images[:, 16:48, 16:48]))
+    few = EvaluateOptions(resamples=10, stressed=0, draw=False)
+    metrics = evaluate(middle, bundle, tmp_path / "report", options=few)
+    fill_card(bundle, None, licence="MIT")
+    card = fill_card(bundle, tmp_path / "report").known.card
+    assert card.evaluation["AUROC of slices"] == metrics["slice"]["auroc"]
+
+
+def test_an_evaluation_that_does_not_say_its_weights_is_of_the_very_same_bundle(bundle, tmp_path):
+    model = evaluated(Bundle.load(bundle))
+    del model["weights"]
+    assert fill_card(bundle, report(tmp_path / "report", model)).known.card.evaluation["AUROC of slices"] == 0.9
+    with pytest.raises(DataError, match=r"'tiny' \(manifest \w{12}\), and .* is 'tiny' \(manifest"):
+        fill_card(bundle, tmp_path / "report")
+    with pytest.raises(DataError, match="not said"):
+        fill_card(bundle, report(tmp_path / "unsaid", {"seed": 0}))
 
 
 @pytest.mark.slow

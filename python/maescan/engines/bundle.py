@@ -67,6 +67,12 @@ class Bundle:
         """The manifest as a type. Raises BundleError."""
         return check_manifest(self.manifest, self.path / "manifest.json")
 
+    @property
+    def model(self) -> str:
+        """SHA-256 over weights and preset: which model this is, whatever engines, calibration or card are put in."""
+        weights = {name: value for name, value in self.manifest["files"].items() if "/" not in name}
+        return _hash_of([weights, self.manifest["preset"]])
+
     def cautions(self) -> list[str]:
         """What a bundle is for, and what its training found its score to be no better than a coin on, a line each;
         none where nobody said or looked."""
@@ -115,7 +121,7 @@ class Bundle:
         """SHA-256 over what decides an engine's golden scores: its files, the golden slices, the preset."""
         ours = (f"engines/{engine}/", "golden/golden.safetensors")
         files = {name: value for name, value in self.manifest["files"].items() if name.startswith(ours)}
-        return hashlib.sha256(json.dumps([files, self.manifest["preset"]], sort_keys=True).encode()).hexdigest()
+        return _hash_of([files, self.manifest["preset"]])
 
     def golden(self) -> dict[str, np.ndarray]:
         """images [G, H, W], slice_ids [G]; the fp32 answers: reconstruction, difference [G, H, W] and score [G]; and
@@ -167,7 +173,7 @@ def put_engine(path: Path, name: str, made: Path) -> None:
             remedy = "copy the bundle by `maescan export BUNDLE --out NEW`, which takes no links"
             raise BundleError("is a link, which maescan writes through in no bundle", path=at, remedy=remedy)
         hashes = {file.relative_to(made).as_posix(): _sha256(file) for file in _files(made)}
-        version = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
+        version = _hash_of(hashes)[:12]
         folder = path / "engines" / name / version
         others = {file: hash_ for file, hash_ in manifest["files"].items() if not file.startswith(f"engines/{name}/")}
         ours = {f"engines/{name}/{version}/{file}": hash_ for file, hash_ in hashes.items()}
@@ -259,6 +265,10 @@ def _check_files(path: Path, files: Mapping[str, str]) -> None:
         for file in folder.iterdir():
             if file.relative_to(path).as_posix() not in files:
                 raise BundleError("is not of the bundle", path=file, remedy="remove it")
+
+
+def _hash_of(values: object) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(file: Path) -> str:

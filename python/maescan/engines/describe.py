@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import field
 
 from maescan.engines.bundle import Bundle, update
-from maescan.errors import escaped
+from maescan.errors import DataError, escaped, typed
 from maescan.records import Record, read
 
 
@@ -18,26 +18,48 @@ class Slices(Record, frozen=True):
     interval: tuple[float, float] | None = None
 
 
+class Model(Record, frozen=True):
+    """What was evaluated. weights: `Bundle.model`; "" where an older maescan, or `ablate`, wrote no such thing."""
+
+    name: str = ""
+    bundle: str = ""
+    weights: str = ""
+    engine: str = ""
+
+
 class Metrics(Record, frozen=True):
     """What of metrics.json stands in a card."""
 
     slice: Slices
     baselines: dict[str, Slices] = field(default_factory=dict)
-    model: dict[str, object] = field(default_factory=dict)
+    model: Model = Model()
 
 
 def fill_card(path: Path, evaluation: Path | None, **said: str) -> Bundle:
     """Puts what was said, and the figures of an evaluation's folder, into a bundle's card; what is empty stays, and
     what no terminal or JSON could show stands as its number.
 
-    Raises DataError for a folder that holds no evaluation."""
+    Raises DataError for a folder that holds no evaluation, or another model's."""
     bundle = Bundle.load(path)
     card = dict(bundle.manifest.get("card") or {})
     card |= {name: escaped(text) for name, text in said.items() if text}
     if evaluation is not None:
         found = read(Metrics, evaluation / "metrics.json", remedy="give the --out of `maescan evaluate`")
+        _check_same(bundle, found.model, evaluation / "metrics.json")
         card["evaluation"] = _evaluated(found)
     return update(path, card=card)
+
+
+def _check_same(bundle: Bundle, evaluated: Model, file: Path) -> None:
+    """One that does not say its weights is of this bundle while nothing was put into it since."""
+    told, own = (evaluated.weights, bundle.model) if evaluated.weights else (evaluated.bundle, bundle.hash)
+    if told == own:
+        return
+    kind = "weights" if evaluated.weights else "manifest"
+    theirs = f"'{escaped(evaluated.name)}' ({kind} {escaped(told[:12]) or 'not said'})"
+    reason = f"is an evaluation of {theirs}, and {bundle.path} is '{bundle.preset.name}' ({kind} {own[:12]})"
+    remedy = f"evaluate this bundle: maescan evaluate DATA --bundle {typed(bundle.path)} --out OUT"
+    raise DataError(reason, path=file, remedy=remedy)
 
 
 def _evaluated(found: Metrics) -> dict[str, float | str]:
@@ -47,5 +69,5 @@ def _evaluated(found: Metrics) -> dict[str, float | str]:
         "AUROC of slices": found.slice.auroc,
         **({"95 % interval": f"{between[0]:.3f} to {between[1]:.3f}"} if between else {}),
         **({f"best trivial baseline ({best[0]})": best[1].auroc} if best else {}),
-        "engine": escaped(str(found.model.get("engine", ""))),
+        "engine": escaped(found.model.engine),
     }

@@ -71,7 +71,7 @@ def evaluate(
         except DataError as error:
             error.path = error.path or where
             raise
-        model = {"bundle": bundle.hash, "engine": running.name, "unknown_slices": unknown}
+        model = {"bundle": bundle.hash, "weights": bundle.model, "engine": running.name, "unknown_slices": unknown}
         model["trained_scans"] = trained_scans(slices, bundle.manifest)
         model["aggregation"] = bundle.manifest.get("aggregation")
         model["healthy"] = healthy_scores(data, slices, bundle.manifest, running, bundle.preset)
