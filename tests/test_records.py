@@ -86,3 +86,9 @@ def test_others_tables_may_have_tabs_and_words_of_their_own(tmp_path):
     (tmp_path / "a.tsv").write_text("scan\tslice\nx\tthree\n")
     with pytest.raises(DataError, match=r"line 2: is no row: `slice` is 'three'"):
         read_rows(Row, tmp_path / "a.tsv", remedy="", delimiter="\t", said="is no row")
+
+
+def test_a_column_that_comes_twice_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("scan,slice,scan\nx,1,y\n")
+    with pytest.raises(DataError, match="has the column 'scan' twice"):
+        read_rows(Row, tmp_path / "a.csv", remedy="", columns=("scan",))

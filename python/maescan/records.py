@@ -82,6 +82,8 @@ def read_rows(
         reader = csv.DictReader(
             io.StringIO(text, newline=""), skipinitialspace=True, strict=True, delimiter=delimiter
         )
+        if twice := sorted({name for name in reader.fieldnames or () if (reader.fieldnames or ()).count(name) > 1}):
+            raise DataError(f"has the column {quoted(twice[0])} twice", path=path, remedy="leave one of them")
         if lacking := [name for name in columns if name not in (reader.fieldnames or ())]:
             has = quoted(",".join(reader.fieldnames or ())[:WORDS]) if reader.fieldnames else "nothing"
             raise DataError(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -39,6 +40,13 @@ def test_slices_are_labelled_by_the_segmentation(tree):
     rows, columns = np.nonzero(slices.mask[10])
     assert rows.mean() == pytest.approx(40.5, abs=1.5)
     assert columns.mean() == pytest.approx(20.5, abs=1.5)
+
+
+def test_two_patients_of_one_name_are_not_taken_for_one(tree):
+    (tree / "HGG").mkdir()
+    shutil.copytree(tree / "BraTS20_Training_003", tree / "HGG" / "BraTS20_Training_003")
+    with pytest.raises(DataError, match=r"HGG/\S+_003: is called BraTS20_Training_003, as \S+/tree/\S+_003 is"):
+        datasets.find(tree)
 
 
 def test_patients_may_lie_deeper_and_uncompressed(tree, tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import warnings
 from functools import partial
 
@@ -34,6 +35,13 @@ def test_it_holds_the_same_slices_as_the_nifti_release(tree, tmp_path):
     for name in ("slice", "label", "split"):
         assert np.array_equal(getattr(one, name), getattr(two, name)), name
     assert set(one.label) == {0, 1} and set(one.split) == {"train", "val", "test"}
+
+
+def test_two_volumes_of_one_number_are_not_taken_for_one(tree):
+    (tree / "more").mkdir()
+    shutil.copy(file(tree, 2, 3), tree / "more" / "volume_002_slice_3.h5")
+    with pytest.raises(DataError, match=r"more/\S+\.h5: is of volume 002, as \S+volume_2_slice_3\.h5 is"):
+        datasets.find(tree)
 
 
 def test_slices_count_as_numbers_and_some_may_be_missing(tmp_path):

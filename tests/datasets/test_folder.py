@@ -213,6 +213,17 @@ def test_a_folder_that_could_not_be_searched_says_so_and_blames_no_label(tree, m
         datasets.load(tree, preset("tiny"))
 
 
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "SAR", "PIL"])
+def test_a_mask_may_be_stored_along_other_axes_than_its_scan(tree, axes):
+    before, file = datasets.load(tree, TINY), tree / "masks" / "brain_0002.nii.gz"
+    image = nibabel.load(file)
+    turn = nibabel.orientations.ornt_transform(
+        nibabel.io_orientation(image.affine), nibabel.orientations.axcodes2ornt(axes)
+    )
+    nibabel.save(image.as_reoriented(turn), file)
+    assert datasets.load(tree, TINY).fingerprint() == before.fingerprint()
+
+
 def test_failures_tell_a_mask_from_its_scan_of_the_same_name(tree, tmp_path):
     mask_elsewhere(tree)
     assert datasets.prepare(tree, TINY, tmp_path / "cache")["failed"] == 1

@@ -53,14 +53,34 @@ def test_a_label_map_among_scans_is_refused(tree):
     scan = make_phantom("brain", 1, 1, ill=False, shape=SHAPE)
     classes = np.digitize(scan.voxels, np.quantile(scan.voxels, [0.6, 0.8])).astype(np.uint8)
     write_scan(
-        tree / "healthy" / "seg.nii.gz", np.kron(classes[::4, ::4, ::4], np.ones((4, 4, 4), np.uint8)), scan.affine
+        tree / "healthy" / "parts.nii.gz", np.kron(classes[::4, ::4, ::4], np.ones((4, 4, 4), np.uint8)), scan.affine
     )
-    with pytest.raises(DataError, match=r"seg\.nii\.gz: is a label map, no scan \(masks of lesions belong into"):
+    with pytest.raises(DataError, match=r"parts\.nii\.gz: is a label map, no scan \(masks of lesions belong into"):
         datasets.load(tree, TINY)
-    (tree / "healthy" / "seg.nii.gz").unlink()
-    (tree / "masks").rename(tree / "Masks")
-    with pytest.raises(DataError, match="is a label map, no scan"):
-        datasets.load(tree, TINY)
+
+
+@pytest.mark.parametrize("folder", ["Masks", "labelsTr", "derivatives/labels", "seg"])
+def test_what_lies_where_label_maps_do_is_no_scan_whatever_its_values(tree, folder):
+    """Soft maps look like scans, empty ones like air."""
+    (tree / folder).parent.mkdir(exist_ok=True)
+    (tree / "masks").rename(tree / folder)
+    with pytest.raises(DataError, match=r"is a label map by its name, no scan \(masks of lesions"):
+        datasets.find(tree)
+
+
+@pytest.mark.parametrize("name", ["seg", "brain_seg", "sub-01_T1w_label-lesion_mask", "a.probseg", "T1-LABEL"])
+def test_what_is_called_as_a_label_map_is_no_scan(tree, name):
+    (tree / "labels.csv").unlink(missing_ok=True)
+    (tree / "healthy" / "brain_0000.nii.gz").rename(tree / "healthy" / f"{name}.nii.gz")
+    with pytest.raises(DataError, match=r"is a label map by its name, no scan \("):
+        datasets.find(tree)
+
+
+@pytest.mark.parametrize("name", ["T1_masked", "labelled", "maskell", "segment_1", "sub-01_acq-mask_T1w"])
+def test_a_scan_may_have_such_a_word_in_its_name(tree, name):
+    (tree / "labels.csv").unlink(missing_ok=True)
+    (tree / "healthy" / "brain_0000.nii.gz").rename(tree / "healthy" / f"{name}.nii.gz")
+    assert f"healthy/{name}.nii.gz" in {item.name for item in datasets.find(tree)[1]}
 
 
 def test_no_remedy_names_an_option_that_only_score_has(tmp_path):

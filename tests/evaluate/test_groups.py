@@ -59,3 +59,21 @@ def test_rows_of_no_scan_are_told():
     assert rows_without_scan(groups, SCANS[:1]).endswith("sub-01, sub-02, sub-03, sub-04, sub-05, ...")
     assert not rows_without_scan({"sex": {"sub-00": "M", "sub-01_T1w": "F"}}, SCANS)
     assert not rows_without_scan({}, SCANS)
+
+
+@pytest.mark.parametrize("value, found", [("M", {"a": "M"}), ("n/a", {"a": "M"}), ("", {"a": "M"}), ("F", None)])
+def test_a_scan_with_two_rows_has_one_value(tmp_path, value, found):
+    (tmp_path / "t.csv").write_text(f"scan,sex\na,M\na,{value}\n")
+    if found:
+        assert read_groups(tmp_path / "t.csv") == {"sex": found}
+        return
+    with pytest.raises(DataError, match=r"says in sex of 'a' 'F', and 'M' before \(give each patient one row"):
+        read_groups(tmp_path / "t.csv")
+
+
+def test_what_two_sites_have_in_common_names_no_subject(tmp_path):
+    scans = [f"{site}/{name}/{name}_T1w.nii.gz" for site in "AB" for name in ("sub-1", "sub-2")]
+    groups = {"sex": {"sub-1": "M", "A/sub-2": "F", "B": "M", "A/sub-2/sub-2_T1w.nii.gz": "F"}}
+    rows = by_group(groups, [0, 1, 0, 1], [0.0] * 4, scans, None)["sex"]
+    assert [(row["value"], row["scans"]) for row in rows] == [("F", 1), ("M", 2), ("unknown", 1)]
+    assert rows_without_scan(groups, scans) == "1 of 4 rows are of no scan that is judged: sub-1"

@@ -10,7 +10,7 @@ from maescan.config import Preset
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.readers import Workers
 from maescan.datasets.sliceset import SliceSet, scans_told
-from maescan.errors import ConfigError, DataError
+from maescan.errors import ConfigError, DataError, typed
 from maescan.files import written_into
 
 __all__ = ["Selection", "SliceSet", "Workers", "find", "load", "prepare"]
@@ -48,7 +48,7 @@ def _find(path: Path, modality: str | None, split_dir: Path | None, seed: int) -
     if not path.exists():
         raise DataError("does not exist", path=path, remedy="give a folder of scans")
     if items := find_brats(path, modality, split_dir, seed):
-        return "brats", items
+        return "brats", _named_once(items)
     if items := find_hdf5(path, modality, split_dir, seed):
         return "brats-hdf5", items
     if items := find_luna16(path, split_dir, seed):
@@ -59,6 +59,16 @@ def _find(path: Path, modality: str | None, split_dir: Path | None, seed: int) -
             f"{option} is for BraTS2020 and LUNA16", path=path, remedy="leave it out, or check the path"
         )
     return "folder", find_folder(path)
+
+
+def _named_once(items: list[LabelledScan]) -> list[LabelledScan]:
+    """The items. Raises DataError where two are called alike: they would be taken for one patient."""
+    first: dict[str, LabelledScan] = {}
+    for item in items:
+        if (other := first.setdefault(item.name, item)) is not item:
+            reason = f"is called {item.name}, as {typed(other.files[0].parent)} is: one name is one patient's"
+            raise DataError(reason, path=item.files[0].parent, remedy="rename one, with its files, or move it out")
+    return items
 
 
 def load(

@@ -23,7 +23,7 @@ from maescan.datasets.contrasts import statistics, tell_modalities
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.splits import split_patients, volume_split
-from maescan.errors import ConfigError, DataError
+from maescan.errors import ConfigError, DataError, typed
 from maescan.scans import Scan
 
 NAME = re.compile(r"volume_(\d+)_slice_(\d+)\.h5")
@@ -44,7 +44,10 @@ def find_hdf5(
     volumes: dict[int, dict[int, Path]] = {}
     for file in sorted(path.rglob("volume_*_slice_*.h5")) if path.is_dir() else []:
         if match := NAME.fullmatch(file.name):
-            volumes.setdefault(int(match[1]), {})[int(match[2])] = file
+            slices = volumes.setdefault(int(match[1]), {})
+            if (other := slices.setdefault(int(match[2]), file)) is not file:
+                reason = f"is of volume {match[1]}, as {typed(other)} is: one number is one patient's"
+                raise DataError(reason, path=file, remedy="renumber the volumes of one folder, or move it out")
     if not volumes:
         return []
     channel, note = choose_channel(modality, volumes.values())

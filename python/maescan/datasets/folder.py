@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -45,6 +46,9 @@ def find_folder(path: Path) -> list[LabelledScan]:
         if source.fault and source.path == path and path.is_dir():  # what lies in it is not known
             raise source.fault
     scans = [s for s in found if "masks" not in Path(s.name).parts[:-1]]
+    if maps := [s for s in scans if _called_a_mask(s.name)]:
+        reason = f"is a label map by its name, no scan{f', as {len(maps) - 1} more are' if len(maps) > 1 else ''}"
+        raise DataError(reason, path=maps[0].path, remedy=_MAP)
     if not scans:
         raise DataError("no scans found", path=path, remedy="see which files maescan reads with `maescan inspect`")
     refuse_other_labels(path)
@@ -52,6 +56,19 @@ def find_folder(path: Path) -> list[LabelledScan]:
     labels = _labels(path / LABELS, {s.name for s in scans})
     note = _note(labels is not None, bool(masks)) + tables_not_read(path)
     return [replace(_item(source, masks.get(source.name), labels, bool(masks)), note=note) for source in scans]
+
+
+def _called_a_mask(name: str) -> bool:
+    """Whether a scan's path says that it is a label map: labelsTr/a.nii.gz, Masks/a.nii.gz, a_seg.nii.gz."""
+    *folders, file = Path(_stem(name).lower()).parts
+    return any(folder in _FOLDERS for folder in folders) or bool(_MASK.search(file))
+
+
+_FOLDERS = {
+    *("mask", "masks", "label", "labels", "labelstr", "labelsts", "labelsval"),
+    *("seg", "segs", "segmentation", "segmentations", "annotation", "annotations"),
+}
+_MASK = re.compile(r"(?:^|[_.-])(?:mask|seg|segm|segmentation|label|labels|labelmap|dseg|probseg)$")
 
 
 def _note(labelled: bool, masked: bool) -> str:
@@ -111,8 +128,9 @@ def _check_mask(mask: ScanSource, lesions: NDArray[np.bool_], label: NDArray[np.
 
 
 def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
-    """Where a mask on its scan's grid is over 0, as axial slices [S, H, W]. Raises DataError for another grid."""
-    mask = read_member(source)
+    """Where a mask on its scan's grid, stored along whatever axes, is over 0, as axial slices [S, H, W]. Raises
+    DataError for another grid."""
+    mask = stored_as(read_member(source), scan)
     if mask.shape != scan.shape:
         sizes = [" x ".join(map(str, shape)) for shape in (mask.shape, scan.shape)]
         raise DataError(f"has {sizes[0]} voxels, its scan {sizes[1]}", path=source.path, remedy=_GRID)
@@ -124,6 +142,15 @@ def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
         reason = "has values below 0 and none over it: whether they are a lesion cannot be told"
         raise DataError(reason, path=source.path, remedy="write it with 0 where there is no lesion, and 1 in one")
     return np.ascontiguousarray(axial_axes(mask.affine).to_axial(found))
+
+
+def stored_as(mask: Scan, scan: Scan) -> Scan:
+    """A mask with its axes in the order and the directions of its scan's: tools write the same voxels in either."""
+    from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+
+    turn = ornt_transform(io_orientation(mask.affine), io_orientation(scan.affine))
+    affine = mask.affine @ inv_ornt_aff(turn, mask.shape)
+    return replace(mask, voxels=apply_orientation(mask.voxels, turn), affine=affine)
 
 
 _MAP = "masks of lesions belong into a folder called masks, other label maps elsewhere"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maescan.content import read_content
+from maescan.datasets.sliceset import subjects_of
 from maescan.errors import DataError, quoted
 from maescan.evaluate.ranking import auroc
 from maescan.records import read_rows
@@ -17,6 +18,7 @@ NAMES = ("participant_id", "patient", "scan", "subject", "id")
 """What the column may be called that says which scan a row is of; else it is the first."""
 MANY = 5
 """Numbers that take more values than that are cut into three parts."""
+ALIKE = "give each patient one row; of two who are called alike, name each by the path of the folder, as siteA/sub-01"
 SHOWN = 5  # rows that are named
 UNKNOWN = {"", "n/a", "na", "nan", "none"}
 
@@ -39,11 +41,15 @@ def read_groups(table: Path) -> Groups:
         found = f"its columns are {', '.join(map(quoted, columns))}" if columns else "it holds no row"
         remedy = f"give a table with a header: {NAMES[0]} and what is to be told apart"
         raise DataError(f"says nothing of any scan: {found}", path=table, remedy=remedy)
-    return {
-        column: {row[name]: row[column].strip() for row in rows if row[name] and row[column]}
-        for column in columns
-        if column != name
-    }
+    found: dict[str, dict[str, str]] = {column: {} for column in columns if column != name}
+    for column, values in found.items():
+        for row in rows:
+            value = (row[column] or "").strip()
+            if not row[name] or value.lower() in UNKNOWN or values.setdefault(row[name], value) == value:
+                continue
+            both = f"{quoted(value)}, and {quoted(values[row[name]])} before"
+            raise DataError(f"says in {column} of {quoted(row[name])} {both}", path=table, remedy=ALIKE)
+    return found
 
 
 def _delimiter(table: Path) -> str:
@@ -60,7 +66,7 @@ def _delimiter(table: Path) -> str:
 def rows_without_scan(groups: Groups, patients: ArrayLike) -> str:
     """How many rows of a table are of no scan that is judged, and the first of them; "" for none."""
     rows = sorted({name for values in groups.values() for name in values})
-    used = {name for scan in np.unique(np.asarray(patients)).tolist() for name in _names(str(scan))}
+    used = {name for names in _names_of(patients).values() for name in names}
     others = [name for name in rows if name not in used]
     if not others:
         return ""
@@ -74,9 +80,9 @@ def by_group(
     """A row a value of each column: scans, slices, AUROC, and specificity and sensitivity at a threshold, None where
     there is nothing to tell them from."""
     label, score, patient = np.asarray(labels), np.asarray(scores, np.float64), np.asarray(patients)
-    found = {}
+    found, called = {}, _names_of(patient)
     for column, values in groups.items():
-        of_scan = _parts({str(name): _value(values, str(name)) for name in np.unique(patient)})
+        of_scan = _parts({scan: _value(values, names) for scan, names in called.items()})
         each = np.array([of_scan[str(name)] for name in patient])
         if len(set(of_scan.values()) - {"unknown"}) > 0:
             found[column] = [
@@ -89,15 +95,30 @@ def by_group(
     return found
 
 
-def _value(values: Mapping[str, str], scan: str) -> str:
-    """What a table says of a scan, whose name is its path: any part of it, or the beginning of its file's name."""
-    value = next((values[name] for name in _names(scan) if name in values), "")
-    return "unknown" if value.lower() in UNKNOWN else value
+def _value(values: Mapping[str, str], names: list[str]) -> str:
+    """What a table says of a scan by one of its names."""
+    return next((values[name] for name in names if name in values), "unknown")
+
+
+def _names_of(patients: ArrayLike) -> dict[str, list[str]]:
+    """What rows may call each scan: its path, a folder's, any part of it, or the beginning of its file's name; not
+    what two subjects of BIDS have in common, the sub-01 of two sites."""
+    scans = np.unique(np.asarray(patients, str))
+    names = {scan: _names(scan) for scan in scans.tolist()}
+    of: dict[str, set[str]] = {}
+    for scan, subject in zip(scans.tolist(), subjects_of(scans).tolist(), strict=True):
+        for name in names[scan]:
+            of.setdefault(name, set()).add(subject)
+    return {
+        scan: [name for name in own if len(of[name]) == 1 or not name.startswith("sub-")]
+        for scan, own in names.items()
+    }
 
 
 def _names(scan: str) -> list[str]:
     path = PurePosixPath(scan)
-    return [scan, *path.parts, path.name.split(".")[0], path.name.split("_")[0]]
+    folders = [folder.as_posix() for folder in path.parents if folder.name]
+    return [scan, *folders, *path.parts, path.name.split(".")[0], path.name.split("_")[0]]
 
 
 def _parts(of_scan: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("scipy")
 
 from maescan.datasets.phantom import Look, write_phantom
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DataError
 from maescan.scans import axial_view, find_scans, read_scan
 
 SMALL = (48, 48, 16)
@@ -51,3 +51,17 @@ def test_metaimage_is_the_same_scan(tmp_path):
 def test_unknown_kind(tmp_path):
     with pytest.raises(ConfigError, match="brain, lung, both"):
         write_phantom(tmp_path, healthy=1, lesions=1, seed=0, look=Look(kind="knee"))
+
+
+def test_two_phantoms_are_not_mixed(tmp_path):
+    """What a run says is what lies there: scans of another would be calibrated by, and trained on."""
+    write_phantom(tmp_path / "out", healthy=2, lesions=1, seed=1, look=Look(shape=SMALL))
+    labels = (tmp_path / "out" / "labels.csv").read_bytes()
+    for healthy, lesions in ((1, 1), (2, 0), (1, 0), (3, 1)):
+        with pytest.raises(DataError, match=r"of another phantom.*\(name an empty or a new"):
+            write_phantom(tmp_path / "out", healthy=healthy, lesions=lesions, seed=1, look=Look(shape=SMALL))
+    assert (tmp_path / "out" / "labels.csv").read_bytes() == labels
+    write_phantom(tmp_path / "out", healthy=2, lesions=1, seed=2, look=Look(shape=SMALL))
+    assert len(list((tmp_path / "out").rglob("*.nii.gz"))) == 4
+    write_phantom(tmp_path / "out", healthy=2, lesions=1, seed=1, look=Look(shape=SMALL))
+    assert (tmp_path / "out" / "labels.csv").read_bytes() == labels

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from maescan.datasets.phantom import brain, chest
 from maescan.datasets.phantom.fields import Grid
 from maescan.datasets.phantom.lesions import plan
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DataError
 from maescan.files import atomic_file, claim, write_csv, write_nifti, write_text
 from maescan.scans.scan import axial_axes
 
@@ -66,18 +66,20 @@ def write_phantom(
     label), `healthy` and `lesions` scans of each kind of `look`. `progress` is called with (scans done, scans in
     all).
 
-    Raises ConfigError for an unknown kind or shape, DataError where `out` cannot be written.
+    Raises ConfigError for an unknown kind or shape, DataError where `out` cannot be written or holds scans that this
+    call does not write.
     """
     if look.kind not in KINDS:
         raise ConfigError(f"unknown kind '{look.kind}'", remedy=f"use one of {', '.join(KINDS)}")
     claim(out, "phantom scans", mark=".maescan-phantom")
     jobs = [(each, index) for each in KINDS[look.kind] for index in range(healthy + lesions)]
+    places = [_place(each, index, healthy, look) for each, index in jobs]
+    _check_others(out, places)
+    (out / "labels.csv").unlink(missing_ok=True)  # killed, it leaves scans and their masks
     rows: list[tuple[str, int, int]] = []
-    for done, (each, index) in enumerate(jobs, start=1):
-        ill = index >= healthy
+    for done, ((each, index), (folder, name)) in enumerate(zip(jobs, places, strict=True), start=1):
+        ill = folder == "lesions"
         made = make_phantom(each, index, seed, ill=ill, shape=look.shape, noisy_air=look.noisy_air)
-        name = f"{each}_{index:04d}" + (".mhd" if look.mhd and each == "lung" else ".nii.gz")
-        folder = "lesions" if ill else "healthy"
         write_scan(out / folder / name, made.voxels, made.affine)
         if ill:
             write_scan(out / "masks" / name, made.mask.astype(np.uint8), made.affine)
@@ -85,6 +87,26 @@ def write_phantom(
         if progress:
             progress(done, len(jobs))
     write_csv(out / "labels.csv", ("scan", "slice", "label"), rows)
+
+
+def _place(kind: Kind, index: int, healthy: int, look: Look) -> tuple[str, str]:
+    """(folder, file) of a scan."""
+    end = ".mhd" if look.mhd and kind == "lung" else ".nii.gz"
+    return "lesions" if index >= healthy else "healthy", f"{kind}_{index:04d}{end}"
+
+
+def _check_others(out: Path, places: list[tuple[str, str]]) -> None:
+    """Raises DataError where a scan or a mask lies in `out` that is not written anew: it would be taken for one of
+    these."""
+    own = {f"{folder}/{name.split('.')[0]}" for folder, name in places}
+    own |= {name.replace("lesions", "masks") for name in own}
+    there = (file for folder in ("healthy", "lesions", "masks") for file in sorted((out / folder).glob("*")))
+    for file in there:
+        if not file.name.startswith(".") and f"{file.parent.name}/{file.name.split('.')[0]}" not in own:
+            raise DataError("is of another phantom, which this one is not to be mixed with", path=file, remedy=_NEW)
+
+
+_NEW = "name an empty or a new folder"
 
 
 def make_phantom(
