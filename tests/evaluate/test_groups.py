@@ -77,3 +77,10 @@ def test_what_two_sites_have_in_common_names_no_subject(tmp_path):
     rows = by_group(groups, [0, 1, 0, 1], [0.0] * 4, scans, None)["sex"]
     assert [(row["value"], row["scans"]) for row in rows] == [("F", 1), ("M", 2), ("unknown", 1)]
     assert rows_without_scan(groups, scans) == "1 of 4 rows are of no scan that is judged: sub-1"
+
+
+def test_numbers_may_have_decimal_commas(tmp_path):
+    (tmp_path / "t.csv").write_text("scan;age\n" + "".join(f"{i}.nii;4{i},5\n" for i in range(9)))
+    scans = [f"{i}.nii" for i in range(9)]
+    rows = by_group(read_groups(tmp_path / "t.csv"), [0] * 9, [0.0] * 9, scans, None)["age"]
+    assert [row["scans"] for row in rows] == [3, 3, 3] and rows[0]["value"].startswith("under 43")

@@ -41,15 +41,15 @@ def read_groups(table: Path) -> Groups:
         found = f"its columns are {', '.join(map(quoted, columns))}" if columns else "it holds no row"
         remedy = f"give a table with a header: {NAMES[0]} and what is to be told apart"
         raise DataError(f"says nothing of any scan: {found}", path=table, remedy=remedy)
-    found: dict[str, dict[str, str]] = {column: {} for column in columns if column != name}
-    for column, values in found.items():
+    groups: dict[str, dict[str, str]] = {column: {} for column in columns if column != name}
+    for column, values in groups.items():
         for row in rows:
             value = (row[column] or "").strip()
             if not row[name] or value.lower() in UNKNOWN or values.setdefault(row[name], value) == value:
                 continue
             both = f"{quoted(value)}, and {quoted(values[row[name]])} before"
             raise DataError(f"says in {column} of {quoted(row[name])} {both}", path=table, remedy=ALIKE)
-    return found
+    return groups
 
 
 def _delimiter(table: Path) -> str:
@@ -126,7 +126,7 @@ def _parts(of_scan: dict[str, str]) -> dict[str, str]:
     numbers = {}
     for scan, value in of_scan.items():
         try:
-            numbers[scan] = float(value)
+            numbers[scan] = float(value.replace(",", "."))
         except ValueError:
             if value != "unknown":
                 return of_scan
