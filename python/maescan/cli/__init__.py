@@ -30,6 +30,7 @@ def __getattr__(name: str) -> object:
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a fault of maescan, 2 wrong input, 3 done but some scans failed."""
     stops: list[int] = []
+    _open_streams()
     try:
         _remember(stops)
         _protect_end()
@@ -41,6 +42,19 @@ def main() -> None:
     if code == 130:
         _say_stopped()
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Standard streams that are closed lead nowhere; a file opened later would get the descriptor, and what is
+    printed. Services and windowed Pythons have descriptors, or none, and no stream."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest that is free: this one
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8", errors="backslashreplace"))  # noqa: SIM115
 
 
 def _remember(stops: list[int]) -> None:
