@@ -13,6 +13,10 @@ import pytest
 from maescan import files as outputs
 from maescan.errors import ConfigError, DataError
 from maescan.method import aggregate
+from maescan.scans.montage import check_picture
+from maescan.scoring.alerts import passed_on
+from maescan.scoring.names import Pseudonyms
+from maescan.scoring.options import AlertOptions
 
 
 def test_file_appears_whole_or_not_at_all(tmp_path):
@@ -132,3 +136,35 @@ def test_what_another_run_is_writing_into_an_output_below_stays(tmp_path, mark):
     outputs.remove_partial(tmp_path / "outer")
     left = {half.parent for half in tmp_path.rglob(f"{outputs.PARTIAL}*")}
     assert left == {inner / Path(mark).parent, inner / "maps"}
+
+
+@pytest.fixture
+def inside(tmp_path):
+    """A path in what its names tell is a bundle."""
+    (tmp_path / "bundle" / "golden").mkdir(parents=True)
+    for name in outputs.BUNDLE:
+        (tmp_path / "bundle" / name).write_text("")
+    return tmp_path / "bundle" / "new"
+
+
+@pytest.mark.parametrize("way", ["{0}/new", "{0}/golden/a/b", "{0}/../link/new", "{0}/../no/../bundle/new"])
+def test_no_folder_is_taken_in_a_bundle_whichever_way_it_is_come_to(inside, way):
+    """A bundle is given to others, and `verify` says of it that it holds nothing of people."""
+    (inside.parent.parent / "link").symlink_to(inside.parent)
+    before = sorted(inside.parent.rglob("*"))
+    for kind, mark in (("scores", ".maescan/kind"), ("demo", ".maescan-demo")):
+        with pytest.raises(ConfigError, match="lies inside a bundle, which holds nothing of scans"):
+            outputs.claim(Path(way.format(inside.parent)), kind, mark=mark)
+    assert sorted(inside.parent.rglob("*")) == before
+
+
+def test_no_file_of_scans_is_made_in_a_bundle(inside):
+    makers = {
+        "keep it": Pseudonyms.read,
+        "--log": lambda path: passed_on(print, AlertOptions(log=path)).__enter__(),
+        "--picture": check_picture,
+    }
+    for remedy, make in makers.items():
+        with pytest.raises(ConfigError, match="lies inside a bundle") as error:
+            make(inside)
+        assert remedy in str(error.value) and not inside.exists()

@@ -13,7 +13,7 @@ import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -77,15 +77,17 @@ def _cut(part: str, size: int) -> str:
     return part.encode()[:size].decode(errors="ignore").rstrip(". ") or "_"
 
 
+BUNDLE = ("manifest.json", "golden/golden.safetensors")
+"""What lies in every bundle, whose golden scan is a phantom's."""
 JUNK = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found"})
 """What file managers and file systems leave in an empty folder."""
 
 
 def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
     """Takes `folder` for what maescan writes (kind: "scores", "slices", ...): a new or empty one, or one that it took
-    for the same before. Raises DataError for any other: what lies there may be dear to somebody. A new one is open to
-    its user alone, since it holds what is of patients; one that was there keeps its permissions, and what is written
-    into it has them.
+    for the same before. Raises DataError for any other: what lies there may be dear to somebody; ConfigError for one
+    in a bundle. A new one is open to its user alone, since it holds what is of patients; one that was there keeps its
+    permissions, and what is written into it has them.
 
     mark: the file that says so, below `folder`; with the default no search for scans enters it."""
     check_claim(folder, kind, mark=mark)
@@ -104,7 +106,8 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
 
 
 def check_claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
-    """Raises DataError where `claim` would for what lies in `folder` or may not; writes nothing. Before long work."""
+    """Raises what `claim` would for what lies in `folder` or may not; writes nothing. Before long work."""
+    check_outside(folder)
     try:
         if not os.access(next(part for part in (folder, *folder.parents) if part.exists()), os.W_OK):
             raise PermissionError(13, "Permission denied")
@@ -115,6 +118,17 @@ def check_claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> Non
     if taken != kind and (found - {Path(mark).parts[0]} or taken):
         what = f"holds {taken} that maescan wrote" if taken else "holds files that maescan did not write"
         raise DataError(what, path=folder, remedy="name an empty or a new folder")
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder is a bundle, as far as its names tell."""
+    return all(os.path.lexists(folder / name) for name in BUNDLE)
+
+
+def check_outside(path: Path, remedy: str = "name a folder elsewhere") -> None:
+    """Raises ConfigError for what lies in a bundle, whichever way it is come to: a bundle is given to others."""
+    if any(map(is_bundle, Path(os.path.realpath(path)).parents)):
+        raise ConfigError("lies inside a bundle, which holds nothing of scans", path=path, remedy=remedy)
 
 
 def kind_of(folder: Path, *, mark: str = f"{OUTPUT}/kind") -> str:
@@ -263,25 +277,6 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
 def _cell(value: object) -> str:
     text = f"{value:.6f}" if isinstance(value, float) else "" if value is None else str(value)
     return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text
-
-
-def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Rows as a Parquet table; floats with six decimals, an empty cell is null. Raises ConfigError."""
-    pyarrow, parquet = require_parquet()
-    cells = [[None if row[i] == "" else row[i] for row in rows] for i in range(len(columns))]
-    rounded = [[round(cell, 6) if isinstance(cell, float) else cell for cell in column] for column in cells]
-    with atomic_file(path) as temporary:
-        parquet.write_table(pyarrow.table(dict(zip(columns, rounded, strict=True))), temporary)
-
-
-def require_parquet() -> tuple[Any, Any]:
-    """pyarrow and its parquet module. Raises ConfigError."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ConfigError("--format parquet needs pyarrow", remedy="pip install 'maescan[parquet]'") from error
-    return pyarrow, parquet
 
 
 def write_nifti(

@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 
 from helpers.bundles import reseal
 from maescan.engines import verify
-from maescan.engines.bundle import Bundle
+from maescan.engines.bundle import Bundle, put_engine
 from maescan.engines.golden import golden_scan
 from maescan.errors import BundleError
 
@@ -69,7 +69,23 @@ def test_what_is_not_of_the_bundle_is_named(bundle, capsys):
     for name in ("a.txt", "golden/b.txt", "golden/c.txt", "d.txt"):
         (bundle / name).write_text("?")
     assert verify.show(bundle, device="cuda")
-    assert "other files          a.txt, d.txt, golden/b.txt and 1 more: of no use" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "other files          a.txt, d.txt, golden/b.txt and 1 more: of no use" in told
+    assert "personal data        in the 4 other files: not looked for" in told
+
+
+def test_what_lies_among_the_engines_is_named_but_replaced_ones(bundle, capsys):
+    name = next(iter(Bundle.load(bundle).engines()))
+    old = bundle / "engines" / name
+    made = shutil.copytree(next(old.iterdir()), bundle.parent / "made")
+    (made / "note").write_text("another")
+    put_engine(bundle, name, made)
+    (bundle / "engines" / "pacs" / "in").mkdir(parents=True)
+    for file in ("pacs/1.dcm", "pacs/in/2.dcm"):
+        (bundle / "engines" / file).write_text("?")
+    verify.show(bundle, device="cuda")
+    told = capsys.readouterr().out
+    assert len(list(old.iterdir())) == 2 and "engines/pacs/1.dcm, engines/pacs/in/2.dcm: of no use" in told
 
 
 def test_a_device_that_no_engine_is_for_is_said(bundle, capsys):

@@ -12,12 +12,12 @@ import pytest
 
 from helpers.scoring_stub import BUNDLE, Engine, files_of, write_scan
 from helpers.stubs import stub_bundle
-from maescan import files as outputs
 from maescan.engines.bundle import COIN
 from maescan.errors import ConfigError, DataError
 from maescan.method.healthy import CELLS, HealthyMaps
 from maescan.results import report
 from maescan.results.paths import picture_path
+from maescan.results.tables import write_parquet
 from maescan.scoring.options import Format, ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
@@ -153,10 +153,10 @@ def test_parquet_holds_what_the_csv_does(tmp_path):
     assert [f"{score:.6f}" for score in table["score"]] == [line.split(",")[2] for line in lines[1:]]
 
 
-def test_parquet_without_pyarrow_is_refused(monkeypatch):
+def test_parquet_without_pyarrow_is_refused(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"needs pyarrow \(pip install 'maescan\[parquet\]'\)"):
-        outputs.require_parquet()
+        write_parquet(tmp_path / "scores.parquet", ("scan",), [])
 
 
 def test_scores_under_0_are_drawn_where_they_lie():

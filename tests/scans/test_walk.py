@@ -55,7 +55,7 @@ def test_hidden_files_and_outputs_are_told(tmp_path):
 
 def test_a_bundle_holds_no_scans(tmp_path):
     """Its golden scan is a phantom's, which would alert among the patients."""
-    make(tmp_path, *(f"b/{name}" for name in ("manifest.json", "mae.safetensors", "golden/scan.nii.gz")))
+    make(tmp_path, *(f"b/{name}" for name in ("manifest.json", "golden/golden.safetensors", "golden/scan.nii.gz")))
     make(tmp_path, "a/manifest.json", "a/golden/scan.nii.gz")
     assert split(tmp_path) == (["a/manifest.json", "a/golden/scan.nii.gz"], [("b", "output")])
     reason = "is a bundle, which is no input"

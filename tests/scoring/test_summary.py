@@ -13,7 +13,6 @@ from helpers.scan_files import UID, write_series
 from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, write_scan
 from helpers.stubs import stub_bundle
 from maescan.errors import ConfigError, DataError
-from maescan.scans.walk import BUNDLE as BUNDLE_HOLDS
 from maescan.scoring.options import Format, ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
@@ -203,10 +202,6 @@ def test_the_output_folder_is_no_input(mixed, tmp_path):
         score([out / "maps"], out)
     with pytest.raises(ConfigError, match="lies inside the output folder"):
         score([mixed], mixed)
-    for name in BUNDLE_HOLDS:
-        (tmp_path / "bundle" / name).mkdir(parents=True)
-    with pytest.raises(ConfigError, match="lies inside a bundle"):
-        score([mixed], tmp_path / "bundle" / "golden" / "new")
     with pytest.raises(DataError, match="holds files that maescan did not write"):
         score([mixed / "A"], mixed / "B")
     with pytest.raises(DataError, match="no scans found"):

@@ -14,6 +14,7 @@ from helpers.inputs import given
 from helpers.mutations import mutations
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from helpers.stubs import stub_bundle
+from maescan import files
 from maescan.cli import app
 from maescan.errors import ConfigError, DataError, ScanError
 from maescan.results.paths import map_path
@@ -98,6 +99,11 @@ def test_what_cannot_be_viewed_is_told_with_what_to_do(scored):
     (scored / "mine.html").write_text("mine")
     with pytest.raises(ConfigError, match="is no page that maescan wrote"):
         view(scored / "out", "a.nii.gz", scored / "mine.html")
+    (scored / "bundle" / "golden").mkdir(parents=True)
+    for name in files.BUNDLE:
+        (scored / "bundle" / name).write_text("")
+    with pytest.raises(ConfigError, match="lies inside a bundle"):
+        view(scored / "out", "a.nii.gz", scored / "bundle" / "page.html")
     given((scored / "in" / "a.nii.gz").rename(scored / "in" / "c.nii.gz"))
     given(scored / "in" / "a.nii.gz")
     with pytest.raises(ScanError, match="is no longer where it was scored"):

@@ -99,10 +99,8 @@ def leave(summary: Summary, alerts: AlertOptions) -> None:
 
 def check_format(options: ScoreOptions) -> None:
     """Raises ConfigError for results that a package is missing for."""
-    from maescan.files import require_parquet
-
     if options.format is Format.parquet:
-        require_parquet()
+        require("pyarrow", "--format parquet")
     if options.dicom:
         require("highdicom", "--dicom-out")
 

@@ -3,11 +3,12 @@ slices through every engine that can run here, each in a process of its own unde
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from maescan.content import read_content, read_text
+from maescan.content import read_content, read_text, sha256
 from maescan.engines import device_for, kind_of
 from maescan.engines.bundle import Bundle, load_arrays
 from maescan.engines.card import CARD, personal_data, render
@@ -91,16 +92,27 @@ def _parts(bundle: Bundle) -> Iterator[Finding]:
     if others := _others(bundle):
         named = ", ".join(map(escaped, others[:3])) + (f" and {len(others) - 3} more" if others[3:] else "")
         yield "other files", f"{named}: of no use to the bundle, in no hash, under no signature", True
+        yield (
+            "personal data",
+            f"in the {len(others)} other files: not looked for; the lines below tell nothing of them",
+            True,
+        )
     for line in personal_data(bundle.known):
         yield "personal data", line, True
 
 
 def _others(bundle: Bundle) -> list[str]:
-    """What lies in a bundle's folder and is none of it; engines have none (`Bundle.load`), but ones that were
-    replaced."""
+    """What lies in a bundle's folder and is none of it, nor of engines that were replaced."""
     ours = {"manifest.json", SIGNATURE, CARD, *bundle.manifest["files"]}
     found = (file.relative_to(bundle.path).as_posix() for file in bundle.path.rglob("*") if not file.is_dir())
-    return sorted(name for name in found if name not in ours and not name.startswith("engines/"))
+    replaced = {folder for folder in bundle.path.glob("engines/*/*") if _is_engine(folder)}
+    return sorted(name for name in found if name not in ours and replaced.isdisjoint((bundle.path / name).parents))
+
+
+def _is_engine(folder: Path) -> bool:
+    """Whether engines/NAME/VERSION holds what VERSION is the hash of."""
+    hashes = {file.relative_to(folder).as_posix(): sha256(file) for file in folder.rglob("*") if file.is_file()}
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest().startswith(folder.name)
 
 
 def _line(bundle: Bundle, name: str, device: str, trust: bool, limits: Limits) -> tuple[str, bool]:

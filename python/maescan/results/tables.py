@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan import files
+from maescan.errors import require
 from maescan.method import aggregate
 from maescan.method.gate import Fit
 from maescan.results.rows import Failure, ScanRow
@@ -109,3 +110,12 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
 def defused(cell: Cell) -> Cell | str:
     """A cell as `write_csv` writes it."""
     return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
+
+
+def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Rows as a Parquet table; floats with six decimals, an empty cell is null. Raises ConfigError."""
+    pyarrow, parquet = (require(name, "--format parquet") for name in ("pyarrow", "pyarrow.parquet"))
+    cells = [[None if row[i] == "" else row[i] for row in rows] for i in range(len(columns))]
+    rounded = [[round(cell, 6) if isinstance(cell, float) else cell for cell in column] for column in cells]
+    with files.atomic_file(path) as temporary:
+        parquet.write_table(pyarrow.table(dict(zip(columns, rounded, strict=True))), temporary)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import DataError
-from maescan.files import atomic_file
+from maescan.files import atomic_file, check_outside
 from maescan.scans import Scan, axial_view
 
 TILE, TILES = 128, 7
@@ -48,7 +48,9 @@ class Montage:
 
 
 def check_picture(path: Path) -> None:
-    """Raises DataError where `path` is there and no picture of ours, which may be written over."""
+    """Raises DataError where `path` is there and no picture of ours, which may be written over; ConfigError for
+    one in a bundle."""
+    check_outside(path, "use another --picture")
     try:
         with path.open("rb") as stream:
             ours = MARK in stream.read(64)

@@ -7,15 +7,13 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from maescan.files import OUTPUT
+from maescan.files import OUTPUT, is_bundle
 from maescan.scans.budget import touching
 from maescan.scans.labels import file_label
 from maescan.scans.source import PassedOver
 
 HOLD = frozenset({"maps", "pictures", "views", "dicom"})
 """Folders of an output folder that hold what maescan wrote of scans, and nothing else."""
-BUNDLE = frozenset({"manifest.json", "mae.safetensors", "golden"})
-"""What lies in every bundle, whose golden scan is a phantom's."""
 Visited = set[tuple[int, int]]
 """Device and inode of the folders that were searched."""
 
@@ -39,7 +37,8 @@ def walk(root: Path, skip: Collection[str] = (), visited: Visited | None = None)
             ours = (linked or folder == root) and is_output(folder)
             entries = _entries(folder, visited)
             names = {entry.name for entry in entries} if isinstance(entries, list) else set[str]()
-            ours = ours or OUTPUT in names or names >= BUNDLE
+            bundle = "manifest.json" in names and is_bundle(folder)
+            ours = ours or OUTPUT in names or bundle
             items = _sorted(entries, root, folders, links) if isinstance(entries, list) and not ours else []
         if entries is None:
             yield folder
@@ -48,7 +47,7 @@ def walk(root: Path, skip: Collection[str] = (), visited: Visited | None = None)
                 yield PassedOver(file_label(folder, root), folder, "link", entries)
         elif ours:
             name = file_label(folder, root) if folder != root else root.name
-            what = "is a bundle" if names >= BUNDLE else "holds what maescan wrote"
+            what = "is a bundle" if bundle else "holds what maescan wrote"
             yield PassedOver(name, folder, "output", f"{what}, which is no input")
         else:
             yield from items
@@ -58,11 +57,6 @@ def is_output(path: Path) -> bool:
     """Whether a path, its links resolved, is or lies in a folder that maescan writes what it makes of scans into."""
     place = Path(os.path.realpath(path))
     return any(part.name in HOLD and (part.parent / OUTPUT).is_dir() for part in (place, *place.parents))
-
-
-def is_bundle(folder: Path) -> bool:
-    """Whether a folder is a bundle, as far as its names tell."""
-    return all(os.path.lexists(folder / name) for name in BUNDLE)
 
 
 def _entries(folder: Path, visited: Visited) -> list[os.DirEntry[str]] | str | None:

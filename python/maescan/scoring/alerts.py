@@ -18,6 +18,7 @@ from pathlib import Path
 
 from maescan.content import opened
 from maescan.errors import DataError, MaescanError
+from maescan.files import check_outside
 from maescan.machine import users_environment
 from maescan.records import Record, decode
 from maescan.scoring.job import Event, Job, one_at_a_time
@@ -37,7 +38,7 @@ def passed_on(event: Event, options: AlertOptions) -> Iterator[PassedOn]:
 
     Commands run one after another beside the scoring, and are waited for at the end; one that fails or takes too long
     is told ("alert_failed") and changes nothing else. An error that ends the scoring stands in the log ("refused").
-    Raises DataError for a log that cannot be written."""
+    Raises DataError for a log that cannot be written, ConfigError for one in a bundle."""
     log = _Log(options.log) if options.log else None
     passing = PassedOn(one_at_a_time(event), log, options.on_alert)
     try:
@@ -197,6 +198,7 @@ class _Log:
     def __init__(self, path: Path):
         if path.is_dir() or path.is_fifo():  # a pipe would wait for who reads it
             raise DataError(f"is a {'folder' if path.is_dir() else 'pipe'}", path=path, remedy="name a file as --log")
+        check_outside(path, "use another --log")
         for file in (path, *(path.with_name(f"{path.name}.{number}") for number in range(1, LOGS + 1))):
             _check_log(file)
         try:

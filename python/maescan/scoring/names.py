@@ -253,8 +253,9 @@ def vocabulary() -> frozenset[str]:
 
 
 def _read(path: Path) -> bytes:
-    from maescan.files import OUTPUT
+    from maescan.files import OUTPUT, check_outside
 
+    check_outside(path, "keep it where nobody else comes")
     try:
         outputs = [folder for folder in Path(os.path.realpath(path)).parents if (folder / OUTPUT).is_dir()]
         if outputs and not path.exists():  # it is said before a key lies there

@@ -29,7 +29,6 @@ from maescan.method.tokens import TokenSets
 from maescan.scans.find import Found
 from maescan.scans.quiet import one_line
 from maescan.scans.source import PassedOver, ScanSource
-from maescan.scans.walk import is_bundle
 from maescan.scoring.alerts import settle, told_of
 from maescan.scoring.batches import Slice, batches
 from maescan.scoring.drawing import Drawing, draw_missing
@@ -211,10 +210,7 @@ def in_shard(source: ScanSource, shard: Shard) -> bool:
 
 
 def check_apart(paths: Sequence[Path], out: Path) -> None:
-    """Raises ConfigError for scans inside the output folder: what is written there is never an input; and for an
-    output folder inside a bundle, which is given to others."""
-    if any(map(is_bundle, _real(out).parents)):
-        raise ConfigError("lies inside a bundle, which holds nothing of scans", path=out, remedy="use another --out")
+    """Raises ConfigError for scans inside the output folder: what is written there is never an input."""
     for path in paths:
         if _real(path).is_relative_to(_real(out)):
             raise ConfigError("lies inside the output folder", path=path, remedy="use another --out")

@@ -137,7 +137,7 @@ def _write(job: Job, known: tables.Tables, run: dict[str, Any]) -> None:
     tables.write_csv(path("scans.csv"), tables.SCANS, known.scans())
     tables.write_csv(path("failures.csv"), tables.FAILURES, known.failures)
     if job.options.format is Format.parquet:
-        files.write_parquet(path("scores.parquet"), tables.SLICES, slices)
+        tables.write_parquet(path("scores.parquet"), tables.SLICES, slices)
     if regions:
         tables.write_csv(path("regions.csv"), tables.REGIONS, regions)
     files.write_json(path("run.json"), run)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.errors import ConfigError, DataError, ScanError
-from maescan.files import OUTPUT, kind_of
+from maescan.files import OUTPUT, check_outside, kind_of
 from maescan.options import ReadOptions
 from maescan.records import Record, read, read_rows
 from maescan.results.maps import read_heat
@@ -101,8 +101,8 @@ def view(out: Path, scan: str, page: Path | None = None) -> Path:
     if run.options.pseudonyms:
         remedy = "score the scan into another --out without --pseudonyms, and view it there"
         raise DataError("was scored under pseudonyms: where its scans lie is not kept", path=out, remedy=remedy)
-    if page is not None and os.path.lexists(page) and not _is_page(page):
-        raise ConfigError("is no page that maescan wrote", path=page, remedy="name another --out")
+    if page is not None:
+        _check_page(page)
     found = _scored(out, job, scan)
     heat, affine, full = _map(out, job, found.label)
     grey = _read(found, options)
@@ -125,6 +125,12 @@ def drop_outdated(job: Job) -> None:
     for path in job.outputs.of("view").values():
         if not _is_page(path, mark):
             job.outputs.drop(path)
+
+
+def _check_page(page: Path) -> None:
+    check_outside(page, "use another --out")
+    if os.path.lexists(page) and not _is_page(page):
+        raise ConfigError("is no page that maescan wrote", path=page, remedy="name another --out")
 
 
 def _is_page(path: Path, mark: str = MARK) -> bool:
