@@ -25,7 +25,7 @@ from structure.code import parameters as count_parameters
 FLOOR = {
     "content": 0, "errors": 0,
     "files": 1, "records": 1, "config": 1, "machine": 1, "options": 1, "progress": 1,
-    "scans": 2, "kernels": 2, "models": 2,
+    "folders": 2, "scans": 2, "kernels": 2, "models": 2,
     "method": 3,
     "datasets": 4, "engines": 4,
     "results": 5, "evaluate": 5, "export": 5,

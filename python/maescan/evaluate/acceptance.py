@@ -15,9 +15,10 @@ from maescan.engines.bundle import Bundle
 from maescan.errors import DataError
 from maescan.evaluate.insertions import LESIONS, Insertion
 from maescan.evaluate.markdown import stress_text, taken_text
+from maescan.evaluate.output import FILES, STRESS, output, told
 from maescan.evaluate.scans import trained_scans, trained_text
 from maescan.evaluate.stress import SLICES, Answer, Healthy, Scorer, Stressed, stress_slices, summarise
-from maescan.files import atomic_file, check_claim, claim, write_csv, write_json, write_text
+from maescan.files import atomic_file, write_csv, write_json, write_text
 from maescan.method.engine import Engine
 from maescan.options import EngineOptions, StressOptions
 from maescan.progress import part, tell
@@ -43,28 +44,33 @@ def stress(
     from maescan import datasets, engines
 
     engine, options = engine or EngineOptions(), options or StressOptions()
-    check_claim(out, "an evaluation")
-    bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
-    running = engines.load(bundle, **engine.to_json())  # before hours of reading
-    try:
-        if isinstance(data, str | Path):
-            data = datasets.load(Path(data), bundle.preset, modality=options.modality, listen=listen)
-        healthy = Healthy(data, bundle.preset, most=options.slices, seed=options.seed)
-        claim(out, "an evaluation")
-        score = engine_scorer(running, bundle.preset)
-        stressed = stress_slices(healthy, score, progress=tell)
-        model = {"name": bundle.preset.name, "bundle": bundle.hash, "engine": running.name}
-        known = trained_scans(data, bundle.manifest)
-        summary = summarise(stressed, seed=options.seed)
-        summary |= {"taken": data.taken, "model": {**model, "trained_scans": known}}
-        picture(out / "stress.png", healthy, stressed, score)
-    finally:
-        running.close()
+    with output(out, STRESS, listen) as run:
+        bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
+        about, running = told(bundle, data), engines.load(bundle, **engine.to_json())  # before hours of reading
+        try:
+            if isinstance(data, str | Path):
+                data = datasets.load(Path(data), bundle.preset, modality=options.modality, listen=listen)
+            healthy = Healthy(data, bundle.preset, most=options.slices, seed=options.seed)
+            score = engine_scorer(running, bundle.preset)
+            stressed = stress_slices(healthy, score, progress=tell)
+            model = {"name": bundle.preset.name, "bundle": bundle.hash, "engine": running.name}
+            known = trained_scans(data, bundle.manifest)
+            summary = summarise(stressed, seed=options.seed)
+            summary |= {"taken": data.taken, "model": {**model, "trained_scans": known}}
+            run.replace(FILES[STRESS], about)
+            picture(out / "stress.png", healthy, stressed, score)
+        finally:
+            running.close()
+        _write(out, stressed, summary)
+    return summary
+
+
+def _write(out: Path, stressed: Stressed, summary: Json) -> None:
     write_json(out / "stress.json", summary)
     write_csv(out / "stress.csv", *_rows(stressed))
     text = trained_text(summary) + taken_text(summary["taken"]) + stress_text(summary)
-    write_text(out / "stress.md", f"# Stress test of {bundle.preset.name}\n\n{text}\n![stress.png](stress.png)\n")
-    return summary
+    title = f"# Stress test of {summary['model']['name']}"
+    write_text(out / "stress.md", f"{title}\n\n{text}\n![stress.png](stress.png)\n")
 
 
 def stress_set(slices: SliceSet, engine: Engine, preset: Preset, *, most: int = SLICES, seed: int = 0) -> Json | None:

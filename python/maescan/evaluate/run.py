@@ -25,10 +25,12 @@ from maescan.evaluate.healthy import (
     healthy_scores,
 )
 from maescan.evaluate.markdown import report
+from maescan.evaluate.output import EVALUATION, FILES, PICTURES, output, told
 from maescan.evaluate.scans import trained_scans
 from maescan.evaluate.scored import Scored, score_set
 from maescan.evaluate.summary import summarise
-from maescan.files import check_claim, claim, write_csv, write_json, write_text
+from maescan.files import write_csv, write_json, write_text
+from maescan.folders import Taken
 from maescan.method.engine import Engine
 from maescan.method.prints import every_print
 from maescan.options import EngineOptions, EvaluateOptions
@@ -56,29 +58,30 @@ def evaluate(
     from maescan import datasets, engines
 
     engine, options = engine or EngineOptions(), options or EvaluateOptions()
-    check_claim(out, "an evaluation")
-    bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
-    table: Path | None = options.groups
-    where: Path | None = None
-    running = engines.load(bundle, **engine.to_json())  # before hours of reading
-    try:
-        if isinstance(data, str | Path):
-            table = table or next((file for file in [Path(data) / "participants.tsv"] if file.is_file()), None)
-            where = Path(data)
-            data = datasets.load(where, bundle.preset, modality=options.modality, listen=listen)
+    with output(out, EVALUATION, listen) as run:
+        bundle = Bundle.load(Path(bundle)) if isinstance(bundle, str | Path) else bundle
+        running = engines.load(bundle, **engine.to_json())  # before hours of reading
+        model: Json = {"about": told(bundle, data)}
         try:
-            slices, unknown = known_slices(data, options.split)
-        except DataError as error:
-            error.path = error.path or where
-            raise
-        model = {"bundle": bundle.hash, "weights": bundle.model, "engine": running.name, "unknown_slices": unknown}
-        model["trained_scans"] = trained_scans(slices, bundle.manifest)
-        model["aggregation"] = bundle.manifest.get("aggregation")
-        model["healthy"] = healthy_scores(data, slices, bundle.manifest, running, bundle.preset)
-        model["groups"] = read_groups(table) if table else {}
-        return evaluate_slices(slices, running, bundle.preset, out, model, options)
-    finally:
-        running.close()
+            table: Path | None = options.groups
+            where: Path | None = None
+            if isinstance(data, str | Path):
+                table = table or next((file for file in [Path(data) / "participants.tsv"] if file.is_file()), None)
+                where = Path(data)
+                data = datasets.load(where, bundle.preset, modality=options.modality, listen=listen)
+            try:
+                slices, unknown = known_slices(data, options.split)
+            except DataError as error:
+                error.path = error.path or where
+                raise
+            model |= {"bundle": bundle.hash, "weights": bundle.model, "engine": running.name}
+            model |= {"unknown_slices": unknown, "trained_scans": trained_scans(slices, bundle.manifest)}
+            model["aggregation"] = bundle.manifest.get("aggregation")
+            model["healthy"] = healthy_scores(data, slices, bundle.manifest, running, bundle.preset)
+            model["groups"] = read_groups(table) if table else {}
+            return _judge(slices, running, bundle.preset, run, model, options)
+        finally:
+            running.close()
 
 
 def known_slices(slices: SliceSet, split: str | None) -> tuple[SliceSet, int]:
@@ -107,7 +110,13 @@ def evaluate_slices(
 ) -> Json:
     """What `evaluate` does once data and engine are at hand. `model`: what the report says of it, and if there are
     any its "aggregation" of slice scores to a scan's, "healthy" scores (`HealthyScores`) and "groups" of scans."""
-    claim(out, "an evaluation")
+    with output(out, EVALUATION) as run:
+        return _judge(slices, engine, preset, run, model, options)
+
+
+def _judge(
+    slices: SliceSet, engine: Engine, preset: Preset, run: Taken, model: Json, options: EvaluateOptions
+) -> Json:
     scored = score_set(slices, engine, preset, batch=options.batch)
     classifier = preset.network is not None
     name = f"MAE and {preset.network}" if classifier else f"MAE, {preset.measure} (no classifier)"
@@ -120,15 +129,18 @@ def evaluate_slices(
         from maescan.evaluate.acceptance import stress_set
 
         metrics["stress"] = stress_set(slices, engine, preset, most=options.stressed, seed=seed)
-    drawn = _draw(slices, scored, engine, preset, out, metrics) if options.draw else []
-    _write(out, slices, scored, metrics, drawn)
+    drawn = PICTURES if options.draw else []
+    run.replace([*FILES[EVALUATION], *drawn], model.get("about", ""))
+    if drawn:
+        _draw(slices, scored, engine, preset, run.out, metrics)
+    _write(run.out, slices, scored, metrics, drawn)
     return metrics
 
 
 AT_ONCE = 256
 """Slices that are read to be hashed."""
 
-BESIDE = ("aggregation", "healthy", "groups")
+BESIDE = ("about", "aggregation", "healthy", "groups")
 
 
 def found_beside(slices: SliceSet, scored: Scored, model: Json, missing: dict[str, str]) -> dict[str, object]:
@@ -170,7 +182,7 @@ def _prints(slices: SliceSet) -> list[str]:
     return [one for part in parts for one in every_print(part)]
 
 
-def _draw(slices: SliceSet, scored: Scored, engine: Engine, preset: Preset, out: Path, metrics: Json) -> list[str]:
+def _draw(slices: SliceSet, scored: Scored, engine: Engine, preset: Preset, out: Path, metrics: Json) -> None:
     scores = {metrics["model"]["score"]: scored.score}
     for name, score in trivial_scores(slices).items():
         scores[name] = score if metrics["baselines"][name]["direction"] == "higher" else -score
@@ -180,7 +192,6 @@ def _draw(slices: SliceSet, scored: Scored, engine: Engine, preset: Preset, out:
         for row, numbers in pictures.chosen(slices.label, scored.score).items()
     }
     pictures.slices_picture(out / "slices.png", slices, scored.score, heat, preset)
-    return ["roc.png", "slices.png"]
 
 
 def _heat(slices: SliceSet, numbers: NDArray[np.intp], engine: Engine, preset: Preset) -> NDArray[np.float32]:

@@ -3,8 +3,12 @@
 import pytest
 
 from helpers.tiny_ablation import SMALL, half_ill
-from maescan.train.ablations import Design, ablate
+from maescan.errors import DataError
+from maescan.folders import taken
+from maescan.train.ablations import Design, Told, ablate
 from maescan.train.ablations.tables import text
+
+NAMES = ("table1.json", "table1.md", "beta.json", "beta.md")
 
 
 def test_command_line_refuses_another_experiment_before_reading(monkeypatch, capsys, tmp_path):
@@ -35,3 +39,18 @@ def test_a_second_time_nothing_is_trained(done, monkeypatch):
     monkeypatch.setattr(maescan.train, "train", None)
     assert ablate(half_ill(), "table2b", SMALL, out, Design(seeds=(0, 1), folds=2, device="cpu")) == result
     assert (out / "table2b.md").read_bytes() == before == text(result).encode()
+
+
+def test_a_table_of_other_data_is_replaced_with_a_word_and_one_run_at_a_time_writes(tmp_path, monkeypatch):
+    from maescan.train import ablations
+
+    said = []
+    monkeypatch.setattr(ablations.AblationRunner, "judged", lambda *_: {})
+    monkeypatch.setattr(ablations, "numbers", lambda *_: {})
+    monkeypatch.setattr(ablations, "text", lambda _: "table")
+    for name in ("table1", "beta", "table1"):
+        ablate(half_ill(), name, SMALL, tmp_path, Design(device="cpu"), Told(say=said.append))
+    assert said == [f"{tmp_path}: replaces ablations of before: preset {SMALL.name}"]
+    assert {path.name for path in tmp_path.glob("*.*")} == {".maescan", *NAMES}
+    with taken(tmp_path, "ablations"), pytest.raises(DataError, match="another run is writing here"):
+        ablate(half_ill(), "table1", SMALL, tmp_path)

@@ -13,8 +13,10 @@ import numpy as np
 from maescan.config import ClassifierTraining, JudgeTraining, MaskConfig, Preset, PseudoConfig
 from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
+from maescan.evaluate.output import EVALUATION
 from maescan.evaluate.run import evaluate_slices
-from maescan.files import check_claim, claim, write_json, write_text
+from maescan.files import claim, write_json, write_text
+from maescan.folders import taken
 from maescan.options import EvaluateOptions, TrainOptions
 from maescan.records import read
 from maescan.train.ablations.experiments import Row, experiment
@@ -66,19 +68,21 @@ def ablate(
     from maescan import datasets
 
     chosen = experiment(name, preset)
-    check_claim(Path(out), "ablations")
-    device_of(design.device)
-    if isinstance(data, str | Path):
-        data = datasets.load(Path(data), preset, modality=design.modality, listen=told.say)
-    runner = AblationRunner(Path(out), make_folds(data, design.folds), design, told)
-    claim(Path(out), "ablations")
-    runner.stressed = chosen.stressed
-    metrics: list[list[list[Json]]] = [
-        [[runner.judged(row, seed, fold) for fold in runner.folds] for seed in design.seeds] for row in chosen.rows
-    ]
-    result = {"experiment": name, "preset": preset.name, **numbers(chosen, metrics, list(design.seeds), runner.folds)}
-    write_json(runner.out / f"{name}.json", result)
-    write_text(runner.out / f"{name}.md", text(result))
+    files = [f"{name}.json", f"{name}.md"]
+    with taken(Path(out), "ablations", before=files, name=f"written-{name}", listen=told.say) as run:
+        device_of(design.device)
+        about = f"preset {preset.name}" + (f" on {data}" if isinstance(data, str | Path) else "")
+        if isinstance(data, str | Path):
+            data = datasets.load(Path(data), preset, modality=design.modality, listen=told.say)
+        runner = AblationRunner(Path(out), make_folds(data, design.folds), design, told)
+        runner.stressed, seeds = chosen.stressed, list(design.seeds)
+        metrics: list[list[list[Json]]] = [
+            [[runner.judged(row, seed, fold) for fold in runner.folds] for seed in seeds] for row in chosen.rows
+        ]
+        result = {"experiment": name, "preset": preset.name, **numbers(chosen, metrics, seeds, runner.folds)}
+        run.replace(files, about)
+        write_json(runner.out / f"{name}.json", result)
+        write_text(runner.out / f"{name}.md", text(result))
     return result
 
 
@@ -110,7 +114,7 @@ class AblationRunner:
         return evaluate_slices(fold.test, TorchEngine(run, preset, self._device()), preset, folder, model, options)
 
     def _rival(self, row: Row, seed: int, fold: Fold, folder: Path) -> Json:
-        claim(folder, "an evaluation")
+        claim(folder, EVALUATION)
         size = size_for(row.preset, seed, self._device())
         known = fitted(str(row.rival), fold.train.healthy(), size)
         metrics = judge_rival(known, fold.test, row.preset, self.stressed)

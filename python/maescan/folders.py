@@ -1,0 +1,115 @@
+"""Folders that one run at a time writes several files into: it says what it replaces, and leaves none of it there."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from maescan.errors import DataError, escaped
+from maescan.files import OUTPUT, claim, printable, write_json, written_into
+from maescan.records import Record, read
+
+LOCK = f"{OUTPUT}/lock"
+KEPT = {"kind", "lock"}
+"""What a run has in its folder's mark before it has written anything."""
+
+
+class Written(Record, frozen=True):
+    """What a run wrote. about: of what, for people; files: their names, `*` for any part."""
+
+    about: str
+    files: list[str]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An output folder that is this run's alone. replaces: one line about what an earlier run left in it, "" where
+    that is nothing."""
+
+    out: Path
+    record: Path
+    earlier: tuple[str, ...]
+    replaces: str
+
+    def replace(self, files: Sequence[str], about: str) -> None:
+        """Before `files` are written: takes away those of the earlier run, and keeps what the next one will say."""
+        with written_into(self.out):
+            for file in _there(self.out, self.earlier):
+                file.unlink(missing_ok=True)
+        write_json(self.record, {"about": printable(about), "files": list(files)})
+
+
+@contextlib.contextmanager
+def taken(
+    out: Path,
+    kind: str,
+    *,
+    before: Sequence[str] = (),
+    name: str = "written",
+    listen: Callable[[str], None] | None = None,
+) -> Iterator[Taken]:
+    """Takes `out` as `files.claim` does, for one run; it is told what it replaces. A new folder goes again where the
+    run fails with nothing in it. Raises as `claim`, and DataError while another run writes there.
+
+    before: what a run may have written that kept no record; name: of the record, where a folder holds several
+    things that are replaced each by itself."""
+    new = not out.exists()
+    claim(out, kind)
+    held = lock(out)
+    try:
+        known, record = None, out / OUTPUT / f"{name}.json"
+        with contextlib.suppress(DataError):
+            known = read(Written, record, remedy="") if record.is_file() else None
+        earlier = tuple(known.files if known else before)
+        about = f": {known.about}" if known and known.about else ""
+        replaces = escaped(f"{out}: replaces {kind} of before{about}") if _there(out, earlier) else ""
+        if replaces and listen:
+            listen(replaces)
+        yield Taken(out, record, earlier, replaces)
+    except BaseException:
+        if new:
+            _leave(out)
+        raise
+    finally:
+        held.close()
+
+
+def lock(out: Path) -> IO[str]:
+    """The lock of a folder that was claimed, until it is closed or its process ends, however that ends. Raises
+    DataError while another run has it."""
+    try:
+        held = (out / LOCK).open("w")
+    except OSError as error:
+        remedy = "use another --out or change its permissions"
+        raise DataError(f"cannot write: {error.strerror}", path=out, remedy=remedy) from error
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(held.fileno()), (out / LOCK).stat()):
+            return held
+        raise FileNotFoundError  # `_leave` has just taken it away
+    except OSError as error:
+        held.close()
+        remedy = "wait for it or use another --out"
+        raise DataError("another run is writing here", path=out, remedy=remedy) from error
+
+
+def _there(out: Path, names: Sequence[str]) -> list[Path]:
+    """The files of these names, which may not lead out of the folder."""
+    inside = [name for name in names if name and not name.startswith("/") and ".." not in Path(name).parts]
+    return sorted({file for name in inside for file in out.glob(name) if file.is_symlink() or file.is_file()})
+
+
+def _leave(out: Path) -> None:
+    """Removes a folder that holds nothing but its mark."""
+    mark = out / OUTPUT
+    with contextlib.suppress(OSError):
+        if [*out.iterdir()] == [mark] and {path.name for path in mark.iterdir()} <= KEPT:
+            for name in KEPT:
+                (mark / name).unlink(missing_ok=True)
+            mark.rmdir()
+            out.rmdir()

@@ -1,0 +1,89 @@
+"""One run at a time writes into a folder, says what it replaces, and leaves none of it beside its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from maescan.errors import DataError
+from maescan.files import claim
+from maescan.folders import LOCK, taken
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from maescan.folders import taken
+with taken(Path(sys.argv[1]), "numbers"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def write(out, files, about="", **options):
+    """Writes `files`; what was told."""
+    told = []
+    with taken(out, "numbers", listen=told.append, **options) as run:
+        run.replace(files, about)
+        for name in files:
+            (out / name).write_text(about)
+    return told
+
+
+def names(out):
+    return {path.name for path in out.iterdir()} - {".maescan"}
+
+
+def test_what_another_run_wrote_is_told_and_goes_and_what_nobody_wrote_stays(tmp_path):
+    assert write(tmp_path / "out", ["a.csv", "a.png"], "bundle b on\nd") == []
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    (tmp_path / "out" / "b.png").write_text("mine")
+    said = write(tmp_path / "out", ["a.csv"], "bundle c", before=["a.csv", "b.png"])
+    assert said[0].startswith(f"{tmp_path / 'out'}: replaces numbers of before: bundle b on_d~") and len(said) == 1
+    assert names(tmp_path / "out") == {"a.csv", "notes.txt", "b.png"}
+    assert write(tmp_path / "out", ["a.csv"]) == [f"{tmp_path / 'out'}: replaces numbers of before: bundle c"]
+
+
+@pytest.mark.parametrize("record", [None, "", "[]", '{"about": "", "files": ["../mine", "/mine"]}'])
+def test_a_folder_without_a_record_or_with_a_damaged_one(tmp_path, record):
+    claim(tmp_path / "out", "numbers")
+    (tmp_path / "out" / "a.png").write_text("old")
+    (tmp_path / "mine").write_text("mine")
+    if record is not None:
+        (tmp_path / "out" / ".maescan" / "written.json").write_text(record)
+    said = write(tmp_path / "out", ["a.csv"], before=["a.png", "a.csv"])
+    listed = record is not None and "mine" in record
+    assert said == ([] if listed else [f"{tmp_path / 'out'}: replaces numbers of before"])
+    assert ("a.png" in names(tmp_path / "out")) == listed and (tmp_path / "mine").exists()
+
+
+def test_several_things_in_one_folder_are_replaced_each_by_itself(tmp_path):
+    write(tmp_path, ["one.md"], name="one")
+    assert write(tmp_path, ["two.md"], name="two") == []
+    assert len(write(tmp_path, ["two.md"], name="two")) == 1 and names(tmp_path) == {"one.md", "two.md"}
+
+
+def test_a_second_run_is_refused_until_the_first_ends_or_is_killed(tmp_path):
+    out = tmp_path / "out"
+    first = subprocess.Popen([sys.executable, "-c", HOLD, str(out)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(DataError, match="another run is writing here"):
+            write(out, ["a"])
+    finally:
+        first.kill()
+        first.communicate()
+    assert (out / LOCK).exists() and write(out, ["a"]) == []
+
+
+def test_a_run_that_fails_leaves_no_new_folder_and_an_old_one_as_it_was(tmp_path):
+    def fail(name):
+        with pytest.raises(ZeroDivisionError), taken(tmp_path / name, "numbers"):
+            raise ZeroDivisionError
+
+    (tmp_path / "there").mkdir()
+    write(tmp_path / "old", ["a.csv"])
+    for name in ("new", "there", "old"):
+        fail(name)
+    assert names(tmp_path) == {"there", "old"} and names(tmp_path / "old") == {"a.csv"}
