@@ -12,7 +12,8 @@ BATCH = {"batch": 8, "slices_per_second": 12.345, "limit": {"slices_per_second":
          "p95_s": 0.2, "p99_s": 0.3, "watts": None}  # fmt: skip
 UNBOUND = {**BATCH, "batch": 1, "limit": None, "share": None, "watts": 65.4}
 FOLDER = {"format": "nifti", "scans": 3, "slices": 90, "scans_per_hour": 1234.5, "slices_per_second": 10.25,
-          "share": None, "stages": {"read": {"busy": 0.25}, "engine": {"busy": 1.0}}}  # fmt: skip
+          "alone_slices_per_second": 20.5, "share": 0.5,
+          "stages": {"read": {"busy": 0.25}, "engine": {"busy": 1.0}}}  # fmt: skip
 SIZES = {"passes": 4, "tokens": 196, "operations": 2e9, "slices_per_second": 5.0}
 
 
@@ -48,7 +49,8 @@ def test_every_figure_is_in_its_column(values):
         ["openvino-fp32", "8", "12.35", "24.69", "50 %", "100.0", "200.0", "300.0", "-"],
     ]
     assert found["Start"] == [["openvino-fp32", "1.50", "3"]]
-    assert found["End to end"][0] == ["nifti", "3", "90", "1234.5", "10.25", "-", "25 %", "-", "100 %", "-"]
+    ends = ["nifti", "3", "90", "1234.5", "10.25", "20.50", "50 %", "25 %", "-", "100 %", "-"]
+    assert found["End to end"][0] == ends
     assert found["Passes"] == [["4", "196", "2", "5.00", "10.0"]]
     assert found["Folder size"] == [["10", "2.5", "250.0", "-"]]
 
@@ -56,7 +58,7 @@ def test_every_figure_is_in_its_column(values):
 def test_what_was_skipped_says_why_and_fills_its_row(values):
     found = rows(values)
     assert found["Engines"][2] == ["onnx-fp32: needs a package"] + [""] * 8
-    assert found["End to end"][1] == ["dicom: needs pydicom"] + [""] * 9
+    assert found["End to end"][1] == ["dicom: needs pydicom"] + [""] * 10
     assert all(len({len(columns), *map(len, lines)}) == 1 for _, columns, lines in report.tables(values))
 
 

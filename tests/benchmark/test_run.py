@@ -39,6 +39,13 @@ def test_bench_from_the_command_line_writes_its_report(bundle, tmp_path, monkeyp
     assert "openvino-fp32" in (tmp_path / "bench.md").read_text() and "scans/h" in done.output
 
 
+def test_a_share_is_the_rate_beside_it_over_the_limit_beside_it():
+    measured = {"batch": 8, "slices_per_second": 3.0, "best_slices_per_second": 4.0, "gemm_peak": None}
+    bounds = {"gemm": {"fp32": 1e12}, "copy": 1e15}
+    run._beside([{"precision": "fp32", "batches": [measured]}], bounds, PRESETS["tiny"])
+    assert measured["share"] == 3.0 / measured["limit"]["slices_per_second"]
+
+
 @pytest.mark.parametrize("arguments", [{}, {"bundle": "x", "random_weights": True}])
 def test_bench_wants_a_bundle_or_random_weights(tmp_path, arguments):
     with pytest.raises(ConfigError, match="one of the two"):

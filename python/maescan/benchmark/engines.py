@@ -96,9 +96,10 @@ def loaded(path: Path, engine: EngineOptions) -> tuple[Bundle, Engine]:
     return bundle, engines.load(bundle, **asked, trust=True)
 
 
-def timed(call: Callable[[], object], seconds: float, *, least: int = 3) -> list[float]:
-    """Seconds of each call, after one that does not count, until `seconds` are over."""
-    call()
+def timed(call: Callable[[], object], seconds: float, *, least: int = 3, warm: bool = True) -> list[float]:
+    """Seconds of each call, after one that does not count (unless not `warm`), until `seconds` are over."""
+    if warm:
+        call()
     found: list[float] = []
     while len(found) < least or sum(found) < seconds:
         start = time.perf_counter()

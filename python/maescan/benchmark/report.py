@@ -33,7 +33,7 @@ def show(values: Json) -> None:
     from rich.console import Console
     from rich.table import Table as Shown
 
-    console = Console(width=max(96, Console().width))  # narrower, figures are cut off
+    console = Console(width=max(112, Console().width))  # narrower, figures are cut off
     for title, columns, rows in tables(values):
         shown = Shown(title=title, title_justify="left")
         for index, column in enumerate(columns):
@@ -90,7 +90,7 @@ def _starts(values: Json) -> Table:
 
 def _folders(values: Json) -> Table:
     stages = "read", "preprocess", "engine", "write"
-    columns, rows = ["folder", "scans", "slices", "scans/h", "slices/s", "of engine", *stages], []
+    columns, rows = ["folder", "scans", "slices", "scans/h", "slices/s", "engine alone", "of engine", *stages], []
     for row in values["folders"]:
         if "skipped" in row:
             rows.append([f"{row['format']}: {row['skipped']}"] + [""] * (len(columns) - 1))
@@ -102,6 +102,7 @@ def _folders(values: Json) -> Table:
                 *(str(row[name]) for name in ("scans", "slices")),
                 f"{row['scans_per_hour']:.1f}",
                 f"{row['slices_per_second']:.2f}",
+                f"{row['alone_slices_per_second']:.2f}",
                 *("-" if share is None else f"{100 * share:.0f} %" for share in [row["share"], *busy]),
             ]
         )

@@ -135,7 +135,7 @@ def _beside(rows: list[Json], bounds: Json, preset: Preset) -> None:
         for each in row["batches"]:
             bound = limits.limit(preset, row["precision"], each["batch"], bounds)
             each["limit"] = bound
-            each["share"] = each["best_slices_per_second"] / bound["slices_per_second"] if bound else None
+            each["share"] = each["slices_per_second"] / bound["slices_per_second"] if bound else None
 
 
 def _folders(bundle: Path, at: Path, size: Size, rate: float, engine: EngineOptions, workers: int) -> list[Json]:
