@@ -91,8 +91,6 @@ def test_a_missing_package_comes_with_its_command(bundle, monkeypatch):
         ),
         ((10, 0), {"precision": "fp16"}, "tensorrt-rtx does not run on", "tensorrt --precision fp16"),
         ((8, 7), {"target": "tensorrt-rtx"}, "tensorrt-rtx does not run on", "tensorrt --precision fp16"),
-        ((8, 0), {"precision": "fp8"}, "has no fp8 engine for 'cuda'", "tensorrt-rtx --precision fp16"),
-        ((7, 5), {"precision": "bf16"}, "has no bf16 engine", "tensorrt-rtx --precision fp16"),
         ((12, 0), {"precision": "nvfp4"}, "has no nvfp4 engine", "tensorrt-rtx --precision nvfp4"),
     ],
 )
@@ -100,6 +98,29 @@ def test_a_card_is_told_which_target_it_takes(bundle, monkeypatch, capability, a
     monkeypatch.setattr(device, "_driver", lambda: driver(1, capability))
     text = refused(bundle, device="cuda", **asked)
     assert reason in text and f"maescan export {bundle.path} --to {command}" in text
+
+
+@pytest.mark.parametrize(
+    ("capability", "asked", "flags", "there"),
+    [
+        (None, {"target": "tensorrt"}, "--target", "openvino-fp32"),
+        (None, {"target": "unheard"}, "--target", "openvino-fp32"),
+        (None, {"precision": "fp8"}, "--precision", "openvino-fp32"),
+        (None, {"target": "openvino", "precision": "fp16"}, "--target and --precision", "openvino-fp32"),
+        ((8, 0), {"precision": "fp8"}, "--precision", "tensorrt-rtx-fp16"),
+        ((7, 5), {"precision": "bf16"}, "--precision", "tensorrt-rtx-fp16"),
+        ((8, 9), {"target": "openvino"}, "--target", "tensorrt-rtx-fp16"),
+    ],
+)
+def test_where_no_export_makes_what_was_asked_what_is_there_is_named(
+    bundle, monkeypatch, capability, asked, flags, there
+):
+    monkeypatch.setattr(device, "_driver", lambda: driver(1, capability or (9, 0)))
+    text = refused(bundle, device="cuda" if capability else "cpu", **asked)
+    named = "--target {} --precision {}".format(*there.rsplit("-", 1))
+    assert f"(leave out {flags}, or ask for what runs here: {named})" in text
+    gpu = device.require_gpu("cuda") if capability else None
+    assert engines._choose(bundle, gpu, None, None) == there
 
 
 def test_a_card_older_than_all_is_told_so(bundle, monkeypatch):

@@ -137,7 +137,7 @@ def scans(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("asked", [("--precision", "fp8"), ("--target", "onnx"), ("--target", "tensorrt")])
+@pytest.mark.parametrize("asked", [("--target", "onnx"), ("--target", "onnx", "--precision", "fp16")])
 def test_the_export_that_score_asks_for_can_be_run(bundle, scans, tmp_path, asked):
     refused = maescan("score", scans, "--bundle", bundle, "-o", tmp_path / "out", *asked)
     assert refused.returncode == 2, refused.stderr
@@ -149,6 +149,14 @@ def test_the_export_that_score_asks_for_can_be_run(bundle, scans, tmp_path, aske
     options = ("--target", target, "--precision", precision)
     scored = maescan("score", scans, "--bundle", bundle, "-o", tmp_path / "out", *options)
     assert scored.returncode == 0, scored.stderr
+
+
+def test_what_score_says_to_ask_for_is_there(bundle, scans, tmp_path):
+    asked = ("score", scans, "--bundle", bundle, "-o", tmp_path / "out")
+    refused = maescan(*asked, "--target", "tensorrt")
+    assert refused.returncode == 2 and "(leave out --target, or ask for what runs here: " in refused.stderr
+    named = refused.stderr.strip().rsplit(": ", 1)[1].rstrip(")").split(" or ")[0].split()
+    assert maescan(*asked).returncode == maescan(*asked, *named).returncode == 0
 
 
 def test_what_inspect_says_to_accept_is_accepted(tmp_path):

@@ -123,22 +123,33 @@ def _choose(bundle: Bundle, gpu: Gpu | None, target: str | None, precision: str 
     if asked and gpu is not None:
         values = next(iter(asked.values()))
         reason = TARGETS[values["target"]].lacks(gpu, values["precision"]) or reason
-    raise EngineError(reason, path=bundle.path, remedy=_remedy(bundle.path, gpu, target, precision))
+    here = sorted((v for v in found.values() if runs_on(v["target"], v["precision"], kind, gpu)), key=_rank)
+    raise EngineError(reason, path=bundle.path, remedy=_remedy(bundle.path, gpu, (target, precision), here))
 
 
-def _remedy(path: Path, gpu: Gpu | None, target: str | None, precision: str | None) -> str:
-    """The export that would run on the CPU or on that GPU, as near to what was asked for as that allows."""
+def _remedy(path: Path, gpu: Gpu | None, asked: tuple[str | None, str | None], here: list[Json]) -> str:
+    """The export that makes what was asked for; where none does that would run on the CPU or on that GPU, to ask for
+    one of the bundle's that run `here`, else the nearest export."""
+    target, precision = _nearest(gpu, *asked)
+    given = [flag for flag, name in zip(("--target", "--precision"), asked, strict=True) if name is not None]
+    if not here or (asked[0] in (None, target) and asked[1] in (None, precision)):
+        return export_command(path, {"target": target, "precision": precision})
+    there = " or ".join(f"--target {values['target']} --precision {values['precision']}" for values in here)
+    return f"leave out {' and '.join(given)}, or ask for what runs here: {there}"
+
+
+def _nearest(gpu: Gpu | None, target: str | None, precision: str | None) -> tuple[str, str]:
+    """The target and precision that run on the CPU or on that GPU, as near to what was asked for as there are."""
     if gpu is None:
         able = [known for known in TARGETS.values() if "cpu" in known.kinds and target in (None, known.name)]
         able = able or [TARGETS["openvino"]]
         best = next((known for known in able if precision in known.precisions), able[0])
-        nearest = precision if precision in best.precisions else best.precisions[0]
-        return export_command(path, {"target": best.name, "precision": nearest})
+        return best.name, precision if precision in best.precisions else best.precisions[0]
     if target not in TARGETS or TARGETS[target].lacks(gpu):
         target = best_for(gpu).name
     if precision is None or TARGETS[target].lacks(gpu, precision):
         precision = next(name for name in TARGETS[target].precisions if not TARGETS[target].lacks(gpu, name))
-    return export_command(path, {"target": target, "precision": precision})
+    return target, precision
 
 
 def _rank(values: Json) -> tuple[bool, int, int]:
