@@ -146,8 +146,13 @@ def test_a_calibration_says_what_it_allows(monkeypatch, tmp_path):
 
 def test_merge_and_view(monkeypatch):
     monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: path)
-    monkeypatch.setattr("maescan.scoring.merge.merge", lambda shards, bundle, out: replace(DONE, failures=[FAILED]))
+    made = replace(DONE, failures=[FAILED], scored=[{"alert": "yes"}], archive=3)
+    monkeypatch.setattr("maescan.scoring.merge.merge", lambda shards, bundle, out: made)
     done = typed("merge", "s1", "s2", "--bundle", "b", "--out", "o")
-    assert done.exit_code == 3 and done.stdout == "0 scans, 1 failed: o/scans.csv\n"
+    assert done.exit_code == 3 and done.stdout.splitlines() == [
+        "1 scans, 1 failed: o/scans.csv",
+        "the tables hold 3 scans, with those of earlier runs",
+    ]
+    assert typed("merge", "s1", "s2", "--bundle", "b", "--out", "o", "--fail-on-alert").exit_code == 4
     monkeypatch.setattr("maescan.scoring.viewing.view", lambda *given: given)
     assert typed("view", "o", "a.nii", "--out", "p").stdout.strip() == str((Path("o"), "a.nii", Path("p")))

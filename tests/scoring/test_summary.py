@@ -132,6 +132,9 @@ def test_another_bundle_leaves_nothing_of_the_one_before(mixed, tmp_path):
     summary = score([mixed / "A"], out, bundle=other)
     assert labels(out) == ["A/ct/3", "A/x.nii.gz"] and maps(out) == [] and not list(out.rglob("*.png"))
     assert (summary.archive, summary.other_jobs) == (2, 2)
+    assert [note.partition(" and are")[0] for note in summary.notes] == [
+        "the maps of 4 scans were of another bundle, engine or options of reading"
+    ]
     assert json.loads((out / "run.json").read_text())["archive"]["other_jobs"] == 2
 
 

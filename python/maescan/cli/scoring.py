@@ -253,15 +253,20 @@ def pseudonym(
 
 
 @commands.command()
+@with_options(alerts=AlertOptions, leave_out=("on_alert", "log"))
 def merge(
     shards: Annotated[list[Path], typer.Argument(help="The --out folders of shards 1/N to N/N.")],
     bundle: BundleOption,
     out: Out,
+    *,
+    alerts: AlertOptions,
 ) -> None:
-    """Put the outputs of all shards together, as if one run had written them, with the same exit codes."""
+    """Put the outputs of all shards together, as if one run had written them, with the exit codes of `score`. OUT is
+    new, empty, or of an earlier merge."""
     from maescan.engines.bundle import Bundle
     from maescan.scoring.merge import merge as put_together
 
     summary = put_together(shards, Bundle.load(bundle), out)
     print(f"{len(summary.scored)} scans, {len(summary.failures)} failed: {out / 'scans.csv'}")
-    leave(summary, AlertOptions())
+    _say_archive(summary)
+    leave(summary, alerts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 import threading
@@ -13,6 +12,7 @@ from typing import Any
 
 from maescan.errors import DataError
 from maescan.files import OUTPUT, claim
+from maescan.folders import lock
 from maescan.scoring.integrity import fault_of, register, set_aside, triggers
 
 VERSION = 4
@@ -69,19 +69,10 @@ class Database:
         self.folder = out / OUTPUT
         self._mutex, self.notes = threading.RLock(), list[str]()
         claim(out, kind)
+        self._lock = lock(out)
         try:
-            self._lock = (self.folder / "lock").open("w")
-        except OSError as error:
-            remedy = "use another --out or change its permissions"
-            raise DataError(f"cannot write: {error.strerror}", path=out, remedy=remedy) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._db = self._connect(out)
-        except OSError as error:
-            self._lock.close()
-            remedy = "wait for it or use another --out"
-            raise DataError("another run is writing here", path=out, remedy=remedy) from error
-        except DataError:
+        except BaseException:
             self._lock.close()
             raise
 

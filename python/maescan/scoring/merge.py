@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Collection, Sequence
@@ -18,6 +19,7 @@ from maescan.engines.bundle import Bundle
 from maescan.errors import ConfigError, DataError, MaescanError, quoted
 from maescan.records import Record, check, read, read_rows
 from maescan.scans.source import PassedOver, Why
+from maescan.scoring.database import reading
 from maescan.scoring.job import Job, job_key
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.names import names_of
@@ -31,8 +33,9 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     """Puts the outputs of `--shard 1/N` .. `N/N` into `out`, as if one run had written them (run.json's times aside).
 
     Raises DataError for a shard that has not ended or has lost files, that is missing or there twice, of another
-    bundle, of other options or of another listing (a scan came or went between two of them), and where two call
-    different scans alike; ConfigError where `out` is a shard or lies in one: they are only read.
+    bundle, of other options or of another listing (a scan came or went between two of them), where two call different
+    scans alike, and for an `out` that holds what no merge wrote; ConfigError where `out` is a shard or lies in one:
+    they are only read. What is refused leaves `out` as it was.
     """
     for shard in shards:
         if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(shard)):
@@ -40,35 +43,63 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     runs = [read_run(shard) for shard in shards]
     options, engine = ScoreOptions.from_json(runs[0]["options"]), runs[0]["engine"]
     _check(shards, runs, job_key(bundle, engine, options))
+    known = _labels(shards)
+    labels = {label for run in runs for label in run.get("labels", known)}
+    outputs = [output for shard in shards for output in _outputs(shard, runs[0]["job"], labels)]
+    listing = _listing(shards, **runs[0]["listing"])
+    check_merged(out)
     options = replace(options, shard=Shard(1, 1))  # of what is written: nobody is to take it for one of them
     ledger = Ledger(out, runs[0]["job"], names_of(options.pseudonyms))
     try:
         files.remove_partial(out)
         job = Job(bundle, SimpleNamespace(name=engine), out, options, ledger, lambda *_: None)
-        known: set[str] = set()
-        for shard in shards:
-            taken = set(ledger.import_rows(shard))
-            if twice := sorted(known & taken):
-                raise DataError(f"holds '{twice[0]}', which another shard holds", path=shard, remedy=AGAIN)
-            known |= taken
-        labels = {label for run in runs for label in run.get("labels", known)}
+        files.write_text(out / MERGED, "")
+        with ledger.db.transaction():
+            for shard in shards:
+                ledger.import_rows(shard)
+            copies = [(file, job.outputs.path(kind, ledger.known(label))) for kind, label, file in outputs]
+        for file, place in copies:
+            with files.atomic_file(place) as temporary:
+                shutil.copyfile(file, temporary)
         rows = {row.label: row for row in ledger.rows() if row.label in labels}
-        for shard in shards:
-            _copy(job, shard, rows)
         job.seen, job.slices = set(rows), sum(len(row.scores) for row in rows.values())
         job.failed = {failure.scan: failure for failure in ledger.failures() if failure.scan in labels}
         seconds = max(run["seconds"] for run in runs)
-        return write_results(job, _listing(shards, **runs[0]["listing"]), seconds=seconds)
+        return write_results(job, listing, seconds=seconds)
     finally:
         ledger.close()
 
 
 AGAIN = "score all shards again, each into a new folder"
 ENDED = "run its `maescan score --shard` again to the end"
+SHARD = "name the --out of a `maescan score --shard`"
+MERGED = f"{files.OUTPUT}/merged"
+"""Marks an output folder that holds what merges put there, and nothing else."""
+
+
+def check_merged(out: Path) -> None:
+    """Raises DataError for an output folder with scans of anything but merges: a merge would take rows and maps away
+    that nobody else has, and put scores of before over later ones."""
+    if (out / MERGED).is_file() or not (out / files.OUTPUT / "ledger.sqlite").is_file():
+        return
+    with reading(out / files.OUTPUT) as db:
+        found = db.execute("SELECT COUNT(*) FROM scans").fetchone()
+    if found[0]:
+        who = "`maescan watch` or `listen`" if (out / "watch.json").is_file() else "`maescan score`"
+        remedy = "use another --out, a new or an empty one"
+        reason = f"holds {found[0]} scans that {who} put there, and takes no merge"
+        raise DataError(reason, path=out, remedy=remedy)
+
+
+def unmerged(out: Path) -> None:
+    """From now on `out` holds other scans too."""
+    if (out / MERGED).exists():
+        with files.written_into(out):
+            (out / MERGED).unlink()
 
 
 class Listing(Record, frozen=True):
-    """What a run's search found; `maescan watch` has none."""
+    """What a run's search found."""
 
     key: str
     scans: int
@@ -100,7 +131,7 @@ class Run(Record, frozen=True):
     job: str
     engine: str
     options: Asked
-    listing: Listing
+    listing: Listing | None
     scans: Counts
     seconds: float
     labels: list[str] = field(default_factory=list)
@@ -108,12 +139,17 @@ class Run(Record, frozen=True):
 
 def read_run(shard: Path) -> Json:
     """run.json. Raises DataError for one that no finished `maescan score` wrote."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if (kind := files.kind_of(shard)) and "scores" not in kind:
+            raise DataError(f"holds {kind}, and is no shard", path=shard, remedy=SHARD)
     try:
         run: Json = dict(read(dict[str, object], shard / "run.json", remedy=ENDED))
         check(Run, run, path=shard / "run.json", remedy=ENDED)
         ScoreOptions.from_json(run["options"])
     except (DataError, ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"holds no finished run: {_words(error)}", path=shard, remedy=ENDED) from error
+    if run["listing"] is None:
+        raise DataError("was written by `maescan watch` or `listen`, and is no shard", path=shard, remedy=SHARD)
     return run
 
 
@@ -165,11 +201,23 @@ def _passed_over(shards: Sequence[Path]) -> list[list[str]]:
     return sorted(found, key=lambda row: (row[1] == "labels", row[0] if row[1] == "labels" else ""))
 
 
-def _copy(job: Job, shard: Path, scored: Collection[str]) -> None:
-    """Maps and pictures, whole or not at all. Raises DataError where one of a scan with scores is gone."""
-    for kind, label, file in outputs_of(shard, job.ledger.job):
-        if file.is_file():
-            with files.atomic_file(job.outputs.path(kind, job.ledger.known(label))) as temporary:
-                shutil.copyfile(file, temporary)
-        elif label in scored:
-            raise DataError(f"lacks {quoted(str(file.relative_to(shard)))}, which it wrote", path=shard, remedy=ENDED)
+def _labels(shards: Sequence[Path]) -> set[str]:
+    """What all scans are called that the shards know. Raises DataError for one that two of them hold."""
+    known: set[str] = set()
+    for shard in shards:
+        with reading(shard / files.OUTPUT) as db:
+            taken = {label for (label,) in db.execute("SELECT label FROM scans")}
+        if twice := sorted(known & taken):
+            raise DataError(f"holds {quoted(twice[0])}, which another shard holds", path=shard, remedy=AGAIN)
+        known |= taken
+    return known
+
+
+def _outputs(shard: Path, job: str, labels: Collection[str]) -> list[tuple[str, str, Path]]:
+    """(kind, label, path) of a shard's maps and pictures. Raises DataError where one of a scan of its run is gone."""
+    found = outputs_of(shard, job)
+    lost = [file for _, label, file in found if label in labels and not file.is_file()]
+    if lost:
+        name = quoted(str(lost[0].relative_to(shard)))
+        raise DataError(f"lacks {name}, which it wrote", path=shard, remedy=ENDED)
+    return [output for output in found if output[2].is_file()]

@@ -11,7 +11,7 @@ from typing import Any
 
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.files import check_claim, claim
-from maescan.scoring.merge import merge
+from maescan.scoring.merge import check_merged, merge
 from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import EngineOptions, RayOptions, ScoreOptions, Shard
 from maescan.scoring.pipeline import check_apart
@@ -43,6 +43,7 @@ def score_on_ray(
     with kept_in(names, [out, bundle], *paths):
         check_apart(paths, out)
         check_claim(out, names.kind)
+        check_merged(out)
         ray = _connect(str(ray_options.address))
         try:
             plan = plan_actors(ray, ray_options.actors, engine)

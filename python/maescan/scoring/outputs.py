@@ -64,19 +64,22 @@ class Outputs:
                 with contextlib.suppress(OSError):  # other files are in it
                     path.parent.rmdir()
 
-    def tidy(self) -> None:
+    def tidy(self) -> int:
         """Removes the outputs of other jobs and of scans without scores; renames those whose scan has come to share
-        its label with another, letter case aside."""
+        its label with another, letter case aside. Returns how many maps of other jobs went."""
         found = self.db.all(
-            "SELECT path, kind, label, scans.job = ?1 AND outputs.job = ?1 FROM outputs"
+            "SELECT path, kind, label, scans.job = ?1 AND outputs.job = ?1, outputs.job <> ?1 FROM outputs"
             " LEFT JOIN scans ON scan = scans.id",
             self.ledger.job,
         )
-        for name, kind, label, current in found:
+        went = 0
+        for name, kind, label, current, of_others in found:
             if kind in PLACES and current:
                 self._rename(self.out / name, kind, self.ledger.known(label))
             elif kind in PLACES:
+                went += kind == "map" and of_others and (self.out / name).is_file()
                 self.drop(self.out / name)
+        return went
 
     def keep(self, tables: Collection[str]) -> None:
         """Removes the tables that this run did not write."""

@@ -34,6 +34,7 @@ from maescan.scoring.batches import Slice, batches
 from maescan.scoring.drawing import Drawing, draw_missing
 from maescan.scoring.job import Event, Job, Report, job_key, listing_key, one_at_a_time
 from maescan.scoring.ledger import Ledger
+from maescan.scoring.merge import unmerged
 from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pool import ReaderPool
@@ -135,6 +136,7 @@ def opened_job(bundle: Any, engine: Any, out: Path, options: ScoreOptions, repor
     ledger = Ledger(out, job_key(bundle, engine.name, options), names, kind=_kind(options))
     try:
         files.remove_partial(out)
+        unmerged(out)
         yield Job(bundle, engine, out, options, ledger, report)
     finally:
         ledger.close()

@@ -80,7 +80,9 @@ def write_results(
         summary.population, summary.passed_over = Population.of(known, reference), len(job.passed_over)
         summary.archive, summary.gone, summary.other_jobs = len(known.rows), gone, job.ledger.of_other_jobs()
         summary.notes = [job.ledger.names.told(note, job.out) for note in job.ledger.db.notes]
-        job.outputs.tidy()
+        if count := job.outputs.tidy():
+            why = "were of another bundle, engine or options of reading and are gone: --maps makes new ones"
+            summary.notes = [*summary.notes, f"the maps of {count} scans {why}"]
         viewing.drop_outdated(job)
         if count := dicom.drop_outdated(job, rows):
             why = "were of another calibration, alert rate or --accept and are gone: --dicom-out makes new ones"
