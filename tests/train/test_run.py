@@ -11,7 +11,10 @@ from safetensors.torch import load_file
 
 from helpers.tiny_training import PRESET, TAKEN, differences, log, run, slices, weights
 from maescan.errors import ConfigError, DataError
+from maescan.folders import taken
 from maescan.models import MaskedAutoencoder
+
+MSE = PRESET.replace(measure="mse")
 
 
 def test_the_run_folder(unbroken):
@@ -68,6 +71,24 @@ def test_boxes_in_tissue_need_a_value_of_air_before_anything_is_trained(tmp_path
     with pytest.raises(ConfigError, match="'zscore' intensities have no fixed value of air"):
         run(tmp_path / "run", preset)
     assert not (tmp_path / "run").exists()
+
+
+def test_another_run_in_its_folder_leaves_none_of_the_first_and_says_so(tmp_path, capsys):
+    folder = run(tmp_path / "run", MSE)
+    (folder / "tensorboard").mkdir()
+    for name in ("notes.txt", "pairs.npy", "judge.safetensors", "tensorboard/events.out.tfevents.1"):
+        (folder / name).write_text("old")
+    run(tmp_path / "run", MSE)
+    assert "replaces" not in capsys.readouterr().err
+    run(tmp_path / "run", MSE, seed=1, resume=False)
+    assert f"{folder}: replaces a training run of before: preset tiny on discs\n" in capsys.readouterr().err
+    left = {path.name for path in folder.rglob("*")}
+    assert "notes.txt" in left and not left & {"pairs.npy", "judge.safetensors", "events.out.tfevents.1"}
+
+
+def test_of_two_trainings_in_one_folder_the_second_is_refused(tmp_path):
+    with taken(tmp_path, "a training run"), pytest.raises(DataError, match="another run is writing here"):
+        run(tmp_path)
 
 
 @pytest.mark.slow

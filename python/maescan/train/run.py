@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from maescan.content import sha256
 from maescan.datasets.samples import write_samples
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError
-from maescan.files import PARTIAL, claim, write_json
+from maescan.files import PARTIAL, write_json
+from maescan.folders import Taken, taken
 from maescan.method.intensity import training_ranges
 from maescan.method.prints import training_prints
 from maescan.models import Classifier, MaskedAutoencoder
@@ -31,7 +33,8 @@ from maescan.train.setup import PRECISIONS, build, make_fabric, split, with_toke
 from maescan.train.state import Log, Position, kept_precision, load_checkpoint, save_checkpoint
 
 OURS = ("run.json", "log.csv", "mae.safetensors", "classifier.safetensors", "golden.safetensors", "checkpoint.pt",
-        "quantisation.safetensors", "judge.safetensors", "residuals.json", "fold*.safetensors")  # fmt: skip
+        "quantisation.safetensors", "judge.safetensors", "residuals.json", "fold*.safetensors", "pairs.npy",
+        "tensorboard/events.out.tfevents.*")  # fmt: skip
 
 
 def train(
@@ -72,9 +75,10 @@ def train(
         key["mae"] = _hash(Path(mae))
     if options.init is not None:
         key["init"] = _hash(options.init)
-    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+    alone = taken(Path(out), "a training run", before=OURS) if fabric.is_global_zero else nullcontext()
+    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []), alone as folder:
         _try_weights(preset, options, mae)
-        run = _open(Path(out), fabric, key, options)
+        run = _open(Path(out), fabric, key, options, folder, slices.taken)
         run.progress = progress
         if run.checkpoint is None or run.checkpoint["at"].phase != "done":
             if run.first:
@@ -103,18 +107,16 @@ def _try_weights(preset: Preset, options: TrainOptions, mae: Path | None) -> Non
         start_from_public(model, options.init)
 
 
-def _open(out: Path, fabric: Any, key: Json, options: TrainOptions) -> TrainingRun:
-    """The run of this folder: its checkpoint if it may go on, else an empty folder."""
-    if fabric.is_global_zero:
-        claim(out, "a training run")
+def _open(out: Path, fabric: Any, key: Json, options: TrainOptions, folder: Taken | None, data: str) -> TrainingRun:
+    """The run of this folder: its checkpoint if it may go on, else an empty folder, which the first process has."""
     fabric.barrier()
     checkpoint = load_checkpoint(out / "checkpoint.pt", key) if options.resume else None
-    if fabric.is_global_zero:
-        for left in [
-            *out.glob(f"{PARTIAL}*"),
-            *(file for name in OURS if checkpoint is None for file in out.glob(name)),
-        ]:
+    if folder is not None:
+        for left in out.glob(f"{PARTIAL}*"):
             left.unlink(missing_ok=True)
+        if checkpoint is None:
+            tell([folder.replaces] if folder.replaces else [])
+            folder.replace(OURS, f"preset {key['preset']['name']}" + (f" on {data}" if data else ""))
         if checkpoint is None or checkpoint["at"].phase != "done":
             write_json(out / "preset.json", key["preset"])
     fabric.barrier()
