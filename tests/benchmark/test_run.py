@@ -68,3 +68,20 @@ def test_bench_writes_over_nobodys_files(tmp_path):
     with pytest.raises(DataError, match="maescan did not write"):
         run.bench(tmp_path, run.Subject(bundle=tmp_path))
     assert (tmp_path / "bench.md").read_text() == "mine"
+
+
+def test_pictures_of_an_earlier_benchmark_go_and_one_at_a_time_writes(tmp_path, monkeypatch):
+    def measure(*_):
+        with pytest.raises(DataError, match="another run is writing here"):
+            run.bench(out, subject)
+        return {}
+
+    out, subject, said = tmp_path / "out", run.Subject(bundle=tmp_path / "b"), []
+    monkeypatch.setattr(run, "_measure", measure)
+    monkeypatch.setattr(run.report, "write", lambda out, _: (out / "bench.md").write_text("new"))
+    run.bench(out, subject)
+    for name in ("folders.png", "notes.txt"):
+        (out / name).write_text("old")
+    run.bench(out, subject, listen=said.append)
+    assert said == [f"{out}: replaces a benchmark of before: bundle {tmp_path / 'b'}"]
+    assert {path.name for path in out.iterdir()} == {".maescan", "bench.md", "notes.txt"}

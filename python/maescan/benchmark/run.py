@@ -15,12 +15,13 @@ from maescan.engines import device_for
 from maescan.engines.bundle import Bundle
 from maescan.engines.targets import best_for, kind_of
 from maescan.errors import ConfigError, EngineError
-from maescan.files import check_claim, claim
+from maescan.folders import taken
 from maescan.machine import available_cores, gpus, require_gpu
 from maescan.options import EngineOptions
 from maescan.scans.scratch import remove_abandoned, scratch_folder
 
 SCHEMA = 1
+FILES = "bench.json", "bench.md", "batches.png", "folders.png"
 PRECISIONS = "fp32", "bf16", "int8"
 
 
@@ -54,24 +55,34 @@ class Subject:
     size: Size | None = None
 
 
-def bench(out: Path, subject: Subject, *, command: str = "", say: Callable[[str], None] = lambda text: None) -> Json:
-    """Measures a bundle's engines, or those of random weights, and writes OUT/bench.json, bench.md and pictures.
+def bench(
+    out: Path,
+    subject: Subject,
+    *,
+    command: str = "",
+    say: Callable[[str], None] = lambda text: None,
+    listen: Callable[[str], None] | None = None,
+) -> Json:
+    """Measures a bundle's engines, or those of random weights, and writes OUT/bench.json, bench.md and pictures. say:
+    told what is measured; listen: what is replaced.
 
     Raises ConfigError for neither or both of bundle and random_weights, and for random weights without torch;
     EngineError where the bundle has no engine for `device`; DataError where `out` holds what maescan did not write.
     """
     if (subject.bundle is None) != subject.random_weights:
         raise ConfigError("give one of the two", remedy="--bundle B, or --preset P --random-weights")
-    check_claim(out, "a benchmark")
-    remove_abandoned()
-    with scratch_folder() as at:
-        if subject.bundle is None:
-            say("nothing yet: building engines of random weights")
-            bundle = _random(named(subject.preset), at, subject.device, subject.quick)
-        values = _measure(subject.bundle or bundle, out, at, subject, say)
-    head = {"command": command, "random_weights": subject.random_weights, "quick": subject.quick}
-    values = {"schema": SCHEMA, **head, **values}
-    report.write(out, values)
+    with taken(out, "a benchmark", before=FILES, listen=listen) as run:
+        remove_abandoned()
+        with scratch_folder() as at:
+            if subject.bundle is None:
+                say("nothing yet: building engines of random weights")
+                bundle = _random(named(subject.preset), at, subject.device, subject.quick)
+            values = _measure(subject.bundle or bundle, at, subject, say)
+        head = {"command": command, "random_weights": subject.random_weights, "quick": subject.quick}
+        values = {"schema": SCHEMA, **head, **values}
+        of = f"bundle {subject.bundle}" if subject.bundle else f"random weights of preset {subject.preset}"
+        run.replace(FILES, of)
+        report.write(out, values)
     return values
 
 
@@ -87,13 +98,12 @@ def _random(preset: Preset, at: Path, device: str, quick: bool) -> Path:
     return weights.random_bundle(settings, at / "random", precisions, images, to=to)
 
 
-def _measure(bundle: Path, out: Path, at: Path, subject: Subject, say: Callable[[str], None]) -> Json:
+def _measure(bundle: Path, at: Path, subject: Subject, say: Callable[[str], None]) -> Json:
     loaded, size = Bundle.load(bundle), subject.size or (QUICK if subject.quick else Size())
     threads, device = subject.threads, device_for(loaded, subject.device, trust=True)
     preset, found = loaded.preset, engines.runnable(loaded, device)
     if not found:
         raise EngineError(f"has no engine for '{device}'", path=bundle, remedy="see `maescan export --help`")
-    claim(out, "a benchmark")
     cores = threads or available_cores()
     say("the limits: matrix products and copies")
     bounds = limits.measure([p for _, p in found] if device == "cpu" else [], cores, quick=size.seconds < 1)

@@ -120,6 +120,7 @@ def bench(
         subject,
         command=" ".join(["maescan", *sys.argv[1:]]),
         say=lambda text: print(f"measuring {text}", file=sys.stderr),
+        listen=lambda text: print(text, file=sys.stderr),
     )
     report.show(values)
     print(f"report: {out / 'bench.md'}")
