@@ -83,11 +83,12 @@ def check_merged(out: Path) -> None:
     if (out / MERGED).is_file() or not (out / files.OUTPUT / "ledger.sqlite").is_file():
         return
     with reading(out / files.OUTPUT) as db:
-        found = db.execute("SELECT COUNT(*) FROM scans").fetchone()
-    if found[0]:
+        begun = db.execute("SELECT 1 FROM sqlite_master").fetchone()  # else its tables were never made
+        count = db.execute("SELECT COUNT(*) FROM scans").fetchone()[0] if begun else 0
+    if count:
         who = "`maescan watch` or `listen`" if (out / "watch.json").is_file() else "`maescan score`"
         remedy = "use another --out, a new or an empty one"
-        reason = f"holds {found[0]} scans that {who} put there, and takes no merge"
+        reason = f"holds {count} scans that {who} put there, and takes no merge"
         raise DataError(reason, path=out, remedy=remedy)
 
 
