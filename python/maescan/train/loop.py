@@ -33,7 +33,8 @@ Progress = Callable[[str, int], AbstractContextManager[Show]]
 @dataclass
 class TrainingRun:
     """What the two phases share. `checkpoint` is the state to go on from; `key` says which run it belongs to;
-    `intensity`: training's range of what a scan's values look like; prints: what knows its scans again."""
+    `intensity`: training's range of what a scan's values look like; prints: what knows its scans again; threads:
+    `state.threads_of` it."""
 
     fabric: Any
     out: Path
@@ -45,6 +46,7 @@ class TrainingRun:
     progress: Progress | None = None
     intensity: dict[str, list[float]] | None = None
     prints: TrainingPrints | None = None
+    threads: tuple[int, ...] = ()
 
     @property
     def seed(self) -> int:

@@ -30,7 +30,7 @@ from maescan.train.loop import Progress, Trainer, TrainingRun
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase
 from maescan.train.setup import PRECISIONS, build, make_fabric, split, with_tokens
-from maescan.train.state import Log, Position, kept_precision, load_checkpoint, save_checkpoint
+from maescan.train.state import Log, Position, kept_precision, load_checkpoint, save_checkpoint, threads_of
 
 OURS = ("run.json", "log.csv", "mae.safetensors", "classifier.safetensors", "golden.safetensors", "checkpoint.pt",
         "quantisation.safetensors", "judge.safetensors", "residuals.json", "fold*.safetensors", "pairs.npy",
@@ -56,8 +56,9 @@ def train(
     was, to the same weights.
 
     The preset's batch size counts all `devices`, `nodes` and `accumulate`d steps together, so that none of them
-    changes the recipe. `compile` is for CUDA only. `progress` shows each phase. Two runs on one thread give the same
-    bytes; on several, sums of gradients may be rounded otherwise (6e-8 of a weight was seen on two).
+    changes the recipe. `compile` is for CUDA only. `progress` shows each phase. Two runs on as many CPU threads give
+    the same bytes. Their number is part of the recipe: on another gradients are rounded otherwise, which training
+    amplifies.
 
     Raises DataError without healthy slices or with wrong shapes, ConfigError for options that do not fit the
     machine or the folder's run, TrainingError when the loss is not finite.
@@ -82,6 +83,7 @@ def train(
         run.progress = progress
         if run.checkpoint is None or run.checkpoint["at"].phase != "done":
             if run.first:
+                run.threads = _threads(run)
                 run.intensity = training_ranges(slices.images, slices.patient, training.patient)
                 run.prints = {"salt": data[0], "scans": training_prints(training.images, training.patient, data[0])}
                 tell(copies(validation, run.prints))
@@ -122,6 +124,17 @@ def _open(out: Path, fabric: Any, key: Json, options: TrainOptions, folder: Take
     fabric.barrier()
     log = Log(out, tensorboard=options.tensorboard and fabric.is_global_zero)
     return TrainingRun(fabric, out, key, options, log, checkpoint)
+
+
+def _threads(run: TrainingRun) -> tuple[int, ...]:
+    """`state.threads_of` of the run; says so where it goes on with others, which leads to other weights."""
+    now = torch.get_num_threads()
+    threads = threads_of(run.out, now) if run.checkpoint else (now,)
+    if len(threads) > 1 and run.fabric.device.type == "cpu":
+        words = ", then ".join(str(count) for count in threads)
+        tell([f"trained on {words} threads, which leads to other weights than {threads[0]} to the end "
+              f"(OMP_NUM_THREADS={threads[0]} sets them)"])  # fmt: skip
+    return threads
 
 
 def _both(run: TrainingRun, preset: Preset, training: SliceSet, validation: SliceSet, weights: Path | None) -> None:
@@ -205,6 +218,7 @@ def _report(
         "device": str(run.fabric.device),
         "precision": PRECISIONS[run.fabric.strategy.precision.precision],
         "processes": run.fabric.world_size,
+        "threads": run.threads,
         "phase": at.phase,
         "epochs": {"mae": run.key["preset"]["mae"]["epochs"], at.phase: at.epoch},
         "best": {"epoch": at.best_epoch, "val_auroc": at.best_auroc} if at.best_epoch >= 0 else None,

@@ -42,9 +42,10 @@ class Meta(Record, frozen=True):
 
 
 class Began(Record, frozen=True):
-    """What of run.json a run that goes on must share; None: of an older maescan, which did not say it."""
+    """What of run.json a run that goes on must share or tell; None, (): of an older maescan, which did not say it."""
 
     precision: str | None = None
+    threads: tuple[int, ...] = ()
 
 
 ANOTHER = "use another --out, or add --no-resume to start afresh"
@@ -107,6 +108,13 @@ def kept_precision(out: Path, asked: str) -> str:
         reason = f"the folder holds a run with another precision ({before} -> {asked})"
         raise ConfigError(reason, path=out, remedy=f"leave --precision out, {ANOTHER}")
     return before or asked
+
+
+def threads_of(out: Path, now: int) -> tuple[int, ...]:
+    """The counts of threads that a folder's run was trained on, in their order, the last `now`."""
+    file = out / "run.json"
+    began = read(Began, file, remedy=DAMAGED).threads if file.exists() else ()
+    return began if began[-1:] == (now,) else (*began, now)
 
 
 def restore(state: Json, name: str, part: Any, out: Path) -> None:
