@@ -244,3 +244,15 @@ def test_a_share_of_slices_over_a_probability_takes_scores_that_are_some(tmp_pat
     monkeypatch.setattr(Bundle, "load", lambda path: bundle)
     with pytest.raises(ConfigError, match=f"this bundle scores with {measure}"):
         calibrate.calibrate(tmp_path, [tmp_path], how=CalibrateOptions(aggregation="area"))
+
+
+def test_too_few_scans_to_alert_replace_enough_only_when_told(tmp_path, calibrated):
+    """Four scans put in the place of forty ended all alerts without a word."""
+    write_scan(tmp_path / "healthy" / "a.nii.gz", 0)
+    calibrated.bundle.manifest["calibration"] = {"scans": [0.0] * 40, "slices": [0.0]}
+    with pytest.raises(DataError, match=r"is calibrated with 40 scans; with these 1 no .* \(give 19 .* by --force\)"):
+        calibrated()
+    assert calibrated.kept == {}
+    assert len(calibrated(fewer=True)[0]["scans"]) == 1
+    calibrated.bundle.manifest["calibration"] = {"scans": [0.0] * 18, "slices": [0.0]}
+    assert len(calibrated()[0]["scans"]) == 1

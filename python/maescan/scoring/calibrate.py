@@ -12,8 +12,10 @@ import numpy as np
 
 from maescan.config import Preset
 from maescan.config.types import Json
+from maescan.content import read_content
 from maescan.engines.bundle import Bundle, update
-from maescan.errors import ConfigError, DataError
+from maescan.engines.manifest import parse
+from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.method import aggregate
 from maescan.method.gate import Fit
 from maescan.method.healthy import gather, profile
@@ -21,6 +23,7 @@ from maescan.method.heat import full_scale
 from maescan.results.geometry import Geometry
 from maescan.results.rows import Failure, ScanRow
 from maescan.scoring import run
+from maescan.scoring.conformal import needed
 from maescan.scoring.job import Event
 from maescan.scoring.ledger import rows_of
 from maescan.scoring.names import kept_in, names_of
@@ -44,8 +47,8 @@ def calibrate(
     """Scores held-back healthy scans and writes their reference into the bundle; returns it, and what was left out.
 
     Raises DataError when a scan cannot be scored, is of another kind than the bundle's, is there twice or trained the
-    bundle, unless `how.skip_failed` leaves it out, ConfigError for a rule of aggregation that there is not, and as
-    `run.score_paths` does.
+    bundle, unless `how.skip_failed` leaves it out, and for too few scans to alert in the place of enough, unless
+    `how.fewer`; ConfigError for a rule of aggregation that there is not, and as `run.score_paths` does.
     """
 
     if how.aggregation not in (None, *RULES):
@@ -78,10 +81,31 @@ def calibrate(
             remedy = "leave it out, or let --skip-failed do so"
             raise DataError(f"{label} is no healthy scan to compare with: {reason}", path=healthy[0], remedy=remedy)
         kept = [row for row in rows if row.label not in unfit]
+        if not how.fewer:
+            _check_enough(loaded, len(kept))
         reference = reference_of(kept, chosen) | healthy_maps(kept, loaded.preset)
         update(bundle, calibration=reference, aggregation=chosen)
         left_out = [Failure(label, "calibrate", reason, "", "")._asdict() for label, reason in unfit.items()]
         return reference, [*summary.failures, *left_out]
+
+
+def _check_enough(bundle: Bundle, scans: int) -> None:
+    """Raises DataError where scans alert at the default rate by a bundle's reference, and by one of so few would not."""
+    before = len((bundle.manifest.get("calibration") or {}).get("scans", ()))
+    least = needed(ScoreOptions().alert_rate) or 0
+    if scans < least <= before:
+        reason = f"is calibrated with {before} scans; with these {scans} no scan could alert at the default rate"
+        remedy = f"give {least} or more healthy scans, or replace its reference all the same by --force"
+        raise DataError(reason, path=bundle.path, remedy=remedy)
+
+
+def reference_size(bundle: Path) -> int:
+    """How many healthy scans a bundle is calibrated with; 0 also where its manifest cannot be read."""
+    file = bundle / "manifest.json"
+    try:
+        return len((parse(read_content(file), file).get("calibration") or {}).get("scans", ()))
+    except (OSError, MaescanError):
+        return 0
 
 
 def folder_of(bundle: Path) -> Path:
