@@ -90,7 +90,7 @@ def calibrate(
 
 
 def _check_enough(bundle: Bundle, scans: int) -> None:
-    """Raises DataError where scans alert at the default rate by a bundle's reference, and by one of so few would not."""
+    """Raises DataError where scans can alert at the default rate now, and could not by a reference of so few."""
     before = len((bundle.manifest.get("calibration") or {}).get("scans", ()))
     least = needed(ScoreOptions().alert_rate) or 0
     if scans < least <= before:
