@@ -25,7 +25,7 @@ from maescan.engines.targets import TARGETS
 from maescan.errors import ConfigError, DataError, escaped
 from maescan.export.engine import build
 from maescan.export.golden import Golden, write_golden
-from maescan.files import sync, written_into
+from maescan.files import check_outside, sync, written_into
 from maescan.records import Record, check, read
 from maescan.scans.scratch import folder_beside, remove_abandoned, scratch_folder
 
@@ -74,7 +74,9 @@ def export(
 
 @contextlib.contextmanager
 def _new(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that becomes it. Raises DataError where there is an `out`, before or meanwhile."""
+    """A folder beside `out` that becomes it. Raises DataError where there is an `out`, before or meanwhile,
+    ConfigError where it would lie in a bundle."""
+    check_outside(out)
     taken = DataError("exists already", path=out, remedy="name a new folder")
     if out.exists():
         raise taken

@@ -169,9 +169,11 @@ def test_drift_that_is_no_number_is_refused(bundle, monkeypatch):
         engines.load(Bundle.load(bundle), threads=1)
 
 
-def test_unknown_targets_and_precisions_are_named(run_folder, tmp_path):
+def test_unknown_targets_and_precisions_are_named(run_folder, exported_bundle, tmp_path):
     with pytest.raises(ConfigError, match="coreml"):
         export.export(run_folder, tmp_path / "b", to=("coreml",))
+    with pytest.raises(ConfigError, match="lies inside a bundle"):
+        export.export(run_folder, exported_bundle / "engines" / "more")
     with pytest.raises(ConfigError, match="int4"):
         export.export(run_folder, tmp_path / "b", precision=("fp32", "int4"))
     assert not (tmp_path / "b").exists()
