@@ -48,6 +48,8 @@ def test_scans_of_one_subject_stay_together():
     assert subjects_of(names).tolist() == subjects
     beside = ["derivatives/prep/sub-01_T1w.nii", "rawdata/sub-01/a.nii", "b/derivatives/x/sub-01_desc-y_T1w.nii"]
     assert subjects_of(beside).tolist() == ["sub-01", "sub-01", "b/sub-01"]
+    beside = ["derivatives/sub-01/a.nii", "derivatives/fmriprep/24.1/sub-01/a.nii", "sourcedata/raw/sub-01/a.nii"]
+    assert set(subjects_of([*beside, "ses-1/sub-01/a.nii", "ses-2/sub-01_T1w.nii"]).tolist()) == {"sub-01"}
     assert subjects_of(["derivatives/x/a.nii", "myrawdata/sub-01/a.nii"]).tolist() == [
         "derivatives/x/a.nii", "myrawdata/sub-01"
     ]  # fmt: skip

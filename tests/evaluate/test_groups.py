@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maescan.errors import DataError
-from maescan.evaluate.groups import by_group, read_groups, rows_without_scan
+from maescan.evaluate.groups import by_group, read_groups, rows_not_used
 
 SCANS = [f"sub-{i:02}/anat/sub-{i:02}_T1w.nii.gz" for i in range(9)]
 
@@ -55,20 +55,27 @@ def test_what_is_no_table_is_refused(tmp_path, text):
 def test_rows_of_no_scan_are_told():
     groups = {"sex": {f"sub-{i:02}": "M" for i in range(12)}}
     told = "3 of 12 rows are of no scan that is judged: sub-09, sub-10, sub-11"
-    assert rows_without_scan(groups, SCANS) == told
-    assert rows_without_scan(groups, SCANS[:1]).endswith("sub-01, sub-02, sub-03, sub-04, sub-05, ...")
-    assert not rows_without_scan({"sex": {"sub-00": "M", "sub-01_T1w": "F"}}, SCANS)
-    assert not rows_without_scan({}, SCANS)
+    assert rows_not_used(groups, SCANS) == told
+    assert rows_not_used(groups, SCANS[:1]).endswith("sub-01, sub-02, sub-03, sub-04, sub-05, ...")
+    assert not rows_not_used({"sex": {"sub-00": "M", "sub-01_T1w": "F"}}, SCANS)
+    assert not rows_not_used({}, SCANS)
 
 
-@pytest.mark.parametrize("value, found", [("M", {"a": "M"}), ("n/a", {"a": "M"}), ("", {"a": "M"}), ("F", None)])
-def test_a_scan_with_two_rows_has_one_value(tmp_path, value, found):
-    (tmp_path / "t.csv").write_text(f"scan,sex\na,M\na,{value}\n")
-    if found:
-        assert read_groups(tmp_path / "t.csv") == {"sex": found}
-        return
-    with pytest.raises(DataError, match=r"says in sex of 'a' 'F', and 'M' before \(give each patient one row"):
-        read_groups(tmp_path / "t.csv")
+@pytest.mark.parametrize("value, found", [("M", "M"), ("n/a", "M"), ("", "M"), ("F", "several values")])
+def test_a_scan_whose_rows_differ_has_several_values(tmp_path, value, found):
+    (tmp_path / "t.csv").write_text(f"scan,sex,age\na,M,\na,{value},\nb,F,\n")
+    groups = read_groups(tmp_path / "t.csv")
+    assert groups["sex"] == {"a": found, "b": "F"}
+    rows = by_group(groups, [0, 1], [0.0, 1.0], ["a", "b"], None)
+    assert [row["value"] for row in rows["sex"]] == ["F", found] and list(rows) == ["sex"]
+    told = "1 of 2 rows differ from others of their name, so some columns have several values: a"
+    assert rows_not_used(groups, ["a", "b"]) == (told if found != "M" else "")
+
+
+def test_ages_of_a_patient_of_two_sessions_leave_the_others_in_parts():
+    ages = {"age": {f"{i}.nii": str(40 + i) for i in range(9)} | {"0.nii": "several values"}}
+    found = by_group(ages, [0] * 9, [0.0] * 9, [f"{i}.nii" for i in range(9)], None)["age"]
+    assert [row["value"].split()[0] for row in found] == ["under", "43.3333", "45.6667", "several"]
 
 
 def test_what_two_sites_have_in_common_names_no_subject(tmp_path):
@@ -76,7 +83,9 @@ def test_what_two_sites_have_in_common_names_no_subject(tmp_path):
     groups = {"sex": {"sub-1": "M", "A/sub-2": "F", "B": "M", "A/sub-2/sub-2_T1w.nii.gz": "F"}}
     rows = by_group(groups, [0, 1, 0, 1], [0.0] * 4, scans, None)["sex"]
     assert [(row["value"], row["scans"]) for row in rows] == [("F", 1), ("M", 2), ("unknown", 1)]
-    assert rows_without_scan(groups, scans) == "1 of 4 rows are of no scan that is judged: sub-1"
+    assert rows_not_used(groups, scans) == (
+        "1 of 4 rows name several patients (write the folder's path, as siteA/sub-01): sub-1"
+    )
 
 
 def test_numbers_may_have_decimal_commas(tmp_path):

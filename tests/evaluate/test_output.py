@@ -62,6 +62,16 @@ def test_a_stress_test_of_before_is_known_by_its_files(tmp_path):
     assert kind_of(tmp_path) == STRESS
 
 
+def test_a_stress_test_that_lies_beside_an_evaluation_of_before_stays(tmp_path):
+    """Both had one kind, and either was written beside the other."""
+    claim(tmp_path, EVALUATION)
+    for name in ("stress.json", "stress.png", "metrics.json", "roc.png"):
+        (tmp_path / name).write_text("{}")
+    with output(tmp_path, EVALUATION) as run:
+        run.replace(["metrics.json"], "")
+    assert {file.name for file in tmp_path.glob("*.*")} - {".maescan"} == {"stress.json", "stress.png"}
+
+
 def test_two_at_once_are_refused_before_a_slice_is_scored(stubbed, tmp_path):
     for kind, run in ((EVALUATION, evaluate), (STRESS, stress)):
         with (

@@ -250,7 +250,7 @@ def test_too_few_scans_to_alert_replace_enough_only_when_told(tmp_path, calibrat
     """Four scans put in the place of forty ended all alerts without a word."""
     write_scan(tmp_path / "healthy" / "a.nii.gz", 0)
     calibrated.bundle.manifest["calibration"] = {"scans": [0.0] * 40, "slices": [0.0]}
-    with pytest.raises(DataError, match=r"is calibrated with 40 scans; with these 1 no .* \(give 19 .* by --force\)"):
+    with pytest.raises(DataError, match=r"is calibrated with 40 scans; with these 1 no .* \(give 19 .* by --fewer\)"):
         calibrated()
     assert calibrated.kept == {}
     assert len(calibrated(fewer=True)[0]["scans"]) == 1

@@ -205,3 +205,12 @@ def test_a_shard_whose_files_went_is_refused_and_mended_as_the_error_says(folder
     merge(parts, BUNDLE, tmp_path / "merged")
     shard(folder, tmp_path / "whole", 1, shard=Shard(1, 1))
     assert files_of(tmp_path / "merged") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_maps_that_a_shard_no_longer_wants_are_not_missed(folder, tmp_path):
+    parts = [shard(folder, tmp_path / str(number), number) for number in (1, 2)]
+    for file in parts[0].rglob("*_anomaly.nii.gz"):
+        file.unlink()
+    parts = [shard(folder, part, number, maps=False) for number, part in enumerate(parts, start=1)]
+    assert len(merge(parts, BUNDLE, tmp_path / "merged").scored) == 6

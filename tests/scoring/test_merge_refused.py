@@ -102,7 +102,9 @@ def test_what_was_not_merged_takes_no_merge(folder, merged, tmp_path):
     score_folder([folder], BUNDLE, Engine(), out, ScoreOptions(maps=True, pictures=0))
     for each in (tmp_path / "scored", out):
         before = all_of(each)
-        with pytest.raises(DataError, match=r"holds 7 scans that `maescan score` put there, and takes no merge"):
+        with pytest.raises(
+            DataError, match=r"holds 7 scans and is not marked as a merge's own, so it takes no merge"
+        ):
             merge(parts, BUNDLE, each)
         assert all_of(each) == before
 
@@ -118,7 +120,7 @@ def test_what_watch_wrote_is_neither_shard_nor_takes_a_merge(folder, merged, tmp
             stop.set()
 
     watch_folder(inbox, BUNDLE, Engine(), tmp_path / "watched", options, enough)
-    with pytest.raises(DataError, match="scans that `maescan watch` or `listen` put there, and takes no merge"):
+    with pytest.raises(DataError, match="scans and is not marked as a merge's own"):
         merge(parts, BUNDLE, tmp_path / "watched")
     with pytest.raises(
         DataError, match=r"was written by `maescan watch` or `listen`, and is no shard \(name the --out"

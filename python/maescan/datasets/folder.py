@@ -134,23 +134,30 @@ def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
     if mask.shape != scan.shape:
         sizes = [" x ".join(map(str, shape)) for shape in (mask.shape, scan.shape)]
         raise DataError(f"has {sizes[0]} voxels, its scan {sizes[1]}", path=source.path, remedy=_GRID)
-    if not np.allclose(mask.affine, scan.affine, atol=0.01 * min(scan.spacing)):
+    if not _alike(mask, scan):
         raise DataError("lies elsewhere than its scan (another affine)", path=source.path, remedy=_GRID)
     zero = -mask.intercept / mask.slope  # the voxel that measures 0
     found: NDArray[np.bool_] = mask.voxels > zero if mask.slope > 0 else mask.voxels < zero
     if not found.any() and (mask.voxels != zero).any():
         reason = "has values below 0 and none over it: whether they are a lesion cannot be told"
         raise DataError(reason, path=source.path, remedy="write it with 0 where there is no lesion, and 1 in one")
-    return np.ascontiguousarray(axial_axes(mask.affine).to_axial(found))
+    return np.ascontiguousarray(axial_axes(scan.affine).to_axial(found))
 
 
 def stored_as(mask: Scan, scan: Scan) -> Scan:
     """A mask with its axes in the order and the directions of its scan's: tools write the same voxels in either."""
     from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
+    if mask.shape == scan.shape and _alike(mask, scan):
+        return mask  # turned by 45 degrees, two roundings of one affine have two orders
     turn = ornt_transform(io_orientation(mask.affine), io_orientation(scan.affine))
     affine = mask.affine @ inv_ornt_aff(turn, mask.shape)
     return replace(mask, voxels=apply_orientation(mask.voxels, turn), affine=affine)
+
+
+def _alike(mask: Scan, scan: Scan) -> bool:
+    """Whether voxels of the same indices lie in the same place."""
+    return np.allclose(mask.affine, scan.affine, atol=0.01 * min(scan.spacing))
 
 
 _MAP = "masks of lesions belong into a folder called masks, other label maps elsewhere"

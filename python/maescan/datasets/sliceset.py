@@ -15,13 +15,13 @@ from maescan.datasets.rows import MappedRows
 from maescan.errors import DataError
 
 _SUBJECT = re.compile(r"(?:^|/)sub-[^/_]+(?=[/_])")
-_BESIDE = re.compile(r"(?:^|(?<=/))(?:rawdata|sourcedata|derivatives/[^/]+)/")
+_BESIDE = re.compile(r"(?:^|(?<=/))(?:(?:rawdata|sourcedata|derivatives)/(?:.*/)?|ses-[^/]+/)(?=sub-)")
 
 
 def subjects_of(scans: ArrayLike) -> NDArray[np.str_]:
     """Whom each scan [N] is of: by BIDS's names the subject (site/sub-01/ses-2/anat/...: site/sub-01), who may have
-    been scanned twice, and whose scans may lie in derivatives/ too; of other names nothing is known, and each scan is
-    taken for a patient's only one."""
+    been scanned twice (ses-2/sub-01/... too), and whose scans may lie in derivatives/ too; of other names nothing is
+    known, and each scan is taken for a patient's only one."""
     names, place = np.unique(np.asarray(scans, str), return_inverse=True)
     found = [
         _BESIDE.sub("", name[: match.end()]) if (match := _SUBJECT.search(name)) else name for name in names.tolist()

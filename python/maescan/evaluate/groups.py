@@ -18,7 +18,8 @@ NAMES = ("participant_id", "patient", "scan", "subject", "id")
 """What the column may be called that says which scan a row is of; else it is the first."""
 MANY = 5
 """Numbers that take more values than that are cut into three parts."""
-ALIKE = "give each patient one row; of two who are called alike, name each by the path of the folder, as siteA/sub-01"
+SEVERAL = "several values"
+"""What is said where rows of one name differ: of a patient of several sessions, or of two who are called alike."""
 SHOWN = 5  # rows that are named
 UNKNOWN = {"", "n/a", "na", "nan", "none"}
 
@@ -27,7 +28,8 @@ Groups = Mapping[str, Mapping[str, str]]
 
 
 def read_groups(table: Path) -> Groups:
-    """Columns of a table, CSV (of commas or semicolons) or TSV with a header. Raises DataError."""
+    """Columns of a table, CSV (of commas or semicolons) or TSV with a header; SEVERAL where rows of one name differ.
+    Raises DataError."""
     rows = read_rows(
         dict[str, str],
         table,
@@ -45,10 +47,8 @@ def read_groups(table: Path) -> Groups:
     for column, values in groups.items():
         for row in rows:
             value = (row[column] or "").strip()
-            if not row[name] or value.lower() in UNKNOWN or values.setdefault(row[name], value) == value:
-                continue
-            both = f"{quoted(value)}, and {quoted(values[row[name]])} before"
-            raise DataError(f"says in {column} of {quoted(row[name])} {both}", path=table, remedy=ALIKE)
+            if row[name] and value.lower() not in UNKNOWN and values.setdefault(row[name], value) != value:
+                values[row[name]] = SEVERAL
     return groups
 
 
@@ -63,15 +63,24 @@ def _delimiter(table: Path) -> str:
     return max(",;\t", key=lambda mark: header.count(mark.encode()))
 
 
-def rows_without_scan(groups: Groups, patients: ArrayLike) -> str:
-    """How many rows of a table are of no scan that is judged, and the first of them; "" for none."""
+def rows_not_used(groups: Groups, patients: ArrayLike) -> str:
+    """How many rows of a table tell nothing of the scans that are judged, why, and the first of them; "" for none."""
     rows = sorted({name for values in groups.values() for name in values})
-    used = {name for names in _names_of(patients).values() for name in names}
-    others = [name for name in rows if name not in used]
-    if not others:
-        return ""
-    more = ", ..." if len(others) > SHOWN else ""
-    return f"{len(others)} of {len(rows)} rows are of no scan that is judged: {', '.join(others[:SHOWN])}{more}"
+    called = _names_of(patients)
+    used, whole = ({name for names in part for name in names} for part in (called.values(), map(_names, called)))
+    shared = [name for name in rows if name in whole - used]
+    others = [name for name in rows if name not in whole]
+    differ = [name for name in rows if name in used and SEVERAL in {values.get(name) for values in groups.values()}]
+    told = (
+        (others, "are of no scan that is judged"),
+        (shared, "name several patients (write the folder's path, as siteA/sub-01)"),
+        (differ, f"differ from others of their name, so some columns have {SEVERAL}"),
+    )
+    return "; ".join(
+        f"{len(names)} of {len(rows)} rows {what}: {', '.join(names[:SHOWN])}{', ...' * (len(names) > SHOWN)}"
+        for names, what in told
+        if names
+    )
 
 
 def by_group(
@@ -84,7 +93,7 @@ def by_group(
     for column, values in groups.items():
         of_scan = _parts({scan: _value(values, names) for scan, names in called.items()})
         each = np.array([of_scan[str(name)] for name in patient])
-        if len(set(of_scan.values()) - {"unknown"}) > 0:
+        if set(of_scan.values()) - {"unknown", SEVERAL}:
             found[column] = [
                 {
                     "value": value,
@@ -128,7 +137,7 @@ def _parts(of_scan: dict[str, str]) -> dict[str, str]:
         try:
             numbers[scan] = float(value.replace(",", "."))
         except ValueError:
-            if value != "unknown":
+            if value not in ("unknown", SEVERAL):
                 return of_scan
     if len(set(numbers.values())) <= MANY:
         return of_scan
@@ -141,7 +150,7 @@ def _parts(of_scan: dict[str, str]) -> dict[str, str]:
 
 
 def _order(value: str) -> tuple[bool, bool, bool, str]:
-    return value == "unknown", value.endswith(" and over"), not value.startswith("under "), value
+    return value in ("unknown", SEVERAL), value.endswith(" and over"), not value.startswith("under "), value
 
 
 def _row(

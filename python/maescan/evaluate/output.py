@@ -25,7 +25,7 @@ def output(out: Path, kind: str, listen: Callable[[str], None] | None = None) ->
         stressed, evaluated = ((out / name).is_file() for name in ("stress.json", "metrics.json"))
         if stressed and not evaluated and kind_of(out) == EVALUATION:
             write_text(out / OUTPUT / "kind", f"{STRESS}\n")
-    before = FILES[STRESS] if kind == STRESS else [*FILES[EVALUATION], *PICTURES, *FILES[STRESS]]
+    before = FILES[STRESS] if kind == STRESS else [*FILES[EVALUATION], *PICTURES]
     return taken(out, kind, before=before, listen=listen)
 
 

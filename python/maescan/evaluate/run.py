@@ -17,7 +17,7 @@ from maescan.errors import DataError
 from maescan.evaluate import pictures
 from maescan.evaluate.baselines import trivial_scores
 from maescan.evaluate.detection import froc
-from maescan.evaluate.groups import by_group, read_groups, rows_without_scan
+from maescan.evaluate.groups import by_group, read_groups, rows_not_used
 from maescan.evaluate.healthy import (
     HealthyScores,
     at_healthy_threshold,
@@ -158,7 +158,7 @@ def found_beside(slices: SliceSet, scored: Scored, model: Json, missing: dict[st
     lesions = froc(scored.detections, label, patient, slices.slice) if scored.detections else None
     if lesions is None:
         missing["froc"] = "the data set has no lesion masks, or no slice without a lesion"
-    if others := rows_without_scan(model.get("groups", {}), patient):
+    if others := rows_not_used(model.get("groups", {}), patient):
         missing["groups"] = others
     groups = by_group(model.get("groups", {}), label, scored.score, patient, at.threshold if at else None)
     return {"healthy_threshold": at._asdict() if at else None, "dice": dice, "froc": lesions, "groups": groups}

@@ -95,7 +95,7 @@ def _check_enough(bundle: Bundle, scans: int) -> None:
     least = needed(ScoreOptions().alert_rate) or 0
     if scans < least <= before:
         reason = f"is calibrated with {before} scans; with these {scans} no scan could alert at the default rate"
-        remedy = f"give {least} or more healthy scans, or replace its reference all the same by --force"
+        remedy = f"give {least} or more healthy scans, or replace its reference all the same by --fewer"
         raise DataError(reason, path=bundle.path, remedy=remedy)
 
 

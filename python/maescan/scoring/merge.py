@@ -45,7 +45,7 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     _check(shards, runs, job_key(bundle, engine, options))
     known = _labels(shards)
     labels = {label for run in runs for label in run.get("labels", known)}
-    outputs = [output for shard in shards for output in _outputs(shard, runs[0]["job"], labels)]
+    outputs = [output for shard in shards for output in _outputs(shard, runs[0]["job"], labels, maps=options.maps)]
     listing = _listing(shards, **runs[0]["listing"])
     check_merged(out)
     options = replace(options, shard=Shard(1, 1))  # of what is written: nobody is to take it for one of them
@@ -86,10 +86,8 @@ def check_merged(out: Path) -> None:
         begun = db.execute("SELECT 1 FROM sqlite_master").fetchone()  # else its tables were never made
         count = db.execute("SELECT COUNT(*) FROM scans").fetchone()[0] if begun else 0
     if count:
-        who = "`maescan watch` or `listen`" if (out / "watch.json").is_file() else "`maescan score`"
-        remedy = "use another --out, a new or an empty one"
-        reason = f"holds {count} scans that {who} put there, and takes no merge"
-        raise DataError(reason, path=out, remedy=remedy)
+        reason = f"holds {count} scans and is not marked as a merge's own, so it takes no merge"
+        raise DataError(reason, path=out, remedy="use another --out, a new or an empty one")
 
 
 def unmerged(out: Path) -> None:
@@ -214,10 +212,12 @@ def _labels(shards: Sequence[Path]) -> set[str]:
     return known
 
 
-def _outputs(shard: Path, job: str, labels: Collection[str]) -> list[tuple[str, str, Path]]:
-    """(kind, label, path) of a shard's maps and pictures. Raises DataError where one of a scan of its run is gone."""
+def _outputs(shard: Path, job: str, labels: Collection[str], *, maps: bool) -> list[tuple[str, str, Path]]:
+    """(kind, label, path) of a shard's maps and pictures. Raises DataError where one of a scan of its run is gone;
+    maps: whether the run asked for them."""
     found = outputs_of(shard, job)
-    lost = [file for _, label, file in found if label in labels and not file.is_file()]
+    asked = [(label, file) for kind, label, file in found if maps or kind == "picture"]
+    lost = [file for label, file in asked if label in labels and not file.is_file()]
     if lost:
         name = quoted(str(lost[0].relative_to(shard)))
         raise DataError(f"lacks {name}, which it wrote", path=shard, remedy=ENDED)

@@ -173,7 +173,7 @@ class CalibrateOptions(Options):
         None, "A scan's score: max, top (mean of the 3 highest slices) or area; default: the bundle's."
     )
     skip_failed: bool = option(False, "Calibrate without the scans that cannot be scored.")
-    fewer: bool = option(False, "Let too few scans to alert replace a reference of enough.", name="force")
+    fewer: bool = option(False, "Let too few scans to alert replace a reference of enough.")
     out: Path | None = option(
         None, "Folder of what is scored, to go on after a stop; default: BUNDLE-calibration beside it."
     )

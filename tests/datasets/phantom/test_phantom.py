@@ -61,7 +61,9 @@ def test_two_phantoms_are_not_mixed(tmp_path):
         with pytest.raises(DataError, match=r"of another phantom.*\(name an empty or a new"):
             write_phantom(tmp_path / "out", healthy=healthy, lesions=lesions, seed=1, look=Look(shape=SMALL))
     assert (tmp_path / "out" / "labels.csv").read_bytes() == labels
+    for name in ("Thumbs.db", ".brain_0000.nii.gz"):
+        (tmp_path / "out" / "healthy" / name).touch()
     write_phantom(tmp_path / "out", healthy=2, lesions=1, seed=2, look=Look(shape=SMALL))
-    assert len(list((tmp_path / "out").rglob("*.nii.gz"))) == 4
+    assert len(list((tmp_path / "out").rglob("brain*.nii.gz"))) == 4
     write_phantom(tmp_path / "out", healthy=2, lesions=1, seed=1, look=Look(shape=SMALL))
     assert (tmp_path / "out" / "labels.csv").read_bytes() == labels

@@ -18,7 +18,7 @@ from maescan.datasets.phantom import brain, chest
 from maescan.datasets.phantom.fields import Grid
 from maescan.datasets.phantom.lesions import plan
 from maescan.errors import ConfigError, DataError
-from maescan.files import atomic_file, claim, write_csv, write_nifti, write_text
+from maescan.files import JUNK, atomic_file, claim, write_csv, write_nifti, write_text
 from maescan.scans.scan import axial_axes
 
 Kind = Literal["brain", "lung"]
@@ -102,7 +102,11 @@ def _check_others(out: Path, places: list[tuple[str, str]]) -> None:
     own |= {name.replace("lesions", "masks") for name in own}
     there = (file for folder in ("healthy", "lesions", "masks") for file in sorted((out / folder).glob("*")))
     for file in there:
-        if not file.name.startswith(".") and f"{file.parent.name}/{file.name.split('.')[0]}" not in own:
+        if (
+            not file.name.startswith(".")
+            and file.name not in JUNK
+            and f"{file.parent.name}/{file.name.split('.')[0]}" not in own
+        ):
             raise DataError("is of another phantom, which this one is not to be mixed with", path=file, remedy=_NEW)
 
 
