@@ -53,12 +53,12 @@ def taken(
     name: str = "written",
     listen: Callable[[str], None] | None = None,
 ) -> Iterator[Taken]:
-    """Takes `out` as `files.claim` does, for one run; it is told what it replaces. A new folder goes again where the
-    run fails with nothing in it. Raises as `claim`, and DataError while another run writes there.
+    """Takes `out` as `files.claim` does, for one run; it is told what it replaces. A new folder, and those above it,
+    go again where the run fails with nothing in it. Raises as `claim`, and DataError while another run writes there.
 
     before: what a run may have written that kept no record; name: of the record, where a folder holds several
     things that are replaced each by itself."""
-    new = not out.exists()
+    new = [folder for folder in (out, *out.parents) if not folder.exists()]
     claim(out, kind)
     held = lock(out)
     try:
@@ -74,6 +74,9 @@ def taken(
     except BaseException:
         if new:
             _leave(out)
+            for folder in new[1:]:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
         raise
     finally:
         held.close()
