@@ -124,8 +124,8 @@ def test_watch_and_calibrate_take_every_option_of_score_that_means_anything_ther
     assert watch - score == {"--settle", "--poll"}
     writing = {"--maps", "--pictures", "--format", "--alert-rate", "--shard", "--force", "--ray", "--ray-actors"}
     telling = {"--bundle", "--on-alert", "--fail-on-alert", "--log", "--json", "--dicom-out", "--max-map"}
-    assert score - calibrate == (writing | telling) - {"--force"}  # of calibrate it is another
-    assert calibrate - score == {"--aggregation", "--skip-failed"}
+    assert score - calibrate == writing | telling
+    assert calibrate - score == {"--aggregation", "--skip-failed", "--fewer"}
 
 
 CT = ("luna16", "scores patches of a CT")
