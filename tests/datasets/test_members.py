@@ -68,18 +68,21 @@ def test_what_lies_where_label_maps_do_is_no_scan_whatever_its_values(tree, fold
         datasets.find(tree)
 
 
-@pytest.mark.parametrize("name", ["seg", "brain_seg", "sub-01_T1w_label-lesion_mask", "a.probseg", "T1-LABEL"])
-def test_what_is_called_as_a_label_map_is_no_scan(tree, name):
+def rename(tree, name):
     (tree / "labels.csv").unlink(missing_ok=True)
     (tree / "healthy" / "brain_0000.nii.gz").rename(tree / "healthy" / f"{name}.nii.gz")
+
+
+@pytest.mark.parametrize("name", ["seg", "brain_seg", "a.seg", "T1w_label-lesion_mask", "a.probseg", "T1-LABEL"])
+def test_what_is_called_as_a_label_map_is_no_scan(tree, name):
+    rename(tree, name)
     with pytest.raises(DataError, match=r"is a label map by its name, no scan \("):
         datasets.find(tree)
 
 
 @pytest.mark.parametrize("name", ["T1_masked", "labelled", "maskell", "segment_1", "sub-01_acq-mask_T1w"])
 def test_a_scan_may_have_such_a_word_in_its_name(tree, name):
-    (tree / "labels.csv").unlink(missing_ok=True)
-    (tree / "healthy" / "brain_0000.nii.gz").rename(tree / "healthy" / f"{name}.nii.gz")
+    rename(tree, name)
     assert f"healthy/{name}.nii.gz" in {item.name for item in datasets.find(tree)[1]}
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from helpers.inputs import given
 from helpers.stubs import StubEngine, stub_bundle
 from maescan.errors import MaescanError
-from maescan.scoring.options import ScoreOptions
+from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pipeline import score_folder
 
 BUNDLE = stub_bundle()
@@ -34,6 +34,22 @@ def write_scan(path: Path, seed: int, slices: int = 6) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.Nifti1Image(voxels, np.diag([10.0, 10, 5, 1])).to_filename(path)
     return given(path)
+
+
+def write_folder(folder: Path) -> Path:
+    """Six scans of two slices, one that is broken and a text."""
+    for number in range(6):
+        write_scan(folder / f"scan{number}.nii.gz", number, slices=2)
+    (folder / "broken.nii").write_bytes(b"broken")
+    (folder / "notes.txt").write_text("no scan")
+    return folder
+
+
+def shard(folder: Path, out: Path, number: int, **options: Any) -> Path:
+    """`out`, with one of two shards of a folder in it."""
+    chosen = ScoreOptions(**{"maps": True, "pictures": 2, "shard": Shard(number, 2), **options})
+    score_folder([folder], BUNDLE, Engine(), out, chosen)
+    return out
 
 
 def run(

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.inputs import given
 from helpers.mutations import mutations
-from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, write_scan
+from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, shard, write_folder, write_scan
 from helpers.stubs import stub_bundle
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.scoring.ledger import rows_of
@@ -21,17 +21,7 @@ from maescan.scoring.pipeline import score_folder
 
 @pytest.fixture
 def folder(tmp_path):
-    for number in range(6):
-        write_scan(tmp_path / "in" / f"scan{number}.nii.gz", number, slices=2)
-    (tmp_path / "in" / "broken.nii").write_bytes(b"broken")
-    (tmp_path / "in" / "notes.txt").write_text("no scan")
-    return tmp_path / "in"
-
-
-def shard(folder, out, number, **options):
-    chosen = ScoreOptions(**{"maps": True, "pictures": 2, "shard": Shard(number, 2), **options})
-    score_folder([folder], BUNDLE, Engine(), out, chosen)
-    return out
+    return write_folder(tmp_path / "in")
 
 
 @pytest.mark.slow

@@ -7,29 +7,20 @@ import threading
 
 import pytest
 
-from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, write_scan
+from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, shard, write_folder, write_scan
 from maescan import files
 from maescan.errors import DataError, ScanError
 from maescan.results.paths import map_path
 from maescan.scoring.ledger import rows_of
 from maescan.scoring.merge import merge
-from maescan.scoring.options import ScoreOptions, Shard, WatchOptions
+from maescan.scoring.options import ScoreOptions, WatchOptions
 from maescan.scoring.pipeline import score_folder
 from maescan.scoring.watch import Inbox, watch_folder
 
 
 @pytest.fixture
 def folder(tmp_path):
-    for number in range(6):
-        write_scan(tmp_path / "in" / f"scan{number}.nii.gz", number, slices=2)
-    (tmp_path / "in" / "broken.nii").write_bytes(b"broken")
-    (tmp_path / "in" / "notes.txt").write_text("no scan")
-    return tmp_path / "in"
-
-
-def shard(folder, out, number):
-    score_folder([folder], BUNDLE, Engine(), out, ScoreOptions(maps=True, pictures=2, shard=Shard(number, 2)))
-    return out
+    return write_folder(tmp_path / "in")
 
 
 def all_of(folder):

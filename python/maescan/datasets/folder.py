@@ -61,13 +61,10 @@ def find_folder(path: Path) -> list[LabelledScan]:
 def _called_a_mask(name: str) -> bool:
     """Whether a scan's path says that it is a label map: labelsTr/a.nii.gz, Masks/a.nii.gz, a_seg.nii.gz."""
     *folders, file = Path(_stem(name).lower()).parts
-    return any(folder in _FOLDERS for folder in folders) or bool(_MASK.search(file))
+    return any(map(_FOLDER.fullmatch, folders)) or bool(_MASK.search(file))
 
 
-_FOLDERS = {
-    *("mask", "masks", "label", "labels", "labelstr", "labelsts", "labelsval"),
-    *("seg", "segs", "segmentation", "segmentations", "annotation", "annotations"),
-}
+_FOLDER = re.compile("masks?|labels?(?:tr|ts|val)?|segs?|segmentations?|annotations?")
 _MASK = re.compile(r"(?:^|[_.-])(?:mask|seg|segm|segmentation|label|labels|labelmap|dseg|probseg)$")
 
 
