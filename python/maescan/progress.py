@@ -58,6 +58,30 @@ class Output(io.TextIOWrapper):
             super().flush()
 
 
+class Errors(io.TextIOWrapper):
+    """Standard error. Where it cannot be written, as on a full disk or when nobody reads it any more, all goes on and
+    ends as it would: what cannot be told changes no exit code."""
+
+    def write(self, text: str, /) -> int:
+        """All of it, or nowhere."""
+        with _told():
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As `write`."""
+        with _told():
+            super().flush()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        closed(2)
+
+
 @contextlib.contextmanager
 def _written() -> Iterator[None]:
     try:
@@ -70,10 +94,10 @@ def _written() -> Iterator[None]:
         raise DataError(f"cannot write: {error.strerror}", path="standard output", remedy=remedy) from error
 
 
-def closed() -> None:
+def closed(stream: int = 1) -> None:
     """From now on what is printed goes nowhere: its reader has left, or its disk is full."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    os.dup2(nowhere, stream)
     os.close(nowhere)
 
 

@@ -77,14 +77,23 @@ def _protect_end() -> None:
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
+def _guard_streams() -> None:
+    """What is printed where nothing can be written any more ends in order."""
+    from maescan.progress import Errors, Output
+
+    for name, kind in (("stdout", Output), ("stderr", Errors)):
+        out = getattr(sys, name)
+        if out is getattr(sys, f"__{name}__") and isinstance(out, io.TextIOWrapper):
+            lines, through = out.line_buffering, out.write_through
+            setattr(
+                sys, name, kind(out.buffer, out.encoding, out.errors, line_buffering=lines, write_through=through)
+            )
+
+
 def _run(stops: list[int]) -> int | str | None:
     from maescan.errors import MaescanError, lacking
-    from maescan.progress import Output
 
-    out = sys.stdout
-    if out is sys.__stdout__ and isinstance(out, io.TextIOWrapper):
-        lines, through = out.line_buffering, out.write_through
-        sys.stdout = Output(out.buffer, out.encoding, out.errors, line_buffering=lines, write_through=through)
+    _guard_streams()
     try:
         code = _command(sys.argv[1:])
         sys.stdout.flush()
