@@ -29,7 +29,7 @@ def test_a_key_is_made_for_its_user_alone_and_kept(tmp_path):
 @pytest.mark.parametrize(
     ("content", "mode", "reason"),
     [("k" * 40, 0o640, "others may read"), ("k" * 40, 0o604, "others may read"), ("k" * 31, 0o600, "too short"),
-     (" \n" * 90, 0o600, "too short")],
+     (" \n" * 90, 0o600, "too short"), ("k" * 1025, 0o600, "no key"), ("k" * 1025, 0o644, "no key")],
 )  # fmt: skip
 def test_a_key_that_keeps_no_secret_is_refused(tmp_path, content, mode, reason):
     (tmp_path / "key").write_text(content)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 KEY_BYTES = 32
 """Characters that a key has at least: 128 bits as hexadecimal digits."""
+KEY_MOST = 1024
+"""Bytes that a key has at most: what is larger is somebody's scan or table, which others have too."""
 DIGITS = 16
 """Hexadecimal digits of a pseudonym; 64 bits: two of a million scans share one with a chance of one in 30 million."""
 QUOTED = re.compile(r"""(?<!\w)b?(['"])(?:\\.|.)*?(?:\1(?!\w)|\Z)|\d+(?:[./-]\d+){2,}|\b\d{7,}\b""", re.DOTALL)
@@ -106,7 +108,7 @@ class Pseudonyms(Names):
     @classmethod
     def read(cls, path: Path) -> Pseudonyms:
         """Those of a key's file, which is made where there is none. Raises ConfigError for one that others may read,
-        that is too short, or that cannot be read."""
+        that is too short or too long, or that cannot be read."""
         key = _read(path)
         return cls(_hash(key, "maescan pseudonyms"), key, path)
 
@@ -267,16 +269,18 @@ def _read(path: Path) -> bytes:
                 made.flush()
                 os.fsync(handle)
         with opened(path) as stream:
-            found, content = os.fstat(stream.fileno()), stream.read(1 << 16)
+            found, content = os.fstat(stream.fileno()), stream.read(KEY_MOST + 1)
     except OSError as error:
         if not path.parent.exists():
             remedy = "make that folder, or name a KEYFILE elsewhere; not below OUT, whose readers it would tell names"
             raise ConfigError("no key can be made: its folder is not there", path=path, remedy=remedy) from error
         raise ConfigError(f"cannot be read: {error.strerror}", path=path, remedy="check --pseudonyms") from error
+    remedy = "name a file that is not there yet, and one is made"
+    if len(content) > KEY_MOST:  # before a word of its permissions: it is not to be changed
+        raise ConfigError(f"is no key: over {KEY_MOST} bytes", path=path, remedy=remedy)
     if found.st_mode & 0o077:
         raise ConfigError("a key that others may read keeps no secret", path=path, remedy=f"chmod 600 {typed(path)}")
     key = content.strip()
     if len(key) < KEY_BYTES:
-        remedy = "name a file that is not there yet, and one is made"
         raise ConfigError(f"is too short for a key: under {KEY_BYTES} characters", path=path, remedy=remedy)
     return key
