@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,18 @@ def test_lines_are_numbered_and_an_empty_one_is_a_number_alone(tmp_path):
     (tmp_path / "m.png").write_bytes(png(montage.lines[0]).replace(b"maescan", b"another"))
     with pytest.raises(DataError, match="maescan did not write it"):
         montage.write(tmp_path / "m.png")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to nowhere", "folder"])
+def test_what_is_no_file_is_refused_and_left_alone(kind, tmp_path):
+    path = tmp_path / "m.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    before = path.lstat()
+    with pytest.raises(DataError, match="use another --picture"):
+        check_picture(path)
+    assert path.lstat() == before

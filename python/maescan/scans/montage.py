@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.content import opened
 from maescan.errors import DataError
 from maescan.files import atomic_file, check_outside
 from maescan.scans import Scan, axial_view
@@ -52,10 +53,10 @@ def check_picture(path: Path) -> None:
     one in a bundle."""
     check_outside(path, "use another --picture")
     try:
-        with path.open("rb") as stream:
+        with opened(path) as stream:  # a pipe would wait for who writes into it
             ours = MARK in stream.read(64)
     except FileNotFoundError:
-        return
+        ours = not path.is_symlink()
     except OSError as error:
         raise DataError(f"cannot write: {error.strerror}", path=path, remedy="use another --picture") from error
     if not ours:
