@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from maescan.errors import DataError
-from maescan.files import claim
-from maescan.folders import LOCK, taken
+from maescan.files import OUTPUT, claim
+from maescan.folders import LOCK, lock, make_own, taken
 
 HOLD = """
 import sys, time
@@ -87,3 +88,28 @@ def test_a_run_that_fails_leaves_no_new_folder_and_an_old_one_as_it_was(tmp_path
     for name in ("new", "there", "old"):
         fail(name)
     assert names(tmp_path) == {"there", "old"} and names(tmp_path / "old") == {"a.csv"}
+
+
+@pytest.mark.parametrize("how", [os.link, os.symlink])
+def test_what_is_written_in_place_is_no_other_folders(how, tmp_path):
+    """A copy of names alone, as of `cp -al` and `cp -as`, or a backup."""
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    other.write_text("as it was")
+    how(other, ours)
+    make_own(ours)
+    with ours.open("a") as stream:
+        stream.write(", and more")
+    assert other.read_text() == "as it was" and ours.read_text() == "as it was, and more"
+    number = ours.stat().st_ino
+    make_own(ours)
+    make_own(tmp_path / "none")
+    assert ours.stat().st_ino == number and not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("how", [os.link, os.symlink])
+def test_a_lock_cuts_nothing_off_where_it_leads(how, tmp_path):
+    (tmp_path / "scan.nii").write_text("a scan")
+    (tmp_path / "out" / OUTPUT).mkdir(parents=True)
+    how(tmp_path / "scan.nii", tmp_path / "out" / LOCK)
+    lock(tmp_path / "out").close()
+    assert (tmp_path / "scan.nii").read_text() == "a scan"

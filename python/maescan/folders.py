@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from maescan.errors import DataError, escaped
-from maescan.files import OUTPUT, claim, printable, write_json, written_into
+from maescan.files import OUTPUT, atomic_file, claim, printable, write_json, written_into
 from maescan.records import Record, read
 
 LOCK = f"{OUTPUT}/lock"
@@ -86,7 +87,7 @@ def lock(out: Path) -> IO[str]:
     """The lock of a folder that was claimed, until it is closed or its process ends, however that ends. Raises
     DataError while another run has it."""
     try:
-        held = (out / LOCK).open("w")
+        held = (out / LOCK).open("a")  # a link leads elsewhere: nothing is cut off there
     except OSError as error:
         remedy = "use another --out or change its permissions"
         raise DataError(f"cannot write: {error.strerror}", path=out, remedy=remedy) from error
@@ -99,6 +100,14 @@ def lock(out: Path) -> IO[str]:
         held.close()
         remedy = "wait for it or use another --out"
         raise DataError("another run is writing here", path=out, remedy=remedy) from error
+
+
+def make_own(path: Path) -> None:
+    """For a file that is written in place: where it is a link, or has another name too (`cp -al`, `cp -as`), it makes
+    way for a copy, so that what lies elsewhere stays as it is. Raises DataError."""
+    if path.is_symlink() or (path.is_file() and path.stat().st_nlink > 1):
+        with atomic_file(path) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def _there(out: Path, names: Sequence[str]) -> list[Path]:

@@ -75,3 +75,18 @@ def test_a_folder_that_cannot_be_written_is_one_line(made, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write: Not a directory"):
         datasets.prepare(made[0], TINY, tmp_path / "file" / "cache")
+
+
+@pytest.mark.parametrize("how", [os.link, os.symlink])
+def test_a_copy_of_names_alone_stays_as_it_is(own, tmp_path, how):
+    """As of `cp -al` and `cp -as`."""
+    tree, cache = own
+    for file in (path for path in cache.rglob("*") if path.is_file()):
+        copy = tmp_path / "copy" / file.relative_to(cache)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        how(file, copy)
+    before = bytes_of(cache)
+    os.utime(sorted(tree.rglob("*.nii.gz"))[-1])  # prepared anew
+    datasets.prepare(tree, TINY, tmp_path / "copy")
+    assert bytes_of(cache) == before
+    assert not (tmp_path / "copy" / "images.npy").samefile(cache / "images.npy")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -236,3 +237,20 @@ def test_what_need_not_last_is_not_waited_for(tmp_path):
     with database.transaction(), database.transaction(lasting=False):
         assert database.one("PRAGMA synchronous") == (2,)
     database.close()
+
+
+@pytest.mark.parametrize("how", [os.link, os.symlink])
+def test_a_copy_of_names_alone_stays_as_it_is(tmp_path, how):
+    """As of `cp -al` and `cp -as`: what is scored into one of both is not in the other's ledger."""
+    write_scan(tmp_path / "scans" / "a.nii.gz", seed=1)
+    score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "out")
+    for file in (path for path in (tmp_path / "out").rglob("*") if path.is_file()):
+        copy = tmp_path / "copy" / file.relative_to(tmp_path / "out")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        how(file, copy)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    write_scan(tmp_path / "scans" / "b.nii.gz", seed=2)
+    score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "copy")
+    assert {path: path.read_bytes() for path in before} == before
+    assert [row.label for row in rows_of(tmp_path / "out")] == ["a.nii.gz"]
+    assert [row.label for row in rows_of(tmp_path / "copy")] == ["a.nii.gz", "b.nii.gz"]

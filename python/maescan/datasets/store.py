@@ -24,6 +24,7 @@ from maescan.config.types import Json
 from maescan.content import read_content
 from maescan.errors import DataError
 from maescan.files import claim, write_text
+from maescan.folders import make_own
 from maescan.records import Record, decode
 
 HEADER = 128  # bytes before the data of an .npy file: room for any number of slices
@@ -91,7 +92,7 @@ class CacheWriter:
         self.rows = {"images": (size, size), "masks": (size, -(-size // 8))}
         with self._writing():
             claim(folder, "slices")
-            self._lock = open(folder / ".lock", "w")  # noqa: SIM115
+            self._lock = open(folder / ".lock", "a")  # noqa: SIM115
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -104,6 +105,8 @@ class CacheWriter:
         write_text(self.folder / "scans.jsonl", "".join(map(_line, records)))
         with self._writing():
             self.journal = open(self.folder / "scans.jsonl", "ab")  # noqa: SIM115
+            for file, _ in FILES.values():
+                make_own(self.folder / file)
             self.files = {name: _open(self.folder / file) for name, (file, _) in FILES.items()}
             for name, stream in self.files.items():
                 stream.truncate(HEADER + count * self._row_bytes(name))

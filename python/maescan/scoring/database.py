@@ -12,7 +12,7 @@ from typing import Any
 
 from maescan.errors import DataError
 from maescan.files import OUTPUT, claim
-from maescan.folders import lock
+from maescan.folders import lock, make_own
 from maescan.scoring.integrity import fault_of, register, set_aside, triggers
 
 VERSION = 4
@@ -132,6 +132,8 @@ def connect(folder: Path) -> sqlite3.Connection:
     """The database of an output folder, made where there is none. Raises DataError: of another version, damaged, with
     rows that are not as they were written."""
     path = folder / "ledger.sqlite"
+    for file in (path.with_name(f"{path.name}-wal"), path):
+        make_own(file)
     with _said(path):
         db = _connected(path)
         _check(db, path)
