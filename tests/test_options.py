@@ -22,6 +22,8 @@ TABLE = CandidateTable(Path("candidates.csv"), "0" * 64)
         (lambda: ReadOptions(limit_s=-1.0), "--limit-seconds"),
         (lambda: ReadOptions(accept=frozenset({"tilted"})), "cannot accept 'tilted'"),
         (lambda: WatchOptions(settle_s=-1.0), "--settle"),
+        (lambda: WatchOptions(settle_s=float("inf")), "--settle inf .*it is a finite number, at least 0"),
+        (lambda: ScoreOptions(alert_rate=float("nan")), "--alert-rate nan .*it is from 0.0 to 1.0"),
         (lambda: RayOptions(actors=0), "--ray-actors 0"),
         (lambda: EngineOptions(threads=0), "--threads 0"),
         (lambda: Shard.parse("4/3"), "--shard 4/3"),

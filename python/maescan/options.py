@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -31,6 +32,17 @@ class Flag:
     default: object = dataclasses.MISSING
     minimum: float | None = None
     maximum: float | None = None
+
+    def allows(self, value: float) -> bool:
+        """Whether a number lies within the limits; what is infinite or none never does."""
+        low, high = self.minimum, self.maximum
+        return abs(value) < math.inf and (low is None or low <= value) and (high is None or value <= high)
+
+    @property
+    def limits(self) -> str:
+        """What a number may be, for people."""
+        least = "a finite number" if self.minimum is None else f"a finite number, at least {self.minimum:g}"
+        return least if self.maximum is None else f"from {self.minimum} to {self.maximum}"
 
 
 def option(
@@ -66,13 +78,9 @@ class Options:
         for item in fields(self):
             value = getattr(self, item.name)
             for flag in item.metadata.get("flags", ()):
-                low, high = flag.minimum, flag.maximum
-                if isinstance(value, int | float) and not (
-                    (low is None or low <= value) and (high is None or value <= high)
-                ):
-                    limits = f"at least {low}" if high is None else f"from {low} to {high}"
+                if isinstance(value, int | float) and not flag.allows(value):
                     name = flag.name or item.name.replace("_", "-")
-                    raise ConfigError(f"--{name} {value} is out of range", remedy=f"it is {limits}")
+                    raise ConfigError(f"--{name} {value} is out of range", remedy=f"it is {flag.limits}")
 
     def to_json(self) -> dict[str, Any]:
         """The values as JSON has them, for run.json."""

@@ -83,6 +83,23 @@ def test_slices_of_unknown_label_are_kept_and_load_again(tmp_path):
     assert sorted(np.unique(found.label)) == [-1, 0, 1] and np.array_equal(found.label, wanted.label)
 
 
+def test_a_cache_of_other_data_is_refused_and_stays(prepared, cache, tmp_path):
+    before = {path.name: path.read_bytes() for path in cache.iterdir() if path.is_file()}
+    write_phantom(tmp_path / "other", healthy=2, lesions=1, seed=1, look=Look(shape=(24, 24, 4)))
+    with pytest.raises(DataError, match=r"slices of 3 scans of .*tree', which would make way for these"):
+        datasets.prepare(tmp_path / "other", TINY, cache)
+    assert {path.name: path.read_bytes() for path in cache.iterdir() if path.is_file()} == before
+
+
+def test_scans_that_were_moved_or_of_which_some_went_keep_their_cache(prepared, cache, tmp_path):
+    moved = shutil.copytree(prepared / "tree", tmp_path / "moved")
+    assert datasets.prepare(moved, TINY, cache)["kept"] == 3
+    (moved / "labels.csv").unlink()
+    next(moved.glob("lesions/*")).unlink()
+    shutil.rmtree(moved / "masks")
+    assert datasets.prepare(moved, TINY, cache)["scans"] == 2
+
+
 WRONG = [("slice", -1), ("slice", 2**63), ("label", 2), ("label", 300), ("area", -1.0), ("area", 1e300),
          ("area", "nan"), ("key", 7), ("key", 10**20 - 1)]  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
@@ -23,7 +24,7 @@ from maescan.datasets.readers import Workers, read_all
 from maescan.datasets.rows import MappedRows
 from maescan.datasets.sliceset import SliceSet, scans_told
 from maescan.datasets.store import CachedScan, CacheWriter, Slices, content_hash, load_array
-from maescan.errors import ConfigError, DataError
+from maescan.errors import ConfigError, DataError, quoted
 from maescan.files import remove_partial, write_csv, write_json
 from maescan.records import Record, read, read_rows
 
@@ -50,7 +51,7 @@ def prepare_cache(
 
     Killed at any moment, it goes on behind the last finished scan when called again; when scans were added, changed,
     mended or removed, from the first that differs. `options` (a modality) are kept for whoever reads the cache.
-    Raises DataError where no scan can be used, and for a cache of other preprocessing.
+    Raises DataError where no scan can be used, and for a cache of other preprocessing or of other data.
     """
     out = Path(out)
     made = {"version": VERSION, "kind": kind, **options, "preprocessing": preprocessing(preset)}
@@ -58,10 +59,12 @@ def prepare_cache(
     try:
         remove_partial(out)
         _same(out / "plan.json", made, "use another --out, or delete it")
+        records, data = store.records(), _folder_of(items)
+        _of_these(out / "plan.json", records, items, data)
         (out / "cache.json").unlink(missing_ok=True)
-        write_json(out / "plan.json", made)
+        write_json(out / "plan.json", {**made, "data": data})
         read = partial(read_all, preset=preset, workers=workers)
-        done = _kept(store.records(), items, read)
+        done = _kept(records, items, read)
         for item, record in zip(items, done, strict=False):
             item.check(record["slice"], record["label"])
         store.begin(done)
@@ -236,6 +239,20 @@ def _same(file: Path, made: Json, remedy: str) -> None:
         before = old.get(name, old["preprocessing"].get(name, defaults.get(name)))
         if name != "preprocessing" and before != value:
             raise DataError(f"was prepared with {name} {before}, not {value}", path=file.parent, remedy=remedy)
+
+
+def _folder_of(items: list[LabelledScan]) -> str:
+    """The folder that all files of a data set lie in."""
+    return os.path.commonpath({os.path.realpath(file.parent) for item in items for file in item.files})
+
+
+def _of_these(plan: Path, records: list[Json], items: list[LabelledScan], data: str) -> None:
+    """Raises DataError where the scans of another folder, none of which is one of these, would make way for these."""
+    before = read(dict[str, object], plan, remedy=_ANEW).get("data") if plan.is_file() else None
+    elsewhere = isinstance(before, str) and os.path.commonpath([before, data]) not in (before, data)
+    if elsewhere and records and {record["stamp"] for record in records}.isdisjoint(map(stamp, items)):
+        reason = f"holds the slices of {len(records)} scans of {quoted(str(before))}, which would make way for these"
+        raise DataError(reason, path=plan.parent, remedy="use another --out, or delete it")
 
 
 def _index(used: list[tuple[LabelledScan, Json]]) -> Iterator[tuple[Any, ...]]:
