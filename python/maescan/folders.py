@@ -102,6 +102,12 @@ def lock(out: Path) -> IO[str]:
         raise DataError("another run is writing here", path=out, remedy=remedy) from error
 
 
+def check_free(out: Path) -> None:
+    """Raises DataError while another run writes into a folder: before long work, after which `taken` says so too."""
+    if (out / LOCK).is_file():
+        lock(out).close()
+
+
 def make_own(path: Path) -> None:
     """For a file that is written in place: where it is a link, or has another name too (`cp -al`, `cp -as`), it makes
     way for a copy, so that what lies elsewhere stays as it is. Raises DataError."""

@@ -12,6 +12,8 @@ from maescan.cli.options import preset_with
 from maescan.config import preset as named
 from maescan.datasets.phantom import Look, write_phantom
 from maescan.engines.manifest import Card
+from maescan.errors import DataError
+from maescan.folders import taken
 
 pytest.importorskip("torch")
 import maescan.export
@@ -47,6 +49,13 @@ def test_train_takes_a_preset_with_other_epochs(asked):
     assert (preset.mae.epochs, preset.mae.batch_size, preset.classifier.batch_size) == (3, 5, 5)
     assert loaded[0][1] == {"modality": "t1", "listen": training._say}
     assert done.stdout == "trained; next: maescan export run --out BUNDLE\n"
+
+
+def test_a_folder_that_another_training_writes_into_is_refused_before_hours_of_reading(asked, tmp_path):
+    loaded = asked(datasets, "load", "slices")
+    with taken(tmp_path / "o", "a training run"), pytest.raises(DataError, match="another run is writing here"):
+        typed("train", "data", "--out", tmp_path / "o", "--preset", "tiny")
+    assert not loaded
 
 
 @pytest.mark.parametrize(
@@ -109,7 +118,9 @@ def test_ablate_trains_as_many_seeds_as_are_asked_for(asked, tmp_path):
     (given, named) = calls[0]
     assert given[1] == "beta" and given[2].name == "tiny" and named == {}
     assert given[4] == maescan.train.ablations.Design(seeds=range(3), folds=2)
-    assert given[5] == maescan.train.ablations.Told()
+    assert given[5] == maescan.train.ablations.Told(say=training._say), (
+        "what goes is said to those who want quiet, too"
+    )
 
 
 @pytest.mark.parametrize(("epochs", "warmup"), [(20, 10), (100, 40), (1, 0)])

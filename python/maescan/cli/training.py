@@ -52,9 +52,14 @@ def train(
     from maescan import train as training
     from maescan.errors import typed
     from maescan.files import check_claim
+    from maescan.folders import check_free
     from maescan.train.setup import device_of
+    from maescan.train.state import kept_precision
 
     check_claim(out, "a training run")  # before hours of reading
+    check_free(out)
+    if options.resume:
+        kept_precision(out, options.precision)
     device_of(options.device, options.devices)
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, fresh_negatives)
     with shown("train", quiet):
@@ -212,9 +217,8 @@ def ablate(
 
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, False)
     design = ablations.Design(seeds=range(seeds), folds=folds, device=device, modality=modality)
-    say = None if quiet else _say
     with shown("ablate", quiet):
-        told = ablations.Told(progress=training_bar(quiet), say=say)
+        told = ablations.Told(progress=training_bar(quiet), say=_say, result=None if quiet else _say)
         ablations.ablate(data, experiment, chosen, out, design, told)
     show_markdown((out / f"{experiment}.md").read_text())
 

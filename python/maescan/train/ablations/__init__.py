@@ -43,10 +43,12 @@ class Design:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """Who is told: progress shows trainings, say gets every result."""
+    """Who is told: progress shows trainings, say gets what is replaced and which scans are taken, result every
+    result."""
 
     progress: Progress | None = None
     say: Callable[[str], None] | None = None
+    result: Callable[[str], None] | None = None
 
 
 def ablate(
@@ -91,7 +93,7 @@ class AblationRunner:
 
     def __init__(self, out: Path, folds: list[Fold], design: Design, told: Told = Told()):
         self.out, self.folds, self.device, self.batch = out, folds, design.device, design.batch
-        self.progress, self.say, self.stressed = told.progress, told.say, 0
+        self.progress, self.result, self.stressed = told.progress, told.result, 0
         self.data = {fold.name: [fold.train.fingerprint(), fold.test.fingerprint()] for fold in folds}
 
     def judged(self, row: Row, seed: int, fold: Fold) -> Json:
@@ -99,8 +101,8 @@ class AblationRunner:
         folder = self.out / "results" / self._name(row.preset, seed, fold, row.rival, self.stressed)
         if not (folder / "metrics.json").exists():
             metrics = self._rival(row, seed, fold, folder) if row.rival else self._own(row, seed, fold, folder)
-            if self.say:
-                self.say(f"{folder.name}: AUROC {metrics['slice']['auroc']:.3f}")
+            if self.result:
+                self.result(f"{folder.name}: AUROC {metrics['slice']['auroc']:.3f}")
         remedy = f"remove {folder} to evaluate again"
         return dict(read(dict[str, object], folder / "metrics.json", remedy=remedy))
 
