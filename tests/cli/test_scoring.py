@@ -135,7 +135,7 @@ def test_a_calibration_says_what_it_allows(monkeypatch, tmp_path):
     monkeypatch.setattr("maescan.scoring.calibrate.calibrate", lambda *given: (reference, [FAILED]))
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "manifest.json.minisig").write_text("")
-    monkeypatch.setattr("maescan.scoring.calibrate.reference_size", lambda bundle: 40)
+    monkeypatch.setattr("maescan.scoring.calibrate.reference_told", lambda bundle: "40 scans")
     done = typed("calibrate", tmp_path / "b", "healthy", "--quiet")
     assert "they replace a reference of 40 scans\n" in done.stdout
     assert "9 healthy scans, 90 slices; alerts are possible at rates from 0.100" in done.stdout

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import nibabel
@@ -15,7 +16,7 @@ from helpers.marks import slow
 from helpers.scan_files import write_series
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from helpers.stubs import stub_bundle
-from maescan.engines.bundle import Bundle
+from maescan.engines.bundle import Bundle, update
 from maescan.errors import ConfigError, DataError
 from maescan.method import aggregate
 from maescan.method.preprocess import prepare
@@ -77,6 +78,23 @@ def test_the_reference_travels_in_the_bundle(exported_bundle, tmp_path):
     assert len(manifest["calibration"]["scans"]) == 3 and len(manifest["calibration"]["slices"]) == 18
     assert manifest["aggregation"] == {"method": "max"}
     assert manifest["calibration"]["scans"][-1] == manifest["calibration"]["slices"][-1]
+
+
+def test_a_reference_has_its_day_which_the_same_scores_do_not_change(exported_bundle, tmp_path):
+    bundle, today = shutil.copytree(exported_bundle, tmp_path / "bundle"), datetime.now(UTC).date().isoformat()
+    assert calibrate.reference_told(bundle) == ""
+    for index in range(2):
+        write_scan(tmp_path / "healthy" / f"scan{index}.nii.gz", index)
+    calibrate.calibrate(bundle, [tmp_path / "healthy"])
+    assert calibrate.reference_told(bundle) == f"2 scans, scored on {today}"
+    assert f"2 healthy scans, scored on {today}; alerts are possible" in (bundle / "README.md").read_text()
+    earlier = {**Bundle.load(bundle).manifest["calibration"], "made": "2020-02-02"}
+    update(bundle, calibration=earlier)
+    calibrate.calibrate(bundle, [tmp_path / "healthy"])
+    assert Bundle.load(bundle).manifest["calibration"] == earlier
+    write_scan(tmp_path / "healthy" / "scan2.nii.gz", 2)
+    calibrate.calibrate(bundle, [tmp_path / "healthy"])
+    assert calibrate.reference_told(bundle) == f"3 scans, scored on {today}"
 
 
 def test_columns_of_the_tables(tmp_path):

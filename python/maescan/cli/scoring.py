@@ -161,11 +161,11 @@ def calibrate(
     """Score held-back healthy scans and keep the reference in the bundle: then scans get p-values and alerts."""
     from maescan.engines.signing import SIGNATURE
     from maescan.scoring.calibrate import calibrate as make
-    from maescan.scoring.calibrate import folder_of, reference_size
+    from maescan.scoring.calibrate import folder_of, reference_told
     from maescan.scoring.conformal import needed
 
     options, signed = replace(options, read=read, pictures=0), (bundle / SIGNATURE).exists()
-    before = reference_size(bundle)
+    before = reference_told(bundle)
     with shown("calibrate", quiet) as update:
         reference, failures = make(bundle, healthy, engine, options, how, events.counted(update))
     for row in failures:
@@ -174,7 +174,7 @@ def calibrate(
     rate = 1 / (count + 1)
     print(f"{count} healthy scans, {len(reference['slices'])} slices; alerts are possible at rates from {rate:.3f}")
     if before:
-        print(f"they replace a reference of {before} scans")
+        print(f"they replace a reference of {before}")
     if signed:
         anew = f"maescan sign {typed(bundle)} --key KEY"
         print(f"the bundle's signature is gone with what it signed: sign it anew, {anew}")

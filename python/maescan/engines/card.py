@@ -75,7 +75,8 @@ def _reference(calibration: Calibration | None) -> str:
     if not calibration:
         return "none: no p-values and no alerts until `maescan calibrate BUNDLE HEALTHY_SCANS`"
     count = len(calibration.scans)
-    return f"{count} healthy scans; alerts are possible at rates from {1 / (count + 1):.3f}"
+    day = f", scored on {escaped(calibration.made)}" if calibration.made else ""
+    return f"{count} healthy scans{day}; alerts are possible at rates from {1 / (count + 1):.3f}"
 
 
 def _quoted(text: str) -> str:

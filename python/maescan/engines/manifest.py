@@ -46,11 +46,13 @@ class Area(StrictRecord, frozen=True, tag="area", tag_field="method"):
 
 
 class Calibration(Record, frozen=True):
-    """Scores of healthy scans and of their slices; see scoring.conformal."""
+    """Scores of healthy scans and of their slices; see scoring.conformal. made: the day, "" where an older maescan
+    made it."""
 
     scans: Scores
     slices: Scores
     scores_sha256: Hash
+    made: str = ""
     positions: list[float] = field(default_factory=list)
     worst: list[float] = field(default_factory=list)
     figures: dict[str, list[float]] = field(default_factory=dict)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from maescan.config.types import Json
 from maescan.content import read_content
 from maescan.engines.bundle import Bundle, update
 from maescan.engines.manifest import parse
-from maescan.errors import ConfigError, DataError, MaescanError
+from maescan.errors import ConfigError, DataError, MaescanError, escaped
 from maescan.method import aggregate
 from maescan.method.gate import Fit
 from maescan.method.healthy import gather, profile
@@ -83,10 +85,17 @@ def calibrate(
         kept = [row for row in rows if row.label not in unfit]
         if not how.fewer:
             _check_enough(loaded, len(kept))
-        reference = reference_of(kept, chosen) | healthy_maps(kept, loaded.preset)
+        reference = _dated(reference_of(kept, chosen) | healthy_maps(kept, loaded.preset), loaded)
         update(bundle, calibration=reference, aggregation=chosen)
         left_out = [Failure(label, "calibrate", reason, "", "")._asdict() for label, reason in unfit.items()]
         return reference, [*summary.failures, *left_out]
+
+
+def _dated(reference: Json, bundle: Bundle) -> Json:
+    """A reference with the day that it is of: the one that the bundle has of the same scores, else today."""
+    before = bundle.manifest.get("calibration") or {}
+    same = json.dumps({**reference, "made": before.get("made")}, sort_keys=True) == json.dumps(before, sort_keys=True)
+    return before if same else {**reference, "made": datetime.now(UTC).date().isoformat()}
 
 
 def _check_enough(bundle: Bundle, scans: int) -> None:
@@ -99,13 +108,15 @@ def _check_enough(bundle: Bundle, scans: int) -> None:
         raise DataError(reason, path=bundle.path, remedy=remedy)
 
 
-def reference_size(bundle: Path) -> int:
-    """How many healthy scans a bundle is calibrated with; 0 also where its manifest cannot be read."""
+def reference_told(bundle: Path) -> str:
+    """The reference that a bundle has, for people; "" for none, also where its manifest cannot be read."""
     file = bundle / "manifest.json"
     try:
-        return len((parse(read_content(file), file).get("calibration") or {}).get("scans", ()))
+        found = parse(read_content(file), file).get("calibration") or {}
     except (OSError, MaescanError):
-        return 0
+        return ""
+    day = f", scored on {escaped(str(found['made']))}" if found.get("made") else ""
+    return f"{len(found['scans'])} scans{day}" if found.get("scans") else ""
 
 
 def folder_of(bundle: Path) -> Path:
