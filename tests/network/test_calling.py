@@ -37,10 +37,16 @@ def test_an_echo_and_why_there_is_none(port):
         echo(Destination("OTHER", "127.0.0.1", port), "US")
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        with pytest.raises(CallError, match=r"cannot be reached|does not answer"):
+        with pytest.raises(CallError, match="cannot be reached: connection refused"):
             echo(Destination("MAESCAN", "127.0.0.1", nobody.getsockname()[1]), "US")
     said = CliRunner().invoke(app, ["echo", "MAESCAN@127.0.0.1:1/tls"])
     assert isinstance(said.exception, ConfigError)
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b"])
+def test_a_name_that_is_no_hosts(host):
+    with pytest.raises(CallError, match=r"its host is not known: .*give an IP address"):
+        echo(Destination("PACS", host, 104), "US")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from maescan.cli import app
 from maescan.errors import DataError
 from maescan.network.forwarder import Forwarder, locked, send, verdict
 from maescan.network.options import ListenOptions
+from maescan.network.peers import Destination, TlsFiles
 from maescan.network.queue import Queue, Results
 
 
@@ -90,6 +91,36 @@ def test_a_pacs_that_is_down_or_breaks_off_is_tried_again(out):
     assert pacs.got == uids
 
 
+@pytest.mark.parametrize("fault", ["name", "certificate"])
+def test_a_destination_that_nobody_can_call_is_put_off_and_ends_nothing(out, tmp_path, fault):
+    """Its error would end the process, and with it what others are sent."""
+    add_results(out, range(2))
+    queue, events = Queue(out), []
+    to = Destination("PACS", "no-such-host.invalid" if fault == "name" else "127.0.0.1", 104, tls=fault != "name")
+    queue.add(str(to), Results(out).listed())
+    options = ListenOptions(tls=TlsFiles(*(tmp_path / name for name in ("key", "cert", "ca"))))
+    Forwarder(out, queue, to, options, lambda *each: events.append(each)).once()
+    assert len(queue.waiting(str(to))) == 2 and queue.due(str(to)) > time.time()
+    assert [name for name, _ in events] == ["unsent"] and events[0][1]["remedy"]
+    queue.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom: a refused socket
+def test_the_command_says_why_a_result_was_not_sent(out):
+    add_results(out, range(3))
+    (out / "dicom" / "scan1_sr.dcm").write_bytes(b"")
+    with Pacs([0xC000, 0xA700]).serving() as pacs:
+        said = CliRunner().invoke(app, ["send", str(out), "--forward", str(pacs.destination)])
+    assert said.exit_code == 3 and "0 sent, 1 refused, 1 waiting, 0 before" in said.stdout
+    assert said.stderr.splitlines() == [
+        "dicom/scan1_sr.dcm: is no DICOM file any more: delete it, and score its scan again",
+        f"{pacs.destination}: answers A700, which passes (run it again)",
+        f"{pacs.destination}: dicom/scan0_sr.dcm: C000: it refuses it",
+    ]
+    said = CliRunner().invoke(app, ["send", str(out), "--forward", "PACS@127.0.0.1:9"])
+    assert "PACS@127.0.0.1:9: cannot be reached: connection refused (check title, address" in said.stderr
+
+
 def test_a_pacs_with_implicit_syntax_alone_gets_them_too(out):
     uids = add_results(out, range(2))
     with Pacs().serving(syntaxes=["1.2.840.10008.1.2"]) as pacs:
@@ -108,7 +139,7 @@ def test_the_command_says_what_came_of_them(out):
         assert said.exit_code == 0 and "1 sent, 0 refused, 0 waiting, 2 before" in said.output
     assert len(pacs.got) == len(set(pacs.got)) == 3
     with locked(out), pytest.raises(DataError, match="another forwarder"):
-        send(out, ListenOptions(forward=(pacs.destination,)))
+        send(out, ListenOptions(forward=(pacs.destination,)), print)
     missing = CliRunner().invoke(app, ["send", str(out / "none"), "--forward", "A@127.0.0.1:1"])
     assert isinstance(missing.exception, DataError)
 
@@ -120,6 +151,8 @@ def test_the_process_sends_what_comes_and_survives_a_kill(out):
         values = {"out": str(out), "options": {"forward": [str(pacs.destination)]}}
         node = Node("maescan.network.forwarder", values)
         node.until("forwarded")
+        (out / "dicom" / "scan0_sr.dcm").write_bytes(b"")  # ends nothing
+        assert node.until("damaged")["results"] == 1
         node.kill()
         uids += add_results(out, range(3, 6))
         again = Node("maescan.network.forwarder", values)

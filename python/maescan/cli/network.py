@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -128,11 +129,15 @@ def send(
 ) -> None:
     """Send the DICOM results of an output folder that a destination does not have yet (C-STORE). Exit code 3: some
     were refused or still wait; run it again to go on."""
+    from maescan.errors import escaped
     from maescan.network.forwarder import send as run
     from maescan.network.options import ListenOptions
 
-    counts = run(out, ListenOptions.of({"aet": aet, "forward": forward, "tls": tls}))
+    unsent = list[str]()
+    counts = run(out, ListenOptions.of({"aet": aet, "forward": forward, "tls": tls}), unsent.append)
     for to, count in counts.items():
         print(f"{to}: " + ", ".join(f"{number} {what}" for what, number in count.items()))
-    if any(count["refused"] or count["waiting"] for count in counts.values()):
+    for line in unsent:
+        print(escaped(line), file=sys.stderr)
+    if unsent:
         raise typer.Exit(3)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
 
 CONNECT_S, ANSWER_S, ALERT_S = 15.0, 120.0, 2.0
+REMEDY = "check title, address, port and TLS of both sides"
 REASONS = {
     "1.1.2": "it does not know the application context",
     "1.1.3": "it does not know our title: enter it there",
@@ -38,10 +39,9 @@ class ClassError(CallError):
 def associated(
     to: Destination, aet: str, contexts: list[tuple[str, list[str]]], tls: TlsFiles | None = None, *, serves: str = ""
 ) -> Iterator[Association]:
-    """An association with `to`, released at the end, aborted where an error ends it. contexts:
-    abstract syntaxes with their transfer syntaxes. serves: the class of which we
-    are the provider. Raises CallError; ClassError where
-    none of them is taken."""
+    """An association with `to`, released at the end, aborted where an error ends it. contexts: abstract syntaxes with
+    their transfer syntaxes. serves: the class of which we are the provider. Raises CallError; ClassError where none
+    of them is taken."""
     require("pynetdicom", "DICOM over a network")
     from pynetdicom import AE, build_role, evt
     from pynetdicom import _config as settings
@@ -54,6 +54,7 @@ def associated(
     for abstract, syntaxes in contexts:
         node.add_requested_context(abstract, syntaxes)
     context = tls.calling() if to.tls and tls else None
+    _check_host(to)
     opened: list[socket.socket] = []
     remember = (evt.EVT_CONN_OPEN, lambda event: opened.append(event.assoc.dul.socket.socket))
     assoc = node.associate(
@@ -68,9 +69,7 @@ def associated(
         if not assoc.is_established and assoc.rejected_contexts and not assoc.accepted_contexts:
             raise ClassError("takes none of these classes", path=str(to), remedy="allow them there")
         if not assoc.is_established:
-            raise CallError(
-                _why(assoc, to, context), path=str(to), remedy="check title, address, port and TLS of both sides"
-            )
+            raise CallError(_why(assoc, to, context), path=str(to), remedy=REMEDY)
         with undisturbed(assoc):
             yield assoc
         if assoc.is_established:
@@ -123,9 +122,22 @@ def _why(assoc: Association, to: Destination, context: ssl.SSLContext | None) ->
         return f"rejects the association: {REASONS.get('.'.join(told), f'reason {told}')}"
     if context is not None and (fault := _tls_fault(to, context)):
         return f"TLS does not begin: {fault}"
-    if assoc.is_aborted:
-        return "does not answer, or breaks off"
-    return "cannot be reached"
+    try:  # pynetdicom does not tell why there was no connection: asked once more
+        socket.create_connection((to.host, to.port), ALERT_S).close()
+    except OSError as error:
+        return f"cannot be reached: {(error.strerror or str(error)).lower()}"
+    return "does not answer, or breaks off"
+
+
+def _check_host(to: Destination) -> None:
+    """Raises CallError for a name that is no host's, or that the name service does not know just now: pynetdicom
+    raises what the system does."""
+    try:
+        socket.getaddrinfo(to.host, to.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a part of it is empty or too long
+        reason = getattr(error, "strerror", None) or "a part of its name is empty or too long"
+        remedy = "check its spelling and this machine's name service, or give an IP address"
+        raise CallError(f"its host is not known: {reason}", path=str(to), remedy=remedy) from error
 
 
 def _tls_fault(to: Destination, context: ssl.SSLContext) -> str:

@@ -10,7 +10,7 @@ import fcntl
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ AT_ONCE = 100
 RETRIED = (0x0110, 0x0213)
 """Beside A7xx: processing failure and resource limitation (PS3.7 C.5), which pass."""
 PLAIN = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
+DAMAGED = "is no DICOM file any more: delete it, and score its scan again"
 UNTAKEN = "0122: it does not take this class"
 MEANINGS = {0x0122: "it does not take this class", 0x0124: "it does not allow it"}
 
@@ -68,9 +69,10 @@ class Forwarder:
                         raise CallError(put_off, path=self._name)
             except ClassError:
                 counts["parked"] = len([self._park(result, UNTAKEN) for result in waiting])
-            except CallError as error:
+            except MaescanError as error:  # nobody there, or our certificates: others are sent to
                 pause = self._queue.failed(self._name, time.time())
-                self._tell("unsent", {"to": self._name, "reason": error.reason, "again_s": round(pause, 1), **counts})
+                told = {"to": self._name, "reason": error.reason, "remedy": error.remedy}
+                self._tell("unsent", {**told, "again_s": round(pause, 1), **counts})
                 return
             self._tell("forwarded", {"to": self._name, **counts})
 
@@ -83,7 +85,7 @@ class Forwarder:
 
         try:
             dataset = dcmread(self._out / result.path)
-        except OSError:  # scored anew meanwhile: the next look takes it out of the queue
+        except Exception:  # scored anew meanwhile, or damaged: the next look takes it out of the queue
             raise CallError("a result was replaced meanwhile", path=self._name) from None
         if str(dataset.SOPInstanceUID) != result.uid:
             raise CallError("a result was replaced meanwhile", path=self._name)
@@ -141,12 +143,20 @@ def locked(out: Path) -> Iterator[None]:
         yield
 
 
-def send(out: Path, options: ListenOptions) -> dict[str, dict[str, int]]:
+def send(out: Path, options: ListenOptions, why: Callable[[str], None]) -> dict[str, dict[str, int]]:
     """Sends the results of an output folder, and what was parked once more: how many each destination has, refuses,
-    and still waits for. Raises DataError."""
+    and still waits for. why: told in a line why one was not sent. Raises DataError."""
     quiet_libraries()
-    results, counts = Results(out).listed(), dict[str, dict[str, int]]()
+    found, counts = Results(out), dict[str, dict[str, int]]()
+    results = found.listed()
+    for path in found.damaged:
+        why(f"{path}: {DAMAGED}")
     queue = Queue(out)
+
+    def heard(name: str, facts: Mapping[str, object]) -> None:
+        if name == "unsent":
+            why(f"{facts['to']}: {facts['reason']} ({facts['remedy'] or 'run it again'})")
+
     try:
         for to in options.forward:
             queue.again(str(to))
@@ -154,7 +164,9 @@ def send(out: Path, options: ListenOptions) -> dict[str, dict[str, int]]:
             for to in options.forward:
                 queue.add(str(to), results)
                 before = len(queue.waiting(str(to)))
-                Forwarder(out, queue, to, options, lambda *_: None).once()
+                Forwarder(out, queue, to, options, heard).once()
+                for path, reason in queue.parked(str(to)):
+                    why(f"{to}: {path}: {reason}")
                 waiting, parked = len(queue.waiting(str(to))), len(queue.parked(str(to)))
                 counts[str(to)] = {"sent": before - waiting - parked, "refused": parked, "waiting": waiting}
                 counts[str(to)]["before"] = len(results) - before
@@ -186,9 +198,12 @@ def _forward(out: Path, options: ListenOptions, stop: threading.Event) -> int:
     for thread in threads:
         thread.start()
     tell("forwarding", {"to": [str(to) for to in options.forward]})
+    damaged = list[str]()
     while True:
         with contextlib.suppress(DataError):  # no ledger yet
             found = results.listed()
+            if damaged != (damaged := results.damaged):
+                tell("damaged", {"results": len(damaged), "reason": DAMAGED})
             for to in options.forward:
                 queue.add(str(to), found)
         if stop.wait(LOOK_S) or not all(thread.is_alive() for thread in threads):

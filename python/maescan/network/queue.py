@@ -120,10 +120,11 @@ class Queue(Store):
 
 
 class Results:
-    """The DICOM results that an output folder lists. Files that did not change are not read again."""
+    """The DICOM results that an output folder lists. Files that did not change are not read again. damaged: paths of
+    those that are none any more, which are not sent."""
 
     def __init__(self, out: Path):
-        self._out = out
+        self._out, self.damaged = out, list[str]()
         self._known: dict[str, tuple[tuple[int, int, int], Result]] = {}
 
     def listed(self) -> list[Result]:
@@ -138,6 +139,7 @@ class Results:
             ]
         finally:
             db.close()
+        self.damaged = []
         found = [result for path in paths if (result := self._read(path))]
         self._known = {path: self._known[path] for path in paths if path in self._known}
         return found
@@ -155,9 +157,12 @@ class Results:
                 sha = hashlib.file_digest(stream, "sha256").hexdigest()
                 stream.seek(0)
                 header = dcmread(stream, stop_before_pixels=True, specific_tags=["SOPInstanceUID", "SOPClassUID"])
+            syntax = str(header.file_meta.TransferSyntaxUID)
+            result = Result(path, str(header.SOPInstanceUID), str(header.SOPClassUID), syntax, sha)
         except OSError:
             return None
-        syntax = str(header.file_meta.TransferSyntaxUID)
-        result = Result(path, str(header.SOPInstanceUID), str(header.SOPClassUID), syntax, sha)
+        except Exception:  # damage, for which pydicom has no common type
+            self.damaged.append(path)
+            return None
         self._known[path] = (key, result)
         return result
