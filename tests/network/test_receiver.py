@@ -13,7 +13,7 @@ from pydicom import dcmread
 from helpers.dicom_node import CT, association, receiver, send, spooled, tool
 from maescan.network.journal import Journal
 from maescan.network.receiver import PLAIN, SYNTAXES
-from maescan.network.spool import folder_of
+from maescan.network.spool import REASONS, folder_of
 
 
 @pytest.fixture
@@ -103,8 +103,11 @@ def test_a_disk_that_fills_while_an_image_comes(out, slices):
 
 @pytest.mark.slow
 def test_an_instance_over_the_limit_is_refused(out, slices):
-    with receiver(out, max_instance="1K") as (_, port):
-        assert send(port, slices[:1]) == [0xA700]
+    with receiver(out, max_instance="1K") as (node, port):
+        with association(port) as found:
+            answer = found.send_c_store(dcmread(slices[0]))
+        assert node.until("refused")["reason"] == answer.ErrorComment == REASONS[0xA700]
+    assert answer.Status == 0xA700 and max(map(len, REASONS.values())) <= 64
 
 
 def test_our_order_of_syntaxes_decides(shared):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 
 from maescan.network import same
 from maescan.network.same import same_data_set
@@ -44,3 +44,14 @@ def test_what_cannot_be_compared_is_not_the_same(slices, tmp_path, monkeypatch):
     assert not same_data_set(slices[0], tmp_path / "bad")
     monkeypatch.setattr(same, "LARGEST", 10)
     assert not same_data_set(slices[0], slices[0])
+
+
+def test_pixels_that_would_fill_the_memory_are_not_decoded(slices, tmp_path, monkeypatch):
+    packed = dcmread(slices[0])
+    packed.compress(RLELossless, generate_instance_uid=False)
+    assert same_data_set(slices[0], written(tmp_path / "packed", packed))
+    plain = dcmread(slices[0])
+    for image in (plain, packed):
+        image.Rows = image.Columns = 65535
+    monkeypatch.setattr(Dataset, "pixel_array", property(lambda _: pytest.fail("decodes 8 GB")))
+    assert not same_data_set(written(tmp_path / "plain", plain), written(tmp_path / "packed", packed))

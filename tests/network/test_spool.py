@@ -8,7 +8,7 @@ import time
 
 import pytest
 from pydicom import dcmread, dcmwrite
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from helpers.dicom_node import spooled
 from maescan.errors import DataError
@@ -137,6 +137,19 @@ def test_uids_are_checked_before_they_become_names(spool, slices, tmp_path, tag,
 def test_what_is_no_dicom_is_refused(spool, slices, tmp_path):
     assert keep(spool, slices[0], uid="1.2", data=b"\0" * 400) in (BAD_UID, DAMAGED)
     assert not spooled(tmp_path / "out") and not list((spool.folder / "part").iterdir())
+
+
+def test_a_few_bytes_that_inflate_to_many_are_refused(spool, slices, tmp_path):
+    """pydicom would inflate them in the receiver's own memory."""
+    dataset = dcmread(slices[0])
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dcmwrite(slices[0], dataset, enforce_file_format=True)
+    assert keep(spool, slices[0]) == SUCCESS
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    dataset.PixelData = bytes((64 << 20) + 2)
+    dcmwrite(slices[0], dataset, enforce_file_format=True)
+    data = slices[0].read_bytes()
+    assert len(data) < 1 << 20 and keep(spool, slices[0], "1.2.3.4", data) == DAMAGED
 
 
 def test_files_of_a_killed_receiver_are_found_again(spool, slices, tmp_path):

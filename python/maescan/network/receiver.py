@@ -23,10 +23,11 @@ from maescan.files import short_hash
 from maescan.network.commitment import PUSH_MODEL, Commitment
 from maescan.network.options import ListenOptions
 from maescan.network.quiet import quiet_libraries
-from maescan.network.spool import SUCCESS, Spool
+from maescan.network.spool import REASONS, SUCCESS, Spool
 from maescan.records import Record, decode
 
 if TYPE_CHECKING:
+    from pydicom import Dataset
     from pynetdicom.events import Event, EventHandlerType
 
     from maescan.network.server import Server
@@ -145,7 +146,7 @@ class Receiver:
     def _key(self, assoc: object) -> str:
         return f"{self._run}-{id(assoc):x}"
 
-    def _store(self, event: Event) -> int:
+    def _store(self, event: Event) -> Dataset:
         uid = str(getattr(event.request, "AffectedSOPInstanceUID", None) or "")
         self._spool.arrived(event.dataset_path)
         status = self._spool.keep(event.dataset_path, uid, self._key(event.assoc))
@@ -156,8 +157,9 @@ class Receiver:
         if counts is None:  # its connection was lost while this was written
             self._note_end(self._key(event.assoc), aborted=True)
         if status != SUCCESS:
-            self._tell("refused", {"instance": short_hash(uid, 16), "status": f"{status:04X}"})
-        return status
+            facts = {"instance": short_hash(uid, 16), "status": f"{status:04X}"}
+            self._tell("refused", {**facts, "reason": REASONS[status]})
+        return answer(status)
 
     def _ended(self, event: Event, how: str) -> None:
         """Notes the end of an association, once."""
@@ -203,6 +205,17 @@ class Receiver:
             time.sleep(0.05)
         for assoc in self.server.active_associations:
             assoc.abort()
+
+
+def answer(status: int) -> Dataset:
+    """What a sender is answered: a refusal with its reason."""
+    from pydicom import Dataset
+
+    told = Dataset()
+    told.Status = status
+    if status != SUCCESS:
+        told.ErrorComment = REASONS[status]
+    return told
 
 
 class Told(Record, frozen=True):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
 
 LARGEST = 256 << 20
-"""Bytes of a file beyond which data sets are not decoded to be compared."""
+"""Bytes of a file, and of its pixels, beyond which data sets are not decoded to be compared."""
 PIXELS, PADDING = 0x7FE00010, 0xFFFCFFFC
 FOLLOWS = {"PlanarConfiguration", "PhotometricInterpretation", "BitsAllocated", "LossyImageCompression"}
 """What a decoder may write anew without another image coming of it."""
@@ -40,8 +40,7 @@ def lacks_pixels(path: Path) -> bool:
         image = dcmread(path)
         if image.file_meta.TransferSyntaxUID.is_compressed:
             return not image.PixelData
-        bits = image.Rows * image.Columns * image.SamplesPerPixel * image.BitsAllocated
-        return bool(len(image.PixelData) * 8 < bits * int(image.get("NumberOfFrames") or 1))
+        return len(image.PixelData) < _decoded(image)
     except Exception:  # damage, for which pydicom has no common type
         return True
 
@@ -72,9 +71,17 @@ def _bytes(value: object) -> bytes:
     return str(value).encode("utf-8", "surrogateescape").rstrip(b"\0 ") if isinstance(value, str) else b""
 
 
+def _decoded(image: Dataset) -> int:
+    """Bytes of its pixels, once they are decoded."""
+    bits = image.Rows * image.Columns * image.SamplesPerPixel * image.BitsAllocated
+    return (int(bits) * int(image.get("NumberOfFrames") or 1) + 7) // 8
+
+
 def _same_pixels(first: Dataset, second: Dataset) -> bool:
     import numpy as np
 
     if "PixelData" not in first and "PixelData" not in second:
         return True
+    if max(_decoded(first), _decoded(second)) > LARGEST:
+        return False
     return bool(np.array_equal(first.pixel_array, second.pixel_array))

@@ -24,6 +24,7 @@ from maescan.errors import DataError
 from maescan.files import OUTPUT, short_hash
 from maescan.network.journal import Journal, Stored
 from maescan.network.same import lacks_pixels, same_data_set
+from maescan.scans.dicom.file import refuse_bomb
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -32,6 +33,13 @@ UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 TAGS = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
 SUCCESS, NO_ROOM, MISMATCH, DAMAGED, BAD_UID = 0x0000, 0xA700, 0xA900, 0xC000, 0x0117
 """Statuses of C-STORE (PS3.4 B.2.3, PS3.7 9.1.1.1.9)."""
+REASONS = {
+    NO_ROOM: "the disk is full, or it is larger than --max-instance",
+    MISMATCH: "it holds another UID than was announced",
+    DAMAGED: "it cannot be read: send it again",
+    BAD_UID: "a UID of instance, class, series or study is missing or false",
+}
+"""What is said of a refusal, to the sender too: 64 characters at most."""
 CHUNK = 1 << 20
 HASH = 16
 
@@ -266,9 +274,10 @@ def series_key(study: str, series: str) -> str:
 
 
 def read_header(path: Path) -> Dataset:
-    """The UIDs of an image. Raises whatever pydicom does."""
+    """The UIDs of an image. Raises whatever pydicom does, and ScanError for what would fill the memory."""
     from pydicom import dcmread
 
+    refuse_bomb(path)
     return dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
 
 

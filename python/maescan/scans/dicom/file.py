@@ -53,7 +53,7 @@ def read_header(path: Path, tags: list[str] | None = None) -> Any:
         raise ScanError(lost, path=path, remedy=REMEDY)
     if not is_dicom(path):
         raise ScanError("is not a DICOM file", path=path, remedy="check where it comes from")
-    _check_deflated(path)
+    refuse_bomb(path)
     try:
         with quiet():
             return dcmread(as_dicom(path), stop_before_pixels=True, force=True, specific_tags=tags)
@@ -88,8 +88,8 @@ def is_private_ge(path: Path) -> bool:
         return PRIVATE_GE in stream.read(START)
 
 
-def _check_deflated(path: Path) -> None:
-    """pydicom inflates a deflated file whole, so measure first what it would become."""
+def refuse_bomb(path: Path) -> None:
+    """pydicom inflates a deflated file whole, so measure first what it would become. Raises ScanError."""
     with open_plain(path) as stream:
         start = stream.read(4096)
         if DEFLATED.encode() not in start or start[132:140] != b"\x02\x00\x00\x00UL\x04\x00":
