@@ -44,6 +44,32 @@ def test_after_an_abort_it_waits_longer_and_a_release_mends_that(journal):
     assert [series.aborted for series in journal.ready(210.0, 10, 900)] == [False]
 
 
+def test_an_association_that_was_open_when_another_broke_off_does_not_mend_that(journal):
+    """Of two that send halves of a series, the one that is released says nothing of the other's half."""
+    for association in ("a", "b"):
+        journal.add(stored(association), 100.0)
+        journal.sends(association, "st/se", 100.0)
+    journal.ended("a", 101.0, aborted=True)
+    journal.sends("b", "st/se", 102.0)
+    journal.ended("b", 110.0, aborted=False)
+    assert [series.aborted for series in journal.ready(2000.0, 10, 900)] == [True]
+    for association, mended in (("d", True), ("e", False), ("f", True)):
+        journal.sends(association, "st/se", 200.0)
+        journal.ended(association, 200.0, aborted=not mended)
+        assert [series.aborted for series in journal.ready(2000.0, 10, 900)] == [not mended]
+
+
+def test_who_sends_it_again_while_others_go_on_mends_it(journal):
+    for association in ("a", "b"):
+        journal.add(stored(association), 100.0)
+        journal.sends(association, "st/se", 100.0)
+    journal.ended("a", 101.0, aborted=True)
+    journal.sends("again", "st/se", 102.0)
+    journal.ended("again", 103.0, aborted=False)
+    journal.ended("b", 104.0, aborted=False)
+    assert [series.aborted for series in journal.ready(200.0, 10, 900)] == [False]
+
+
 def test_late_images_make_it_ready_again_but_not_while_it_is_scored(journal):
     journal.add(stored(1), 100.0)
     (series,) = journal.ready(200.0, 10, 900)

@@ -26,7 +26,9 @@ CREATE INDEX IF NOT EXISTS instances_series ON instances (series);
 CREATE TABLE IF NOT EXISTS series (key TEXT PRIMARY KEY, last REAL NOT NULL, aborted INTEGER NOT NULL DEFAULT 0,
   version INTEGER NOT NULL DEFAULT 0, given INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS sending (association TEXT, series TEXT, PRIMARY KEY (association, series));
+CREATE TABLE IF NOT EXISTS beside (association TEXT, series TEXT, PRIMARY KEY (association, series));
 """
+"""beside: associations that were sending a series when another one of it broke off, and so do not mend that."""
 
 
 class Stored(NamedTuple):
@@ -91,13 +93,17 @@ class Journal(Store):
             self._db.execute("UPDATE series SET last = ? WHERE key = ?", (now, series))
 
     def ended(self, association: str, now: float, *, aborted: bool) -> None:
-        """Notes how an association came to its end."""
-        query = (
-            "UPDATE series SET aborted = ?, last = ? WHERE key IN (SELECT series FROM sending WHERE association = ?)"
-        )
+        """Notes how an association came to its end. One that broke off is made up for by a later one alone."""
+        series = "SELECT series FROM sending WHERE association = :a"
+        broken = "(:aborted OR aborted AND key IN (SELECT series FROM beside WHERE association = :a))"
+        values = {"a": association, "aborted": aborted, "now": now}
         with self.transaction():
-            self._db.execute(query, (int(aborted), now, association))
-            self._db.execute("DELETE FROM sending WHERE association = ?", (association,))
+            self._db.execute(f"UPDATE series SET aborted = {broken}, last = :now WHERE key IN ({series})", values)
+            self._db.execute("DELETE FROM beside WHERE association = :a", values)
+            if aborted:
+                others = f"SELECT * FROM sending WHERE association != :a AND series IN ({series})"
+                self._db.execute(f"INSERT OR IGNORE INTO beside {others}", values)
+            self._db.execute("DELETE FROM sending WHERE association = :a", values)
 
     def restarted(self, now: float) -> None:
         """Associations of a receiver that is no more have broken off; clocks may have changed."""
@@ -105,6 +111,7 @@ class Journal(Store):
         with self.transaction():
             self._db.execute(query)
             self._db.execute("DELETE FROM sending")
+            self._db.execute("DELETE FROM beside")
             self._db.execute("UPDATE series SET last = ? WHERE version > done", (now,))
 
     def unfinished(self) -> None:
