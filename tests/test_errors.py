@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from maescan.errors import EXTRAS, ConfigError, MaescanError, require
+from maescan.errors import EXTRAS, ConfigError, MaescanError, refused, require
 
 
 def test_error_is_one_line():
@@ -31,3 +34,32 @@ def test_the_extras_are_those_of_the_package():
 def test_another_import_that_fails_is_a_fault():
     with pytest.raises(ImportError, match="no_such_package"):
         require("no_such_package", "--this")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EACCES, "see who may: namei -l 'a b'"),
+        (errno.ENAMETOOLONG, "give a shorter name"),
+        (errno.EIO, "check the path"),
+    ],
+)
+def test_what_the_system_refuses_is_told_by_its_path(number, remedy):
+    words = os.strerror(number)
+    assert str(refused(OSError(number, words, "a b"))) == f"a b: cannot be used: {words} ({remedy})"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError("no number"), OSError(errno.EIO, "no path"), FileNotFoundError(errno.ENOENT, "gone", "a"), EOFError()],
+)
+def test_other_errors_are_faults(error):
+    assert refused(error) is None
+
+
+def test_who_may_is_a_command_that_runs(tmp_path):
+    error = refused(PermissionError(errno.EACCES, "Permission denied", str(tmp_path)))
+    command = str(error).partition("see who may: ")[2].removesuffix(")")
+    assert (
+        str(tmp_path.name) in subprocess.run(command, shell=True, capture_output=True, text=True, check=True).stdout
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import shlex
@@ -102,6 +103,22 @@ def lacking(error: ImportError, why: str = "this") -> ConfigError | None:
         if package in packages.split():
             return ConfigError(f"{why} needs {package}", remedy=f"pip install 'maescan[{extra}]'")
     return None
+
+
+def refused(error: Exception) -> MaescanError | None:
+    """What the system says of a path that it does not take: no permission, a name too long, a disk that fails. None
+    for any other error, and for what is not there: of that maescan should have spoken itself."""
+    if not isinstance(error, OSError) or isinstance(error, FileNotFoundError | FileExistsError):
+        return None
+    if not isinstance(error.filename, str) or error.errno is None:
+        return None
+    known = {
+        errno.EACCES: f"see who may: namei -l {typed(error.filename)}",
+        errno.ENAMETOOLONG: "give a shorter name",
+    }
+    return MaescanError(
+        f"cannot be used: {error.strerror}", path=error.filename, remedy=known.get(error.errno, "check the path")
+    )
 
 
 class ScanError(MaescanError):

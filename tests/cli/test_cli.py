@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from maescan import cli
+from maescan.cli.demo import unpack
 
 
 @pytest.fixture
@@ -87,6 +88,30 @@ def test_unexpected_fault_is_one_line(maescan, monkeypatch, tmp_path, fault):
     code, _, error = maescan("score", tmp_path, "--bundle", tmp_path, "--out", tmp_path / "out")
     assert code == 1
     is_one_line_naming(error, f"{type(fault).__name__}: {fault}", "MAESCAN_DEBUG")
+
+
+LONG = "a" * 300
+REFUSED = [
+    *(
+        f"calibrate {LONG} scans",
+        f"pseudonym {LONG} scans",
+        f"watch {LONG} --bundle b --out o",
+        f"export {LONG} --out o",
+    ),
+    *(f"train {LONG} --preset tiny --out o", f"send {LONG} --forward A@127.0.0.1:1"),
+    *(f"{command} {LONG} --bundle b --out o" for command in ("evaluate", "stress")),
+    *(f"{command} {LONG} --out o" for command in ("prepare", "ablate --experiment table1")),
+    *(f"score scans --bundle b --out o --{option} {LONG}" for option in ("log", "pseudonyms", "config")),
+]
+
+
+@pytest.mark.parametrize("typed", REFUSED, ids=lambda typed: typed.replace(LONG, "LONG"))
+def test_a_path_that_the_system_refuses_is_no_fault_of_maescan(maescan, monkeypatch, tmp_path, typed):
+    monkeypatch.chdir(tmp_path)
+    unpack(tmp_path / "b")
+    code, _, error = maescan(*typed.split())
+    assert code == 2
+    is_one_line_naming(error, LONG, "File name too long")
 
 
 def test_a_package_that_the_core_install_lacks_is_named(tmp_path):

@@ -7,13 +7,14 @@ from maescan import kernels
 from maescan import machine as device
 from maescan.engines import doctor
 from maescan.engines.targets import TARGETS
+from maescan.errors import EXTRAS
 
 
 @pytest.mark.slow
 def test_every_part_is_named(capsys):
     doctor.show()
     out = capsys.readouterr().out
-    for word in ("maescan", "kernels", "cpu", "gpu", "train", *TARGETS):
+    for word in ("maescan", "kernels", "cpu", "gpu", "train", "dicom", "network", "sign", "parquet", "ray", *TARGETS):
         assert any(line.startswith(f"{word} ") for line in out.splitlines()), word
 
 
@@ -22,7 +23,17 @@ def test_what_is_missing_comes_with_its_command(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "driver_version", lambda: None)
     doctor.show()
     out = capsys.readouterr().out
-    assert "pip install 'maescan[tensorrt]'" in out and "driver 580" in out and "pip install 'maescan[train]'" in out
+    assert "driver 580" in out
+    for extra in EXTRAS:
+        assert f"pip install 'maescan[{extra}]'" in out
+
+
+def test_an_extra_of_which_one_package_is_missing_is_not_ready(monkeypatch):
+    """Training wants more than torch."""
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "torchvision" else version(name))
+    found = {name: (words, remedy) for name, words, remedy in doctor.rows()}
+    assert found["train"] == ("lacks torchvision", "pip install 'maescan[train]'")
 
 
 def test_an_old_driver_is_to_be_updated(monkeypatch, capsys):

@@ -91,7 +91,7 @@ def _guard_streams() -> None:
 
 
 def _run(stops: list[int]) -> int | str | None:
-    from maescan.errors import MaescanError, lacking
+    from maescan.errors import MaescanError, lacking, refused
 
     _guard_streams()
     try:
@@ -107,7 +107,7 @@ def _run(stops: list[int]) -> int | str | None:
             traceback.print_exc()
         if isinstance(error, MaescanError):
             return _say(str(error))
-        if isinstance(error, ImportError) and (known := lacking(error)):
+        if known := lacking(error) if isinstance(error, ImportError) else refused(error):
             return _say(str(known))
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return _say(f"{reason} (a fault of maescan; MAESCAN_DEBUG=1 shows where)", 1)

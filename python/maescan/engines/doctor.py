@@ -11,6 +11,7 @@ from functools import cache
 
 from maescan import __version__
 from maescan.engines.targets import TARGETS
+from maescan.errors import EXTRAS
 from maescan.machine import Gpu, available_cores, cpu_features, cpu_name, driver_version, found_gpus, why_no_more
 
 Row = tuple[str, str, str]
@@ -29,15 +30,17 @@ def show(*, as_json: bool = False) -> None:
 
 
 def rows() -> Iterator[Row]:
-    """The findings: software, CPU, GPU, then every target."""
+    """The findings: software, CPU, GPU, then every target and every extra."""
     yield "maescan", f"{__version__}, Python {platform.python_version()}, {platform.platform()}", ""
     yield _extension()
     yield "cpu", f"{cpu_name()}; {available_cores()} cores for this process", ""
     yield "fastest precision", _precision(), ""
     yield from _gpu()
     yield from (_target(name) for name in TARGETS)
-    for name, extra in (("train", "torch timm"), ("dicom", "pydicom pylibjpeg")):
-        lacks = [package for package in extra.split() if not _version(package)]
+    for name, packages in EXTRAS.items():
+        if name in TARGETS or name == "tensorrt":  # told above, with what it runs on
+            continue
+        lacks = [package for package in packages.split() if not _version(package)]
         yield (
             name,
             f"lacks {', '.join(lacks)}" if lacks else "ready",
