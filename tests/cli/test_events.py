@@ -54,6 +54,14 @@ def test_nothing_is_nothing_but_alerts_are_passed_on(listener, capsys, tmp_path)
     assert capsys.readouterr() == ("", "") and len((tmp_path / "log").read_text().splitlines()) == len(EVENTS)
 
 
+@pytest.mark.parametrize("listener", [of_score, of_watch])
+@pytest.mark.parametrize("show", [Show.people, Show.nothing])
+def test_what_is_lost_is_said_to_those_who_want_quiet_too(listener, show, capsys):
+    with listener(show, AlertOptions()) as event:
+        event("replaces", {"reason": "out holds 2 scans"})
+    assert capsys.readouterr() == ("", "warning: out holds 2 scans\n")
+
+
 def test_watch_has_a_line_for_people_and_faults_on_stderr(capsys):
     say(of_watch, Show.people, AlertOptions())
     out, err = capsys.readouterr()

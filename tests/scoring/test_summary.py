@@ -124,6 +124,23 @@ def test_maps_asked_for_later_are_made_for_those_alone(mixed, tmp_path):
     assert plain.slices == 0 and len(maps(tmp_path / "out")) == 4
 
 
+def test_what_another_bundle_takes_away_is_said_before_anything_is(tmp_path):
+    write_scan(tmp_path / "scans" / "a.nii.gz", seed=1)
+    other, told = stub_bundle(files={"engines/fake-fp32/engine.bin": "another"}), []
+
+    def tell(name, facts):
+        told.append((name, facts.get("reason", ""), len(maps(tmp_path / "out"))))
+
+    for bundle in (BUNDLE, other, other):
+        score_folder(
+            [tmp_path / "scans"], bundle, Engine(), tmp_path / "out", ScoreOptions(maps=bundle is BUNDLE), tell
+        )
+    assert [name for name, *_ in told] == ["found", "scored", "replaces", "found", "scored", "found", "skipped"]
+    (_, reason, there) = told[2]
+    assert reason.startswith(f"{tmp_path / 'out'} holds 1 scans that were scored with another bundle")
+    assert "and their 1 maps go; to keep them, stop it now and use another --out" in reason and there == 1
+
+
 @pytest.mark.slow
 def test_another_bundle_leaves_nothing_of_the_one_before(mixed, tmp_path):
     out = tmp_path / "out"

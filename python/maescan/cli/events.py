@@ -64,7 +64,7 @@ def counted(update: progress.Update, tell_device: bool = False) -> Event:
 
     def event(name: str, facts: Facts) -> None:
         nonlocal done, slices, failed, total
-        if name == "device" and tell_device:
+        if name in ("device", "replaces") and tell_device:
             _line(name, facts)
         if name == "found":
             total = int(facts["scans"])
@@ -77,8 +77,10 @@ def counted(update: progress.Update, tell_device: bool = False) -> Event:
     return event
 
 
-def _unheard(name: str, facts: Mapping[str, object]) -> None:
-    pass
+def _unheard(name: str, facts: Facts) -> None:
+    """Of all events the one that tells of a loss."""
+    if name == "replaces":
+        _line(name, facts)
 
 
 def json_line(name: str, facts: Mapping[str, object]) -> None:
@@ -90,6 +92,8 @@ def _line(name: str, facts: Facts) -> None:
     """An event for people."""
     if name == "device":
         print(f"--device {facts['asked']}: {facts['engine']} on {facts['took']}", file=sys.stderr, flush=True)
+    if name == "replaces":
+        print(f"warning: {facts['reason']}", file=sys.stderr, flush=True)
     if name == "watching":
         progress.say(f"{facts['time']} watching {facts['inbox']}")
     if name == "away":

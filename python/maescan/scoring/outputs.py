@@ -56,6 +56,17 @@ class Outputs:
         )
         return {label: self.out / path for label, path in found}
 
+    def replaced(self) -> str:
+        """One line about what of other jobs this one will take the place of; "" where that is nothing."""
+        scans = self.ledger.of_other_jobs()
+        listed = self.db.all("SELECT path FROM outputs WHERE kind = 'map' AND job <> ?", self.ledger.job)
+        maps = sum((self.out / path).is_file() for (path,) in listed)
+        if not (scans or maps):
+            return ""
+        before = f"holds {scans} scans that were scored with another bundle, engine or options of reading"
+        then = "this run takes their place in the tables" + (f", and their {maps} maps go" if maps else "")
+        return f"{before}: {then}; to keep them, stop it now and use another --out"
+
     def drop(self, path: Path) -> None:
         """Removes an output that is listed, and its folder where that is empty then."""
         with self.db.transaction(), _said(self.out):

@@ -80,6 +80,7 @@ def score_folder(
             raise DataError("; ".join([none, *ours]), path=paths[0], remedy=remedy)
         with opened_job(bundle, engine, out, options, report) as job, told_of(event, job):
             sources = [source for source in found.sources if in_shard(source, options.shard)]
+            tell_replaced(job, tell)
             tell("found", {"scans": len(sources)})
             job.ledger.expect(sources, found.sources)
             score_sources(sources, job, min(options.workers, len(sources)))
@@ -120,6 +121,12 @@ def tell_population(summary: Summary, tell: Event, told: set[str] | None = None)
             told.add(name)
             facts = {"scan": population.changed_at, "capital": population.capital} if name == "changed" else {}
             tell(name, {**facts, "alerts": population.alerts, "judged": population.judged, "reason": reason})
+
+
+def tell_replaced(job: Job, tell: Event) -> None:
+    """Event "replaces", before anything is, where a folder holds scans of another job."""
+    if reason := job.outputs.replaced():
+        tell("replaces", {"reason": escaped(f"{job.out} {reason}")})
 
 
 def _kind(options: ScoreOptions) -> str:

@@ -30,7 +30,7 @@ from maescan.scoring.drawing import draw_missing
 from maescan.scoring.job import KEPT, Event, Job, one_at_a_time
 from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import ScoreOptions, WatchOptions
-from maescan.scoring.pipeline import check_apart, opened_job, score_sources, tell_population
+from maescan.scoring.pipeline import check_apart, opened_job, score_sources, tell_population, tell_replaced
 from maescan.scoring.places import place_of
 from maescan.scoring.summary import Summary, write_results
 
@@ -81,6 +81,7 @@ def watch_origin(
     tell = one_at_a_time(event or (lambda name, facts: None))
     watch = _Watch(origin, tell, lambda job, alerting: settle(event, job, alerting))
     with opened_job(bundle, engine, out, options, watch.report) as job, told_of(event, job):
+        tell_replaced(job, tell)
         return watch.go(job)
 
 
