@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -132,6 +133,37 @@ def test_what_torch_refuses_is_an_error_with_a_remedy(engine, error, remedy):
     assert raised.value.reason == f"torch: {str(error).splitlines()[0]}" and remedy in raised.value.remedy
 
 
+def test_what_an_attempt_took_is_free_before_the_next(engine, monkeypatch):
+    """An error holds the frames that it came through, and those what they took: nothing is free while it is there."""
+    taken, events = [], []
+
+    class Place(torchscript.TorchPlace):
+        def __init__(self, *given):
+            mine = Cycle()
+            taken.append(weakref.ref(mine))
+            if len(taken) == 4:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            super().__init__(*given)
+            del mine
+
+    def emptied():
+        events.append((taken[-1]() is None, [key[1] for key in engine.places]))
+
+    monkeypatch.setattr(torchscript, "TorchPlace", Place)
+    monkeypatch.setattr(torchscript, "SIZES", (1, 2, 4))
+    monkeypatch.setattr(torch.cuda, "empty_cache", emptied)
+    images, ids = slices_of(engine.preset, 8), np.arange(8)
+    wanted = score_slices(images, ids, engine, engine.preset)
+    score_slices(images[:1], ids[:1], engine, engine.preset)
+    found = score_slices(images, ids, engine, engine.preset, maps=True)
+    assert np.array_equal(found.score, wanted.score)
+    assert events == [(True, [1])], "the places of its stream make room, those of the other may be at work"
+
+
+class Cycle:
+    """Something whose end can be seen."""
+
+
 def refuse(error):
     def call(*_, **__):
         raise error
@@ -169,17 +201,28 @@ def test_closing_a_gpu_that_is_lost_raises_nothing(engine, monkeypatch):
 
 @pytest.mark.parametrize(
     ("error", "remedy"),
-    [(RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable"), "maescan doctor"),
+    [(RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable"), "has the GPU to itself"),
+     (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), "end other programs"),
+     (RuntimeError("CUDA error: CUDA driver version is insufficient for CUDA runtime version"), "NVIDIA's driver"),
+     (RuntimeError("CUDA error: no kernel image is available for execution on the device"), "maescan doctor"),
      (torch.OutOfMemoryError("CUDA out of memory"), "end other programs"),
      (AssertionError("Torch not compiled with CUDA enabled"), "a torch that was built with CUDA")],
 )  # fmt: skip
 def test_a_gpu_that_torch_cannot_use_is_not_the_file_s_fault(tmp_path, monkeypatch, error, remedy):
+    """Nor is it lost: without a context, CUDA refuses every call."""
     preset = CASES["small"]
     folder = networks_in(tmp_path, preset, "fp32")
+    if "kernel image" not in str(error):
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+        monkeypatch.setattr(torch.cuda, "synchronize", refuse(error))
     for name, where in (("zeros", torch), ("load", torch.jit)):
         with monkeypatch.context() as patch, pytest.raises((EngineError, type(error))) as raised:
+            patch.setattr(torch, "zeros", lambda *_, **__: None)
             patch.setattr(where, name, refuse(error))
-            GraphEngine(folder, VALUES, device="cpu", threads=None, preset=preset)
+            patch.setattr(torchscript, "require_cuda", lambda: None)
+            patch.setattr(torchscript, "require_gpu", lambda device: device)
+            GraphEngine(folder, VALUES, device="cuda", threads=None, preset=preset)
+        assert not isinstance(raised.value, DeviceLostError)
         ours = name == "zeros" or isinstance(error, torch.OutOfMemoryError)
         assert isinstance(raised.value, EngineError) == ours and (not ours or remedy in raised.value.remedy)
 

@@ -24,11 +24,8 @@ CODES = {"float32": (2, 32), "float64": (2, 64), "float16": (2, 16), "bfloat16":
 
 FULL = "end other programs on the GPU, or choose another with --device cuda:N"
 OLD = "update NVIDIA's driver to 580 or newer"
-REMEDIES = {
-    2: FULL,
-    35: OLD,
-    46: "end the program that has the GPU to itself, or choose another with --device cuda:N",
-}
+TAKEN = "end the program that has the GPU to itself, or choose another with --device cuda:N"
+REMEDIES = {2: FULL, 35: OLD, 46: TAKEN}
 """By number of an error: memory allocation, insufficient driver, devices unavailable."""
 
 AGAIN = "start the command again, as a new process; if it happens again, see nvidia-smi and `journalctl -k`"

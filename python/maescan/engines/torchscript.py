@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
-from maescan.engines.cuda import AGAIN, FULL
+from maescan.engines.cuda import AGAIN, FULL, OLD, TAKEN
 from maescan.engines.place import Shape, narrow_images
 from maescan.engines.torch_place import WARM, Lane, TorchPlace, as_traced
 from maescan.engines.turns import in_turns
@@ -37,6 +37,16 @@ restore_ids, and answers for all tokens."""
 
 SIZES = (1, 8, 16, 32, 64)
 """Slices of a batch: a graph each, for every size of token sets."""
+
+LACKS = {
+    "out of memory": FULL,
+    "ALLOC_FAILED": FULL,
+    "busy or unavailable": TAKEN,
+    "driver version is insufficient": OLD,
+    "driver on your system is too old": OLD,
+}
+"""What the machine lacks, by words of the errors that torch passes on from CUDA and its libraries: torch has no class
+for them, and CUDA refuses every call until it is there, as after a fault."""
 
 
 def load_torchscript(
@@ -164,17 +174,21 @@ class GraphEngine(TorchScriptEngine):
         if key not in self.places:
             while len(self.places) >= PLACES:
                 self.places.popitem(last=False)[1].close()
-            images = "float16" if narrow_images(self.preset, self.precision) else "float32"
-            lane = self.lanes[turn]
-            lane.warm = 1 if self.places else WARM
-            given = self.networks, self.preset, key[0], lane, images, self.ports.get("mae", {})
-            try:
-                self.places[key] = TorchPlace(*given)
-            except torch.OutOfMemoryError:  # a capture does not take what torch keeps for other arrays
-                torch.cuda.empty_cache()
-                self.places[key] = TorchPlace(*given)
+            with contextlib.suppress(torch.OutOfMemoryError):
+                self.places[key] = self._made(*key)
+        if key not in self.places:  # here, where the error is gone, and with it the frames that hold what it took
+            for other in [other for other in self.places if other[1] == turn]:
+                self.places.pop(other).close()
+            torch.cuda.empty_cache()  # a capture does not take what torch keeps for other arrays
+            self.places[key] = self._made(*key)
         self.places.move_to_end(key)
         return self.places[key]
+
+    def _made(self, shape: Shape, turn: int) -> TorchPlace:
+        images = "float16" if narrow_images(self.preset, self.precision) else "float32"
+        lane = self.lanes[turn]
+        lane.warm = 1 if self.places else WARM
+        return TorchPlace(self.networks, self.preset, shape, lane, images, self.ports.get("mae", {}))
 
     def close(self) -> None:
         """Lets graphs, their memory and the networks go."""
@@ -198,6 +212,9 @@ def refusal(error: Exception, device: str) -> EngineError:
         return EngineError(said, remedy="install a torch that was built with CUDA, or use --device cpu")
     if isinstance(error, torch.OutOfMemoryError):
         return EngineError(said, remedy="use a smaller --batch, or end other programs on the GPU")
+    for words, remedy in LACKS.items():
+        if words in said:
+            return EngineError(said, remedy=remedy)
     check(device, said)
     return EngineError(said, remedy="see what `maescan doctor` says of the card, or use --device cpu")
 
