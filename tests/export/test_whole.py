@@ -12,17 +12,23 @@ from maescan.engines.place import narrow_images
 from maescan.export.onnx import OPSET, models
 from maescan.export.tensorrt_rtx import share
 from maescan.export.whole import ANSWERS, INPUTS, fits, whole
-from maescan.models import Classifier, MaskedAutoencoder
+from maescan.models import Classifier, Judge, MaskedAutoencoder
 
 pytestmark = pytest.mark.slow
 
 
-def test_tensorrt_rtx_builds_it_for_sets_of_every_size(tmp_path):
-    trt = pytest.importorskip("tensorrt_rtx")
-    mae, classifier = MaskedAutoencoder(SMALL.model).eval(), Classifier(SMALL.model).eval()
-    parts = dict(models(mae, classifier, SMALL, "bf16", narrow=True))
-    share(tmp_path, {"scores": whole(parts["mae"], parts["classifier"], SMALL, "bf16", OPSET)})
-    assert len(plans.build(trt, tmp_path / "scores.onnx", SMALL, (8, 9))) > 100_000
+@pytest.mark.parametrize(
+    ("measure", "precision", "card"),
+    [("classifier", "bf16", (8, 9)), ("classifier", "fp16", (7, 5)), ("judge", "fp16", (7, 5))],
+)
+def test_tensorrt_rtx_builds_it_for_sets_of_every_size(tmp_path, measure, precision, card):
+    """An RTX 20, 7.5, has the fewest operations: no product of matrices in float32."""
+    trt, preset = pytest.importorskip("tensorrt_rtx"), SMALL.replace(measure=measure)
+    mae, judged = MaskedAutoencoder(preset.model).eval(), measure == "judge"
+    judge = Judge(preset.model, preset.judge) if judged else Classifier(preset.model)
+    parts = dict(models(mae, judge.eval(), preset, precision, narrow=True))
+    share(tmp_path, {"scores": whole(parts["mae"], parts["classifier"], preset, precision, OPSET)})
+    assert len(plans.build(trt, tmp_path / "scores.onnx", preset, card)) > 100_000
 
 
 def test_its_inputs_have_shapes_for_every_size_of_set():
