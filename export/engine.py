@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from maescan import __version__
+from maescan.config import Preset
 from maescan.engines import prove
 from maescan.engines.bundle import Bundle
 from maescan.engines.golden import TOLERANCE
@@ -20,6 +21,7 @@ def build(bundle: Bundle, folder: Path, target: str, precision: str) -> None:
     BundleError where it drifts."""
     from maescan.engines.eager import TorchEngine
 
+    _judgeable(bundle.preset, target)
     module = importlib.import_module(f"maescan.export.{target.replace('-', '_')}")
     models, began = TorchEngine(bundle.path, bundle.preset), time.perf_counter()
     folder.mkdir(parents=True)
@@ -41,3 +43,14 @@ def build(bundle: Bundle, folder: Path, target: str, precision: str) -> None:
         device, name = where
         values |= {"device": name, "drift": prove(bundle, folder, values, device, trust=True)}
     write_json(folder / "engine.json", values)
+
+
+def _judgeable(preset: Preset, target: str) -> None:
+    """Raises EngineError for a judge that the target could not run, which no machine without a GPU would tell."""
+    from maescan.export.whole import fits
+
+    if preset.network != "judge" or TARGETS[target].backend != TARGETS["tensorrt"].backend:
+        return
+    if target == "torch-tensorrt" or not fits(preset):
+        reason = f"{target} runs a judge in one graph of the whole path alone, which it has not for '{preset.name}'"
+        raise EngineError(reason, remedy="export to torchscript, or to openvino")

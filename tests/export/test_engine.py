@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from helpers.bundles import SMALL
+from maescan.config import PRESETS
 from maescan.engines.bundle import Bundle
 from maescan.engines.golden import TOLERANCE
 from maescan.errors import EngineError
@@ -67,3 +68,18 @@ def test_a_package_that_is_missing_comes_with_its_command(built):
     with pytest.raises(EngineError, match="cannot build onnx: No module named 'onnx'") as error:
         engine.build(built.bundle, built.folder, "onnx", "fp32")
     assert error.value.remedy.startswith("pip install") and not (built.folder / "engine.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "remedy"),
+    [("torch-tensorrt", "luna16+", "torchscript"), ("tensorrt-rtx", "tiny-fast", "torchscript"),
+     ("tensorrt-rtx", "brats-fast", None), ("onnx", "tiny-fast", None), ("torch-tensorrt", "luna16", None)],
+)  # fmt: skip
+def test_a_judge_that_the_target_could_not_run_is_refused_before_there_is_a_gpu(built, target, name, remedy):
+    bundle = Bundle(built.bundle.path, {"preset": PRESETS[name].to_dict(), "files": {}}, "")
+    if remedy is None:
+        engine.build(bundle, built.folder, target, "fp16")
+        return
+    with pytest.raises(EngineError, match="one graph of the whole path alone") as error:
+        engine.build(bundle, built.folder, target, "fp16")
+    assert remedy in error.value.remedy and not built.folder.exists()
