@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from helpers.bundles import SMALL
 from helpers.gpu_machine import install, slices_of
+from helpers.trt_standin import Context
 from helpers.trt_standin import EngineInvalidityDiagnostics as Faults
 from maescan.errors import EngineError
 from maescan.method.score import score_slices
@@ -37,3 +41,29 @@ def test_what_the_machine_lacks_is_no_spoilt_plan(engine_of, monkeypatch, tmp_pa
     with pytest.raises(EngineError, match=f"{said}, .*{remedy}"):
         made.load()
     assert trt.builds == built
+
+
+def test_a_plan_takes_the_smallest_set_of_its_preset(engine_of, monkeypatch, tmp_path):
+    install(monkeypatch, tmp_path)
+    made = engine_of("small-fg")
+    preset = made.preset.replace(tokens__buckets=(2, 8), tokens__margin=0, masks__ratio=0.5)
+    engine, image = replace(made, preset=preset).load(), np.zeros((1, 32, 32), np.float32)
+    image[:, 9:12, 9:12] = 1.0
+    found, wanted = (score_slices(image, [0], each, preset) for each in (engine, made.host()))
+    assert {shape.tokens for shape, _ in engine.places} == {2} and np.array_equal(found.score, wanted.score)
+    engine.close()
+
+
+def test_what_tensorrts_bindings_raise_is_an_engines_error(engine_of, monkeypatch, tmp_path):
+    """Their infer_shapes does; a RuntimeError would pass by what finds out whether the GPU is lost."""
+    cuda, _ = install(monkeypatch, tmp_path)
+
+    def refuse(_):
+        raise RuntimeError("broadcast dimensions must be conformable")
+
+    engine = engine_of("small").load()
+    with monkeypatch.context() as patch, pytest.raises(EngineError, match="fit together: broadcast"):
+        patch.setattr(Context, "infer_shapes", refuse)
+        score_slices(slices_of(SMALL, 1), [0], engine, SMALL)
+    engine.close()
+    assert cuda.left() == (0, 0, 0, False)

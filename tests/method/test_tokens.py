@@ -65,6 +65,12 @@ def test_one_bucket_where_one_is_enough():
     assert tokens.choose_buckets([8] * 10 + [64], tiny) == (8, 64)
 
 
+def test_of_every_set_a_token_is_visible():
+    """Where nine of ten are hidden, none of 8 would be."""
+    hidden = preset("tiny").replace(tokens__method="foreground", masks__ratio=0.9)
+    assert tokens.choose_buckets([8] * 10 + [30] * 10 + [64], hidden)[0] == 16
+
+
 def test_complementary_masks_divide_every_set():
     masks = {"masks__strategy": "complementary", "masks__ratio": 6 / 7, "masks__passes": 7}
     seven = preset("brats-fg").replace(**masks)

@@ -64,7 +64,10 @@ class Network:
             if not context.set_input_shape(name, array.shape):
                 raise EngineError(f"its input {name} cannot be {list(array.shape)}: {self.messages.last()}")
             self.point(context, name, array)
-        missing = context.infer_shapes()
+        try:
+            missing = context.infer_shapes()
+        except RuntimeError as error:  # of its bindings: sizes that do not fit together
+            raise EngineError(f"its inputs do not fit together: {error}; {self.messages.last()}") from error
         if missing:
             raise EngineError(f"its inputs {', '.join(missing)} lack a shape", remedy="export it anew")
         return context, {name: tuple(map(int, context.get_tensor_shape(name))) for name in self.outputs}

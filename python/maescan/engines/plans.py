@@ -19,6 +19,9 @@ from maescan.machine import Gpu, cache_folder
 BATCHES = (1, 8, 32)
 """Slices of a place. What is scored is cut into the largest, the rest takes the smallest that holds it."""
 
+FEWEST = 4
+"""Tokens of the smallest set that a plan takes, or fewer where a preset's buckets or grid are smaller."""
+
 WEIGHTS = "weights.bin"
 """The weights of all ONNX files of a folder, each once: networks stand alone and in the graph of the whole path."""
 
@@ -65,7 +68,7 @@ def plan(trt: Any, file: Path, preset: Preset, gpu: Gpu, *, anew: bool = False) 
     Raises EngineError with TensorRT's words where it cannot be built.
     """
     card = gpu.capability if hasattr(trt, "ComputeCapability") else (gpu.capability, gpu.name)
-    key = f"{trt.__name__} {trt.__version__} {card} {BATCHES} {preset.masks} {preset.model}"
+    key = f"{trt.__name__} {trt.__version__} {card} {BATCHES} {preset.masks} {preset.model} {_fewest(preset)}"
     digest = hashlib.sha256(key.encode())
     for part in (file, file.with_name(WEIGHTS)):
         if part.exists():
@@ -128,16 +131,20 @@ def _aim(trt: Any, config: Any, capability: Capability | None) -> None:
 
 
 def _profile(builder: Any, network: Any, preset: Preset) -> Any:
-    """Every input, from one slice with a set of 4 tokens (foreground) to the largest batch of whole grids."""
+    """Every input, from one slice with the smallest set of tokens to the largest batch of whole grids."""
     profile = builder.create_optimization_profile()
     ports = [network.get_input(index) for index in range(network.num_inputs)]
-    names = [port.name for port in ports]
-    least, most = (shapes(names, preset, *sizes) for sizes in ((BATCHES[0], 4), (BATCHES[-1], preset.model.tokens)))
+    names, ends = [port.name for port in ports], ((BATCHES[0], _fewest(preset)), (BATCHES[-1], preset.model.tokens))
+    least, most = (shapes(names, preset, *sizes) for sizes in ends)
     for port in ports:
         rest = tuple(port.shape)[2:]
         low, high = ((*found[port.name][:2], *rest) for found in (least, most))
         profile.set_shape(port.name, low, high, high)
     return profile
+
+
+def _fewest(preset: Preset) -> int:
+    return min(FEWEST, preset.model.tokens, *preset.tokens.buckets)
 
 
 def shapes(names: list[str], preset: Preset, slices: int, tokens: int) -> dict[str, tuple[int, ...]]:

@@ -101,7 +101,7 @@ def choose_buckets(counts: Sequence[int] | NDArray[np.integer], preset: Preset) 
     def padded(sizes: list[int]) -> int:
         return int(np.asarray(sizes)[np.searchsorted(sizes, needed)].sum())
 
-    sizes = [*range(multiple, tokens, multiple), tokens]
+    sizes = [*(size for size in range(multiple, tokens, multiple) if preset.masks.visible(size)), tokens]
     while len(sizes) > 1:
         fewer = min(([s for s in sizes if s != gone] for gone in sizes[:-1]), key=padded)
         if padded(fewer) > max((1 + WASTE) * needed.sum(), padded(sizes)):
