@@ -12,7 +12,8 @@ from maescan.errors import EngineError
 from maescan.method.score import score_slices
 
 FEW = ["small", "small-fg", "tiny-fg"]
-REST = [*(name for name in CASES if name not in (*FEW, "judge")), "tiny", "brats", "luna16", "brats-fg"]
+REST = [*(name for name in CASES if name not in (*FEW, "judge", "hull")), "tiny", "brats", "luna16", "brats-fg",
+        "luna16-official", "brats-official"]  # fmt: skip
 
 
 @pytest.mark.slow

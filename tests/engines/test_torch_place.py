@@ -17,7 +17,8 @@ pytestmark = pytest.mark.needs_cuda
 @pytest.mark.parametrize(
     ("name", "before", "precision"),
     [("small", False, "fp32"), ("small-fg", False, "fp16"), ("small", True, "bf16"), ("no paste", True, "fp16"),
-     ("judge", False, "fp16")],
+     ("judge", False, "fp16"), ("hull", False, "bf16"), ("complementary", False, "fp16"), ("l2", False, "fp16"),
+     ("image", False, "fp16")],
 )  # fmt: skip
 def test_a_captured_place_answers_as_one_step_by_step(tmp_path, monkeypatch, name, before, precision):
     """before: with files as they were once exported."""
@@ -84,7 +85,7 @@ def test_closing_gives_the_memory_back(tmp_path):
     assert torch.cuda.mem_get_info()[0] - free >= 2**27  # of the 2**28 bytes: libraries keep some of their own
 
 
-@pytest.mark.parametrize("name", ["small", "small-fg", "ssim"])
+@pytest.mark.parametrize("name", ["small", "small-fg", "ssim", "hull"])
 def test_raw_voxels_answer_as_the_slices_made_of_them(tmp_path, name):
     pytest.importorskip("nibabel", reason="needs what reads scans")
     from helpers import raw_scans

@@ -25,14 +25,14 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "precision"),
     [("small", "fp32"), ("small", "fp16"), ("small-fg", "bf16"), ("l2", "fp32"), ("reconstruction", "fp32"),
-     ("ssim", "fp16"), ("judge", "fp32")],
+     ("ssim", "fp16"), ("complementary", "fp32"), ("judge", "fp32"), ("hull", "fp32"), ("image", "fp32")],
 )  # fmt: skip
 def test_a_place_of_torch_answers_as_the_host(folder, tmp_path, monkeypatch, name, precision):
     """The networks are fp32's; in 16 bits slices go up in float16, whose values these are."""
     monkeypatch.setattr(torchscript, "SIZES", (1, 2, 4))
     monkeypatch.setattr(torchscript, "PLACES", 3)
     preset = CASES[name]
-    folder = networks_in(tmp_path, preset, "fp32") if name == "judge" else folder
+    folder = networks_in(tmp_path, preset, "fp32") if preset.network == "judge" else folder
     host = load_torchscript(folder, VALUES, device="cpu", threads=1, preset=preset)
     places = GraphEngine(folder, VALUES | {"precision": precision}, device="cpu", threads=1, preset=preset)
     assert isinstance(places, DeviceEngine) and not isinstance(host, DeviceEngine)

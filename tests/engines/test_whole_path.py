@@ -7,9 +7,12 @@ import pytest
 
 from helpers.gpu_machine import install, same, slices_of
 from helpers.marks import slow
+from maescan.config import PRESETS
 from maescan.method.score import score_slices
 
-FITS = ["small", "tiny-fg", "judge", *slow("small-fg", "complementary", "tiny", "brats", "luna16", "brats-fg")]
+NAMED = [name for name in PRESETS if name not in ("tiny-fg", "tiny+")]
+FITS = ["small", "tiny-fg", "tiny+", *slow("small-fg", "complementary", "judge", *NAMED)]
+"""Every preset that there is, with token sets smaller than the grid where it has sets."""
 
 
 @pytest.mark.slow
@@ -26,6 +29,7 @@ def test_a_place_gives_the_graphs_own_answers(engine_of, monkeypatch, tmp_path, 
             score_slices(images, ids, host, made.preset, maps=maps),
         )
     assert trt.builds == 1 and engine.path == ["scores"]
+    assert (len({shape.tokens for shape, _ in engine.places}) > 1) == (made.preset.tokens.method != "all")
     engine.close()
     assert cuda.left() == (0, 0, 0, False)
 

@@ -34,6 +34,7 @@ CASES = {
     "reconstruction": SMALL.replace(input="reconstruction"),
     "image": SMALL.replace(input="image"),
     "judge": FOREGROUND.replace(name="judge", measure="judge", masks__strategy="complementary"),
+    "hull": FOREGROUND.replace(name="hull", tokens__method="hull", measure="judge", masks__strategy="complementary"),
     **{measure: SMALL.replace(measure=measure) for measure in ("mse", "mae", "ssim")},
 }
 
@@ -43,7 +44,7 @@ def thin(name: str) -> Preset:
     model = {f"model__{field}": value for field, value in THIN.items()}
     preset = PRESETS[name].replace(**model)
     fewer = preset.model.tokens // 2 // 8 * 8
-    return preset.replace(tokens__buckets=(fewer,)) if preset.tokens.method == "foreground" else preset
+    return preset if preset.tokens.method == "all" else preset.replace(tokens__buckets=(fewer,))
 
 
 def driver(
