@@ -57,6 +57,12 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._send("Emulation.setEmulatedMedia", features=[scheme])
 
+    def on_paper(self) -> None:
+        """As it is printed by somebody who likes a dark screen."""
+        self.run("dispatchEvent(new Event('beforeprint'))")
+        scheme = {"name": "prefers-color-scheme", "value": "dark"}
+        self._send("Emulation.setEmulatedMedia", media="print", features=[scheme])
+
     def open(self, path: Path, fragment: str = "") -> None:
         """Loads a file and waits until all of it is there."""
         for address in ("about:blank", path.as_uri() + fragment):  # a fragment alone would load nothing anew

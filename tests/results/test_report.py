@@ -68,6 +68,7 @@ def test_what_the_bundle_is_for_and_what_it_does_not_find_stand_above_the_scans(
     score_folder([tmp_path / "scans"], stub_bundle(**said), Engine(), tmp_path / "out", ScoreOptions())
     found = re.findall(r'<p class="caution">(.*)</p>', page(tmp_path).partition("<main>")[0])
     assert found == ["Intended use: heads of &lt;our&gt; scanner.", f"This model is {COIN} on flat."]
+    assert ">1 scan</p>" in page(tmp_path)
 
 
 def test_maps_are_linked_whatever_they_are_called(scored, tmp_path):

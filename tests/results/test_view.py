@@ -121,3 +121,29 @@ def test_a_browser_shows_it_without_a_word_and_a_click_goes_to_a_slice(way, tmp_
     assert red[0].sum() > 500
     if way == "canvas":  # one plane alone: the patient's right is on the left, the upper slices are cold
         assert np.argwhere(red[0])[:, 1].mean() < 640 and red[1].sum() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+def test_on_paper_the_picture_is_there_and_not_stretched(tmp_path):
+    from PIL import Image
+
+    write(tmp_path / "page.html")
+    with Browser(1280, 900) as page:
+        page.open(tmp_path / "page.html", "#plain")
+        page.run("new Promise(done => setInterval(() => document.body.dataset.slice && done(), 50))")
+        page.resize(700, 900)
+        page.on_paper()
+        page.run("document.getElementById('paper').decode()")
+        canvas, paper = (f"document.getElementById('{name}')" for name in ("view", "paper"))
+        assert page.run(f"getComputedStyle({canvas}).visibility") == "hidden"
+        width, height, wide, tall = page.run(
+            f"(b => [b.width, b.height, {paper}.naturalWidth, {paper}.naturalHeight])({paper}.getClientRects()[0])"
+        )
+        assert width / height == pytest.approx(wide / tall, rel=0.01)
+        assert page.run("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        page.picture(tmp_path / "paper.png")
+        assert page.messages == []
+    with Image.open(tmp_path / "paper.png") as picture:
+        seen = np.asarray(picture.convert("RGB")).astype(int)
+    assert (seen[70:400, :, 0] - seen[70:400, :, 1] > 60).sum() > 200 and seen[-1, -1].min() > 240

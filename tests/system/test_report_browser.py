@@ -145,6 +145,17 @@ def test_on_a_phone(page, scored, width):
     assert page.run(visible) == [True, False]
 
 
+def test_on_paper(page):
+    """Every scan's row, and pictures that need no background, which browsers leave out on paper."""
+    page.on_paper()
+    seen = "[...document.querySelectorAll('{}')].filter(e => e.getClientRects().length).length"
+    assert page.run(seen.format(".tile, .thumb")) == 0
+    assert page.run(seen.format("#scans tbody tr")) == page.run(seen.format("article")) == 5
+    assert page.run(seen.format("article .sheet")) == 5
+    assert "right is on the left" in page.run("getComputedStyle(document.querySelector('.strip'), '::after').content")
+    assert page.run("getComputedStyle(document.body).color") == "rgb(28, 32, 36)"
+
+
 def test_a_link_to_a_scan_opens_it(page, scored):
     page.open(scored, "#s3")
     assert page.run(CARD) == page.run(SHOWN)[3]

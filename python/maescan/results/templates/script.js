@@ -94,7 +94,8 @@ const sift = () => {
     row.hidden = !(words.every(word => text.get(row).includes(word)) && selects.every(of => !of.value || row.dataset[of.dataset.filter] == of.value));
     count += !row.hidden;
   }
-  document.querySelector("#shown").textContent = count == rows.length ? `${count} scans` : `${count} of ${rows.length} scans`;
+  const all = `${rows.length} scan${rows.length == 1 ? "" : "s"}`;
+  document.querySelector("#shown").textContent = count == rows.length ? all : `${count} of ${all}`;
 };
 search.oninput = sift;
 for (const select of selects) select.onchange = sift;

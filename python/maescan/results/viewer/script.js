@@ -90,4 +90,8 @@ const able = !location.hash.includes("plain") && document.createElement("canvas"
 (able ? with_webgl : with_canvas)(facts.scan, facts.map).then(() => {
   document.body.dataset.ready = able ? "webgl" : "canvas";
   go(facts.highest[0]);
+  addEventListener("beforeprint", () => {  // a canvas on paper is stretched, or empty
+    show(Number(slider.value));
+    document.getElementById("paper").src = canvas.toDataURL();
+  });
 });
