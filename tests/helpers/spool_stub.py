@@ -56,7 +56,7 @@ class Scored:
 def scoring(out: Path, **options: Any) -> Iterator[Scored]:
     """Scores what is in the spool of `out` while it lasts."""
     found, stop = Scored(), threading.Event()
-    origin = SpoolOrigin(out, ListenOptions(**options), Limits.of(ReadOptions()), stop)
+    origin = SpoolOrigin(out, ListenOptions(**options), Limits.of(ReadOptions()), stop, found.hear)
     given = (origin, BUNDLE, Engine(), out, ScoreOptions(workers=1, pictures=0), found.hear)
     thread = threading.Thread(target=watch_origin, args=given)
     thread.start()

@@ -150,4 +150,8 @@ def test_results_are_no_scans_and_damage_is_told(out, spool, tmp_path):
     put(spool, files)
     with scoring(out, settle=0.1) as told:
         told.until("failed")
-    assert [name for name, _ in told.events] == ["watching", "failed"] and not spool.journal.waiting()
+        said = told.until("passed_over")
+    (stored,) = spool.journal.of_uid(str(result.SOPInstanceUID))
+    assert said["series"] == stored.series and "never scored" in said["reason"]
+    assert (folder_of(out) / stored.path).is_file() and not spool.journal.waiting()
+    assert sorted(name for name, _ in told.events) == ["failed", "passed_over", "watching"]

@@ -11,6 +11,7 @@ from time import time
 from typing import cast
 
 from maescan.errors import ScanError
+from maescan.network.child import Tell
 from maescan.network.journal import Journal, Series
 from maescan.network.options import ListenOptions
 from maescan.network.spool import folder_of
@@ -24,6 +25,7 @@ from maescan.scans.worker import Worker, WorkerLostError
 from maescan.scoring.arrivals import Arrived, Poll
 
 POLL_S = 0.5
+NO_SCAN = "no image of a scan is in it: reports, segmentations, captures, documents and the like are never scored"
 AT_ONCE = 8
 """Series that are given at once."""
 
@@ -53,10 +55,11 @@ class SeriesReader:
 
 class SpoolOrigin:
     """Gives each series once it has come to rest, and again when more of it came; one at a time. What a killed run
-    had not finished is given again."""
+    had not finished is given again. tell: called with "passed_over" where a series is no scan."""
 
-    def __init__(self, out: Path, options: ListenOptions, limits: Limits, stop: threading.Event):
+    def __init__(self, out: Path, options: ListenOptions, limits: Limits, stop: threading.Event, tell: Tell):
         self._folder, self._options, self._limits = folder_of(out), options, limits
+        self._tell = tell
         self.stop = stop
         self._journal = Journal(self._folder)
         self._journal.unfinished()
@@ -86,6 +89,7 @@ class SpoolOrigin:
                 self._left[each.key] = len(sources)
             ready += [Arrived(source, each.last) for source in sources]
             if not sources:
+                self._tell("passed_over", {"series": each.key, "reason": NO_SCAN})
                 self._journal.done(each.key)
         return Poll(ready, [], len(series) > AT_ONCE)
 

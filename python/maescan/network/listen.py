@@ -57,7 +57,7 @@ def listen(
         with passed_on(tell, alerts) as event, _processes(out, options, tell):
             if options.forward and not score.dicom:
                 score = replace(score, dicom=results_of(loaded))
-            origin = SpoolOrigin(out, options, Limits.of(score.read), stop)
+            origin = SpoolOrigin(out, options, Limits.of(score.read), stop, tell)
             return watch_origin(origin, loaded, started, out, score, event)
 
 

@@ -90,6 +90,10 @@ def _header(file):
     [
         ({"FrameOfReferenceUID": None}, "has no FrameOfReferenceUID"),
         ({"StudyInstanceUID": None}, "has no StudyInstanceUID"),
+        *(
+            ({tag: ["A", "B"]}, f"{tag} holds several values, split by backslashes: results would name nobody")
+            for tag in ("PatientName", "PatientID", "AccessionNumber")
+        ),
     ],
 )
 def test_a_series_that_cannot_be_referred_to_gets_no_results(tags, reason, tmp_path):

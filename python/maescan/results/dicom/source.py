@@ -101,6 +101,11 @@ def read_series(
     for image in headers:
         if missing := next((tag for tag in NEEDED if not image.header.get(tag)), ""):
             raise ScanError(f"has no {missing}", path=path, remedy=REMEDY, file=image.file)
+        if several := next(
+            (tag for tag in (*PATIENT, *STUDY) if tag in image.header and image.header[tag].VM > 1), ""
+        ):
+            reason = f"{several} holds several values, split by backslashes: results would name nobody"
+            raise ScanError(reason, path=path, remedy=REMEDY, file=image.file)
     for tag in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
         if len({str(image.header.get(tag)) for image in headers}) > 1:
             raise ScanError(f"its images differ in {tag}", path=path, remedy=REMEDY)
