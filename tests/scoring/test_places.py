@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 
 from maescan.scans.source import ScanSource
-from maescan.scoring.places import around, members_of, place_of
+from maescan.scoring.places import around, members_of, place_of, renamed
 
 
 def test_a_scan_lies_where_its_links_lead_but_the_last(tmp_path):
@@ -27,3 +27,13 @@ def test_files_that_do_not_say_their_series_are_told_apart(tmp_path):
 
 def test_one_place_lies_in_another():
     assert around("/a", "/a") and around("/a", "/a/b") and around("/a/b", "/a") and not around("/a", "/ab")
+
+
+def test_a_file_of_another_name_than_its_label_is_told():
+    same = [
+        ("a.nii", "/in/a.nii"),
+        ("x/a.nii", "/x/a.nii"),
+        ("b_.nii~0123abcd", "/in/b\n.nii"),
+        ("a.nii~1234", "/a.nii"),
+    ]
+    assert renamed([*same, ("3-t1", "/in/zip\0t1.nii"), ("a.nii", "/in/b.nii")]) == [("a.nii", "b.nii")]

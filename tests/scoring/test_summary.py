@@ -124,6 +124,19 @@ def test_maps_asked_for_later_are_made_for_those_alone(mixed, tmp_path):
     assert plain.slices == 0 and len(maps(tmp_path / "out")) == 4
 
 
+def test_a_renamed_scan_is_named_while_its_label_is_not_its_files(tmp_path):
+    """A file that comes under its first name has another label: who looks it up by its name is warned."""
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    file = write_scan(scans / "a.nii.gz", seed=1)
+    assert score([scans], out).notes == []
+    file.rename(scans / "b.nii.gz")
+    for _ in range(2):
+        (note,) = score([scans], out).notes
+        assert note == "scans keep the name that they came with, and files were renamed: a.nii.gz is b.nii.gz now"
+        write_scan(scans / "a.nii.gz", seed=2)
+    assert sorted(labels(out)) == ["a.nii.gz", "scans/a.nii.gz"]
+
+
 def test_what_another_bundle_takes_away_is_said_before_anything_is(tmp_path):
     write_scan(tmp_path / "scans" / "a.nii.gz", seed=1)
     other, told = stub_bundle(files={"engines/fake-fp32/engine.bin": "another"}), []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from maescan.scans.source import ScanSource
@@ -19,6 +20,18 @@ def place_of(source: ScanSource) -> str:
 def members_of(place: str) -> str:
     """Which scan of a .zip lies at a place: the content of each of them is that of the .zip."""
     return place.partition("\0")[2]
+
+
+def renamed(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Of (label, place) of scans, those that are a file of another name than their label says: (label, name). Who
+    looks a file up by its name would find another scan's score."""
+    names = [(label, place.rpartition("/")[2]) for label, place in rows if "\0" not in place]
+    return [(label, name) for label, name in names if not label.rpartition("/")[2].startswith(_kept(name))]
+
+
+def _kept(name: str) -> str:
+    """How a label of this file ends, but for a hash."""
+    return "".join(c if c.isprintable() else "_" for c in name)
 
 
 def around(some: str, other: str) -> bool:

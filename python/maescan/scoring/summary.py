@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,14 @@ from maescan.scans.source import PassedOver
 from maescan.scoring import dicom, viewing
 from maescan.scoring.job import Job
 from maescan.scoring.options import Format
+from maescan.scoring.places import renamed
 from maescan.scoring.population import Population
 
 TABLES = ("scores.csv", "scans.csv", "failures.csv", "run.json", "report.html", "watch.json", "passed_over.csv")
+
+
+NAMED = 3
+"""How many scans of a kind a note names."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ def write_results(
         if count := dicom.drop_outdated(job, rows):
             why = "were of another calibration, alert rate or --accept and are gone: --dicom-out makes new ones"
             summary.notes = [*summary.notes, f"the DICOM results of {count} scans {why}"]
+        summary.notes = [*summary.notes, *_renamed(job)]
         _keep_pictures(job, known)
         summary.notes = [*summary.notes, *_refresh_maps(job)]
         _write(job, known, run_record(job, summary, listing))
@@ -98,6 +105,21 @@ def write_results(
             if came != listing.ours:
                 raise AssertionError(f"{listing.ours} scans were found, of {came} is known what came of them")
         return summary
+
+
+def _renamed(job: Job) -> list[str]:
+    """Says which scans' files are called otherwise than they are here. Pseudonyms are none of their names."""
+    if job.options.pseudonyms:
+        return []
+    rows = job.ledger.db.all(
+        "SELECT label, place FROM scans WHERE identity = content AND scores NOT NULL ORDER BY id"
+    )
+    found = renamed((label, os.fsdecode(place)) for label, place in rows)
+    first = ", ".join(f"{label} is {name} now" for label, name in found[:NAMED])
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return (
+        [escaped(f"scans keep the name that they came with, and files were renamed: {first}{more}")] if found else []
+    )
 
 
 def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str, Any]:
