@@ -11,7 +11,7 @@ from maescan.network.child import Child
 PROGRAM = """
 import json, sys
 values = json.loads(sys.stdin.readline())
-print(json.dumps({"event": values["first"], "reason": "no port"}), flush=True)
+print(json.dumps({"event": values["first"], "reason": "no port", "remedy": "use another"}), flush=True)
 sys.exit(2) if values["first"] == "fault" else sys.stdin.read()
 """
 
@@ -47,6 +47,7 @@ def test_it_is_started_anew_when_it_dies_and_ends_when_told(start):
 
 
 def test_its_fault_is_told_at_once(start):
-    with pytest.raises(ConfigError, match="no port"):
+    with pytest.raises(ConfigError, match=r"no port") as error:
         start("fault").wait_ready()
+    assert str(error.value) == "no port (use another)"
     assert [name for name, _ in start.events] == ["fault"]

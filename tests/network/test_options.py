@@ -60,6 +60,12 @@ def test_what_is_refused(values):
         ListenOptions.of(values)
 
 
+@pytest.mark.parametrize("name", ["settle", "aborted_wait", "keep", "min_free", "max_instance"])
+def test_of_several_times_and_sizes_the_wrong_one_is_named(name):
+    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: '-5' is no "):
+        ListenOptions.of({name: "-5"})
+
+
 def test_values_survive_the_way_to_another_process():
     given = {
         "from": ["CT 1@10.0.0.0/8"],

@@ -28,7 +28,7 @@ class Child:
         self._command, self._values = [sys.executable, "-P", "-m", module], json.dumps(values) + "\n"
         self._name, self._ready, self._tell = module.rpartition(".")[2], ready, tell
         self._stop, self._up = threading.Event(), threading.Event()
-        self._fault = ""
+        self._fault = self._remedy = ""
         self._process = self._start()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -38,7 +38,7 @@ class Child:
         while not self._up.wait(0.05):
             if self._fault or not self._thread.is_alive():
                 self.close()
-                raise ConfigError(self._fault or f"the {self._name} ended as it started")
+                raise ConfigError(self._fault or f"the {self._name} ended as it started", remedy=self._remedy)
 
     def _start(self) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
@@ -73,6 +73,7 @@ class Child:
                 facts = decode(dict[str, object], line, path=Path(self._name), remedy="")
                 name = str(facts.pop("event", ""))
                 if name == "fault":
+                    self._remedy = str(facts.get("remedy") or "")
                     self._fault = str(facts.get("reason"))
                 worked = worked or name == self._ready
                 self._tell(name, facts)

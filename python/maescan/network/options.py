@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
@@ -97,9 +97,9 @@ class ListenOptions:
             if name == "tls":
                 known["tls"] = TlsFiles(*(Path(str(path)) for path in _three(value)))
             elif name in ("settle", "aborted_wait", "keep"):
-                known[name] = parse_seconds(value)
+                known[name] = _parsed(name, parse_seconds, value)
             elif name in ("min_free", "max_instance"):
-                known[name] = parse_bytes(value)
+                known[name] = _parsed(name, parse_bytes, value)
             elif name == "port":
                 known[name] = _port(value)
             else:
@@ -129,6 +129,14 @@ def read_config(path: Path) -> dict[str, object]:
     if unknown := ", ".join(sorted(set(named) - set(PLACES))):
         raise ConfigError(f"unknown: {unknown}", path=path, remedy=f"use {', '.join(PLACES)}")
     return named
+
+
+def _parsed(name: str, parse: Callable[[object], float], value: object) -> float:
+    """Raises ConfigError that names the option: there are several of a kind."""
+    try:
+        return parse(value)
+    except ConfigError as error:
+        raise ConfigError(f"--{name.replace('_', '-')}: {error.reason}", remedy=error.remedy) from error
 
 
 def _list(name: str, value: object) -> list[object]:
