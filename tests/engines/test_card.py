@@ -26,7 +26,7 @@ def bundle(exported_bundle, tmp_path):
     return shutil.copytree(exported_bundle, tmp_path / "bundle")
 
 
-def evaluated(bundle: Bundle) -> dict[str, str]:
+def evaluated(bundle: Bundle) -> dict[str, object]:
     names = {"name": bundle.preset.name, "engine": "openvino-fp32"}
     return {**names, "bundle": bundle.hash, "weights": bundle.model}
 
@@ -95,6 +95,14 @@ def test_figures_stay_a_bundles_own_when_something_is_put_into_it(bundle, tmp_pa
     fill_card(bundle, None, licence="MIT")
     update(bundle, aggregation={"method": "max"})
     assert fill_card(bundle, figures).known.card.evaluation["AUROC of slices"] == 0.9
+
+
+def test_scans_that_trained_the_bundle_stand_beside_its_figures(bundle, tmp_path):
+    model = evaluated(Bundle.load(bundle)) | {"trained_scans": 10}
+    fill_card(bundle, report(tmp_path / "report", model))
+    assert (
+        "| scans judged that trained the bundle: on others it does worse | 10 |" in (bundle / "README.md").read_text()
+    )
 
 
 def test_an_evaluation_says_its_weights(bundle, tmp_path):

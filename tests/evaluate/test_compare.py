@@ -46,6 +46,14 @@ def test_the_same_twice_differs_by_nothing(tmp_path):
     assert found["within_patients"]["interval"] == [0.0, 0.0]
 
 
+def test_scans_that_trained_one_of_them_are_told(tmp_path):
+    a, b = evaluation(tmp_path / "a"), evaluation(tmp_path / "b")
+    write_json(b / "metrics.json", {"model": {"name": "tiny", "score": "MAE", "trained_scans": 7}})
+    first, second = text_of(compare(a, b)).splitlines()[:2]
+    assert first == "first: tiny (MAE)"
+    assert second.startswith("second: tiny (MAE); **trained with 7 of the scans that it judged")
+
+
 def test_under_ten_patients_each_ones_sign_stands_in_place_of_intervals(tmp_path):
     a, b = evaluation(tmp_path / "a", 0.2, patients=4), evaluation(tmp_path / "b", 1.5, patients=4)
     done = CliRunner().invoke(app, ["compare", str(a), str(b)], catch_exceptions=False)

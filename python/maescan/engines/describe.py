@@ -19,12 +19,14 @@ class Slices(Record, frozen=True):
 
 
 class Model(Record, frozen=True):
-    """What was evaluated. weights: `Bundle.model`; "" where an older maescan, or `ablate`, wrote no such thing."""
+    """What was evaluated. weights: `Bundle.model`; "" where an older maescan, or `ablate`, wrote no such thing.
+    trained_scans: of the scans judged, how many the model was trained with."""
 
     name: str = ""
     bundle: str = ""
     weights: str = ""
     engine: str = ""
+    trained_scans: int = 0
 
 
 class Metrics(Record, frozen=True):
@@ -64,10 +66,11 @@ def _check_same(bundle: Bundle, evaluated: Model, file: Path) -> None:
 
 def _evaluated(found: Metrics) -> dict[str, float | str]:
     best = max(found.baselines.items(), key=lambda pair: pair[1].auroc, default=None)
-    between = found.slice.interval
+    between, trained = found.slice.interval, found.model.trained_scans
     return {
         "AUROC of slices": found.slice.auroc,
         **({"95 % interval": f"{between[0]:.3f} to {between[1]:.3f}"} if between else {}),
         **({f"best trivial baseline ({best[0]})": best[1].auroc} if best else {}),
+        **({"scans judged that trained the bundle: on others it does worse": trained} if trained else {}),
         "engine": escaped(found.model.engine),
     }

@@ -64,10 +64,16 @@ class Comparison(TypedDict):
 
 
 class ModelName(Record, frozen=True):
-    """What was evaluated."""
+    """What was evaluated. trained_scans: of the data's, how many the model was trained with."""
 
     name: str
     score: str
+    trained_scans: int = 0
+
+    def __str__(self) -> str:
+        count = self.trained_scans
+        known = f"; **trained with {count} of the scans that it judged: on others it does worse**" if count else ""
+        return f"{self.name} ({self.score}){known}"
 
 
 class Data(Record, frozen=True):
@@ -111,7 +117,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     except DataError as error:
         raise DataError(f"holds no evaluation: {error.reason}", path=error.path, remedy=remedy) from error
     rows = {(row.scan, row.slice): (row.label, row.score, row.area, row.print) for row in found}
-    return Evaluation(f"{metrics.model.name} ({metrics.model.score})", rows, metrics.data.preprocessing)
+    return Evaluation(str(metrics.model), rows, metrics.data.preprocessing)
 
 
 def _others(one: Evaluation, two: Evaluation, keys: list[tuple[str, int]]) -> int | None:
