@@ -68,7 +68,7 @@ def test_an_acquisition_number_a_slice_does_not_split(tmp_path):
     [
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "is a localizer"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "MOSAIC"]}, "is a mosaic"),
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, r"holds colours of a palette \('PALETTE COLOR'\)"),
         ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, r"3 numbers per voxel \('RGB'\)"),
         ({"ImagePositionPatient": None}, "no ImagePositionPatient"),
         ({"ImageOrientationPatient": None}, "no ImageOrientationPatient"),

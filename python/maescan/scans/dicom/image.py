@@ -119,7 +119,8 @@ def read_image(file: Path) -> DicomImage:
 def _check_content(header: Dataset, file: Path) -> None:
     samples, colours = int(header.get("SamplesPerPixel") or 1), header.get("PhotometricInterpretation")
     if samples != 1 or colours == "PALETTE COLOR":
-        reason = f"holds {samples} numbers per voxel ({quoted(str(colours))})"
+        what = "colours of a palette" if samples == 1 else f"{samples} numbers per voxel"
+        reason = f"holds {what} ({quoted(str(colours))})"
         raise ScanError(reason, path=file, remedy="only one real number per voxel is a scan")
     if "MOSAIC" in _image_type(header):
         raise ScanError("is a mosaic of slices in one image", path=file, remedy="convert it to NIfTI with dcm2niix")
