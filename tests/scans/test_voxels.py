@@ -62,6 +62,14 @@ def test_what_is_not_finite_is_counted():
         check_finite(np.array([0, np.nan, np.inf, -np.inf, 1], np.float32), PATH)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_numbers_that_float32_hardly_has_are_refused(sign):
+    """Their scale would be infinite, and their score one of noise."""
+    with pytest.raises(ScanError, match="its largest voxel is 1e-42, too small for float32"):
+        check_finite(np.array([0, sign * 1e-42], np.float32), PATH)
+    assert not check_finite(np.array([0, sign * 1e-30], np.float32), PATH)
+
+
 def test_what_follows_the_voxels_is_told_from_a_slice_on():
     voxels = Voxels(24, np.dtype("<i2"))
     for rest, slices in ((0, 0), (11, 0), (12, 1), (30, 2)):

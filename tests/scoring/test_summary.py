@@ -124,6 +124,21 @@ def test_maps_asked_for_later_are_made_for_those_alone(mixed, tmp_path):
     assert plain.slices == 0 and len(maps(tmp_path / "out")) == 4
 
 
+def test_scans_of_a_kind_that_is_not_read_are_named(tmp_path):
+    """Who gave ten scans and reads that five are scored is to know of the others."""
+    write_scan(tmp_path / "scans" / "a.nii.gz", seed=1)
+    for name in ("b.BRIK", "c.gipl", "d.vtk", "e.mif", "notes.txt"):
+        (tmp_path / "scans" / name).write_bytes(b"voxels")
+    (note,) = score([tmp_path / "scans"], tmp_path / "out").notes
+    assert note.startswith(
+        "b.BRIK, c.gipl, d.vtk and 1 more: may be scans, and are of no kind that is read: not scored"
+    )
+    assert (
+        rows(tmp_path / "out" / "passed_over.csv")[1]["reason"]
+        == "is no kind of image that is read: convert it to NIfTI"
+    )
+
+
 def test_a_renamed_scan_is_named_while_its_label_is_not_its_files(tmp_path):
     """A file that comes under its first name has another label: who looks it up by its name is warned."""
     scans, out = tmp_path / "scans", tmp_path / "out"

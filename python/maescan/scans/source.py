@@ -33,6 +33,7 @@ UNREAD = {
     **dict.fromkeys((".mif", ".mif.gz", ".mih"), "is an MRtrix image: convert it to NIfTI with mrconvert"),
     **dict.fromkeys((".par", ".rec"), "is half of a Philips PAR/REC image: convert it to NIfTI with dcm2niix"),
     **dict.fromkeys((".head", ".brik", ".brik.gz"), "is half of an AFNI image: convert it with 3dAFNItoNIFTI"),
+    **dict.fromkeys((".gipl", ".gipl.gz", ".vtk", ".vti"), "is no kind of image that is read: convert it to NIfTI"),
     **dict.fromkeys((".img", ".img.gz", ".img.bz2"), "is half of a pair: its .hdr is not beside it"),
     **dict.fromkeys((".raw", ".zraw", ".raw.gz"), "holds voxels without a header, or its header names another file"),
     **dict.fromkeys((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".7z", ".rar", ".tar.xz"), "is an archive: unpack it"),

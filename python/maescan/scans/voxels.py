@@ -78,10 +78,14 @@ def read_exactly(readinto: Callable[[memoryview], int], array: Array) -> int:
 
 
 def check_finite(voxels: Array, path: Path) -> bool:
-    """Raises ScanError naming the number of NaN or infinite voxels; True where all voxels are the same."""
+    """Raises ScanError naming the number of NaN or infinite voxels, and for numbers so small that float32 hardly has
+    them; True where all voxels are the same."""
     low, high = voxels.min(), voxels.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         count = int(voxels.size - np.isfinite(voxels).sum())
-        reason = f"{count} of {voxels.size} voxels are NaN or infinite"
+        reason = f"{count} of {voxels.size} voxels are NaN or infinite, or too large for float32"
         raise ScanError(reason, path=path, remedy="replace them, with 0 or air, in the tool that wrote the scan")
+    if 0 < max(abs(float(low)), abs(float(high))) < np.finfo(np.float32).tiny:
+        reason = f"its largest voxel is {max(abs(float(low)), abs(float(high))):.1g}, too small for float32"
+        raise ScanError(reason, path=path, remedy="multiply it by a constant in the tool that wrote the scan")
     return bool(low == high)

@@ -103,13 +103,22 @@ def chosen(found: Found, options: ScoreOptions) -> Found:
 
 
 def _ours(found: Found, paths: Sequence[Path]) -> list[str]:
-    """What is to be said where somebody gave what maescan wrote: it is passed over."""
+    """What is to be said where somebody gave what maescan wrote, or scans that it does not read: they are passed
+    over."""
     given = {Path(path) for path in paths}
     all_of_it = not found.sources
     ours = [i.name for i in found.passed_over if i.why == "output" and (i.path in given or all_of_it)]
-    more = f" and {len(ours) - NAMED} more" if len(ours) > NAMED else ""
-    named = f"{', '.join(ours[:NAMED])}{more}: written by maescan, which is no input, and passed over"
-    return [escaped(named)] if ours else []
+    unread = [item.name for item in found.passed_over if item.why == "unread"]
+    told = [
+        (ours, "written by maescan, which is no input, and passed over"),
+        (unread, "may be scans, and are of no kind that is read: not scored, passed_over.csv says what to do"),
+    ]
+    return [escaped(f"{_named(names)}: {reason}") for names, reason in told if names]
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def tell_population(summary: Summary, tell: Event, told: set[str] | None = None) -> None:
