@@ -12,7 +12,7 @@ PROGRAM = """
 import json, sys
 values = json.loads(sys.stdin.readline())
 print(json.dumps({"event": values["first"], "reason": "no port", "remedy": "use another"}), flush=True)
-sys.exit(2) if values["first"] == "fault" else sys.stdin.read()
+sys.exit(2) if values["first"] == "fault" else values["dies"] or sys.stdin.read()
 """
 
 
@@ -28,8 +28,8 @@ def start(tmp_path, monkeypatch):
             events.append((name, facts))
             news.notify_all()
 
-    def made(first):
-        return Child("program", {"first": first}, "up", tell)
+    def made(first, dies=False):
+        return Child("program", {"first": first, "dies": dies}, "up", tell)
 
     made.events, made.news = events, news
     return made
@@ -51,3 +51,16 @@ def test_its_fault_is_told_at_once(start):
         start("fault").wait_ready()
     assert str(error.value) == "no port (use another)"
     assert [name for name, _ in start.events] == ["fault"]
+
+
+def test_one_that_dies_as_soon_as_it_works_is_started_less_and_less_often(start):
+    """What ended it is there still: a disk that is full, a file that it cannot read."""
+
+    def pauses():
+        return [facts["after_s"] for name, facts in start.events if name == "restarted"]
+
+    child = start("up", dies=True)
+    with start.news:
+        assert start.news.wait_for(lambda: len(pauses()) == 3, 30)
+    child.close()
+    assert pauses()[:3] == [0.1, 0.2, 0.4]

@@ -7,7 +7,10 @@ from pydicom import Dataset, dcmread
 from pynetdicom import AE, evt
 
 from helpers.dicom_node import MR, PLAIN, receiver, send, spooled
-from maescan.network.commitment import INSTANCE, MISSING, OTHER_CLASS, PUSH_MODEL
+from maescan.network.commitment import INSTANCE, MISSING, OTHER_CLASS, PUSH_MODEL, Commitment
+from maescan.network.options import ListenOptions
+from maescan.network.peers import Destination, TlsFiles
+from maescan.network.spool import Spool
 
 OTHER = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -83,3 +86,12 @@ def test_a_sender_that_was_named_is_called_back(tmp_path, slices):
             assert asking.ask(ours, references(slices[:3]))[1][0] == 2
     finally:
         server.shutdown()
+
+
+@pytest.mark.parametrize("to", ["SCANNER1@no-such-host.invalid:104", "SCANNER1@127.0.0.1:104/tls"])
+def test_a_sender_that_cannot_be_called_now_is_called_again(tmp_path, to):
+    tls = TlsFiles(*(tmp_path / name for name in ("key", "cert", "ca")))
+    options = ListenOptions(commit=(Destination.parse(to),), tls=tls)
+    spool = Spool(tmp_path / "out")
+    assert Commitment(spool, options)._call(options.commit[0], 1, Dataset()) is False
+    spool.close()

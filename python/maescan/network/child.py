@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from maescan.records import decode
 Tell = Callable[[str, dict[str, object]], None]
 FIRST_S, LONGEST_S = 1.0, 60.0
 """Seconds until a process that died is started anew; twice as long each time it dies at once."""
+STEADY_S = 5.0
+"""Seconds after which one that worked has not died at once."""
 END_S = 30.0
 
 
@@ -53,12 +56,13 @@ class Child:
         """Passes on what it tells; starts it anew when it has died."""
         pause = FIRST_S
         while True:
-            told = self._listen()
+            began = time.monotonic()
+            worked = self._listen() and time.monotonic() - began > STEADY_S
             code = self._process.wait()
             self._close_pipes()
             if self._stop.is_set() or (self._fault and not self._up.is_set()):
                 return
-            pause = FIRST_S if told else min(2 * pause, LONGEST_S)
+            pause = FIRST_S if worked else min(2 * pause, LONGEST_S)
             self._tell("restarted", {"process": self._name, "exit": code, "after_s": pause})
             if self._stop.wait(pause):
                 return

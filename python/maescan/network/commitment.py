@@ -7,7 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from maescan.network.calling import CallError, associated
+from maescan.errors import MaescanError
+from maescan.network.calling import associated
 from maescan.network.options import ListenOptions
 from maescan.network.peers import Destination
 from maescan.network.spool import Spool, valid_uid
@@ -87,7 +88,7 @@ class Commitment:
                 return
 
     def _call(self, to: Destination, kind: int, report: Dataset) -> bool:
-        with contextlib.suppress(CallError):
+        with contextlib.suppress(MaescanError):  # nobody there, or our certificates: asked again
             tls = self._options.tls if to.tls else None
             with associated(to, self._options.aet, [(PUSH_MODEL, PLAIN)], tls, serves=PUSH_MODEL) as assoc:
                 return _tell(assoc, kind, report)
