@@ -32,6 +32,20 @@ def test_all_that_a_command_takes_is_told(name):
     assert text.count("[required]") == sum(parameter.required for parameter in COMMANDS[name].params)
 
 
+ARGUMENTS = {
+    name: [each.metavar for each in command.params if each.param_type_name == "argument"]
+    for name, command in COMMANDS.items()
+}
+
+
+@pytest.mark.parametrize("name", [name for name, called in ARGUMENTS.items() if called])
+def test_an_argument_that_is_missing_is_called_as_help_calls_it(name):
+    done = CliRunner().invoke(app, [name])
+    assert done.exit_code == 2
+    for called in ARGUMENTS[name]:
+        assert called in done.output and f" {called}" in assembly.help_of(name)
+
+
 def test_kinds_ranges_choices_and_defaults_are_told():
     text = " ".join(assembly.help_of("score").split())
     for part in (

@@ -17,7 +17,7 @@ from typing import Annotated, get_args, get_type_hints
 
 import typer
 from typer.core import TyperCommand
-from typer.models import CommandInfo, OptionInfo
+from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 
 from maescan.cli.examples import EXAMPLES
 from maescan.content import read_text
@@ -91,7 +91,7 @@ def declared(fact: OptionInfo) -> list[str]:
 
 
 def _conventional(name: str, callback: Callable[..., object], known: Known) -> Callable[..., None]:
-    hints = dict(_hints(callback))
+    hints = {parameter: _called(parameter, hint) for parameter, hint in _hints(callback).items()}
     given = list(_given(callback))
     for parameter, typed, fact in given:
         named = copy.copy(fact)
@@ -128,6 +128,16 @@ def _conventional(name: str, callback: Callable[..., object], known: Known) -> C
     call.bare = callback  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters}
     return call
+
+
+def _called(parameter: str, hint: object) -> object:
+    """An argument is called in Typer's errors as help calls it: PATHS."""
+    kind, *facts = get_args(hint) or (None,)
+    if not (facts and isinstance(facts[0], ArgumentInfo)) or facts[0].metavar:
+        return hint
+    named = copy.copy(facts[0])
+    named.metavar = parameter.upper()
+    return Annotated[kind, named]
 
 
 class Command(TyperCommand):
