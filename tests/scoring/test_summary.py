@@ -124,6 +124,17 @@ def test_maps_asked_for_later_are_made_for_those_alone(mixed, tmp_path):
     assert plain.slices == 0 and len(maps(tmp_path / "out")) == 4
 
 
+def test_scores_that_other_content_takes_the_place_of_are_named(tmp_path):
+    """As where every scan that arrives is called alike."""
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    for seed in (1, 2):
+        write_scan(scans / "a.nii.gz", seed=seed)
+        write_scan(scans / "b.nii.gz", seed=3)
+        notes = score([scans], out).notes
+    assert notes == ["files held other content than was scored of them, and the scores of that are gone: a.nii.gz"]
+    assert score([scans], out).notes == []
+
+
 def test_scans_of_a_kind_that_is_not_read_are_named(tmp_path):
     """Who gave ten scans and reads that five are scored is to know of the others."""
     write_scan(tmp_path / "scans" / "a.nii.gz", seed=1)

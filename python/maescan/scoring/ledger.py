@@ -52,6 +52,7 @@ class Ledger:
         self._promised: dict[tuple[str, str], str] = {}
         self._promised_at: dict[str, str] = {}
         self._numbers: dict[tuple[str, str], int] = {}
+        self.replaced: set[str] = set()  # labels of files that hold other content than was scored
 
     def expect(self, sources: Iterable[ScanSource], among: Iterable[ScanSource] = ()) -> None:
         """Says that all of these are there: what is alike among them are copies, not one scan that was moved. New
@@ -83,6 +84,7 @@ class Ledger:
             if content:
                 if not source.identity:  # what was here before is here no longer
                     self.db.do("UPDATE scans SET place = x'' WHERE place = ? AND id <> ?", place, number)
+                    self.replaced |= {label} if before not in (None, content) else set()
                 self.db.do("UPDATE scans SET identity = ?, place = ? WHERE id = ?", identity, place, number)
             if scored:  # it can be read again
                 self.db.do("UPDATE scans SET failure = NULL WHERE id = ? AND failure IS NOT NULL", number)

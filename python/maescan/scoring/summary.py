@@ -93,7 +93,7 @@ def write_results(
         if count := dicom.drop_outdated(job, rows):
             why = "were of another calibration, alert rate or --accept and are gone: --dicom-out makes new ones"
             summary.notes = [*summary.notes, f"the DICOM results of {count} scans {why}"]
-        summary.notes = [*summary.notes, *_renamed(job)]
+        summary.notes = [*summary.notes, *_renamed(job), *_replaced(job)]
         _keep_pictures(job, known)
         summary.notes = [*summary.notes, *_refresh_maps(job)]
         _write(job, known, run_record(job, summary, listing))
@@ -115,11 +115,19 @@ def _renamed(job: Job) -> list[str]:
         "SELECT label, place FROM scans WHERE identity = content AND scores NOT NULL ORDER BY id"
     )
     found = renamed((label, os.fsdecode(place)) for label, place in rows)
-    first = ", ".join(f"{label} is {name} now" for label, name in found[:NAMED])
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return (
-        [escaped(f"scans keep the name that they came with, and files were renamed: {first}{more}")] if found else []
-    )
+    said = "scans keep the name that they came with, and files were renamed"
+    return _named(said, [f"{label} is {name} now" for label, name in found])
+
+
+def _replaced(job: Job) -> list[str]:
+    """Says whose scores are no longer there."""
+    said = "files held other content than was scored of them, and the scores of that are gone"
+    return _named(said, sorted(job.ledger.replaced))
+
+
+def _named(said: str, names: Sequence[str]) -> list[str]:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return [escaped(f"{said}: {', '.join(names[:NAMED])}{more}")] if names else []
 
 
 def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str, Any]:
