@@ -68,6 +68,18 @@ def test_kernels_of_another_driver_are_replaced(engine_of, monkeypatch, tmp_path
     assert score() == wanted
 
 
+def test_kernels_are_kept_by_driver_release_and_card(engine_of, monkeypatch, tmp_path):
+    for change in ({}, {"driver_version": lambda: 13010}, {"driver_version": lambda: 13020}):
+        install(monkeypatch, tmp_path)
+        for name, value in change.items():
+            monkeypatch.setattr(f"maescan.engines.tensorrt.{name}", value)
+        made = engine_of("small")
+        engine = made.load()
+        score_slices(slices_of(made.preset, 1), [0], engine, made.preset)
+        engine.close()
+    assert len(list((tmp_path / "maescan/tensorrt-rtx").iterdir())) == 3 * 2
+
+
 def test_a_cache_that_can_only_be_read_is_read(engine_of, monkeypatch, tmp_path):
     _, trt = install(monkeypatch, tmp_path)
     made = engine_of("small")

@@ -9,6 +9,7 @@ import pytest
 
 from helpers.bundles import SMALL
 from helpers.gpu_machine import install, same, slices_of
+from helpers.trt_standin import Context
 from maescan import engines, kernels
 from maescan.engines import plans
 from maescan.engines.tensorrt import TensorRtEngine
@@ -58,6 +59,18 @@ def test_less_memory_is_smaller_batches_and_too_little_is_said(engine_of, monkey
         except EngineError as error:
             found.append(str(error))
     assert found[:2] == [32, 8] and "needs 2" in found[2] and "260 MB of the GPU are free" in found[2]
+
+
+def test_a_slot_lends_what_the_network_that_wants_most_does(engine_of, monkeypatch, tmp_path):
+    install(monkeypatch, tmp_path)
+    monkeypatch.setattr(
+        Context, "update_device_memory_size_for_shapes", lambda self: 1 << (20 if "patches" in self.shapes else 10)
+    )
+    made = engine_of("small")
+    engine = made.load()
+    score_slices(slices_of(made.preset, 3), np.arange(3), engine, made.preset)
+    assert {slot.scratch_bytes for slot in engine._slots} == {1 << 20}
+    engine.close()
 
 
 def test_a_plan_that_comes_with_the_bundle_is_of_this_release(engine_of, monkeypatch, tmp_path):

@@ -115,6 +115,35 @@ def engine(tmp_path):
     made.close()
 
 
+def test_a_place_works_on_its_own_stream_and_waits_for_it(engine, monkeypatch):
+    """Inputs, networks and answers are enqueued on it; a capture comes after plain runs there, and these after what
+    the default stream has copied."""
+    score_slices(slices_of(engine.preset, 3), np.arange(3), engine, engine.preset)
+    (place,) = engine.places.values()
+    events = []
+    side = SimpleNamespace(synchronize=lambda: events.append("waits"), wait_stream=lambda other: events.append(other))
+
+    @contextlib.contextmanager
+    def on(stream):
+        assert stream is side
+        events.append("on")
+        yield
+        events.append("off")
+
+    work, place._side = place._work, side
+    place._work = lambda: (events.append("works"), work())
+    monkeypatch.setattr(torch.cuda, "stream", on)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: "default")
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: events.append("all wait"))
+    score_slices(slices_of(engine.preset, 3), np.arange(3), engine, engine.preset)
+    assert events == ["on", "works", "off", "waits"]
+    events.clear()
+    place.lane = SimpleNamespace(warm=2, capture=lambda work: events.append("captured"))
+    place._capture()
+    assert events == ["default", "on", "works", "works", "off", "all wait", "captured"]
+    place._side = None
+
+
 def test_closing_leaves_no_network_in_a_place(engine):
     score_slices(slices_of(engine.preset, 3), np.arange(3), engine, engine.preset)
     (place,) = engine.places.values()
@@ -155,6 +184,7 @@ def test_what_an_attempt_took_is_free_before_the_next(engine, monkeypatch):
     images, ids = slices_of(engine.preset, 8), np.arange(8)
     wanted = score_slices(images, ids, engine, engine.preset)
     score_slices(images[:1], ids[:1], engine, engine.preset)
+    assert all(place.lane is engine.lanes[turn] for (_, turn), place in engine.places.items())
     found = score_slices(images, ids, engine, engine.preset, maps=True)
     assert np.array_equal(found.score, wanted.score)
     assert events == [(True, [1])], "the places of its stream make room, those of the other may be at work"

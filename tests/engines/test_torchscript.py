@@ -49,6 +49,19 @@ def test_a_place_of_torch_answers_as_the_host(folder, tmp_path, monkeypatch, nam
     places.close()
 
 
+@pytest.mark.parametrize(
+    ("changes", "dtype"),
+    [({}, "float16"), ({"intensity__method": "standard"}, "float32"), ({"intensity__clip": False}, "float32")],
+)
+def test_intensities_without_a_range_go_up_in_float32(folder, changes, dtype):
+    """They may be beyond float16's largest number."""
+    preset = SMALL.replace(**changes)
+    engine = GraphEngine(folder, VALUES | {"precision": "fp16"}, device="cpu", threads=1, preset=preset)
+    score_slices(slices_of(preset, 2), np.arange(2), engine, preset)
+    assert {str(place._up["images"].dtype) for place in engine.places.values()} == {f"torch.{dtype}"}
+    engine.close()
+
+
 SLOWER = [("small", "fp32"), ("small-fg", "bf16"), ("small-fg", "fp16"), ("no paste", "bf16")]
 
 
