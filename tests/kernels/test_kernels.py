@@ -193,3 +193,20 @@ def test_slices_may_have_strides(device, passes):
     predicted = predictions(2 * passes, 6, 8, "float32")
     agree(device, "average_difference", strided(x), predicted, restore_ids, keep=2, patch=8, reconstruction=True)
     agree(device, "pseudo_abnormal", strided(x), np.ones((2, 1, 4), np.int32), np.zeros((2, 1), np.float32))
+
+
+@pytest.mark.parametrize("patch", [4, 12])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_rows_of_a_patch_may_be_no_16_bytes(device, patch, dtype):
+    """Of floats they are, of 16 bits they are not."""
+    x, (keep_ids, restore_ids) = slices(2, 2 * patch, 3 * patch), masks(2, 2, 6, 2)
+    agree(device, "patchify_visible", x, keep_ids, patch=patch, dtype=dtype)
+    predicted = predictions(4, 6, patch, dtype)
+    agree(device, "average_difference", x, predicted, restore_ids, keep=2, patch=patch, tokens=True, errors=True)
+
+
+@pytest.mark.parametrize("width", [28, 29, 30, 31])
+def test_rows_may_be_a_part_of_longer_ones(device, width):
+    """Each begins where 16 bytes can be read at once, and ends where they cannot."""
+    view = slices(3, 16, 32)[:, :, :width]
+    agree(device, "pseudo_abnormal", view, np.full((3, 1, 4), 5, np.int32), np.full((3, 1), 2, np.float32))

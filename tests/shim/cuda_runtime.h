@@ -1,5 +1,5 @@
 // Enough of CUDA's runtime to compile every cuda.cu as C++ and run its launches on the host: blocks one after
-// another, the threads of a block as fibers that change at __syncthreads, in another order after each. Shared memory
+// another, the threads of a block as fibers that change at __syncthreads, from either end as dice say. Shared memory
 // starts as rubbish and its end is guarded, grids are short, so that loops over blocks run; see shim.cpp.
 #pragma once
 

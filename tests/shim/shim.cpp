@@ -58,7 +58,9 @@ void stop(const char* reason) {
 
 void run_block(unsigned threads) {
   for (unsigned i = 0; i < threads; ++i) begin(*fibers[i]);
-  for (bool forward = true, left = true; left; forward = !forward) {
+  static uint32_t dice = 1;
+  for (bool left = true; left;) {
+    const bool forward = (dice = dice * 1664525u + 1013904223u) >> 31;
     unsigned ended = 0, waiting = 0;
     for (unsigned i = 0; i < threads; ++i) resume(forward ? i : threads - 1 - i);
     for (unsigned i = 0; i < threads; ++i) ended += fibers[i]->ended, waiting += fibers[i]->waiting;
