@@ -125,14 +125,13 @@ def test_what_the_kernel_cannot_make_alone_is_made_on_the_host(engine_of, monkey
 def test_more_voxels_than_before_get_more_memory(engine_of, monkeypatch, tmp_path):
     cuda, _ = install(monkeypatch, tmp_path)
     made = engine_of("small")
-    engine = made.load()
-    for side in (40, 90, 40):
+    engine, held = made.load(), []
+    for side in (40, 90, 40, 40):
         raw = raw_slices(scan_of(made.preset, side, 2), made.preset)
         found = score_slices(raw, range(2), engine, made.preset)
         same(found, score_slices(raw.extracted(), range(2), engine, made.preset))
-    held = len(cuda.memory)
-    score_slices(raw, range(2), engine, made.preset)
-    assert len(cuda.memory) == held
+        held.append((len(cuda.memory), sum(size for size, *_ in cuda.memory.values())))
+    assert held[0] < held[1] == held[2] == held[3] and held[0][0] == held[1][0], "in the place of what there was"
     engine.close()
     assert cuda.left() == (0, 0, 0, False)
 
