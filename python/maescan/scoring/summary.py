@@ -19,6 +19,7 @@ from maescan.results.paths import PLACES
 from maescan.results.report import write_report
 from maescan.scans.source import PassedOver
 from maescan.scoring import dicom, viewing
+from maescan.scoring.edited import edited_kept
 from maescan.scoring.job import Job
 from maescan.scoring.options import Format
 from maescan.scoring.places import renamed
@@ -27,6 +28,8 @@ from maescan.scoring.population import Population
 TABLES = ("scores.csv", "scans.csv", "failures.csv", "run.json", "report.html", "watch.json", "passed_over.csv")
 
 
+EDITED = ("scores.csv", "scans.csv", "failures.csv", "regions.csv")
+"""Tables that people write into."""
 NAMED = 3
 """How many scans of a kind a note names."""
 
@@ -96,11 +99,14 @@ def write_results(
         summary.notes = [*summary.notes, *_renamed(job), *_replaced(job)]
         _keep_pictures(job, known)
         summary.notes = [*summary.notes, *_refresh_maps(job)]
-        _write(job, known, run_record(job, summary, listing))
+        passed = [*(listing.passed_over if listing else ()), *sorted(job.passed_over, key=lambda item: item.name)]
+        with edited_kept(job.out, EDITED) as notes:
+            summary.notes = [*summary.notes, *notes]
+            _write(job, known, run_record(job, summary, listing))
+            if listing:
+                lines = [(item.name, item.why, escaped(item.reason)) for item in passed]
+                tables.write_csv(job.outputs.path("passed_over.csv"), ("file", "why", "reason"), lines)
         if listing:
-            passed = [*listing.passed_over, *sorted(job.passed_over, key=lambda item: item.name)]
-            lines = [(item.name, item.why, escaped(item.reason)) for item in passed]
-            tables.write_csv(job.outputs.path("passed_over.csv"), ("file", "why", "reason"), lines)
             came = len(scored) + len(failures) + sum(item.why == "labels" for item in passed)
             if came != listing.ours:
                 raise AssertionError(f"{listing.ours} scans were found, of {came} is known what came of them")
