@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maescan.errors import ConfigError, DataError
-from maescan.options import CandidateTable, EngineOptions, LungTiles, Options, ReadOptions, parse_regions
+from maescan.options import CandidateTable, EngineOptions, LungTiles, Options, ReadOptions, parse_bytes, parse_regions
 from maescan.scoring.options import Format, RayOptions, ScoreOptions, Shard, WatchOptions
 
 TABLE = CandidateTable(Path("candidates.csv"), "0" * 64)
@@ -33,6 +33,20 @@ TABLE = CandidateTable(Path("candidates.csv"), "0" * 64)
 def test_a_value_outside_its_limits_is_refused_by_the_name_of_its_flag(make, flag):
     with pytest.raises(ConfigError, match=flag):
         make()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("1500", 1500), ("3k", 3000), (" 200M ", 200_000_000), ("1.5 G", 1_500_000_000), ("2TB", 2 * 10**12)],
+)
+def test_a_size_means_the_same_in_every_option(text, size):
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "5X", "five", "1e3"])
+def test_what_is_no_size(text):
+    with pytest.raises(ConfigError, match="is no size"):
+        parse_bytes(text)
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -19,7 +20,17 @@ FAULTS: frozenset[Fault] = frozenset(get_args(Fault))
 """What is refused unless it is accepted: by readers; modality: scans of a kind that the bundle does not judge get
 p-values and alerts; labels: what looks like a label map is scored."""
 
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
 T = TypeVar("T")
+
+
+def parse_bytes(text: object) -> int:
+    """A size in bytes: 1024, 200M, 1.5G, of powers of ten as disks are sold by. Raises ConfigError."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)B?", str(text).strip(), re.IGNORECASE)
+    if not found:
+        raise ConfigError(f"'{text}' is no size", remedy="use a number with K, M, G or T, for example 200M")
+    return int(float(found[1]) * UNITS[found[2].upper()])
 
 
 @dataclass(frozen=True, kw_only=True)

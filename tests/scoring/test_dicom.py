@@ -12,7 +12,7 @@ from helpers.scoring_stub import Engine, files_of, rows, write_scan
 from helpers.stubs import stub_bundle
 from maescan.errors import ConfigError
 from maescan.scoring.merge import merge
-from maescan.scoring.options import ScoreOptions, Shard, parse_bytes, parse_kinds
+from maescan.scoring.options import ScoreOptions, Shard, parse_kinds
 from maescan.scoring.pipeline import score_folder
 from maescan.scoring.summary import Summary
 
@@ -208,9 +208,6 @@ def test_kinds_are_known(text):
     with pytest.raises(ConfigError, match="use some of sr,sc,seg,ko,pm"):
         parse_kinds(text)
     assert parse_kinds("KO, sr,,") == ("sr", "ko")
-    assert [parse_bytes(size) for size in ("7", "2K", "200M", "1g")] == [7, 2000, 200_000_000, 10**9]
-    with pytest.raises(ConfigError, match="for example"):
-        parse_bytes("-3")
 
 
 def test_options_survive_a_run_record():

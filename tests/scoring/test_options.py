@@ -6,7 +6,7 @@ import pytest
 
 from maescan.errors import ConfigError
 from maescan.options import LungTiles, ReadOptions
-from maescan.scoring.options import ScoreOptions, Shard, parse_bytes, parse_kinds
+from maescan.scoring.options import ScoreOptions, Shard, parse_kinds
 
 
 @pytest.mark.parametrize("text", ["1/1", "2/3", "3/3"])
@@ -18,17 +18,6 @@ def test_shards(text):
 def test_what_is_no_shard(text):
     with pytest.raises(ConfigError, match="is not I/N with I from 1 to N"):
         Shard.parse(text)
-
-
-@pytest.mark.parametrize(("text", "size"), [("0", 0), ("1500", 1500), ("3k", 3000), ("2M", 2_000_000), ("1G", 10**9)])
-def test_sizes(text, size):
-    assert parse_bytes(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "M", "1.5M", "-1", "1T", "1 M"])
-def test_what_is_no_size(text):
-    with pytest.raises(ConfigError, match="is no size"):
-        parse_bytes(text)
 
 
 def test_kinds_of_results_have_an_order_of_their_own():

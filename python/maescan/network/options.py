@@ -12,8 +12,8 @@ from pathlib import Path
 from maescan.content import read_text
 from maescan.errors import ConfigError
 from maescan.network.peers import Destination, Sender, TlsFiles, title
+from maescan.options import parse_bytes
 
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 PLACES = (
     "settle",
@@ -30,14 +30,6 @@ PLACES = (
     "tls",
 )
 """What a TOML file may set, as the command line names it."""
-
-
-def parse_bytes(text: object) -> int:
-    """5G, 200M, 1024. Raises ConfigError."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)B?", str(text).strip(), re.IGNORECASE)
-    if not found:
-        raise ConfigError(f"'{text}' is no size", remedy="use a number with K, M, G or T, for example 5G")
-    return int(float(found[1]) * UNITS[found[2].upper()])
 
 
 def parse_seconds(text: object) -> float:
@@ -64,8 +56,8 @@ class ListenOptions:
     settle: float = 10.0
     aborted_wait: float = 900.0
     keep: float = 7 * 86400.0
-    min_free: int = 5 << 30
-    max_instance: int = 2 << 30
+    min_free: int = 5 * 10**9
+    max_instance: int = 2 * 10**9
     tls: TlsFiles | None = None
 
     def __post_init__(self) -> None:

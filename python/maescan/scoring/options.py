@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from maescan.config.types import Json
 from maescan.errors import ConfigError
-from maescan.options import EngineOptions, LungTiles, Options, ReadOptions, option
+from maescan.options import EngineOptions, LungTiles, Options, ReadOptions, option, parse_bytes
 from maescan.results.dicom import KINDS
 from maescan.scoring.names import Pseudonyms
 
@@ -61,16 +61,6 @@ def parse_kinds(text: str) -> tuple[str, ...]:
         raise ConfigError(f"--dicom-out has no '{unknown[0]}'", remedy=f"use some of {','.join(KINDS)}")
     return tuple(kind for kind in KINDS if kind in given)
 
-
-def parse_bytes(text: str) -> int:
-    """A size: bytes, or with K, M, G behind. Raises ConfigError for anything else."""
-    number, unit = (text[:-1], text[-1:].upper()) if text[-1:].upper() in UNITS else (text, "")
-    if not number.isdecimal():
-        raise ConfigError(f"'{text}' is no size", remedy="for example --max-map 200M")
-    return int(number) * UNITS[unit]
-
-
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 GLOBS: tuple[type, object, Callable[..., tuple[str, ...]]] = (list[str], [], tuple)
 
