@@ -18,10 +18,13 @@ from maescan.method.score import score_slices
 def test_a_refused_shape_is_said_with_tensorrts_words(engine_of, monkeypatch, tmp_path):
     cuda, trt = install(monkeypatch, tmp_path)
     engine = engine_of("small").load()
-    trt.refuse = "keep_ids"
-    with pytest.raises(EngineError, match=r"keep_ids cannot be .*: keep_ids \[\d+, 4\] is outside the profile"):
-        score_slices(slices_of(SMALL, 1), [0], engine, SMALL)
-    trt.refuse = None
+    for made in (0, 2):  # slots: their scratch memory is asked for with shapes, too
+        trt.refuse = "keep_ids"
+        with pytest.raises(EngineError, match=r"keep_ids cannot be .*: keep_ids \[\d+, 4\] is outside the profile"):
+            score_slices(slices_of(SMALL, 3), range(3), engine, SMALL)
+        assert len(engine._slots) == made
+        trt.refuse = None
+        score_slices(slices_of(SMALL, 33), range(33), engine, SMALL)
     score_slices(slices_of(SMALL, 1), [0], engine, SMALL)
     engine.close()
     assert cuda.left() == (0, 0, 0, False)

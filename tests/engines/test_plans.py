@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +68,20 @@ def test_kernels_of_another_driver_are_replaced(engine_of, monkeypatch, tmp_path
     assert score() == wanted
     trt.mute = True  # as NVIDIA's sample allows for
     assert score() == wanted
+
+
+def test_other_weights_are_another_plan(engine_of, monkeypatch, tmp_path):
+    """They lie beside the graph, which is the same for every model of a preset."""
+    _, trt = install(monkeypatch, tmp_path)
+    made = engine_of("small")
+    folder = tmp_path / "engine"
+    shutil.copytree(made.folder, folder)
+    for other in (0, 1):
+        weights = bytearray((folder / plans.WEIGHTS).read_bytes())
+        weights[0] ^= other
+        (folder / plans.WEIGHTS).write_bytes(weights)
+        replace(made, folder=folder).load().close()
+    assert trt.builds == 4
 
 
 def test_kernels_are_kept_by_driver_release_and_card(engine_of, monkeypatch, tmp_path):

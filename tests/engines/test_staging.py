@@ -104,9 +104,12 @@ def test_a_place_of_torch_makes_the_same_slices(monkeypatch):
     grid = np.tile(np.arange(16, dtype=np.int32), (3, 1))
     networks = {"mae": lambda visible, ids, keep, restore: torch.zeros(*restore.shape, 64)}
     place = torchscript.TorchPlace(networks, preset, shape, torchscript.Lane(cpu))
-    place.start(TokenBatch(raw[2:5], np.arange(3), grid, np.repeat(grid, 4, axis=0), True))
-    place.result()
-    assert np.array_equal(place._up["images"][:3].numpy(), raw[2:5].extracted())
+    for first, parts in ((2, [3]), (0, [2, 1])):
+        given = raw[first : first + 3]
+        assert [len(part) for part in given.parts] == parts
+        place.start(TokenBatch(given, np.arange(3), grid, np.repeat(grid, 4, axis=0), True))
+        place.result()
+        assert np.array_equal(place._up["images"][:3].numpy(), given.extracted())
 
 
 def test_what_the_kernel_cannot_make_alone_is_made_on_the_host(engine_of, monkeypatch, tmp_path):
