@@ -84,7 +84,7 @@ def test_an_import_says_which_scans_it_took(asked, capsys, tmp_path):
     calls = asked(maescan.export, "import_checkpoint", Path("b"))
     typed("import-checkpoint", "--mae", "m.pth", "--out", "o", "--quiet", "--data", tmp_path)
     slices = calls[0][1]["load"](tmp_path, named("tiny"))
-    assert slices.taken == "1 scan (1 healthy): labels of labels.csv"
+    assert slices.taken == "1 scan of 1 patient (1 healthy): labels of labels.csv"
     assert capsys.readouterr().err == slices.taken + "\n"
 
 

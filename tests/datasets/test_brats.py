@@ -111,7 +111,8 @@ def test_one_line_says_which_modality_was_taken(tree, modality, other, taken):
     told = []
     datasets.load(tree, TINY, modality=modality, listen=told.append)
     assert told == [
-        f"6 scans (6 with lesions): BraTS, {taken} (--modality {other} would take another), labels of seg"
+        f"6 scans of 6 patients (6 with lesions): BraTS, {taken}"
+        f" (--modality {other} would take another), labels of seg"
     ]
 
 
@@ -138,3 +139,56 @@ def test_a_segmentation_by_another_name_is_one(tree):
     (folder / f"{folder.name}_seg.nii.gz").rename(folder / "W39_1998.09.19_Segm.nii.gz")
     found = datasets.load(tree, TINY)
     assert np.array_equal(found.label, wanted.label) and np.array_equal(found.mask, wanted.mask)
+
+
+@pytest.fixture
+def later(tree):
+    """The same files by the names of 2023 and after; every second one is the next visit of the patient before it."""
+    for folder in list(tree.iterdir()):
+        number = int(folder.name[-3:]) - 1
+        name = f"BraTS-GLI-{number // 2:05}-10{number % 2}"
+        for file in list(folder.iterdir()):
+            modality = {"t1": "t1n", "flair": "t2f", "seg": "seg"}[file.name[21:].removesuffix(".nii.gz")]
+            file.rename(folder / f"{name}-{modality}.nii.gz")
+        folder.rename(tree / name)
+    return tree
+
+
+def test_names_since_2023_are_read_as_those_of_before(later):
+    slices = datasets.load(later, TINY)
+    assert slices.taken.startswith("6 scans of 3 patients (6 with lesions): BraTS, t1 (--modality flair")
+    assert np.flatnonzero(slices.label).tolist() == [1, 10, 19, 28, 37, 46]
+    assert datasets.load(later, TINY, modality="t2f").taken.startswith(
+        "6 scans of 3 patients (6 with lesions): BraTS, flair"
+    )
+    for seg in later.rglob("*-seg.nii.gz"):
+        seg.unlink()  # as in the challenge's validation data: nobody is healthy for that
+    assert (datasets.load(later, TINY).label == -1).all()
+
+
+def test_visits_of_one_patient_are_in_one_part(later):
+    for number in range(3, 6):
+        for visit in (0, 1):
+            name = f"BraTS-GLI-{number:05}-10{visit}"
+            shutil.copytree(later / "BraTS-GLI-00000-100", later / name)
+            for file in list((later / name).iterdir()):
+                file.rename(later / name / file.name.replace("BraTS-GLI-00000-100", name))
+    for seed in range(3):
+        parts = dict[str, set]()
+        for item in datasets.find(later, seed=seed)[1]:
+            parts.setdefault(item.name[:-4], set()).add(item.split)
+        assert len(parts) == 6 and all(len(part) == 1 for part in parts.values())
+        assert set().union(*parts.values()) == {"train", "val", "test"}
+
+
+def test_lists_of_2020_are_not_taken_for_another_years(later, tmp_path):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "train.txt").write_text("volume_100_slice_1.npy\n")
+    with pytest.raises(ConfigError, match=r"is no patient of BraTS2020, which --split-dir is for"):
+        datasets.find(later, split_dir=tmp_path / "lists")
+
+
+def test_scans_of_nobody_in_a_tree_of_brats_are_named(tree):
+    shutil.copytree(tree / "BraTS20_Training_001", tree / "more")
+    note = datasets.find(tree)[1][0].note
+    assert note.endswith("; not taken, as of no patient of BraTS: more/BraTS20_Training_001_flair.nii.gz and 2 more")

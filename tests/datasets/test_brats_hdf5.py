@@ -123,7 +123,7 @@ def test_prepare_says_which_channel_it_took_and_the_cache_knows_it(tmp_path):
     datasets.prepare(
         tmp_path / "tree", TINY, tmp_path / "cache", of=datasets.Selection(modality="t1"), listen=told.append
     )
-    assert told == ["1 scan (1 with lesions): channel 1 of the HDF5 files: it looks like t1"]
+    assert told == ["1 scan of 1 patient (1 with lesions): channel 1 of the HDF5 files: it looks like t1"]
     assert len(datasets.load(tmp_path / "cache", TINY, modality="t1")) == 8
     with pytest.raises(DataError, match="prepared with modality t1, not t2"):
         datasets.load(tmp_path / "cache", TINY, modality="t2")

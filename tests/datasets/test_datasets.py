@@ -41,15 +41,16 @@ def told(path, **options):
 
 def test_one_line_says_what_was_taken_and_what_was_not(own, tmp_path):
     """Without it ill scans are trained on as healthy ones beside a table that nobody reads."""
-    tree, known = own[0], "5 scans (3 healthy, 2 with lesions): labels of labels.csv, lesions of masks/"
+    tree, known = own[0], "5 scans of 5 patients (3 healthy, 2 with lesions): labels of labels.csv, lesions of masks/"
     assert told(tree) == told(own[1]) == [known]
     (tree / "labels.csv").unlink()
-    assert told(tree) == ["5 scans (3 healthy, 2 with lesions): labels of masks/"]
+    assert told(tree) == ["5 scans of 5 patients (3 healthy, 2 with lesions): labels of masks/"]
     (tree / "healthy" / "annotations.CSV").write_text("")
     lines = []
     datasets.prepare(tree / "healthy", TINY, tmp_path / "new", listen=lines.append)
     assert lines == [
-        "3 scans (3 healthy): no labels.csv and no masks/, so all are taken as healthy; not read: annotations.CSV"
+        "3 scans of 3 patients (3 healthy): no labels.csv and no masks/, so all are taken as healthy; not read:"
+        " annotations.CSV"
     ]
     assert told(tmp_path / "new") == lines
 

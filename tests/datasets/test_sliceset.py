@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maescan.datasets.rows import MappedRows
-from maescan.datasets.sliceset import SliceSet, subjects_of
+from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -42,17 +42,6 @@ def test_patients_are_held_back_whole():
 
 
 def test_scans_of_one_subject_stay_together():
-    names = ["sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz", "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz"]
-    names += ["b/sub-01_T1w.nii.gz", "b/sub-01_FLAIR.nii.gz", "b/sub-012_T1w.nii.gz", "sub-1.nii.gz", "mysub-1/a.nii"]
-    subjects = ["sub-01", "sub-01", "b/sub-01", "b/sub-01", "b/sub-012", *names[-2:]]
-    assert subjects_of(names).tolist() == subjects
-    beside = ["derivatives/prep/sub-01_T1w.nii", "rawdata/sub-01/a.nii", "b/derivatives/x/sub-01_desc-y_T1w.nii"]
-    assert subjects_of(beside).tolist() == ["sub-01", "sub-01", "b/sub-01"]
-    beside = ["derivatives/sub-01/a.nii", "derivatives/fmriprep/24.1/sub-01/a.nii", "sourcedata/raw/sub-01/a.nii"]
-    assert set(subjects_of([*beside, "ses-1/sub-01/a.nii", "ses-2/sub-01_T1w.nii"]).tolist()) == {"sub-01"}
-    assert subjects_of(["derivatives/x/a.nii", "myrawdata/sub-01/a.nii"]).tolist() == [
-        "derivatives/x/a.nii", "myrawdata/sub-01"
-    ]  # fmt: skip
     twice = made(np.zeros((12, 4, 5)), 12)
     twice = dataclasses.replace(
         twice, patient=np.array([f"sub-{i // 4}/ses-{i % 2}/anat/T1w.nii" for i in range(12)])

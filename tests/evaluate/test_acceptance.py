@@ -40,7 +40,7 @@ def test_the_command_writes_tables_and_a_picture_twice_alike(exported_bundle, tm
     from maescan.datasets.phantom import Look, write_phantom
 
     write_phantom(tmp_path / "scans", healthy=2, lesions=0, seed=0, look=Look(shape=(48, 48, 12)))
-    taken = "2 scans (2 healthy): labels of labels.csv"
+    taken = "2 scans of 2 patients (2 healthy): labels of labels.csv"
     for name in ("a", "b"):
         arguments = [
             str(tmp_path / "scans"),

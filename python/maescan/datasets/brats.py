@@ -1,4 +1,4 @@
-"""BraTS2020, the NIfTI release: one folder per patient, one file per modality, labels from the segmentation (4.1)."""
+"""BraTS, the NIfTI releases: one folder per patient, one file per modality, labels from the segmentation (4.1)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from maescan.datasets.items import LabelledScan, Listed
 from maescan.datasets.members import read_member
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.splits import split_patients, volume_split
+from maescan.datasets.subjects import subjects_of
 from maescan.errors import ConfigError, DataError
+from maescan.scans.source import format_of
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
+SINCE_2023 = {"t1n": "t1", "t1c": "t1ce", "t2w": "t2", "t2f": "flair"}
 
 
 def checked_modality(modality: str | None) -> str:
-    """The modality, t1 (the paper's native one) by default. Raises ConfigError for another."""
+    """The modality by its name of before 2023; native t1, the paper's, by default. Raises ConfigError for another."""
+    modality = SINCE_2023.get(modality or "", modality)
     if modality is not None and modality not in MODALITIES:
         raise ConfigError(f"unknown modality '{modality}'", remedy=f"use one of {', '.join(MODALITIES)}")
     return modality or "t1"
@@ -29,13 +33,14 @@ def checked_modality(modality: str | None) -> str:
 
 def find_patients(path: Path) -> dict[Path, dict[str, Path]]:
     """Patient folders at any depth below `path`, or `path` itself: modality, or seg, -> NAME/NAME_MODALITY.nii.gz (or
-    .nii, as some editions have it)."""
+    .nii, as some editions have it), since 2023 NAME/NAME-MODALITY.nii.gz."""
     patients: dict[Path, dict[str, Path]] = {}
     for file in sorted(path.rglob("*.nii*")) if path.is_dir() else []:
         stem = file.name.removesuffix(".gz").removesuffix(".nii")
-        modality = stem.removeprefix(f"{Path(os.path.realpath(file.parent)).name}_")
-        if stem != modality and modality in (*MODALITIES, "seg"):
-            patients.setdefault(file.parent, {})[modality] = file
+        name = Path(os.path.realpath(file.parent)).name
+        modality = stem.removeprefix(name)[1:] if stem.startswith((f"{name}_", f"{name}-")) else ""
+        if modality in (*MODALITIES, *SINCE_2023, "seg"):
+            patients.setdefault(file.parent, {})[SINCE_2023.get(modality, modality)] = file
         elif stem.endswith("_Segm"):  # as the public edition of BraTS2020 calls patient 355's
             patients.setdefault(file.parent, {}).setdefault("seg", file)
     return {folder: files for folder, files in sorted(patients.items()) if set(files) - {"seg"}}
@@ -54,9 +59,14 @@ def find_brats(
         return []
     chosen = checked_modality(modality)
     lists = volume_split(split_dir) if split_dir else None
-    drawn = None if lists is not None else split_patients((f.name for f in patients), seed)
+    whose = subjects_of([folder.name for folder in patients])
+    if lists is not None and (later := next((f for f in patients if f.name not in whose), None)):
+        reason = "is no patient of BraTS2020, which --split-dir is for"
+        raise ConfigError(reason, path=later, remedy="leave it out: patients are split by --seed")
+    drawn = None if lists is not None else split_patients(whose, seed)
     others = sorted(set().union(*patients.values()) - {chosen, "seg"})
     note = f"BraTS, {chosen}" + (f" (--modality {' or '.join(others)} would take another)" if others else "")
+    note += f", labels of seg{_beside(path, patients)}"
     items = []
     for folder, files in patients.items():
         if chosen not in files:
@@ -67,8 +77,16 @@ def find_brats(
         said = listed(lists, folder.name) if lists is not None else {}
         read = partial(read_patient, folder.name, files[chosen], mask)
         part = part_of(folder.name, lists, said, drawn)
-        items.append(LabelledScan(folder.name, own, read, chosen, part, said, f"{note}, labels of seg"))
+        items.append(LabelledScan(folder.name, own, read, chosen, part, said, note))
     return items
+
+
+def _beside(path: Path, patients: dict[Path, dict[str, Path]]) -> str:
+    """Names what lies in a BraTS tree, is a scan by its name, and is not taken: it is of no patient of BraTS."""
+    found = (file for file in path.rglob("*") if file.parent not in patients and format_of(file))
+    others = sorted(file.relative_to(path).as_posix() for file in found if not file.name.startswith("."))
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return f"; not taken, as of no patient of BraTS: {others[0]}{more}" if others else ""
 
 
 def part_of(
@@ -80,7 +98,7 @@ def part_of(
     """`LabelledScan.split`: of the split files `lists`, which have `said` something of it, else as it was `drawn`."""
     if lists is not None:
         return {number: line.part for number, line in said.items()}
-    return drawn[name] if drawn else None
+    return drawn[str(subjects_of([name])[0])] if drawn else None
 
 
 def listed(lists: Mapping[int, Mapping[int, Listed]], name: str) -> Mapping[int, Listed]:

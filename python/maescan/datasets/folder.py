@@ -17,10 +17,10 @@ from maescan.config import Preset
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.members import LABELS, read_member, refuse_other_labels, tables_not_read
 from maescan.datasets.sliceset import SliceSet
+from maescan.datasets.subjects import stem_of
 from maescan.errors import DataError
 from maescan.records import Record, read_rows
 from maescan.scans import Scan, ScanSource
-from maescan.scans.find import EXTENSIONS
 from maescan.scans.scan import axial_axes
 from maescan.scans.search import search
 
@@ -60,7 +60,7 @@ def find_folder(path: Path) -> list[LabelledScan]:
 
 def _called_a_mask(name: str) -> bool:
     """Whether a scan's path says that it is a label map: labelsTr/a.nii.gz, Masks/a.nii.gz, a_seg.nii.gz."""
-    *folders, file = Path(_stem(name).lower()).parts
+    *folders, file = Path(stem_of(name).lower()).parts
     return any(map(_FOLDER.fullmatch, folders)) or bool(_MASK.search(file))
 
 
@@ -205,19 +205,14 @@ def _match(scans: Iterable[ScanSource], masks: Iterable[ScanSource]) -> dict[str
     """scan's name -> its mask, by path without masks/ or by file name, whatever the extensions."""
     of: dict[str, list[str]] = {}
     for source in scans:
-        stem = _stem(source.name)
+        stem = stem_of(source.name)
         for key in {stem, stem.rsplit("/", 1)[-1]}:
             of.setdefault(key, []).append(source.name)
     found = {}
     for mask in masks:
-        names = of.get("/".join(part for part in _stem(mask.name).split("/") if part != "masks"), [])
+        names = of.get("/".join(part for part in stem_of(mask.name).split("/") if part != "masks"), [])
         if len(names) != 1:
             reason = f"is the mask of {' and of '.join(names[:3])}" if names else "is the mask of no scan"
             raise DataError(reason, path=mask.path, remedy="give it its scan's path, below masks/")
         found[names[0]] = mask
     return found
-
-
-def _stem(name: str) -> str:
-    end = next((end for end in sorted(EXTENSIONS, key=len, reverse=True) if name.lower().endswith(end)), "")
-    return name[: len(name) - len(end)]

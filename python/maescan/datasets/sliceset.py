@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,21 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maescan.datasets.rows import MappedRows
+from maescan.datasets.subjects import subjects_of
 from maescan.errors import DataError
-
-_SUBJECT = re.compile(r"(?:^|/)sub-[^/_]+(?=[/_])")
-_BESIDE = re.compile(r"(?:^|(?<=/))(?:(?:rawdata|sourcedata|derivatives)/(?:.*/)?|ses-[^/]+/)(?=sub-)")
-
-
-def subjects_of(scans: ArrayLike) -> NDArray[np.str_]:
-    """Whom each scan [N] is of: by BIDS's names the subject (site/sub-01/ses-2/anat/...: site/sub-01), who may have
-    been scanned twice (ses-2/sub-01/... too), and whose scans may lie in derivatives/ too; of other names nothing is
-    known, and each scan is taken for a patient's only one."""
-    names, place = np.unique(np.asarray(scans, str), return_inverse=True)
-    found = [
-        _BESIDE.sub("", name[: match.end()]) if (match := _SUBJECT.search(name)) else name for name in names.tolist()
-    ]
-    return np.asarray(found, str)[place]
 
 
 def by_patient(names: Iterable[str], seed: int) -> list[str]:
@@ -35,17 +21,19 @@ def by_patient(names: Iterable[str], seed: int) -> list[str]:
 
 
 def scans_told(scans: ArrayLike, label: ArrayLike) -> str:
-    """How many scans there are, by the labels of their slices [N].
+    """How many scans and patients there are, by the labels of their slices [N].
 
-    >>> scans_told(["a", "a", "b", "c"], [0, 1, 0, -1])
-    '3 scans (1 healthy, 1 with lesions, 1 without labels)'
+    >>> scans_told(["sub-1/a", "sub-1/b", "sub-2/c", "sub-3/c"], [0, 1, 0, -1])
+    '4 scans of 3 patients (2 healthy, 1 with lesions, 1 without labels)'
     """
     names, place = np.unique(np.asarray(scans, str), return_inverse=True)
     ill, known = (np.bincount(place[which], minlength=len(names)) > 0
                   for which in (np.asarray(label) == 1, np.asarray(label) >= 0))  # fmt: skip
     kinds = {"healthy": known & ~ill, "with lesions": ill, "without labels": ~known}
     parts = [f"{found.sum()} {kind}" for kind, found in kinds.items() if found.any()]
-    return f"{len(names)} scan{'s' * (len(names) != 1)} ({', '.join(parts)})"
+    counts = (f"{count} {what}{'s' * (count != 1)}"
+              for count, what in ((len(names), "scan"), (len(np.unique(subjects_of(names))), "patient")))  # fmt: skip
+    return f"{' of '.join(counts)} ({', '.join(parts)})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from maescan.datasets.sliceset import subjects_of
+from maescan.datasets.subjects import subjects_of
 from maescan.errors import DataError
 from maescan.evaluate.markdown import interval_text, table
 from maescan.evaluate.matched import area_matched_auroc, position_in_brain

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maescan.content import read_content
-from maescan.datasets.sliceset import subjects_of
+from maescan.datasets.subjects import subjects_of
 from maescan.errors import DataError, quoted
 from maescan.evaluate.ranking import auroc
 from maescan.records import read_rows

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.config.types import Json
-from maescan.datasets.sliceset import SliceSet, subjects_of
+from maescan.datasets.sliceset import SliceSet
+from maescan.datasets.subjects import subjects_of
 from maescan.errors import DataError
 from maescan.evaluate.insertions import ARTEFACTS, KINDS, LESIONS, Insertion, insert
 from maescan.evaluate.lesions import by_bin
