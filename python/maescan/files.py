@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maescan.decimals import decimal
 from maescan.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -271,14 +272,14 @@ def nifti_image(volume: np.ndarray, affine: np.ndarray, placed: Mapping[str, obj
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows under a header; floats with six decimals, so that a rerun gives the same bytes. Text with a semicolon or a
-    tab is quoted as well: where a spreadsheet parts cells there, what follows would be one, and perhaps a formula."""
+    """Rows under a header; floats as `decimal` writes them. Text with a semicolon or a tab is quoted as well: where a
+    spreadsheet parts cells there, what follows would be one, and perhaps a formula."""
     lines = [",".join(map(_cell, row)) for row in (columns, *rows)]
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def _cell(value: object) -> str:
-    text = f"{value:.6f}" if isinstance(value, float) else "" if value is None else str(value)
+    text = decimal(value) if isinstance(value, float) else "" if value is None else str(value)
     return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text
 
 

@@ -23,7 +23,7 @@ from structure.code import (
 from structure.code import parameters as count_parameters
 
 FLOOR = {
-    "content": 0, "errors": 0,
+    "content": 0, "decimals": 0, "errors": 0,
     "files": 1, "records": 1, "config": 1, "machine": 1, "options": 1, "progress": 1,
     "folders": 2, "scans": 2, "kernels": 2, "models": 2,
     "method": 3,

@@ -9,9 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from maescan import progress
+from maescan.decimals import decimal
 from maescan.scoring.options import AlertOptions
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _line(name: str, facts: Facts) -> None:
 
 
 def _verdict(facts: dict[str, object]) -> str:
-    parts = [f"score {facts['score']:.6f}"]
+    parts = [f"score {decimal(cast(float, facts['score']))}"]
     if facts["p_value"] is not None:
         parts.append(f"p {facts['p_value']:.4f}")
     if facts["fit"] != "ok":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maescan.decimals import decimal
 from maescan.errors import ScanError
 from maescan.results.dicom.finding import Finding, Maker
 from maescan.results.dicom.finish import finished, identity
@@ -27,7 +28,7 @@ def key_objects(series: Series, finding: Finding, maker: Maker, drawn: Sequence[
         reason = "axial slices are cut across its images: there is none to select as a key image"
         raise ScanError(reason, remedy="ask for --dicom-out sc,ko: the pictures of slices are selected then")
     verdict = {True: "alert", False: "no alert", None: "not judged"}[finding.alert]
-    text = f"Highest-scoring slices by maescan, for research: scan score {finding.score:.6f}, {verdict}"
+    text = f"Highest-scoring slices by maescan, for research: scan score {decimal(finding.score)}, {verdict}"
     device = hd.sr.ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.decimals import decimal
 from maescan.results.dicom.finding import Finding, Maker
 from maescan.results.dicom.finish import finished, identity
 from maescan.results.dicom.source import Series
@@ -52,7 +53,9 @@ def _picture(series: Series, finding: Finding, maker: Maker, scan: Scan, number:
             delattr(made, tag)
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.BurnedInAnnotation = "NO"
-    made.ImageComments = f"maescan: axial slice {finding.levels[index]}, score {finding.scores[index]:.6f}. RESEARCH"
+    made.ImageComments = (
+        f"maescan: axial slice {finding.levels[index]}, score {decimal(float(finding.scores[index]))}. RESEARCH"
+    )
     return finished(made, series, maker, "sc")
 
 

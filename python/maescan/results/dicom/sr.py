@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypedDict
 
+from maescan.decimals import decimal
 from maescan.results.dicom.codes import own, region
 from maescan.results.dicom.finding import Finding, Maker
 from maescan.results.dicom.finish import MANUFACTURER, body_part, finished, identity
@@ -162,4 +163,4 @@ def _number(code: str, meaning: str, value: float) -> Measurement:
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
-    return hd.sr.Measurement(own(code, meaning), float(f"{value:.6f}"), codes.UCUM.NoUnits)
+    return hd.sr.Measurement(own(code, meaning), float(decimal(value)), codes.UCUM.NoUnits)
