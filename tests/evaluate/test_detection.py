@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from maescan.evaluate.detection import Detections, froc
 
@@ -42,6 +43,18 @@ def test_lesions_hang_together_over_slices_and_a_plateau_is_one_peak():
     at = {row["false_alerts"]: row for row in made["rows"]}
     assert at[0.5]["sensitivity"] == 0.5 and at[0.5]["by_size"][:2] == [0.0, 1.0]  # none over 0.5
     assert at[2.0]["sensitivity"] == 1.0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_lesions_are_as_many_as_scipy_counts_with_26_neighbours(seed):
+    rng = np.random.default_rng(seed)
+    mask = ndimage.gaussian_filter(rng.normal(size=(8, 24, 24)), 1.2) > 0.13
+    found, images = Detections(2), np.ones((8, 24, 24), np.float32)
+    for marked, first in ((mask, 0), (np.zeros_like(mask), 8)):
+        found.add(first, images, rng.random(mask.shape).astype(np.float32), marked)
+    labels = [*mask.any(axis=(1, 2)), *[False] * 8]
+    made = froc(found, labels, ["ill"] * 8 + ["well"] * 8, [*range(8), *range(8)])
+    assert made["lesions"] == ndimage.label(mask, np.ones((3, 3, 3)))[1]
 
 
 def test_slices_that_do_not_follow_each_other_hold_lesions_of_their_own():

@@ -20,11 +20,12 @@ NEIGHBOURS = np.ones((3, 3), bool)
 
 @dataclass
 class Component:
-    """A lesion's part in one slice. row: of the slice in its set; pixels: flat, ascending; peak: the map's highest
-    value in it."""
+    """A lesion's part in one slice. row: of the slice in its set; pixels: flat, ascending; around: they and what
+    touches them, by a corner too; peak: the map's highest value in it."""
 
     row: int
     pixels: NDArray[np.intp]
+    around: NDArray[np.intp]
     peak: float
 
 
@@ -48,8 +49,9 @@ class Detections:
             if lesion.any():
                 labels, count = ndimage.label(lesion, NEIGHBOURS)
                 for number in range(1, count + 1):
-                    pixels = np.flatnonzero(labels == number)
-                    self.components.append(Component(first + i, pixels, float(own.ravel()[pixels].max())))
+                    part = labels == number
+                    pixels, around = np.flatnonzero(part), np.flatnonzero(ndimage.binary_dilation(part, NEIGHBOURS))
+                    self.components.append(Component(first + i, pixels, around, float(own.ravel()[pixels].max())))
                 continue
             inside = np.where(tissue[i], own, -np.inf)  # what glows beyond the rim takes no peak from it
             highest = ndimage.maximum_filter(inside, size=2 * self.reach + 1)
@@ -104,7 +106,8 @@ def _name(number: int) -> str:
 def _lesions(
     parts: Sequence[Component], patient: NDArray[np.generic], slices: NDArray[np.generic]
 ) -> list[tuple[float, float]]:
-    """(voxels, peak) of the lesions: components that touch in neighbouring slices of a patient are one."""
+    """(voxels, peak) of the lesions: components that touch in neighbouring slices of a patient, by a
+    corner too as within a slice (26 neighbours), are one."""
     parent = list(range(len(parts)))
 
     def root(number: int) -> int:
@@ -119,7 +122,7 @@ def _lesions(
     for (name, level), numbers in at.items():
         for above in at.get((name, level + 1), ()):
             for number in numbers:
-                if np.isin(parts[number].pixels, parts[above].pixels, assume_unique=True).any():
+                if np.isin(parts[number].around, parts[above].pixels, assume_unique=True).any():
                     parent[root(number)] = root(above)
     whole: dict[int, tuple[float, float]] = {}
     for number, part in enumerate(parts):
