@@ -61,9 +61,10 @@ def test_under_ten_patients_each_ones_sign_stands_in_place_of_intervals(tmp_path
     assert "| AUROC, all slices |" in done.output and " to " not in done.output.split("Fewer")[0]
 
 
-def test_patients_of_one_kind_alone_have_an_interval_over_all_slices(tmp_path):
-    """Each scan wholly ill or healthy: nothing is within patients, and twelve of them are enough for the rest."""
-    folders = [evaluation(tmp_path / name, gain) for name, gain in (("a", 0.2), ("b", 1.5))]
+@pytest.mark.parametrize("patients", [20, 19])
+def test_patients_of_one_kind_alone_have_an_interval_over_all_slices(tmp_path, patients):
+    """Each scan wholly ill or healthy: nothing is within patients, and ten of each kind are enough for the rest."""
+    folders = [evaluation(tmp_path / name, gain, patients=patients) for name, gain in (("a", 0.2), ("b", 1.5))]
     for folder in folders:
         lines = (folder / "slices.csv").read_text().splitlines()
         cells = [line.split(",") for line in lines[1:]]
@@ -71,7 +72,7 @@ def test_patients_of_one_kind_alone_have_an_interval_over_all_slices(tmp_path):
         write_csv(folder / "slices.csv", lines[0].split(","), rows)
     text = text_of(compare(*folders))
     (row,) = [line for line in text.splitlines() if "AUROC, all slices" in line]
-    assert " to " in row and "Fewer than" not in text
+    assert (" to " in row) is (patients == 20) is ("No intervals" not in text) and "Fewer than" not in text
 
 
 def test_slices_of_one_alone_are_left_out_and_counted(tmp_path):

@@ -1,7 +1,44 @@
 """Tables of a report."""
 
+import numpy as np
+
 
 def test_table_shows_three_decimals_and_dashes():
     from maescan.evaluate.markdown import table
 
     assert table(("a", "b"), [[0.12345, None]]) == "| a | b |\n| --- | --- |\n| 0.123 | - |\n"
+
+
+def test_no_number_is_rounded_to_what_it_is_not():
+    """An AUROC of 0.9996 is not 1, a gap of 0.0004 is one, and 1 with an error of float64 is 1."""
+    from maescan.evaluate.markdown import interval_text, shown, table
+
+    written = {
+        0.9996: "0.9996",
+        0.999951: "0.99995",
+        0.0004: "0.0004",
+        -0.0003: "-0.0003",
+        0.9994: "0.999",
+        1.0: "1.000",
+    }
+    written |= {1 - 2**-52: "1.000", -0.0: "0.000", 2**-60: "0.000", -1.0: "-1.000", 1e-6: "0.000001"}
+    assert {value: shown(value) for value in written} == written
+    assert (shown(0.0002, "+"), shown(-0.25, "+"), shown(0.0, "+")) == ("+0.0002", "-0.250", "+0.000")
+    assert interval_text((0.9991, 0.99999)) == "0.999 to 0.99999"
+    assert "| 0.9996 |" in table(("a",), [[0.9996]])
+
+
+def test_a_stress_test_of_few_patients_shows_no_intervals_and_counts_patients():
+    from maescan.evaluate.markdown import stress_text
+    from maescan.evaluate.stress import Stressed, summarise
+
+    for patients in (9, 10):
+        rng = np.random.default_rng(0)
+        names = np.array([f"sub-{i:02}/ses-{j}/T1w.nii" for i in range(patients) for j in (1, 2)])
+        before = {"score": rng.random(len(names))}
+        after = {"flat": {"score": rng.random(len(names))}}
+        found = summarise(Stressed(names, np.arange(len(names)), before, after, {}, {}, {}))
+        text = stress_text(found)
+        assert f"{2 * patients} healthy slices of {patients} patients" in text
+        row = next(line for line in text.splitlines() if line.startswith("| flat"))
+        assert (" to " in row) is (patients == 10) is ("No intervals" not in text)

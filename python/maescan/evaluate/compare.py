@@ -12,17 +12,15 @@ from numpy.typing import NDArray
 
 from maescan.datasets.subjects import subjects_of
 from maescan.errors import DataError
-from maescan.evaluate.markdown import interval_text, table
+from maescan.evaluate.markdown import NO_INTERVALS, interval_text, shown, table
 from maescan.evaluate.matched import area_matched_auroc, position_in_brain
-from maescan.evaluate.ranking import auroc, bootstrap, interval
+from maescan.evaluate.ranking import FEW, auroc, bootstrap, fewest, interval
 from maescan.evaluate.within import auroc_by_patient, auroc_within
 from maescan.records import Record, read, read_rows
 
 Labels = NDArray[np.int64]
 Scores = NDArray[np.float64]
 COLUMNS = ("scan", "slice", "label", "score", "area")
-FEW = 10
-"""Patients under which an interval says less than each one's sign."""
 
 
 class Pair(TypedDict):
@@ -49,7 +47,8 @@ class OfPatient(NamedTuple):
 
 class Comparison(TypedDict):
     """What `compare` found. left_out: slices that one alone judged; others: slices of equal names that show something
-    else, None where that is not known; each: patients with slices of both classes."""
+    else, None where that is not known; fewest: patients with slices of the class that fewer of them have; each:
+    patients with slices of both classes."""
 
     first: str
     second: str
@@ -57,6 +56,7 @@ class Comparison(TypedDict):
     left_out: int
     others: int | None
     patients: int
+    fewest: int
     auroc: Pair
     within_patients: Pair
     area_matched: Pair
@@ -168,6 +168,7 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
         "left_out": len(one.rows) + len(two.rows) - 2 * len(keys),
         "others": _others(one, two, keys),
         "patients": len(np.unique(patient)),
+        "fewest": fewest(label, patient),
         "auroc": _pair(auroc, label, scores, _ends(samples[1] - samples[0])),
         "within_patients": _pair(within, label, scores, _resampled(each, resamples, seed)),
         "area_matched": _pair(matched, label, scores, None),
@@ -206,7 +207,7 @@ def _ends(samples: NDArray[np.float64]) -> list[float] | None:
 def text_of(comparison: Comparison) -> str:
     """What `compare` found, for people: each patient's sign in place of intervals where there are under FEW."""
     each = comparison["each"]
-    few, few_within = comparison["patients"] < FEW, len(each) < FEW
+    few, few_within = comparison["fewest"] < FEW, len(each) < FEW
     parts = {"all slices": comparison["auroc"], "within patients": comparison["within_patients"]}
     parts["area-matched"] = comparison["area_matched"]
     rows = []
@@ -223,7 +224,9 @@ def text_of(comparison: Comparison) -> str:
     )
     better, worse = sum(row.difference > 0 for row in each), sum(row.difference < 0 for row in each)
     text += f"\nWithin patients the second is better for {better}, worse for {worse} of {len(each)}.\n"
-    if each and few_within:
+    if few and not each:
+        text += f"\n{NO_INTERVALS}\n"
+    elif few_within and each:
         text += f"\nFewer than {FEW} patients: an interval would say too little, so here is each of them.\n\n"
         signs = [[row.patient, row.first, row.second, _sign(row.difference)] for row in each]
         text += table(("patient", "first", "second", "sign"), signs)
@@ -242,7 +245,7 @@ def _told(others: int | None) -> str:
 
 
 def _signed(value: float | None) -> str | None:
-    return None if value is None else f"{value:+.3f}"
+    return None if value is None else shown(value, "+")
 
 
 def _sign(value: float) -> str:

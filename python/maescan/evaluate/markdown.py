@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from maescan.config.types import Json
+from maescan.evaluate.ranking import FEW
 from maescan.evaluate.scans import trained_text
+
+RESAMPLED = "Intervals: 95 %, whole patients resampled."
+NO_INTERVALS = f"No intervals: of under {FEW} patients of a class they are too narrow."
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; floats with three decimals, None as a dash."""
+    """A Markdown table; floats as `shown`, None as a dash."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines) + "\n"
 
@@ -17,12 +21,20 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return shown(value) if isinstance(value, float) else str(value)
+
+
+def shown(value: float, sign: str = "") -> str:
+    """Three decimals, and up to nine where these would say 0, 1 or -1 of what is not. sign: "+" writes it always."""
+    ends = (0.0, 1.0, -1.0)
+    exact = min(abs(value - end) for end in ends) < 1e-9  # what is left of sums
+    digits = next((n for n in range(3, 10) if exact or round(value, n) not in ends), 9)
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"
 
 
 def interval_text(interval: Sequence[float] | None) -> str | None:
     """`low to high`, None for none."""
-    return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else None
+    return f"{shown(interval[0])} to {shown(interval[1])}" if interval else None
 
 
 def report(metrics: Json, *, pictures: Sequence[str] = ()) -> str:
@@ -49,11 +61,11 @@ def taken_text(taken: str) -> str:
 
 
 def _about(metrics: Json) -> str:
-    data = metrics["data"]
+    data, resampled = metrics["data"], f"{RESAMPLED} " if metrics["slice"]["interval"] else ""
     before = trained_text(metrics) + taken_text(data["taken"])
     return before + (
         f"{data['slices']} slices of {data['scans']} scans: {data['normal']} normal, {data['abnormal']} abnormal "
-        f"(in {data['abnormal_scans']} scans). Intervals: 95 %, whole patients resampled. The baselines need no "
+        f"(in {data['abnormal_scans']} scans). {resampled}The baselines need no "
         "model; a score that does not beat them, or whose matched AUROC is near 0.5, has only found where brains are "
         "large.\n"
     )
@@ -86,9 +98,13 @@ def _ranked(name: str, values: Json, direction: str) -> list[object]:
 def _detail(metrics: Json) -> str:
     slice_, gap, scan = metrics["slice"], metrics["over_best_baseline"], metrics["scan"]
     rows = [
-        [f"AUROC over the best baseline ({gap['baseline']})", f"{gap['gap']:+.3f}", interval_text(gap["interval"])],
+        [f"AUROC over the best baseline ({gap['baseline']})", shown(gap["gap"], "+"), interval_text(gap["interval"])],
         *(
-            [f"sensitivity at {name} specificity", values["sensitivity"], None]
+            [
+                f"sensitivity at {name} specificity (of these slices {shown(values['specificity'])})",
+                values["sensitivity"],
+                None,
+            ]
             for name, values in slice_["at_specificity"].items()
         ),
         *_at_healthy(metrics.get("healthy_threshold")),
@@ -124,9 +140,9 @@ def _froc(metrics: Json) -> str:
     rows = [[row["false_alerts"], row["sensitivity"], *row["by_size"]] for row in found["rows"]]
     rows.append(["lesions", str(found["lesions"]), *map(str, found["count_by_size"])])
     return (
-        f"Share of the {found['lesions']} lesions (voxels that hang together, over slices too) with a pixel as hot as"
-        f" the threshold, by size in voxels of the model's grid. False alerts: peaks as hot in {of}, per scan"
-        f" ({found['scans']} of them).\n\n" + table(("false alerts per scan", "all", *found["sizes"]), rows)
+        f"Share of the {found['lesions']} lesions (voxels that touch, by a corner too, over slices too) with a pixel"
+        f" as hot as the threshold, by size in voxels of the model's grid. False alerts: peaks as hot in {of}, per"
+        f" scan ({found['scans']} of them).\n\n" + table(("false alerts per scan", "all", *found["sizes"]), rows)
     )
 
 
@@ -149,7 +165,7 @@ def _pixels(metrics: Json) -> str:
     if beside := metrics.get("dice"):
         note += (
             f"At the threshold that 99 % of the pixels of healthy slices ({beside['source']}) stay under, the heat"
-            f" map's Dice is {beside['dice']:.3f}.\n"
+            f" map's Dice is {shown(beside['dice'])}.\n"
         )
     return table(("pixels ranked by", "AUROC", "best Dice"), rows) + note
 
@@ -166,22 +182,23 @@ def stress_text(metrics: Json) -> str:
     """Tables of what `stress.summarise` found."""
     measures = metrics["measures"]
     own = measures[next(iter(measures))]
-    rows = []
+    few, rows = metrics["patients"] < FEW, []
+    resampled = NO_INTERVALS if few else RESAMPLED
     for kind, row in own["kinds"].items():
         cells = [
             cell
             for part in (row["rises"], row["passes"])
-            for cell in (part["share"], interval_text(part["interval"]))
+            for cell in (part["share"], None if few else interval_text(part["interval"]))
         ]
         rows.append([kind + (" (artefact)" if row["artefact"] else ""), *cells, metrics["found"].get(kind)])
     rows.append(["**mean of the lesions**", own["mean"]["rises"], None, own["mean"]["passes"], None, None])
     others = [[kind, *(m["kinds"][kind]["rises"]["share"] for m in measures.values())] for kind in own["kinds"]]
     coins = metrics["not_better_than_a_coin"]
     parts = [
-        f"One lesion put into each of {metrics['slices']} healthy slices of {metrics['patients']} scans. rises: "
+        f"One lesion put into each of {metrics['slices']} healthy slices of {metrics['patients']} patients. rises: "
         "slices that score higher with it than without; a coin has 0.500. passes: slices over the threshold that "
-        f"95 % of them stay under without a lesion ({own['healthy_passes']:.3f} pass it then). map: chance that a "
-        "pixel of the lesion is hotter than one of other tissue. Intervals: 95 %, whole scans resampled.\n",
+        f"95 % of them stay under without a lesion ({shown(own['healthy_passes'])} pass it then). map: chance that a "
+        f"pixel of the lesion is hotter than one of other tissue. {resampled}\n",
         table(("put in", "rises", "interval", "passes", "interval", "map"), rows),
         f"No better than a coin: {', '.join(coins)}.\n"
         if coins

@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from maescan.errors import DataError
 
 Floats = NDArray[np.float64]
+FEW = 10
+"""Patients with slices of a class under which resampling them makes intervals too narrow: simulated, 95 % ones of 10
+hold the true AUROC in 9 of 10 cases, of 5 in 8, of 2 in half."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,12 @@ def bootstrap(
         pairs = positive.sum() * negative.sum()
         values[i] = np.sum(positive * below) / pairs if pairs else np.nan
     return values
+
+
+def fewest(labels: ArrayLike, patients: ArrayLike) -> int:
+    """Patients with slices of the class that fewer of them have."""
+    label, patient = np.asarray(labels), np.asarray(patients)
+    return min(len(np.unique(patient[label == kind])) for kind in (0, 1))
 
 
 def interval(values: Floats, level: float = 0.95) -> tuple[float, float] | None:

@@ -15,7 +15,16 @@ from maescan.errors import DataError
 from maescan.evaluate.baselines import trivial_scores
 from maescan.evaluate.lesions import CONTRASTS, SIZES, by_bin
 from maescan.evaluate.matched import area_matched_auroc, auroc_in_area_strata, position_in_brain
-from maescan.evaluate.ranking import auroc, average_precision, bootstrap, calibration_error, interval, sensitivity_at
+from maescan.evaluate.ranking import (
+    FEW,
+    auroc,
+    average_precision,
+    bootstrap,
+    calibration_error,
+    fewest,
+    interval,
+    sensitivity_at,
+)
 from maescan.evaluate.scans import scan_auroc, scan_labels
 from maescan.evaluate.scored import Pixels, Scored
 from maescan.evaluate.within import auroc_within
@@ -68,6 +77,7 @@ class RankingMetrics:
         self.position = position_in_brain(slices.patient, slices.slice, slices.area)
         self.resamples, self.seed, self.missing = resamples, seed, missing
         self.bootstraps: dict[str, NDArray[np.float64]] = {}
+        self.few = fewest(label, self.patient)
 
     def ranked(self, score: NDArray[np.float64], name: str, *, turn: bool = True) -> Json:
         """AUROC with interval, average precision and the matched ones; `turn` takes the better direction."""
@@ -75,13 +85,15 @@ class RankingMetrics:
         score = sign * score
         samples = bootstrap(self.label, score, self.patient, resamples=self.resamples, seed=self.seed)
         self.bootstraps[name] = samples
-        between = interval(samples)
-        if between is None:
-            few = "too few patients of each class to resample"
-            self.missing["interval"] = few if self.resamples else "none was asked for: --resamples 0"
+        if self.few < FEW:
+            self.missing["interval"] = (
+                f"{self.few} patients have slices of one class, and of under {FEW} intervals are too narrow"
+            )
+        if not self.resamples:
+            self.missing["interval"] = "none was asked for: --resamples 0"
         return {
             "auroc": auroc(self.label, score),
-            "interval": list(between) if between else None,
+            "interval": self._interval(samples),
             "direction": "higher" if sign > 0 else "lower",
             "average_precision": average_precision(self.label, score),
             "area_matched": self._matched(score),
@@ -95,9 +107,12 @@ class RankingMetrics:
         """How far the score's AUROC lies over that of the best baseline; both resampled together."""
         best = max(baselines, key=lambda name: baselines[name]["auroc"])
         gaps = self.bootstraps["score"] - self.bootstraps[best]
-        between = interval(gaps)
         gap = auroc - baselines[best]["auroc"]
-        return {"baseline": best, "gap": gap, "interval": list(between) if between else None}
+        return {"baseline": best, "gap": gap, "interval": self._interval(gaps)}
+
+    def _interval(self, samples: NDArray[np.float64]) -> list[float] | None:
+        between = interval(samples) if self.few >= FEW else None
+        return list(between) if between else None
 
     def _within(self, score: NDArray[np.float64]) -> dict[str, float] | None:
         return _try(self.missing, "within_patients", lambda: asdict(auroc_within(self.label, score, self.patient)))
@@ -135,7 +150,12 @@ def _thresholds(label: NDArray[np.integer], score: NDArray[np.float64]) -> Json:
     for specificity in SPECIFICITIES:
         sensitivity, threshold = sensitivity_at(label, score, specificity)
         threshold_ = threshold if np.isfinite(threshold) else None
-        rows[f"{specificity:.0%}"] = {"sensitivity": sensitivity, "threshold": threshold_}
+        realised = float((score[label == 0] < threshold).mean())
+        rows[f"{specificity:.0%}"] = {
+            "sensitivity": sensitivity,
+            "threshold": threshold_,
+            "specificity": realised,
+        }
     return {"at_specificity": rows}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from maescan.config.types import Json
 from maescan.evaluate.baselines import NAMES as BASELINES
-from maescan.evaluate.markdown import table
+from maescan.evaluate.markdown import shown, table
 from maescan.train.ablations.experiments import Experiment
 from maescan.train.ablations.folds import Fold
 
@@ -97,4 +97,4 @@ def text(result: Json) -> str:
 def _shown(value: Json) -> str | None:
     if value["mean"] is None:
         return None
-    return f"{value['mean']:.3f}" + (f" ± {value['sd']:.3f}" if value["sd"] is not None else "")
+    return shown(value["mean"]) + (f" ± {shown(value['sd'])}" if value["sd"] is not None else "")
