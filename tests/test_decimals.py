@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maescan.decimals import decimal
+from maescan.decimals import decimal, short
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,18 @@ def test_all_scores_close_to_one_keep_their_order():
     texts = [decimal(float(value)) for value in ends]
     assert len(set(texts)) == len(texts)
     assert sorted(texts, key=float, reverse=True) == texts
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.05, "0.0500"),
+        (1.0, "1.0000"),
+        (0.0, "0.0000"),
+        (0.43215, "0.4321"),
+        (1 / 31001, "0.000032"),
+        (0.999961, "0.999961"),
+    ],
+)
+def test_for_people_no_value_is_0_or_1_that_is_not(value, text):
+    assert short(value) == text

@@ -7,11 +7,16 @@ import math
 LEAST, MOST, DIGITS = 6, 12, 4
 
 
-def decimal(value: float) -> str:
-    """Six decimals, and up to twelve where these would leave fewer than four digits of the value, or of what it lacks
-    to 1: a judge's scores of scans that it does not know lie close to 1, squared errors close to 0, and their order
-    is what counts. The same text for the same value."""
+def decimal(value: float, least: int = LEAST, digits: int = DIGITS) -> str:
+    """`least` decimals, and up to twelve where these would leave fewer than `digits` of the value, or of what it
+    lacks to 1: a judge's scores of scans that it does not know lie close to 1, squared errors close to 0, and their
+    order is what counts. The same text for the same value."""
     small = min(abs(value), abs(1 - value)) or 1.0
     if not math.isfinite(small):
         return str(value)
-    return f"{value:.{min(MOST, max(LEAST, DIGITS - 1 - math.floor(math.log10(small))))}f}"
+    return f"{value:.{min(MOST, max(least, digits - 1 - math.floor(math.log10(small))))}f}"
+
+
+def short(value: float) -> str:
+    """For people: four decimals, more where these would say 0 or 1 of what is not."""
+    return decimal(value, 4, 2)

@@ -130,6 +130,14 @@ def test_results_that_a_package_is_missing_for_are_refused_at_once(monkeypatch):
     assert asked == [("highdicom", "--dicom-out")]
 
 
+def test_a_calibration_says_how_many_healthy_scans_may_alert(monkeypatch, tmp_path):
+    reference = {"scans": [0.5] * 40, "slices": [0.5] * 90}
+    monkeypatch.setattr("maescan.scoring.calibrate.calibrate", lambda *given: (reference, []))
+    done = typed("calibrate", tmp_path, "healthy", "--quiet")
+    assert "alerts are possible at rates from 0.025\n" in done.stdout  # at 0.024, 1 / 41 rounded, none is
+    assert "alert on average, at most; over 0.113 with 1 of 20 references of 40 scans\n" in done.stdout
+
+
 def test_a_calibration_says_what_it_allows(monkeypatch, tmp_path):
     reference = {"scans": [0.5] * 9, "slices": [0.5] * 90}
     monkeypatch.setattr("maescan.scoring.calibrate.calibrate", lambda *given: (reference, [FAILED]))
@@ -139,6 +147,7 @@ def test_a_calibration_says_what_it_allows(monkeypatch, tmp_path):
     done = typed("calibrate", tmp_path / "b", "healthy", "--quiet")
     assert "they replace a reference of 40 scans\n" in done.stdout
     assert "9 healthy scans, 90 slices; alerts are possible at rates from 0.100" in done.stdout
+    assert "at the default rate" not in done.stdout
     assert "signature is gone" in done.stdout and "b-calibration/report.html" in done.stdout
     assert done.stderr.splitlines() == [
         "left out: b.nii: is no scan",

@@ -43,6 +43,23 @@ def test_alerts_first_then_by_score(tmp_path):
     assert [column.title for column in columns_of(plain)] == ["scan", "score", "fit", "slices"]
 
 
+def test_no_score_or_p_value_is_shown_as_0_or_1_that_is_not(tmp_path):
+    class Rare(Judge):
+        def slice_p(self, scores, positions):
+            return [1 / 31001] * len(scores)
+
+        def scan(self, score):
+            return 1 / 40001, "yes"
+
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"png")
+    one = seen(tmp_path, outputs={"picture": {"a": picture}})
+    (card,) = cards_of(Tables([row("a", 0.99998, 2e-5)], (), {"method": "max"}, Rare()), one, Axis(0, 1))
+    assert (card.score, card.p_value) == ("0.999980", "0.000025")
+    assert [place[3:] for place in card.places] == [("0.999980", "0.000032"), ("0.000020", "0.000032")]
+    assert card.profile.scores == "0.999980 0.000020"
+
+
 def test_a_drawn_slice_says_where_it_lies(tmp_path):
     picture = tmp_path / "pictures" / "a b.png"
     picture.parent.mkdir()

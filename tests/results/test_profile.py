@@ -25,7 +25,7 @@ def test_scores_from_below_to_above():
         (WIDTH, 114),
     ]
     assert [(mark.x, mark.y, mark.at) for mark in found.marks] == [(400, TOP, 2), (0, HEIGHT, 0)]
-    assert found.where == "-10 5 k 3 -1" and found.scores == "0 0.5 1 0.25"
+    assert found.where == "-10 5 k 3 -1" and found.scores == "0.0000 0.5000 1.0000 0.2500"
     assert "-10 mm" in found.first and "5 mm" in found.last
     assert found.band == "translate(200 0) scale(0.6667 1)"  # from slice 1 to slice 3 of 0 to 3
 

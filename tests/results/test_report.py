@@ -154,6 +154,17 @@ def test_parquet_holds_what_the_csv_does(tmp_path):
     assert [f"{score:.6f}" for score in table["score"]] == [line.split(",")[2] for line in lines[1:]]
 
 
+def test_parquet_tells_scores_close_to_1_apart_as_the_csv_does(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_parquet(tmp_path / "a.parquet", ("score",), [(0.99999970,), (0.99999981,)])
+    assert parquet.read_table(tmp_path / "a.parquet").to_pydict()["score"] == [0.9999997, 0.99999981]
+
+
+def test_the_rate_of_alerts_is_told_as_an_average_and_how_high_it_may_be():
+    told = report._calibration({"scans": 19, "alert_rate": 0.05, "can_alert": True})
+    assert "at most 5 % alert, on average" in told and "(over 14.6 % in 1 of 20)" in told
+
+
 def test_parquet_without_pyarrow_is_refused(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"needs pyarrow \(pip install 'maescan\[parquet\]'\)"):

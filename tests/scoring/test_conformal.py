@@ -131,3 +131,10 @@ def test_a_scan_of_many_slices_has_many_chances_and_its_own_p_value():
 def test_more_of_a_calibration_that_is_none_is_refused(wrong):
     with pytest.raises(BundleError, match="positions or figures"):
         Reference.of({"calibration": {"scans": [0.1], "slices": [0.1, 0.2], **wrong}}, 0.05)
+
+
+def test_no_p_value_is_rounded_to_0():
+    """Of CT patches there are millions: the least p-value among them has more than six decimals."""
+    slices = tuple(range(2_500_000))
+    (p,) = Reference((0.0,), slices, 0.05).slice_p(np.array([1e9]))
+    assert p == 1 / 2_500_001

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from maescan import progress
-from maescan.decimals import decimal
+from maescan.decimals import decimal, short
 from maescan.scoring.options import AlertOptions
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _line(name: str, facts: Facts) -> None:
 def _verdict(facts: dict[str, object]) -> str:
     parts = [f"score {decimal(cast(float, facts['score']))}"]
     if facts["p_value"] is not None:
-        parts.append(f"p {facts['p_value']:.4f}")
+        parts.append(f"p {short(cast(float, facts['p_value']))}")
     if facts["fit"] != "ok":
         parts.append(str(facts["fit"]))
     return ", ".join(parts) + (" ALERT" if facts["alert"] == "yes" else "")

@@ -160,6 +160,7 @@ def calibrate(
 ) -> None:
     """Score held-back healthy scans and keep the reference in the bundle: then scans get p-values and alerts."""
     from maescan.engines.signing import SIGNATURE
+    from maescan.method.aggregate import least_rate, likely_rate
     from maescan.scoring.calibrate import calibrate as make
     from maescan.scoring.calibrate import folder_of, reference_told
     from maescan.scoring.conformal import needed
@@ -171,15 +172,17 @@ def calibrate(
     for row in failures:
         print(f"left out: {row['scan']}: {row['reason']}", file=sys.stderr)
     count = len(reference["scans"])
-    rate = 1 / (count + 1)
+    rate, default = least_rate(count), ScoreOptions().alert_rate
     print(f"{count} healthy scans, {len(reference['slices'])} slices; alerts are possible at rates from {rate:.3f}")
+    if rate <= default:
+        worst = f"over {likely_rate(count, default):.3g} with 1 of 20 references of {count} scans"
+        print(f"at the default rate of {default} so many healthy scans alert on average, at most; {worst}")
     if before:
         print(f"they replace a reference of {before}")
     if signed:
         anew = f"maescan sign {typed(bundle)} --key KEY"
         print(f"the bundle's signature is gone with what it signed: sign it anew, {anew}")
     print(f"what it rests on: {(how.out or folder_of(bundle)) / 'report.html'}")
-    default = ScoreOptions().alert_rate
     if rate > default:
         print(f"the default rate of {default} takes {needed(default)} healthy scans", file=sys.stderr)
 

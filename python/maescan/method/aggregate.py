@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,3 +51,30 @@ def p_values(scores: np.ndarray, reference: np.ndarray) -> np.ndarray:
         raise DataError("a score is not finite", remedy="check the bundle with `maescan verify`")
     above = len(ordered) - np.searchsorted(ordered, np.asarray(scores, dtype=np.float64), side="left")
     return (1.0 + above) / (1.0 + len(ordered))
+
+
+def least_rate(reference: int) -> float:
+    """The least rate, in thousandths, at which a scan can alert with n healthy scans: 1 / (n + 1), never less."""
+    return math.ceil(1000 / (reference + 1)) / 1000
+
+
+def likely_rate(reference: int, rate: float, sure: float = 0.95) -> float:
+    """What the share of healthy scans that alert stays under with `sure` of all references of so many scans.
+
+    `rate` holds on average over references. With one of n scans the share that lies over its r-th highest,
+    r = rate * (n + 1), is Beta(r, n + 1 - r)."""
+    ranks = math.floor(rate * (reference + 1) + 1e-9)
+    if not 0 < ranks <= reference:
+        return float(ranks > 0)
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        share = (low + high) / 2
+        yes, no = math.log(share), math.log1p(-share)
+        over = math.fsum(math.exp(log_comb(reference, k) + k * yes + (reference - k) * no) for k in range(ranks))
+        low, high = (share, high) if over > 1 - sure else (low, share)
+    return high
+
+
+def log_comb(n: int, k: int) -> float:
+    """The logarithm of how many ways there are to choose k of n."""
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from maescan.decimals import short
 from maescan.errors import DataError
 from maescan.results.geometry import Geometry
 from maescan.results.maps import Scale
@@ -122,8 +123,8 @@ def _card(number: int, row: ScanRow, known: tuple[float, bool, str, Axis], table
     return Card(
         number=number,
         scan=row.label,
-        score=f"{score:.4f}",
-        p_value=f"{judge.scan(score)[0]:.4f}" if judge else "",
+        score=short(score),
+        p_value=short(judge.scan(score)[0]) if judge else "",
         alert=("yes" if alert else "no") if judge else "",
         fit=str(row.fit),
         slices=str(row.slices),
@@ -161,8 +162,8 @@ def _places(row: ScanRow, drawn: Sequence[int], unit: str, tables: Tables) -> li
     p_values, which = [""] * len(drawn), list(drawn)
     if judge and drawn:
         positions = None if row.positions is None else row.positions[which]
-        p_values = [f"{p:.4f}" for p in judge.slice_p(row.scores[which], positions)]
-    scores = [f"{row.scores[index]:.4f}" for index in drawn]
+        p_values = [short(p) for p in judge.slice_p(row.scores[which], positions)]
+    scores = [short(float(row.scores[index])) for index in drawn]
     where = [_where(row, index, geometry) for index in drawn]
     found = zip(drawn, where, scores, p_values, strict=True)
     return [Place(index, unit, place, score, p) for index, place, score, p in found]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.decimals import short
 from maescan.results.geometry import Geometry
 
 WIDTH, HEIGHT, TOP = 600, 150, 8
@@ -74,7 +75,7 @@ def profile_of(scores: NDArray[np.float32], drawn: Sequence[int], geometry: Geom
         if geometry.box:
             low, high = geometry.box[0]
             band = f"translate({low * wide:.4g} 0) scale({max(high - 1 - low, 0.5) * wide / WIDTH:.4g} 1)"
-    return Profile(line, marks, " ".join(f"{score:.3g}" for score in scores.tolist()), where, band, first, last)
+    return Profile(line, marks, " ".join(short(score) for score in scores.tolist()), where, band, first, last)
 
 
 def band_of(curves: Sequence[Sequence[float]], axis: Axis) -> dict[str, str]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maescan import files as outputs
+from maescan.decimals import short
+from maescan.method.aggregate import likely_rate
 from maescan.results.cards import Card, Seen, cards_of, columns_of
 from maescan.results.maps import Scale
 from maescan.results.pictures import colours, level_colours
@@ -81,9 +83,11 @@ def _page(tables: Tables, run: Run, seen: Seen) -> dict[str, object]:
         "heat": _heat(seen.scale),
         "band": band_of(seen.profile, axis) if seen.profile else None,
         "threshold": None if threshold is None else height_of(threshold, axis),
-        "threshold_text": f"a scan alerts over {threshold:.4g}" if threshold is not None else "",
+        "threshold_text": f"a scan alerts over {short(threshold)}" if threshold is not None else "",
         "axis": f"{axis.low:.3g} to {axis.top:.3g}",
-        "histogram": _histogram([float(card.score) for card in cards], state.get("scores") or [], threshold),
+        "histogram": _histogram(
+            [tables.scan_score(row) for row in tables.rows], state.get("scores") or [], threshold
+        ),
         "failures": failures,
         "failure_columns": FAILURES,
     }
@@ -121,7 +125,11 @@ def _calibration(state: Run) -> str:
     rate = f"{100 * state['alert_rate']:g} %"
     if not state["can_alert"]:
         return f"{state['scans']} healthy reference scans are too few to alert at a rate of {rate}."
-    return f"Of healthy scans like the {state['scans']} of the reference at most {rate} alert."
+    worst = f"{100 * likely_rate(state['scans'], state['alert_rate']):.3g} %"
+    return (
+        f"Of healthy scans like the {state['scans']} of the reference at most {rate} alert, on average over such"
+        f" references; this one's own rate may be higher (over {worst} in 1 of 20)."
+    )
 
 
 def _run(run: Run, seen: Seen) -> dict[str, str]:

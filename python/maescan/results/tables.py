@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan import files
+from maescan.decimals import decimal
 from maescan.errors import require
 from maescan.method import aggregate
 from maescan.method.gate import Fit
@@ -113,9 +114,9 @@ def defused(cell: Cell) -> Cell | str:
 
 
 def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Rows as a Parquet table; floats with six decimals, an empty cell is null. Raises ConfigError."""
+    """Rows as a Parquet table; floats as the CSV has them, an empty cell is null. Raises ConfigError."""
     pyarrow, parquet = (require(name, "--format parquet") for name in ("pyarrow", "pyarrow.parquet"))
     cells = [[None if row[i] == "" else row[i] for row in rows] for i in range(len(columns))]
-    rounded = [[round(cell, 6) if isinstance(cell, float) else cell for cell in column] for column in cells]
+    rounded = [[float(decimal(cell)) if isinstance(cell, float) else cell for cell in column] for column in cells]
     with files.atomic_file(path) as temporary:
         parquet.write_table(pyarrow.table(dict(zip(columns, rounded, strict=True))), temporary)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan import files as outputs
+from maescan.decimals import decimal
 from maescan.results.dicom import HIGHEST
 from maescan.scans.scan import Scan, orientation
 
@@ -98,7 +99,7 @@ def write_view(
     full = float(facts["full"])
     highest = [int(index) for index in np.argsort(-np.asarray(scores), kind="stable")[:HIGHEST]]
     shown = {
-        **{"scores": [round(float(score), 6) for score in scores], "highest": highest, "full": full},
+        **{"scores": [float(decimal(float(score))) for score in scores], "highest": highest, "full": full},
         **{"shape": list(scan.voxels.shape), "spacing": scan.spacing[:2]},
         **{"scan": scan.packed(), "map": heat.packed(full / 255)},
     }

@@ -7,7 +7,7 @@ mean. The reference travels in the bundle's manifest.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,25 +59,25 @@ class Reference:
         MANY healthy scans or more."""
         reference = np.array(self.slices)
         if positions is None or not self.positions or len(self.scans) < MANY:
-            return [round(float(p), 6) for p in aggregate.p_values(scores, reference)]
+            return _rounded(aggregate.p_values(scores, reference))
         order = np.argsort(self.positions, kind="stable")
         places, sorted_by_place = np.array(self.positions)[order], reference[order]
         ends = zip(np.searchsorted(places, positions - LIKE), np.searchsorted(places, positions + LIKE), strict=True)
         near = [sorted_by_place[first:last] if last - first >= MANY else reference for first, last in ends]
         pairs = zip(np.asarray(scores), near, strict=True)
-        return [round(float(aggregate.p_values(np.array([score]), like)[0]), 6) for score, like in pairs]
+        return [_rounded(aggregate.p_values(np.array([score]), like))[0] for score, like in pairs]
 
     def any_slice_p(self, scores: np.ndarray) -> list[float] | None:
         """Of slice scores [S] the share of healthy scans, this one counted, that have any slice as high: a scan's
         least is its own p-value, however many slices it has. None where the calibration does not tell."""
         if not self.highest:
             return None
-        return [round(float(p), 6) for p in aggregate.p_values(scores, np.array(self.highest))]
+        return _rounded(aggregate.p_values(scores, np.array(self.highest)))
 
     def scan(self, score: float) -> tuple[float, str]:
         """(p-value, "yes" or "no": alert) of a scan's score."""
         p = float(aggregate.p_values(np.array([score]), np.array(self.scans))[0])
-        return round(p, 6), "yes" if p <= self.rate else "no"
+        return _rounded([p])[0], "yes" if p <= self.rate else "no"
 
     def state(self) -> Json:
         """For run.json."""
@@ -113,14 +113,17 @@ def surplus(reference: int, judged: int, alerts: int, rate: float) -> float:
     top = alerts + ranks - 1
     most = min(ranks - 1, reference)
     terms = [
-        _log_comb(reference, of) + _log_comb(judged, top - of) - _log_comb(reference + judged, top)
+        aggregate.log_comb(reference, of)
+        + aggregate.log_comb(judged, top - of)
+        - aggregate.log_comb(reference + judged, top)
         for of in range(max(0, top - judged), most + 1)
     ]
     return min(1.0, math.fsum(map(math.exp, terms)))
 
 
-def _log_comb(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+def _rounded(p_values: Iterable[float]) -> list[float]:
+    """Six decimals; of millions of slices the least p-value has more, and is not 0."""
+    return [round(float(p), 6) or float(p) for p in p_values]
 
 
 def _numbers(values: object, count: int | None = None) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.decimals import decimal
+from maescan.decimals import decimal, short
 from maescan.results.dicom.finding import Finding, Maker
 from maescan.results.dicom.finish import finished, identity
 from maescan.results.dicom.source import Series
@@ -108,8 +108,9 @@ def _size(shape: tuple[int, ...], spacing: list[float]) -> tuple[int, int]:
 
 
 def _lines(finding: Finding, index: int, top: float) -> tuple[str, str]:
-    text = f"axial slice {finding.levels[index]}, score {finding.scores[index]:.4f}; scan score {finding.score:.4f}"
-    text += f", p {finding.p_value:.4f}" if finding.p_value is not None else ""
+    text = f"axial slice {finding.levels[index]}, score {short(float(finding.scores[index]))}"
+    text += f"; scan score {short(finding.score)}"
+    text += f", p {short(finding.p_value)}" if finding.p_value is not None else ""
     text += {True: ", ALERT", False: ", no alert", None: ""}[finding.alert]
     anchor = "2 x the healthy threshold" if finding.threshold is not None else "highest of this scan"
     what = "difference from the reconstruction" if finding.quantity == "difference" else "mean score of patches"

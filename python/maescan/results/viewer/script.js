@@ -26,7 +26,7 @@ function go(slice, from) {
   const at = Math.min(facts.scores.length - 1, Math.max(0, Math.round(slice)));
   slider.value = at;
   here.setAttribute("x", at * 1000 / facts.scores.length);
-  where.textContent = `slice ${at}: score ${facts.scores[at].toFixed(4)}`;
+  where.textContent = `slice ${at}: score ${facts.scores[at]}`;
   document.body.dataset.slice = at;
   if (from !== "view") show(at);
 }
