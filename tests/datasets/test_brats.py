@@ -163,7 +163,8 @@ def test_names_since_2023_are_read_as_those_of_before(later):
     )
     for seg in later.rglob("*-seg.nii.gz"):
         seg.unlink()  # as in the challenge's validation data: nobody is healthy for that
-    assert (datasets.load(later, TINY).label == -1).all()
+    bare = datasets.load(later, TINY)
+    assert (bare.label == -1).all() and bare.taken.endswith("another), no seg, so no labels")
 
 
 def test_visits_of_one_patient_are_in_one_part(later):

@@ -44,13 +44,15 @@ def test_one_line_says_what_was_taken_and_what_was_not(own, tmp_path):
     tree, known = own[0], "5 scans of 5 patients (3 healthy, 2 with lesions): labels of labels.csv, lesions of masks/"
     assert told(tree) == told(own[1]) == [known]
     (tree / "labels.csv").unlink()
-    assert told(tree) == ["5 scans of 5 patients (3 healthy, 2 with lesions): labels of masks/"]
+    assert told(tree) == [
+        "5 scans of 5 patients (3 healthy, 2 with lesions): labels of masks/, 3 without a mask taken as healthy"
+    ]
     (tree / "healthy" / "annotations.CSV").write_text("")
     lines = []
     datasets.prepare(tree / "healthy", TINY, tmp_path / "new", listen=lines.append)
     assert lines == [
-        "3 scans of 3 patients (3 healthy): no labels.csv and no masks/, so all are taken as healthy; not read:"
-        " annotations.CSV"
+        "3 scans of 3 patients (3 healthy): no labels.csv and no masks/, so all are taken as healthy; not"
+        " read for labels or parts: annotations.CSV"
     ]
     assert told(tmp_path / "new") == lines
 

@@ -40,15 +40,24 @@ def test_labels_that_would_not_be_read_are_refused(tree, place):
 
 
 def test_tables_that_are_not_read_are_named(tree):
-    (tree / "participants.tsv").write_text("")
-    (tree / "notes.txt").write_text("")
+    for name in ("labels.csv", "notes.txt", "dataset_description.json", "sub-1_task-test_bold.json", "trained.md"):
+        (tree / name).write_text("")
     assert tables_not_read(tree) == ""
     for name in ("b.tsv", "a.csv", "healthy/labels.csv", "c.xlsx", "d.ods"):
         (tree / name).write_text("")
-    assert tables_not_read(tree) == "; not read: a.csv, b.tsv, c.xlsx and 2 more"
+    assert tables_not_read(tree) == "; not read for labels or parts: a.csv, b.tsv, c.xlsx and 2 more"
 
 
-def test_a_label_map_among_scans_is_refused(tree):
+@pytest.mark.parametrize(
+    "name", ["participants.tsv", "dataset.json", "splits_final.json", "x/train_split.txt", "val.txt"]
+)
+def test_tables_of_patients_and_lists_of_parts_are_named_too(tree, name):
+    (tree / "x").mkdir()
+    (tree / name).write_text("")
+    assert tables_not_read(tree) == f"; not read for labels or parts: {name}"
+
+
+def test_a_label_map_among_scans_is_refused(tree, tmp_path):
     """A segmentation beside its scan, or masks in a folder of another name, would be trained on as healthy scans."""
     scan = make_phantom("brain", 1, 1, ill=False, shape=SHAPE)
     classes = np.digitize(scan.voxels, np.quantile(scan.voxels, [0.6, 0.8])).astype(np.uint8)
@@ -57,9 +66,14 @@ def test_a_label_map_among_scans_is_refused(tree):
     )
     with pytest.raises(DataError, match=r"parts\.nii\.gz: is a label map, no scan \(masks of lesions belong into"):
         datasets.load(tree, TINY)
+    told = r"healthy/parts\.nii\.gz: is a label map, no scan \(masks of lesions .*; then prepare again\)"
+    with pytest.raises(DataError, match=told):
+        datasets.prepare(tree, TINY, tmp_path / "cache")
+    (tree / "healthy" / "parts.nii.gz").unlink()
+    assert datasets.prepare(tree, TINY, tmp_path / "cache")["failed"] == 0
 
 
-@pytest.mark.parametrize("folder", ["Masks", "labelsTr", "derivatives/labels", "seg"])
+@pytest.mark.parametrize("folder", ["Masks", "labelsTr", "derivatives/labels", "seg", "ground_truth", "GT"])
 def test_what_lies_where_label_maps_do_is_no_scan_whatever_its_values(tree, folder):
     """Soft maps look like scans, empty ones like air."""
     (tree / folder).parent.mkdir(exist_ok=True)
@@ -73,14 +87,19 @@ def rename(tree, name):
     (tree / "healthy" / "brain_0000.nii.gz").rename(tree / "healthy" / f"{name}.nii.gz")
 
 
-@pytest.mark.parametrize("name", ["seg", "brain_seg", "a.seg", "T1w_label-lesion_mask", "a.probseg", "T1-LABEL"])
+@pytest.mark.parametrize(
+    "name",
+    ["seg", "brain_seg", "a.seg", "T1w_label-lesion_mask", "a.probseg", "T1-LABEL", "1_mask2", "a_gt", "aparc+aseg"],
+)
 def test_what_is_called_as_a_label_map_is_no_scan(tree, name):
     rename(tree, name)
     with pytest.raises(DataError, match=r"is a label map by its name, no scan \("):
         datasets.find(tree)
 
 
-@pytest.mark.parametrize("name", ["T1_masked", "labelled", "maskell", "segment_1", "sub-01_acq-mask_T1w"])
+@pytest.mark.parametrize(
+    "name", ["T1_masked", "labelled", "maskell", "segment_1", "sub-01_acq-mask_T1w", "brainmask", "heroi"]
+)
 def test_a_scan_may_have_such_a_word_in_its_name(tree, name):
     rename(tree, name)
     assert f"healthy/{name}.nii.gz" in {item.name for item in datasets.find(tree)[1]}

@@ -69,6 +69,17 @@ def test_a_scan_that_fails_is_no_reference(tmp_path, monkeypatch):
         calibrate.calibrate(tmp_path, [tmp_path])
 
 
+@pytest.mark.parametrize("said", ["labels.csv", "lesions/a.nii.gz", "masks/a.nii.gz"])
+def test_a_folder_that_calls_scans_ill_is_no_reference(tmp_path, monkeypatch, said):
+    """Ill scans raise the score that healthy ones stay under: lesions would not alert. Nothing is scored before."""
+    monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: BUNDLE)
+    write_scan(tmp_path / "set" / "a.nii.gz", 0)
+    (tmp_path / "set" / said).parent.mkdir(exist_ok=True)
+    (tmp_path / "set" / said).write_text("scan,label\na.nii.gz,1\n")
+    with pytest.raises(DataError, match=r"give (a folder of )?the healthy scans alone"):
+        calibrate.calibrate(tmp_path / "bundle", [tmp_path / "set"])
+
+
 def test_the_reference_travels_in_the_bundle(exported_bundle, tmp_path):
     bundle = shutil.copytree(exported_bundle, tmp_path / "bundle")
     for index in range(3):

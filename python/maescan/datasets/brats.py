@@ -66,7 +66,8 @@ def find_brats(
     drawn = None if lists is not None else split_patients(whose, seed)
     others = sorted(set().union(*patients.values()) - {chosen, "seg"})
     note = f"BraTS, {chosen}" + (f" (--modality {' or '.join(others)} would take another)" if others else "")
-    note += f", labels of seg{_beside(path, patients)}"
+    labelled = any("seg" in files for files in patients.values())
+    note += f", {'labels of seg' if labelled else 'no seg, so no labels'}{_beside(path, patients)}"
     items = []
     for folder, files in patients.items():
         if chosen not in files:

@@ -19,12 +19,13 @@ from maescan import progress
 from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.content import sha256
+from maescan.datasets.folder import IS_MAP
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.readers import Workers, read_all
 from maescan.datasets.rows import MappedRows
 from maescan.datasets.sliceset import SliceSet, scans_told
 from maescan.datasets.store import CachedScan, CacheWriter, Slices, content_hash, load_array
-from maescan.errors import ConfigError, DataError, quoted
+from maescan.errors import ConfigError, DataError, quoted, typed
 from maescan.files import remove_partial, write_csv, write_json
 from maescan.records import Record, read, read_rows
 
@@ -51,7 +52,7 @@ def prepare_cache(
 
     Killed at any moment, it goes on behind the last finished scan when called again; when scans were added, changed,
     mended or removed, from the first that differs. `options` (a modality) are kept for whoever reads the cache.
-    Raises DataError where no scan can be used, and for a cache of other preprocessing or of other data.
+    Raises DataError where no scan can be used, for label maps, and for a cache of other preprocessing or other data.
     """
     out = Path(out)
     made = {"version": VERSION, "kind": kind, **options, "preprocessing": preprocessing(preset)}
@@ -79,17 +80,29 @@ def prepare_cache(
         store.finish()
     finally:
         store.close()
-    failed = [(item.name, *record["failed"].values()) for item, record in _where(items, done, failed=True)]
-    write_csv(out / "failures.csv", ("scan", "reason", "remedy"), failed)
-    used = _where(items, done, failed=False)
-    if not used:
-        name, reason, remedy = failed[0]
-        raise DataError(f"none of its {len(items)} scans can be used; {name}: {reason}", path=out, remedy=remedy)
+    used = _usable(items, done, out)
     write_csv(out / "index.csv", COLUMNS, _index(used))
     facts = {"scans": len(used), "slices": store.count}
     masks, index = all(record["masks"] for _, record in used), _hash_of(out / "index.csv")
     write_json(out / "cache.json", {**made, **facts, "masks": masks, "index": index, "note": items[0].note})
-    return {**facts, "kept": kept, "failed": len(failed)}
+    return {**facts, "kept": kept, "failed": len(items) - len(used)}
+
+
+def _usable(items: list[LabelledScan], done: list[Json], out: Path) -> list[tuple[LabelledScan, Json]]:
+    """The scans that were read; the others are written into failures.csv. Raises DataError where there are none, and
+    where others are label maps: what these are drawn on may have lesions."""
+    left_out = _where(items, done, failed=True)
+    failed = [(item.name, *record["failed"].values()) for item, record in left_out]
+    write_csv(out / "failures.csv", ("scan", "reason", "remedy"), failed)
+    if maps := [(item, record["failed"]) for item, record in left_out if record["failed"]["reason"].endswith(IS_MAP)]:
+        more = f", as {len(maps) - 1} more are: {typed(out / 'failures.csv')}" if len(maps) > 1 else ""
+        remedy = f"{maps[0][1]['remedy']}; then prepare again"
+        raise DataError(f"{IS_MAP}{more}", path=maps[0][0].files[0], remedy=remedy)
+    used = _where(items, done, failed=False)
+    if not used:
+        name, reason, remedy = failed[0]
+        raise DataError(f"none of its {len(items)} scans can be used; {name}: {reason}", path=out, remedy=remedy)
+    return used
 
 
 class Facts(Record, frozen=True):

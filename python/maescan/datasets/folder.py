@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.datasets.ill import refuse_ill
 from maescan.datasets.items import LabelledScan
-from maescan.datasets.members import LABELS, read_member, refuse_other_labels, tables_not_read
+from maescan.datasets.members import LABELS, REMEDY, read_labels, read_member, refuse_other_labels, tables_not_read
 from maescan.datasets.sliceset import SliceSet
-from maescan.datasets.subjects import stem_of
+from maescan.datasets.subjects import contrast_of, stem_of
 from maescan.errors import DataError
-from maescan.records import Record, read_rows
 from maescan.scans import Scan, ScanSource
 from maescan.scans.scan import axial_axes
 from maescan.scans.search import search
 
 Labels = Mapping[int | None, int]  # slice -> label; None: every slice of the scan
-
-REMEDY = (
-    "its first line is scan,slice,label or scan,label, with commas; a label is 0 (healthy) or 1 (with a lesion), a"
-    " slice a number from 0; a table of whole scans has no column slice"
-)
 
 
 def find_folder(path: Path) -> list[LabelledScan]:
@@ -54,7 +49,10 @@ def find_folder(path: Path) -> list[LabelledScan]:
     refuse_other_labels(path)
     masks = _match(scans, [s for s in found if "masks" in Path(s.name).parts[:-1]])
     labels = _labels(path / LABELS, {s.name for s in scans})
-    note = _note(labels is not None, bool(masks)) + tables_not_read(path)
+    bare = [source.name for source in scans if source.name not in masks]
+    if labels is None:
+        refuse_ill(path, bare, beside=not masks)
+    note = _note(labels is not None, bool(masks), len(bare)) + _contrasts(scans) + tables_not_read(path)
     return [replace(_item(source, masks.get(source.name), labels, bool(masks)), note=note) for source in scans]
 
 
@@ -64,14 +62,26 @@ def _called_a_mask(name: str) -> bool:
     return any(map(_FOLDER.fullmatch, folders)) or bool(_MASK.search(file))
 
 
-_FOLDER = re.compile("masks?|labels?(?:tr|ts|val)?|segs?|segmentations?|annotations?")
-_MASK = re.compile(r"(?:^|[_.-])(?:mask|seg|segm|segmentation|label|labels|labelmap|dseg|probseg)$")
+_FOLDER = re.compile("masks?|labels?(?:tr|ts|val)?|segs?|segmentations?|annotations?|gt|ground[_-]?truth|rois?")
+_MASK = re.compile(
+    r"(?:^|[_.-])(?:(?:mask|seg|segm|segmentation|label|labels|labelmap|dseg|probseg|annotation|gt|roi)\d*"
+    r"|ground[_-]?truth|(?:aparc[\w.]*\+)?aseg|wmparc|(?:[lr]h\.)?ribbon)$"
+)
 
 
-def _note(labelled: bool, masked: bool) -> str:
+def _note(labelled: bool, masked: bool, bare: int) -> str:
     if labelled:
         return f"labels of {LABELS}" + (", lesions of masks/" if masked else "")
-    return "labels of masks/" if masked else f"no {LABELS} and no masks/, so all are taken as healthy"
+    if masked:
+        return "labels of masks/" + (f", {bare} without a mask taken as healthy" if bare else "")
+    return f"no {LABELS} and no masks/, so all are taken as healthy"
+
+
+def _contrasts(scans: Iterable[ScanSource]) -> str:
+    """Names the contrasts of a set that has several by its names: one model is of one."""
+    counts = Counter(filter(None, (contrast_of(source.name) for source in scans)))
+    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    return f"; several contrasts by their names ({told}), where a model is of one" if len(counts) > 1 else ""
 
 
 def _item(
@@ -93,7 +103,7 @@ def read_labelled(
 
     scan = read_member(source)
     if is_label_map(scan):
-        raise DataError("is a label map, no scan", path=scan.path, remedy=_MAP)
+        raise DataError(IS_MAP, path=scan.path, remedy=_MAP)
     prepared = prepare(scan, preset)
     count = len(prepared.images)
     lesions = read_mask(mask, scan) if mask else np.zeros((count, *prepared.in_plane), bool) if masked else None
@@ -157,6 +167,7 @@ def _alike(mask: Scan, scan: Scan) -> bool:
     return np.allclose(mask.affine, scan.affine, atol=0.01 * min(scan.spacing))
 
 
+IS_MAP = "is a label map, no scan"
 _MAP = "masks of lesions belong into a folder called masks, other label maps elsewhere"
 _GRID = "draw it on the scan's own grid, or resample it"
 
@@ -173,22 +184,12 @@ def _label(labels: Labels, count: int, source: ScanSource) -> NDArray[np.int8]:
     return made
 
 
-class Label(Record, frozen=True):
-    """A row of labels.csv: of one slice, or of all."""
-
-    scan: Annotated[str, Meta(min_length=1)]
-    label: Annotated[int, Meta(ge=0, le=1)]
-    slice: Annotated[int, Meta(ge=0)] | None = None
-
-
 def _labels(file: Path, scans: set[str]) -> dict[str, dict[Any, int]] | None:
     """scan -> slice (None: all) -> label; None without a labels.csv."""
     if not file.is_file():
         return None
     found: dict[str, dict[Any, int]] = {}
-    for line, row in enumerate(
-        read_rows(Label, file, remedy=REMEDY, columns=("scan", "label"), said="is no label"), start=2
-    ):
+    for line, row in enumerate(read_labels(file), start=2):
         if row.scan not in scans:
             reason = f"line {line} names {row.scan}, which is not there"
             raise DataError(reason, path=file, remedy=f"scans are named by their path, as {min(scans)}")

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from maescan.errors import DataError, ScanError, typed
+from maescan.records import Record, read_rows
 from maescan.scans import Scan, ScanSource, read_scan
 
+REMEDY = (
+    "its first line is scan,slice,label or scan,label, with commas; a label is 0 (healthy) or 1 (with a lesion), a"
+    " slice a number from 0; a table of whole scans has no column slice"
+)
 OWN_FILE = "put one of them into a file of its own, and that into the set"
 LABELS = "labels.csv"
 _NAMED = 3
 _OTHERS = "[lL][aA][bB][eE][lL]*.*"
 _SHEETS = {".csv", ".tsv", ".xls", ".xlsx", ".ods"}
+_LIST = re.compile(
+    r"(?:^|[^a-z])(?:splits?|folds?|datalist|dataset)(?:[^a-z]|$)(?!description)|^(?:train|test|val)[a-z]*[_-]?\d*$"
+)
 _TABLES = _SHEETS | {".txt", ".json"}
 
 
@@ -37,13 +48,17 @@ def without_options(remedy: str) -> str:
 
 
 def tables_not_read(folder: Path) -> str:
-    """Names the tables below `folder` that may be meant as labels and are not read: "; not read: a.csv"; "" for none.
-    A BIDS folder's participants.tsv are `evaluate`'s groups."""
-    ours = {folder / LABELS, folder / "participants.tsv"}
-    files = (file for file in folder.rglob("*.*") if file.suffix.lower() in _SHEETS and file not in ours)
-    found = sorted(file.relative_to(folder).as_posix() for file in files if file.is_file())
+    """Names the tables below `folder` that may be meant as labels, and the lists that may be meant as its parts: none
+    of them is read for that: "; not read for labels or parts: a.csv"; "" for none."""
+    files = (file for file in folder.rglob("*.*") if file != folder / LABELS and _may_tell(file) and file.is_file())
+    found = sorted(file.relative_to(folder).as_posix() for file in files)
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return f"; not read: {', '.join(found[:_NAMED])}{more}" if found else ""
+    return f"; not read for labels or parts: {', '.join(found[:_NAMED])}{more}" if found else ""
+
+
+def _may_tell(file: Path) -> bool:
+    listed = file.suffix.lower() in _TABLES and _LIST.search(file.stem.lower())
+    return file.suffix.lower() in _SHEETS or bool(listed)
 
 
 def refuse_other_labels(folder: Path) -> None:
@@ -57,3 +72,16 @@ def refuse_other_labels(folder: Path) -> None:
             raise DataError(
                 "is not read: labels are read from labels.csv in the folder itself", path=file, remedy=remedy
             )
+
+
+class Label(Record, frozen=True):
+    """A row of labels.csv: of one slice, or of all."""
+
+    scan: Annotated[str, Meta(min_length=1)]
+    label: Annotated[int, Meta(ge=0, le=1)]
+    slice: Annotated[int, Meta(ge=0)] | None = None
+
+
+def read_labels(file: Path) -> list[Label]:
+    """The rows of a labels.csv. Raises DataError naming file and line."""
+    return read_rows(Label, file, remedy=REMEDY, columns=("scan", "label"), said="is no label")

@@ -15,6 +15,7 @@ import numpy as np
 from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.content import read_content
+from maescan.datasets.ill import refuse_reference
 from maescan.engines.bundle import Bundle, update
 from maescan.engines.manifest import parse
 from maescan.errors import ConfigError, DataError, MaescanError, escaped
@@ -49,8 +50,9 @@ def calibrate(
     """Scores held-back healthy scans and writes their reference into the bundle; returns it, and what was left out.
 
     Raises DataError when a scan cannot be scored, is of another kind than the bundle's, is there twice or trained the
-    bundle, unless `how.skip_failed` leaves it out, and for too few scans to alert in the place of enough, unless
-    `how.fewer`; ConfigError for a rule of aggregation that there is not, and as `run.score_paths` does.
+    bundle, unless `how.skip_failed` leaves it out; for a folder that says itself that some are ill; and for too few
+    scans to alert in the place of enough, unless `how.fewer`. Raises ConfigError for a rule of aggregation that there
+    is not, and as `run.score_paths` does.
     """
 
     if how.aggregation not in (None, *RULES):
@@ -64,6 +66,8 @@ def calibrate(
     chosen = RULES[how.aggregation] if how.aggregation else loaded.manifest.get("aggregation") or aggregate.DEFAULT
     out = how.out or folder_of(bundle)
     with kept_in(names_of(options.pseudonyms), [out, bundle], *healthy):
+        for path in healthy:
+            refuse_reference(path)
         within = replace(options, pictures=0, maps=False, dicom=(), healthy=True)
         summary = run.score_paths(list(healthy), bundle, out, engine, within, listen)
         if summary.failures and not (how.skip_failed and summary.scored):

@@ -1,0 +1,66 @@
+"""What says that scans are ill where healthy ones are asked for: the names of folders, labels.csv, masks/."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from maescan.datasets.members import LABELS, read_labels
+from maescan.errors import DataError, quoted, typed
+from maescan.scans.source import format_of
+
+_ILL = re.compile(
+    r"(?:un-?healthy|ill|abnormals?|anomal(?:y|ies|ous)|lesions?|diseased?|patholog(?:y|ies|ical)|defects?|positives?"
+    r"|tumou?rs?|cancers?|gliomas?|meningiomas?|metastas[ei]s|strokes?|[hl]gg)"
+)
+_HEALTHY = re.compile(r"(?:good|healthy|normals?|controls?|hc|negatives?|no(?:[_-]?(?:tumou?rs?|lesions?))?)")
+_NEITHER = re.compile(r"train(?:ing)?|test(?:ing)?|val(?:id(?:ation)?)?|derivatives|rawdata|sourcedata|masks")
+
+
+def refuse_ill(path: Path, scans: Iterable[str], *, beside: bool = True) -> None:
+    """Raises DataError where the name of a folder says that scans, named by their path below `path`, are ill:
+    lesions/, abnormal/, or with `beside` `path` itself and any folder next to healthy/ or normal/."""
+    folders = sorted({folder for scan in scans for folder in PurePosixPath(scan).parents})
+    healthy = {folder.parent: folder for folder in folders if _HEALTHY.fullmatch(folder.name.lower())}
+    for folder in folders:
+        name, place = folder.name.lower(), path / folder
+        known = healthy.get(folder.parent) if beside and folder.name else None
+        if not folder.name and beside:
+            name = Path(os.path.realpath(path)).name.lower()
+        if _ILL.fullmatch(name):
+            reason = "is called as a folder of scans with lesions is, and nothing says which of them are healthy"
+        elif known and not (_called_healthy(name) or _NEITHER.fullmatch(name)):
+            reason = f"lies beside {known.name}/, and nothing says whether its scans are healthy"
+        else:
+            continue
+        other = next(iter(healthy.values()), None)
+        alone = f"give the healthy scans alone{f', {typed(path / other)}' if other else ''}"
+        raise DataError(reason, path=place, remedy=f"{alone}, or label all in {typed(path / LABELS)}")
+
+
+def _called_healthy(name: str) -> bool:
+    """healthy/, and healthy-2/."""
+    found = _HEALTHY.match(name)
+    return found is not None and not name[found.end() :][:1].isalpha()
+
+
+def refuse_reference(path: Path) -> None:
+    """Raises DataError where a folder that is given as one of healthy scans says itself that some are not: by
+    labels.csv, by masks/ of lesions, or by a folder's name. Only names and labels.csv are read."""
+    if not path.is_dir():
+        return
+    if (path / LABELS).is_file():
+        if ill := sorted({row.scan for row in read_labels(path / LABELS) if row.label == 1}):
+            more = f", and {len(ill) - 1} more" if len(ill) > 1 else ""
+            raise DataError(f"calls {quoted(ill[0])} abnormal{more}", path=path / LABELS, remedy=_ALONE)
+        return
+    files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names if name[0] != "."]
+    names = [file.relative_to(path) for file in files]
+    if mask := next((n for n in names if "masks" in n.parts[:-1] and format_of(n)), None):
+        raise DataError("is a mask of a lesion: its scan is not healthy", path=path / mask, remedy=_ALONE)
+    refuse_ill(path, (name.as_posix() for name in names))
+
+
+_ALONE = "give a folder of the healthy scans alone"

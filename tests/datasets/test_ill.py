@@ -1,0 +1,88 @@
+"""A scan with lesions is not taken for a healthy one where names, labels or masks say what it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from maescan import datasets
+from maescan.config import preset
+from maescan.datasets.ill import refuse_ill, refuse_reference
+from maescan.datasets.phantom import Look, write_phantom
+from maescan.errors import DataError
+
+TINY = preset("tiny")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """healthy/ and lesions/, and nothing that says more."""
+    write_phantom(tmp_path / "tree", healthy=1, lesions=1, seed=1, look=Look(shape=(48, 40, 8)))
+    (tmp_path / "tree" / "labels.csv").rename(tmp_path / "labels.csv")
+    (tmp_path / "tree" / "masks").rename(tmp_path / "masks")
+    return tmp_path / "tree"
+
+
+def test_scans_with_lesions_are_not_trained_on_as_healthy(tree):
+    with pytest.raises(DataError) as caught:
+        datasets.load(tree, TINY)
+    assert str(caught.value) == (
+        f"{tree}/lesions: is called as a folder of scans with lesions is, and nothing says which of them are healthy"
+        f" (give the healthy scans alone, {tree}/healthy, or label all in {tree}/labels.csv)"
+    )
+    assert not datasets.load(tree / "healthy", TINY).label.any()
+    with pytest.raises(DataError, match="lesions: is called as a folder of scans with lesions is"):
+        datasets.load(tree / "lesions", TINY)
+    (tree.parent / "masks").rename(tree / "masks")
+    assert datasets.load(tree, TINY).label.any()
+    next((tree / "masks").iterdir()).unlink()
+    (tree / "masks" / "brain_0000.nii.gz").write_bytes((tree / "healthy" / "brain_0000.nii.gz").read_bytes())
+    with pytest.raises(DataError, match="lesions: is called as a folder of scans with lesions is"):
+        datasets.find(tree)  # it has no mask, where others have
+    (tree.parent / "labels.csv").rename(tree / "labels.csv")
+    datasets.find(tree)
+
+
+@pytest.mark.parametrize(
+    "scans",
+    [
+        ("train/good/1.nii", "test/crack/2.nii", "test/good/3.nii"),
+        ("normal/1.nii", "abnormal/1.nii"),
+        ("no/1.nii", "yes/1.nii"),
+        ("Controls/a/1.nii", "patients/b/1.nii"),
+        ("site/Tumour/1.nii", "site/other/2.nii"),
+        ("notumor/1.nii", "pituitary/1.nii"),
+        ("HGG/a/1.nii",),
+    ],
+)
+def test_folders_that_say_so(tmp_path, scans):
+    with pytest.raises(DataError, match=r"(lies beside|is called as) .* \(give the healthy scans alone"):
+        refuse_ill(tmp_path, scans)
+
+
+@pytest.mark.parametrize(
+    "scans",
+    [
+        ("train/good/1.nii", "test/good/3.nii"),
+        ("healthy/1.nii", "healthy-2/1.nii", "controls/1.nii", "train/1.nii"),
+        ("a/1.nii", "b/1.nii", "lesion.nii", "lesion-study/c.nii"),
+        ("healthy.nii", "other.nii", "normalised/1.nii", "noise/1.nii"),
+    ],
+)
+def test_folders_that_do_not(tmp_path, scans):
+    refuse_ill(tmp_path, scans)
+
+
+def test_no_ill_scan_is_a_reference(tree):
+    """The scans of a calibration are said to be healthy by whoever gives them, and by what lies beside them."""
+    refuse_reference(tree / "healthy")
+    refuse_reference(tree / "healthy" / "brain_0000.nii.gz")
+    with pytest.raises(DataError, match="lesions: is called as a folder of scans with lesions is"):
+        refuse_reference(tree)
+    (tree.parent / "masks").rename(tree / "masks")
+    with pytest.raises(DataError, match=r"masks/brain_0001\.nii\.gz: is a mask of a lesion"):
+        refuse_reference(tree)
+    (tree.parent / "labels.csv").rename(tree / "labels.csv")
+    with pytest.raises(DataError, match=r"labels.csv: calls 'lesions/brain_0001.nii.gz' abnormal \(give a folder of"):
+        refuse_reference(tree)
+    (tree / "labels.csv").write_text("scan,label\nhealthy/brain_0000.nii.gz,0\nlesions/brain_0001.nii.gz,0\n")
+    refuse_reference(tree)
