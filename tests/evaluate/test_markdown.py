@@ -36,9 +36,10 @@ def test_a_stress_test_of_few_patients_shows_no_intervals_and_counts_patients():
         rng = np.random.default_rng(0)
         names = np.array([f"sub-{i:02}/ses-{j}/T1w.nii" for i in range(patients) for j in (1, 2)])
         before = {"score": rng.random(len(names))}
-        after = {"flat": {"score": rng.random(len(names))}}
+        after = {"flat": {"score": before["score"] + 0.1}}
         found = summarise(Stressed(names, np.arange(len(names)), before, after, {}, {}, {}))
         text = stress_text(found)
         assert f"{2 * patients} healthy slices of {patients} patients" in text
         row = next(line for line in text.splitlines() if line.startswith("| flat"))
         assert (" to " in row) is (patients == 10) is ("No intervals" not in text)
+        assert ("may be chance" in text, "Better than a coin" in text) == (patients == 9, patients == 10)

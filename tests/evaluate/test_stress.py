@@ -7,9 +7,10 @@ from helpers.labelled import TINY, healthy_slices
 from helpers.stubs import StubEngine
 from maescan.errors import DataError
 from maescan.evaluate.acceptance import stress_set
+from maescan.evaluate.healthy import HealthyScores, at_healthy_threshold
 from maescan.evaluate.insertions import KINDS, LESIONS
 from maescan.evaluate.markdown import stress_text
-from maescan.evaluate.stress import Healthy, stress_slices, summarise
+from maescan.evaluate.stress import Healthy, Stressed, stress_slices, summarise
 from maescan.options import EvaluateOptions
 
 
@@ -99,3 +100,14 @@ def test_an_evaluation_says_how_its_model_stands_the_test(tmp_path):
     )
     assert found["stress"]["slices"] == 8
     assert "## Lesions put into healthy slices" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize("slices", [20, 37, 40, 100, 256])
+def test_the_threshold_is_the_one_that_evaluate_takes(slices):
+    """The least that 95 % of the healthy slices stay under: of 20 one lies over it, as of 100 five do."""
+    score = np.random.default_rng(0).permutation(slices).astype(float)
+    names = np.array([f"p{i}" for i in range(slices)])
+    found = summarise(Stressed(names, np.arange(slices), {"score": score}, {"flat": {"score": score}}, {}, {}, {}))
+    at = at_healthy_threshold(np.zeros(slices), score, HealthyScores("validation", score))
+    assert found["measures"]["score"]["healthy_passes"] == pytest.approx(1 - at.specificity)
+    assert found["measures"]["score"]["healthy_passes"] == pytest.approx(slices // 20 / slices)

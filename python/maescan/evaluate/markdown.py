@@ -202,6 +202,8 @@ def stress_text(metrics: Json) -> str:
         table(("put in", "rises", "interval", "passes", "interval", "map"), rows),
         f"No better than a coin: {', '.join(coins)}.\n"
         if coins
+        else "Each kind of lesion raises over half of the scores; of so few patients that may be chance.\n"
+        if few
         else "Better than a coin for every kind of lesion.\n",
         "Rising scores, by measure:\n",
         table(("put in", *measures), others),

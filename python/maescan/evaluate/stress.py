@@ -171,7 +171,7 @@ class Shares:
 
 def _measure(stressed: Stressed, measure: str, shares: Shares) -> Json:
     before = stressed.before[measure]
-    limit = float(np.quantile(before, SPECIFICITY, method="higher"))
+    limit = float(np.quantile(before, SPECIFICITY, method="inverted_cdf"))  # as `at_healthy_threshold`
     rows: dict[str, Json] = {}
     for kind, scores in stressed.after.items():
         after = scores[measure]
