@@ -58,8 +58,36 @@ def test_a_tree_without_its_cts_and_other_presets_are_refused(tmp_path, luna16_t
     (tmp_path / "candidates.csv").write_text("a,b\n")
     with pytest.raises(DataError, match="lacks the column seriesuid"):
         datasets.load(tmp_path, LUNA)
-    with pytest.raises(ConfigError, match="preset 'tiny' is not in Hounsfield units"):
-        datasets.load(luna16_tree, preset("tiny"))
+    for other in (preset("tiny"), LUNA.replace(grid__field_mm=300.0)):
+        with pytest.raises(ConfigError, match="is of whole slices, these are patches of CTs"):
+            datasets.load(luna16_tree, other)
+
+
+def test_whole_slices_are_no_patches(luna16_tree, tmp_path):
+    """`score` cuts patches at a CT's own resolution: whole slices are not what such a model sees."""
+    folder, cache = tmp_path / "scans", tmp_path / "cache"
+    shutil.copytree(luna16_tree / "subset0", folder)
+    for use in (datasets.load, lambda path, preset: datasets.prepare(path, preset, tmp_path / "out")):
+        with pytest.raises(ConfigError, match=r"no table says around which places") as error:
+            use(folder, LUNA)
+        assert "candidates.csv" in error.value.remedy and not (tmp_path / "out").exists()
+    whole = LUNA.replace(grid__field_mm=300.0)
+    assert len(datasets.load(folder, whole)) == 6 * 12
+    datasets.prepare(luna16_tree, LUNA, cache)
+    facts = (cache / "cache.json").read_text()
+    (cache / "cache.json").write_text(facts.replace('"luna16"', '"folder"'))  # as made before that was refused
+    with pytest.raises(ConfigError, match="no table says"):
+        datasets.load(cache, LUNA)
+
+
+def test_what_table_and_cts_have_not_in_common_is_said(luna16_tree, tmp_path):
+    tree = shutil.copytree(luna16_tree, tmp_path / "tree")
+    assert datasets.load(tree, LUNA).taken.endswith("LUNA16, patches and labels of candidates.csv")
+    lines = (tree / "candidates.csv").read_text().splitlines()
+    kept = [line for line in lines if not line.startswith("1.2.826.0.1.0.2,")]
+    (tree / "candidates.csv").write_text("\n".join([*kept, "9.9,0,0,0,0", "9.8,0,0,0,1"]) + "\n")
+    taken = datasets.load(tree, LUNA).taken
+    assert taken.endswith("candidates.csv, series without a CT: 2, CTs without a row: 1")
 
 
 def test_lung_masks_are_no_cts_and_a_series_is_there_once(luna16_tree, tmp_path):

@@ -71,7 +71,7 @@ PLACE = (40, 40, 1, 0)
 @pytest.mark.parametrize(
     "places, message",
     [
-        ([PLACE, (40, 40, 99, 1)], "1.2.3.mhd: row 1 of the candidates lies outside"),
+        ([PLACE, (40, 40, 99, 1)], "1.2.3.mhd: row 1 of the candidates, at 40, 40, 99, lies outside"),
         ([(40, "x", 1, 0)], "line 2: is no candidate: `coordY` is 'x'"),
         ([(40, 40, 1, 2)], "is no candidate: `class` is '2'"),
         ([(40, "nan", 1, 1)], "holds a place that is none"),

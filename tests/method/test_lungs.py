@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,8 @@ def test_lungs_are_found_and_the_air_around_is_not(chest):
     scan = read_scan(chest)
     view, axes = axial_view(scan)
     spacing = [scan.spacing[axis] for axis in axes.order]
-    found = lungs.lungs(view, scan, spacing)
+    found, notes = lungs.lungs(view, scan, spacing)
+    assert not notes
     assert 500 < found.sum() * np.prod(spacing) / 1000 < 8000
     hounsfield = view * scan.slope + scan.intercept
     assert np.median(hounsfield[found]) < -600 and not found[:, 0].any()
@@ -39,6 +42,31 @@ def test_tiles_cover_the_lungs_and_overlap_by_half():
     assert (covered[mask[1]] >= 1).all() and covered[50, 60] == 4
 
 
-def test_where_there_are_none_it_is_said(chest):
-    with pytest.raises(ScanError, match="no lungs"):
-        lungs.lungs(np.zeros((4, 32, 32), np.int16), read_scan(chest), [1, 1, 1])
+def a_chest(*, slope=1.0, intercept=0.0):
+    """(view, scan) of a body in air with two lungs of 216 ml each, in mm."""
+    view = np.full((60, 100, 200), -1000, np.int16)
+    view[:, 10:90, 10:190] = 40
+    view[:, 20:80, 30:90] = view[:, 20:80, 110:170] = -850
+    return view, SimpleNamespace(slope=slope, intercept=intercept, path="ct")
+
+
+def test_a_lung_that_the_field_of_view_cuts_is_said():
+    view, scan = a_chest()
+    both, notes = lungs.lungs(view, scan, (1, 1, 1))
+    assert both[:, 20:80, 30:90].all() and both[:, 20:80, 110:170].all() and not notes
+    one, notes = lungs.lungs(view[:, :, :150], scan, (1, 1, 1))
+    assert one[:, 20:80, 30:90].all() and not one[:, :, 100:].any()
+    assert notes == ("144 ml of air reach a side of the slices: lung that is cut off there is not tiled",)
+    with pytest.raises(ScanError, match="no lungs were found: 432 ml of air reach a side of the slices"):
+        lungs.lungs(view[:, 20:80], scan, (1, 1, 1))  # a body's width of it, without the air before and behind
+
+
+def test_where_there_are_none_it_is_said_why():
+    view, scan = a_chest()
+    with pytest.raises(ScanError, match="no lungs were found: the most air that is enclosed has 72 ml"):
+        lungs.lungs(view[:20], scan, (1, 1, 1))
+    raw, slopes = (view + 1024).astype(np.uint16), a_chest(intercept=-1024.0)[1]
+    assert np.array_equal(lungs.lungs(raw, slopes, (1, 1, 1))[0], lungs.lungs(view, scan, (1, 1, 1))[0])
+    with pytest.raises(ScanError, match="no lungs were found: its values are 24 to 1064, and air is -1000") as error:
+        lungs.lungs(raw, scan, (1, 1, 1))
+    assert "rescale" in error.value.remedy and "--candidates" not in error.value.remedy

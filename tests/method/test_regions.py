@@ -89,8 +89,9 @@ def test_what_cannot_be_cut_is_said(chest, tmp_path):
     with pytest.raises(ScanError, match="no candidate"):
         regions.cut(scan, source, PRESET, other)
     beside = CandidateTable.read(write_table(tmp_path / "b.csv", [("1.2.3", (9e3, 0, 0), 0)]))
-    with pytest.raises(ScanError, match="outside"):
+    with pytest.raises(ScanError, match="row 0 of the candidates, at 9000, 0, 0, lies outside") as error:
         regions.cut(scan, source, PRESET, beside)
+    assert "LPS" in error.value.remedy
     with pytest.raises(ConfigError, match="whole slices"):
         regions.check(preset("brats"), LungTiles())
     with pytest.raises(ConfigError, match="patches"):

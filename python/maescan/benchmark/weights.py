@@ -47,13 +47,15 @@ def random_bundle(
 
 def slices_of_a_phantom(preset: Preset, folder: Path, count: int) -> Floats:
     """`count` slices [N, H, W] float32 on the preset's grid, of artificial scans written into `folder`."""
-    from maescan import datasets
     from maescan.datasets.phantom import Look, write_phantom
+    from maescan.method.preprocess import prepare
+    from maescan.scans import find_scans, read_scan
 
     write_phantom(
         folder, healthy=-(-count // 24), lesions=0, seed=0, look=Look(kind=_kind(preset), shape=(96, 96, 24))
     )
-    return np.asarray(datasets.load(folder, preset).images, np.float32)[:count]
+    made = [prepare(read_scan(source), preset).images for source in find_scans([folder])]
+    return np.concatenate(made)[:count].astype(np.float32)
 
 
 def with_buckets(preset: Preset, images: Floats) -> Preset:

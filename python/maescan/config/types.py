@@ -200,6 +200,11 @@ class Preset(Checked):
         """The network behind the MAE that the measure needs: classifier, judge or none."""
         return self.measure if self.measure in ("classifier", "judge") else None
 
+    @property
+    def patches(self) -> bool:
+        """Whether it is of patches of a CT at its own resolution; of whole slices otherwise."""
+        return self.intensity.method == "hu" and self.grid.field_mm is None
+
     def to_dict(self) -> Json:
         """Plain JSON types."""
         values: Json = json.loads(json.dumps(dataclasses.asdict(self)))

@@ -12,6 +12,7 @@ from maescan.datasets.readers import Workers
 from maescan.datasets.sliceset import SliceSet, scans_told
 from maescan.errors import ConfigError, DataError, typed
 from maescan.files import written_into
+from maescan.records import read
 
 __all__ = ["Selection", "SliceSet", "Workers", "find", "load", "prepare"]
 
@@ -61,6 +62,18 @@ def _find(path: Path, modality: str | None, split_dir: Path | None, seed: int) -
     return "folder", find_folder(path)
 
 
+def _check_kind(kind: str, preset: Preset, path: Path) -> None:
+    """Raises ConfigError for whole slices where `score` would cut patches of CTs, and the other way round: a model
+    would be trained and judged on what it never scores."""
+    if kind == "luna16" and not preset.patches:
+        reason = f"preset '{preset.name}' is of whole slices, these are patches of CTs"
+        raise ConfigError(reason, path=path, remedy="use --preset luna16")
+    if kind != "luna16" and preset.patches:
+        reason = f"preset '{preset.name}' is of patches of CTs, and no table says around which places to cut them"
+        remedy = "give .mhd files with a candidates.csv, as docs/datasets.md says of LUNA16"
+        raise ConfigError(reason, path=path, remedy=remedy)
+
+
 def _named_once(items: list[LabelledScan]) -> list[LabelledScan]:
     """The items. Raises DataError where two are called alike: they would be taken for one patient."""
     first: dict[str, LabelledScan] = {}
@@ -85,13 +98,15 @@ def load(
     scans there are, which modality was taken and what they have their labels of; `listen` is told it.
 
     Raises DataError, ScanError or ConfigError in one line; for a cache made with other preprocessing too."""
-    from maescan.datasets.cache import cache_told, check_new, is_cache, load_cache
+    from maescan.datasets.cache import Facts, cache_told, check_new, is_cache, load_cache
 
     if is_cache(path):
         check_new(split_dir, path)
         slices, taken = load_cache(path, preset, modality=modality), cache_told(path)
+        _check_kind(read(Facts, Path(path) / "cache.json", remedy="prepare it again").kind, preset, path)
     else:
-        _, items = find(path, modality=modality, split_dir=split_dir, seed=seed)
+        kind, items = find(path, modality=modality, split_dir=split_dir, seed=seed)
+        _check_kind(kind, preset, path)
         slices = SliceSet.join([item.slices(preset) for item in items])
         taken = f"{scans_told(slices.patient, slices.label)}: {items[0].note}"
     if listen:
@@ -116,6 +131,7 @@ def prepare(
 
     modality = of.modality
     kind, items = find(data, modality=modality, split_dir=of.split_dir, seed=of.seed)
+    _check_kind(kind, preset, data)
     if kind == "brats":
         modality = checked_modality(modality)
     elif kind == "brats-hdf5":

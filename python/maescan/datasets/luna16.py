@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from maescan.datasets.items import LabelledScan
 from maescan.datasets.luna16_table import draw, listed
 from maescan.datasets.members import read_member
 from maescan.datasets.sliceset import SliceSet
-from maescan.errors import ConfigError, DataError
-from maescan.method.candidates import read_candidates
-from maescan.method.patches import crop_patches, outside, to_view
+from maescan.errors import DataError
+from maescan.method.candidates import BELONG, Candidates, read_candidates, told_outside
+from maescan.method.patches import crop_patches, to_view
 from maescan.scans import axial_view, find_scans
 
 NAMES = ("candidates.csv", "candidates_V2.csv")
@@ -42,16 +43,23 @@ def find_luna16(path: Path, split_dir: Path | None = None, seed: int = 0) -> lis
     chosen = np.array(sorted(parts), np.int64)
     if not len(chosen):
         raise DataError("none of its rows is of a series that is there", path=split_dir, remedy="unpack more subsets")
-    items = []
+    items, note = [], f"LUNA16, patches and labels of {table.name}{_not_there(rows, scans)}"
     for series in np.unique(rows.series[chosen]):
         own = chosen[rows.series[chosen] == series]
         file = scans[str(series)]
         files = (file, *sorted(file.parent.glob(f"{file.stem}.*raw")))
         read = partial(read_patches, str(series), file, own, rows.place[own], rows.label[own])
         detail = hashlib.sha256(own.tobytes() + rows.place[own].tobytes() + rows.label[own].tobytes()).hexdigest()
-        split, note = {int(row): parts[int(row)] for row in own}, f"LUNA16, patches and labels of {table.name}"
+        split = {int(row): parts[int(row)] for row in own}
         items.append(LabelledScan(str(series), files, read, detail, split, note=note))
     return items
+
+
+def _not_there(rows: Candidates, scans: Mapping[str, Path]) -> str:
+    """What is left out: rows of CTs that are not there, and CTs that no row names."""
+    named = set(rows.series.tolist())
+    counts = {"series without a CT": len(named - set(scans)), "CTs without a row": len(set(scans) - named)}
+    return "".join(f", {words}: {count}" for words, count in counts.items() if count)
 
 
 def _scans(folder: Path) -> dict[str, Path]:
@@ -86,17 +94,12 @@ def read_patches(
     """The axial patches around places [N, 3] (RAS+ mm) of one CT, which is read once: as many voxels wide as the
     model's image, at the CT's own resolution; beside the CT there is air. `slice` is the row in candidates.csv.
 
-    Raises ConfigError for a preset that is not in Hounsfield units, DataError for a place outside the CT.
+    Raises DataError for a place outside the CT.
     """
-    if preset.intensity.method != "hu":
-        reason = f"preset '{preset.name}' is not in Hounsfield units"
-        raise ConfigError(reason, path=file, remedy="use --preset luna16")
     scan = read_member(find_scans([file])[0])
     view, axes = axial_view(scan)
     centres = to_view(place, scan, axes, view.shape)
-    lost = np.flatnonzero(outside(centres, view.shape))
-    if len(lost):
-        reason = f"row {rows[lost[0]]} of the candidates lies outside of it"
-        raise DataError(reason, path=file, remedy="check that they belong together")
+    if beside := told_outside(place, centres, view.shape, rows):
+        raise DataError(beside, path=file, remedy=BELONG)
     patches = crop_patches(view, axes, centres, scan, preset)
     return SliceSet(patches.images, np.repeat(series, len(rows)), rows, label, patches.area, key=patches.keys)

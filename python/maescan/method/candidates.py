@@ -11,6 +11,7 @@ from msgspec import Meta, field
 from numpy.typing import NDArray
 
 from maescan.errors import DataError
+from maescan.method.patches import outside
 from maescan.records import Record, read_rows
 
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "class")
@@ -36,14 +37,33 @@ class Candidates:
     label: NDArray[np.int8]
 
 
+BELONG = "check that table and CT belong together, and that its places are LPS mm, as LUNA16's are, not RAS or voxels"
+FARTHEST = 1e6
+"""mm; no place in a scanner is as far from its middle."""
+
+
 def read_candidates(table: Path) -> Candidates:
-    """Raises DataError for a line that is no candidate."""
-    remedy = f"its columns are {','.join(COLUMNS)}: a name, three numbers in mm, 0 or 1"
+    """Raises DataError for a line that is no candidate, and for a table without any."""
+    remedy = f"its columns are {','.join(COLUMNS)}, with commas between: a name, three numbers in mm, 0 or 1"
     found = read_rows(Candidate, table, remedy=remedy, columns=COLUMNS, said="is no candidate")
     places = [(row.x, row.y, row.z) for row in found]
     place = np.array(places, float).reshape(-1, 3) * LPS_TO_RAS
-    if not np.isfinite(place).all():
-        raise DataError("holds a place that is none", path=table, remedy=remedy)
-    return Candidates(
-        np.array([row.series for row in found], str), place, np.array([r.label for r in found], np.int8)
-    )
+    if not len(found):
+        raise DataError("has no rows", path=table, remedy=remedy)
+    if len(none := np.flatnonzero(~(np.abs(place) <= FARTHEST).all(axis=1))):
+        raise DataError(f"row {none[0]} holds a place that is none", path=table, remedy=remedy)
+    series = np.array([row.series.strip() for row in found], str)
+    return Candidates(series, place, np.array([row.label for row in found], np.int8))
+
+
+def told_outside(
+    places: NDArray[np.float64], centres: NDArray[np.int64], shape: tuple[int, ...], rows: NDArray[np.int64]
+) -> str:
+    """Which of some rows of a table, whose places [N, 3] (RAS+ mm) are voxels `centres` of a CT's view of that
+    shape, lies outside of it; "" where none does."""
+    lost = np.flatnonzero(outside(centres, shape))
+    if not len(lost):
+        return ""
+    at = ", ".join(f"{value:g}" for value in places[lost[0]] * LPS_TO_RAS)
+    more = f", as {len(lost) - 1} more of its {len(rows)} do" if len(lost) > 1 else ""
+    return f"row {rows[lost[0]]} of the candidates, at {at}, lies outside of it{more}"

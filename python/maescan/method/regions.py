@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
-from maescan.errors import ConfigError, ScanError, require
-from maescan.method.candidates import Candidates, read_candidates
+from maescan.errors import ConfigError, ScanError, require, typed
+from maescan.method.candidates import BELONG, Candidates, read_candidates, told_outside
 from maescan.method.intensity import outside_training
 from maescan.method.lungs import lungs, tiles
-from maescan.method.patches import crop_patches, outside, to_view
+from maescan.method.patches import crop_patches, to_view
 from maescan.options import CandidateTable, LungTiles
 from maescan.scans import Scan, axial_view
 from maescan.scans.budget import check_slices
@@ -59,10 +59,9 @@ class Regions:
 def check(preset: Preset, asked: CandidateTable | LungTiles | None) -> None:
     """Raises ConfigError for regions of anything but CT at its own resolution, for such a bundle without them, and
     for tiles without scipy; DataError for a table that cannot be read."""
-    able = preset.intensity.method == "hu" and preset.grid.field_mm is None
-    if asked and not able:
+    if asked and not preset.patches:
         raise ConfigError(f"preset '{preset.name}' scores whole slices", remedy="leave out --candidates and --tile")
-    if able and not asked:
+    if preset.patches and not asked:
         raise ConfigError(f"preset '{preset.name}' scores patches of a CT", remedy="use --tile or --candidates TABLE")
     if isinstance(asked, CandidateTable):
         _table(str(asked.path))
@@ -86,22 +85,25 @@ def cut(
     of it, no lungs."""
     view, axes = axial_view(scan)
     side = preset.model.image_size
+    notes: tuple[str, ...] = ()
     places, half = None, np.array([0, side // 2, side // 2])
     if isinstance(option, CandidateTable):
-        places = _candidates(source, str(option.path))
+        rows, places = _candidates(source, str(option.path))
         centres = to_view(places, scan, axes, view.shape)
-        if outside(centres, view.shape).any():
-            remedy = "check that table and CT belong together"
-            raise ScanError("a candidate lies outside of it", path=scan.path, remedy=remedy)
+        if beside := told_outside(places, centres, view.shape, rows):
+            raise ScanError(beside, path=scan.path, remedy=BELONG)
         corners = centres - half
     else:
         order = list(axes.order)
-        corners = tiles(lungs(view, scan, [scan.spacing[axis] for axis in order]), side)
+        mask, notes = lungs(view, scan, [scan.spacing[axis] for axis in order])
+        corners = tiles(mask, side)
     check_slices(len(corners), side, scan.voxels.nbytes, scan.path)
     made = crop_patches(view, axes, corners + half, scan, preset)
     warnings = outside_training(made.fit, expected or {}) if len(made.images) >= FEW else ()
     places = made.places if places is None else places
-    return Regions(made.images, made.area, warnings, corners, side, view.shape, axes, made.keys, places, made.fit)
+    return Regions(
+        made.images, made.area, warnings, corners, side, view.shape, axes, made.keys, places, made.fit, notes
+    )
 
 
 @functools.cache
@@ -109,12 +111,12 @@ def _table(path: str) -> Candidates:
     return read_candidates(Path(path))
 
 
-def _candidates(source: Any, table: str) -> NDArray[np.float64]:
-    """Places [N, 3] of a scan: the rows of its series, or of its file's name."""
+def _candidates(source: Any, table: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows [N] of a scan, those of its series or of its file's name, and their places [N, 3]."""
     rows, file = _table(table), Path(source.path).name
     names = {source.series_uid, source.name, file, file.split(".nii")[0], Path(file).stem} - {""}
-    places = rows.place[np.isin(rows.series, sorted(names))]
-    if not len(places):
-        remedy = f"name its series, or its file without the extension, in {table}"
+    own = np.flatnonzero(np.isin(rows.series, sorted(names)))
+    if not len(own):
+        remedy = f"name its series, or its file without the extension, in {typed(table)}"
         raise ScanError("the table has no candidate of it", path=source.path, remedy=remedy)
-    return np.asarray(places)
+    return own, np.asarray(rows.place[own])
