@@ -9,6 +9,7 @@ from helpers.stubs import StubEngine
 from maescan.config import preset
 from maescan.datasets import SliceSet
 from maescan.evaluate.healthy import HealthyScores, at_healthy_threshold, dice_at_healthy_threshold, healthy_scores
+from maescan.evaluate.markdown import _at_healthy
 from maescan.evaluate.pixels import PixelCounts
 
 TINY = preset("tiny").replace(masks__passes=1)
@@ -57,3 +58,20 @@ def test_dice_at_the_threshold_of_healthy_pixels():
     found = dice_at_healthy_threshold(heat, healthy, "validation")
     assert found["threshold"] == pytest.approx(0.99, abs=0.01) and found["dice"] == pytest.approx(0.8)
     assert heat.dice_at(0.5) == pytest.approx(2 * 2 / (4 + 2)) and heat.dice_at(3.0) == 0.0
+
+
+def test_scans_that_gave_the_threshold_are_counted_and_told():
+    """Their 95 % is how the threshold was made; of others nobody knows."""
+    rng = np.random.default_rng(0)
+    score, scan = rng.random(60), np.repeat(["a", "b", "c", "d", "e", "f"], 10)
+    other = np.where(scan == "e", score, rng.random(60))
+    other[55] = score[55]  # a slice that scores alike by chance makes no scan known
+    found = at_healthy_threshold(
+        scan == "d", score, HealthyScores("calibration", np.r_[score[:20], other[20:]]), scan
+    )
+    assert found.shared == 3
+    (row, _) = _at_healthy(found._asdict())
+    assert "60 healthy slices (calibration, with 3 of the scans judged: it does worse on others)" in row[0]
+    assert (
+        at_healthy_threshold([0, 1], [3.5, 4.0], HealthyScores("validation", np.arange(4.0)), ["a", "b"]).shared == 0
+    )

@@ -28,13 +28,15 @@ class HealthyScores(NamedTuple):
 
 
 class AtThreshold(NamedTuple):
-    """source: whose slices, and how many, gave the threshold; the realised rates, None without slices to judge."""
+    """source: whose slices, and how many, gave the threshold; the realised rates, None without slices to judge;
+    shared: scans that are judged and gave the threshold too, for which 95 % is no finding."""
 
     source: str
     slices: int
     threshold: float
     specificity: float | None
     sensitivity: float | None
+    shared: int = 0
 
 
 def healthy_scores(
@@ -53,16 +55,21 @@ def healthy_scores(
     return HealthyScores("calibration", np.array(slices, np.float64)) if slices else None
 
 
-def at_healthy_threshold(labels: ArrayLike, scores: ArrayLike, healthy: HealthyScores) -> AtThreshold:
+def at_healthy_threshold(
+    labels: ArrayLike, scores: ArrayLike, healthy: HealthyScores, patients: ArrayLike = ()
+) -> AtThreshold:
     """Sensitivity and realised specificity at the least threshold that `SPECIFICITY` of other healthy slices stay
-    under. A slice is found at or over it."""
+    under. A slice is found at or over it. patients: the scan of each, to count those that gave the threshold: all of
+    their slices score as it has them, to the last bit."""
     label, score = np.asarray(labels), np.asarray(scores, np.float64)
     ordered = np.sort(healthy.scores)
     under = min(len(ordered) - 1, int(np.ceil(SPECIFICITY * len(ordered))) - 1)
     threshold = float(np.nextafter(ordered[under], np.inf))
     found = score >= threshold
     shares = _share(~found[label == 0]), _share(found[label == 1])
-    return AtThreshold(healthy.source, len(ordered), threshold, *shares)
+    scan, known = np.asarray(patients), np.isin(score, ordered)
+    shared = sum(bool(known[scan == name].all()) for name in np.unique(scan))
+    return AtThreshold(healthy.source, len(ordered), threshold, *shares, shared)
 
 
 def dice_at_healthy_threshold(heat: PixelCounts, healthy: PixelCounts, source: str) -> dict[str, object]:

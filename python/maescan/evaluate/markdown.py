@@ -127,7 +127,8 @@ def _at_healthy(at: Json | None) -> list[list[object]]:
     """Rows of a threshold that was set before any lesion was seen."""
     if not at:
         return []
-    words = f"at the threshold that 95 % of {at['slices']} healthy slices ({at['source']}) stay under"
+    own = f", with {at['shared']} of the scans judged: it does worse on others" if at.get("shared") else ""
+    words = f"at the threshold that 95 % of {at['slices']} healthy slices ({at['source']}{own}) stay under"
     return [
         [f"specificity {words}", at["specificity"], None],
         ["sensitivity at that threshold", at["sensitivity"], None],

@@ -147,7 +147,7 @@ def found_beside(slices: SliceSet, scored: Scored, model: Json, missing: dict[st
     """What rests on healthy slices beside those judged, on lesions as wholes, and on a table of the scans."""
     healthy: HealthyScores | None = model.get("healthy")
     label, patient, pixels = np.asarray(slices.label), np.asarray(slices.patient), scored.pixels
-    at = at_healthy_threshold(label, scored.score, healthy) if healthy else None
+    at = at_healthy_threshold(label, scored.score, healthy, patient) if healthy else None
     if at is None:
         missing["healthy_threshold"] = "there is no validation part, and the bundle is not calibrated"
     dice = None
