@@ -8,6 +8,7 @@ from maescan import datasets
 from maescan.config import preset
 from maescan.datasets.phantom import Look, write_phantom
 from maescan.errors import DataError, ScanError
+from maescan.scans.find import Found
 from maescan.scans.source import ScanSource
 
 TINY = preset("tiny")
@@ -111,6 +112,25 @@ def mask_below_zero(tree):
     return tree
 
 
+def mask_of_all_else(tree):
+    file = tree / "masks" / "brain_0002.nii.gz"
+    image = nibabel.load(file)
+    nibabel.save(nibabel.Nifti1Image((np.asarray(image.dataobj) == 0).astype(np.uint8), image.affine), file)
+    return tree
+
+
+def second_mask(tree):
+    nibabel.save(nibabel.load(tree / "masks" / "brain_0002.nii.gz"), tree / "masks" / "brain_0002.nii")
+    return tree
+
+
+def ct(tree):
+    voxels = np.random.default_rng(0).integers(-1000, 400, SHAPE).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([3.0, 3, 3, 1])), tree / "healthy" / "ct.nii.gz")
+    (tree / "labels.csv").unlink()
+    return tree
+
+
 def stray_mask(tree):
     (tree / "masks" / "brain_0002.nii.gz").rename(tree / "masks" / "other.nii.gz")
     return tree
@@ -131,11 +151,14 @@ SCAN = "healthy/brain_0000.nii.gz"
     "change, message",
     [
         (empty, "nothing: does not exist (give a folder of scans)"),
-        (no_such, "x: no scans found (see which files maescan reads with `maescan inspect`)"),
+        (no_such, "x: no scans found (NIfTI, DICOM, MetaImage, NRRD, MGH and MINC are read; see docs/formats.md)"),
         (wrong_mask, "brain_0002.nii.gz: has 48 x 40 x 7 voxels, its scan 48 x 40 x 8 (draw it on the scan's own"),
         (mask_elsewhere, "brain_0002.nii.gz: lies elsewhere than its scan (another affine) (draw it on"),
         (mask_below_zero, "masks/brain_0002.nii.gz: has values below 0 and none over it"),
-        (stray_mask, "other.nii.gz: is the mask of no scan (give it its scan's path"),
+        (mask_of_all_else, "of all voxels as a lesion, its background too (write it with 0 where there is no lesion"),
+        (second_mask, "is a second mask of lesions/brain_0002.nii.gz, beside "),
+        (ct, "ct.nii.gz: its values are Hounsfield units, preset 'tiny' is for MR (leave it out: `score` gives no"),
+        (stray_mask, "other.nii.gz: is the mask of no scan (give it its scan's path, below masks/: masks/"),
         (with_labels(f"{SCAN},8,1"), "brain_0000.nii.gz: labels.csv names slice 8, it has 8 (slices count from 0"),
         (with_labels("brain.nii.gz,0,1"), "labels.csv: line 2 names brain.nii.gz, which is not there (scans"),
         (
@@ -208,7 +231,7 @@ def test_a_folder_that_could_not_be_searched_says_so_and_blames_no_label(tree, m
     (tree / "labels.csv").write_text("scan,label\nhealthy/brain_0000.nii.gz,0\n")
     fault = ScanError("reading took over 600 s", path=tree)
     lost = [ScanSource(".", tree, "unknown", (tree,), fault=fault)]
-    monkeypatch.setattr("maescan.datasets.folder.search", lambda paths: lost)
+    monkeypatch.setattr("maescan.datasets.folder.search_all", lambda paths: Found(lost, []))
     with pytest.raises(ScanError, match="reading took over 600 s"):
         datasets.load(tree, preset("tiny"))
 
@@ -239,3 +262,27 @@ def test_failures_tell_a_mask_from_its_scan_of_the_same_name(tree, tmp_path):
     assert datasets.prepare(tree, TINY, tmp_path / "cache")["failed"] == 1
     text = (tmp_path / "cache" / "failures.csv").read_text()
     assert f"{ILL},{MASK}: lies elsewhere than its scan" in text
+
+
+def test_a_mask_of_no_scan_is_told_the_path_of_the_scan_that_is_called_most_alike(tmp_path):
+    """As nnU-Net's, whose scans have their channel's number in their names."""
+    image = nibabel.Nifti1Image(np.zeros(SHAPE, np.int16), np.eye(4))
+    for name in ("imagesTr/case_001_0000", "imagesTr/case_010_0000", "masks/case_001"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        nibabel.save(image, tmp_path / f"{name}.nii.gz")
+    with pytest.raises(DataError, match=r"masks/imagesTr/case_001_0000.nii.gz is of imagesTr/case_001_0000.nii.gz"):
+        datasets.find(tmp_path)
+
+
+def test_one_line_says_what_of_the_folder_is_not_used(tree):
+    """Scans of kinds that are not read, columns of labels.csv, and contrasts: each is somebody's mistake."""
+    for name in ("b.mif", "c.PAR"):
+        (tree / "healthy" / name).write_bytes(b"x" * 400)
+    (tree / "healthy" / "brain_0000.nii.gz").rename(tree / "healthy" / "0_T1.nii.gz")
+    (tree / "healthy" / "brain_0001.nii.gz").rename(tree / "healthy" / "0_FLAIR.nii.gz")
+    write_labels(tree, "healthy/0_T1.nii.gz,0,test,7", columns="scan,label,split, age")
+    assert datasets.find(tree)[1][0].note == (
+        "labels of labels.csv, lesions of masks/; several contrasts by their names (1 flair, 1 t1), where a model"
+        " is of one; scans of kinds that are not read: healthy/b.mif and 1 more; columns of labels.csv that are not"
+        " read: split, age"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,13 +17,22 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.datasets.ill import refuse_ill
 from maescan.datasets.items import LabelledScan
-from maescan.datasets.members import LABELS, REMEDY, read_labels, read_member, refuse_other_labels, tables_not_read
+from maescan.datasets.members import (
+    LABELS,
+    REMEDY,
+    columns_not_read,
+    read_labels,
+    read_member,
+    refuse_other_labels,
+    tables_not_read,
+)
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.subjects import contrast_of, stem_of
-from maescan.errors import DataError
+from maescan.errors import DataError, typed
 from maescan.scans import Scan, ScanSource
 from maescan.scans.scan import axial_axes
-from maescan.scans.search import search
+from maescan.scans.search import search_all
+from maescan.scans.source import READ, PassedOver
 
 Labels = Mapping[int | None, int]  # slice -> label; None: every slice of the scan
 
@@ -36,7 +46,8 @@ def find_folder(path: Path) -> list[LabelledScan]:
     Raises ScanError for a folder that cannot be searched, DataError for one without scans, for labels or masks that
     no scan belongs to, and for a table of labels that would not be read.
     """
-    found = search([path])
+    everything = search_all([path])
+    found = everything.sources
     for source in found:
         if source.fault and source.path == path and path.is_dir():  # what lies in it is not known
             raise source.fault
@@ -45,14 +56,15 @@ def find_folder(path: Path) -> list[LabelledScan]:
         reason = f"is a label map by its name, no scan{f', as {len(maps) - 1} more are' if len(maps) > 1 else ''}"
         raise DataError(reason, path=maps[0].path, remedy=_MAP)
     if not scans:
-        raise DataError("no scans found", path=path, remedy="see which files maescan reads with `maescan inspect`")
+        raise DataError("no scans found", path=path, remedy=f"{READ}; see docs/formats.md")
     refuse_other_labels(path)
     masks = _match(scans, [s for s in found if "masks" in Path(s.name).parts[:-1]])
     labels = _labels(path / LABELS, {s.name for s in scans})
     bare = [source.name for source in scans if source.name not in masks]
     if labels is None:
         refuse_ill(path, bare, beside=not masks)
-    note = _note(labels is not None, bool(masks), len(bare)) + _contrasts(scans) + tables_not_read(path)
+    note = _note(labels is not None, bool(masks), len(bare)) + _contrasts(scans) + _unread(everything.passed_over)
+    note += columns_not_read(path / LABELS) + tables_not_read(path)
     return [replace(_item(source, masks.get(source.name), labels, bool(masks)), note=note) for source in scans]
 
 
@@ -84,6 +96,13 @@ def _contrasts(scans: Iterable[ScanSource]) -> str:
     return f"; several contrasts by their names ({told}), where a model is of one" if len(counts) > 1 else ""
 
 
+def _unread(passed_over: Iterable[PassedOver]) -> str:
+    """Names scans of kinds that are not read: they are not of the set."""
+    found = [item.name for item in passed_over if item.why == "unread"]
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"; scans of kinds that are not read: {found[0]}{more}" if found else ""
+
+
 def _item(
     source: ScanSource, mask: ScanSource | None, labels: dict[str, dict[Any, int]] | None, masked: bool
 ) -> LabelledScan:
@@ -98,12 +117,14 @@ def read_labelled(
 ) -> SliceSet:
     """The slices of one scan. labels: None where the masks decide. masked: a scan without a mask has no lesion.
     Raises ScanError, and DataError for a label map and for labels that the mask contradicts."""
-    from maescan.method.gate import is_label_map
+    from maescan.method.gate import is_label_map, other_kind
     from maescan.method.preprocess import prepare, to_grid
 
     scan = read_member(source)
     if is_label_map(scan):
         raise DataError(IS_MAP, path=scan.path, remedy=_MAP)
+    if other := other_kind(scan, preset).replace("the bundle judges", f"preset '{preset.name}' is for"):
+        raise DataError(other, path=scan.path, remedy=_OTHER)
     prepared = prepare(scan, preset)
     count = len(prepared.images)
     lesions = read_mask(mask, scan) if mask else np.zeros((count, *prepared.in_plane), bool) if masked else None
@@ -145,6 +166,9 @@ def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
         raise DataError("lies elsewhere than its scan (another affine)", path=source.path, remedy=_GRID)
     zero = -mask.intercept / mask.slope  # the voxel that measures 0
     found: NDArray[np.bool_] = mask.voxels > zero if mask.slope > 0 else mask.voxels < zero
+    if (share := float(found.mean())) > MOST:
+        reason = f"marks {share:.0%} of all voxels as a lesion, its background too"
+        raise DataError(reason, path=source.path, remedy="write it with 0 where there is no lesion, and 1 in one")
     if not found.any() and (mask.voxels != zero).any():
         reason = "has values below 0 and none over it: whether they are a lesion cannot be told"
         raise DataError(reason, path=source.path, remedy="write it with 0 where there is no lesion, and 1 in one")
@@ -167,8 +191,10 @@ def _alike(mask: Scan, scan: Scan) -> bool:
     return np.allclose(mask.affine, scan.affine, atol=0.01 * min(scan.spacing))
 
 
+MOST = 0.5  # share of all voxels, air among them, that a lesion may have
 IS_MAP = "is a label map, no scan"
 _MAP = "masks of lesions belong into a folder called masks, other label maps elsewhere"
+_OTHER = "leave it out: `score` gives no scan of another kind a p-value; or train with a preset for it"
 _GRID = "draw it on the scan's own grid, or resample it"
 
 
@@ -202,18 +228,28 @@ def _labels(file: Path, scans: set[str]) -> dict[str, dict[Any, int]] | None:
     return found
 
 
-def _match(scans: Iterable[ScanSource], masks: Iterable[ScanSource]) -> dict[str, ScanSource]:
+def _match(scans: list[ScanSource], masks: Iterable[ScanSource]) -> dict[str, ScanSource]:
     """scan's name -> its mask, by path without masks/ or by file name, whatever the extensions."""
     of: dict[str, list[str]] = {}
     for source in scans:
         stem = stem_of(source.name)
         for key in {stem, stem.rsplit("/", 1)[-1]}:
             of.setdefault(key, []).append(source.name)
-    found = {}
+    found = dict[str, ScanSource]()
     for mask in masks:
         names = of.get("/".join(part for part in stem_of(mask.name).split("/") if part != "masks"), [])
         if len(names) != 1:
             reason = f"is the mask of {' and of '.join(names[:3])}" if names else "is the mask of no scan"
-            raise DataError(reason, path=mask.path, remedy="give it its scan's path, below masks/")
-        found[names[0]] = mask
+            near = max(names or [source.name for source in scans], key=partial(_alike_at_first, mask.name))
+            remedy = f"give it its scan's path, below masks/: masks/{near} is of {near}"
+            raise DataError(reason, path=mask.path, remedy=remedy)
+        if (other := found.setdefault(names[0], mask)) is not mask:
+            reason = f"is a second mask of {names[0]}, beside {typed(other.path)}"
+            raise DataError(reason, path=mask.path, remedy="leave one of them, or put both into one")
     return found
+
+
+def _alike_at_first(*names: str) -> int:
+    """How many characters files' names begin with alike."""
+    pairs = zip(*(Path(name).name for name in names), strict=False)
+    return len(list(itertools.takewhile(lambda pair: len(set(pair)) == 1, pairs)))

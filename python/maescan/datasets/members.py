@@ -8,6 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from maescan.content import read_content
 from maescan.errors import DataError, ScanError, typed
 from maescan.records import Record, read_rows
 from maescan.scans import Scan, ScanSource, read_scan
@@ -19,6 +20,7 @@ REMEDY = (
 OWN_FILE = "put one of them into a file of its own, and that into the set"
 LABELS = "labels.csv"
 _NAMED = 3
+_COLUMNS = ("scan", "slice", "label")
 _OTHERS = "[lL][aA][bB][eE][lL]*.*"
 _SHEETS = {".csv", ".tsv", ".xls", ".xlsx", ".ods"}
 _LIST = re.compile(
@@ -59,6 +61,16 @@ def tables_not_read(folder: Path) -> str:
 def _may_tell(file: Path) -> bool:
     listed = file.suffix.lower() in _TABLES and _LIST.search(file.stem.lower())
     return file.suffix.lower() in _SHEETS or bool(listed)
+
+
+def columns_not_read(table: Path) -> str:
+    """Names the columns of a labels.csv, which was read, that say something else than labels, such as a part; "" for
+    none."""
+    if not table.is_file():
+        return ""
+    header = read_content(table).decode("utf-8-sig").splitlines()[0]
+    others = [name for cell in header.split(",") if (name := cell.strip(' "')) and name not in _COLUMNS]
+    return f"; columns of {table.name} that are not read: {', '.join(others)}" if others else ""
 
 
 def refuse_other_labels(folder: Path) -> None:

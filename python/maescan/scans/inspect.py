@@ -22,7 +22,7 @@ from maescan.scans.montage import Montage, check_picture, tiles_of
 from maescan.scans.read import read_scan
 from maescan.scans.scan import Scan, axial_view
 from maescan.scans.search import search_all
-from maescan.scans.source import ScanSource
+from maescan.scans.source import READ, ScanSource
 from maescan.scans.worker import Worker
 
 TOLD = ("result", "unread", "output", "link")
@@ -96,7 +96,7 @@ def show(
     paths = list(paths)
     rows = list(inspect(paths, options, picture=picture, judge=judge))
     if all(row.verdict == "passed over" for row in rows) and not any(row.name != "(other files)" for row in rows):
-        raise ScanError("holds no scan", path=paths[0], remedy="NIfTI, DICOM, MetaImage, NRRD, MGH and MINC are read")
+        raise ScanError("holds no scan", path=paths[0], remedy=READ)
     for text in (json.dumps(asdict(row), sort_keys=True) for row in rows) if as_json else lines(rows):
         progress.say(text)
     return rows

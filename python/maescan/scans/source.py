@@ -41,6 +41,7 @@ UNREAD = {
 }
 """Endings that scans have and that nobody here reads, with what is to be said of them; longer ones first."""
 
+READ = "NIfTI, DICOM, MetaImage, NRRD, MGH and MINC are read"
 Why = Literal["result", "unread", "other", "hidden", "output", "link", "labels", "excluded"]
 
 
