@@ -9,6 +9,8 @@ from sklearn.metrics import roc_auc_score
 from maescan.datasets import SliceSet
 from maescan.errors import DataError
 from maescan.evaluate.baselines import trivial_baselines, trivial_scores
+from maescan.evaluate.summary import RankingMetrics
+from maescan.method.patches import place_keys
 
 
 def slices(n=40, seed=0):
@@ -45,6 +47,18 @@ def test_trivial_scores_are_what_they_say():
     limit = np.quantile(data.images[data.images > 0], 0.95)
     np.testing.assert_allclose(scores["bright pixels"].sum(), (data.images > limit).sum(), atol=2)
     np.testing.assert_allclose(scores["slice position"][:10], -np.abs(np.arange(10) / 9 - 0.5))
+
+
+def test_a_patch_lies_where_it_is_cut_whichever_row_names_it():
+    """A patch is numbered as its row in a table of candidates, which says nothing of where it lies."""
+    data = slices()
+    height, rows = data.slice * 2.5 - 11, np.random.default_rng(0).permutation(len(data))
+    patches = replace(data, slice=rows, key=place_keys(np.stack([height + 7, -height, height], axis=1)))
+    assert np.array_equal(patches.height, height) and np.array_equal(data.height, data.slice)
+    positions = [trivial_scores(one)["slice position"] for one in (data, patches)]
+    assert np.allclose(*positions) and len(np.unique(positions[0].round(6))) == 5
+    found = RankingMetrics(patches, np.asarray(data.label) == 1, 0, 0, {})
+    assert np.allclose(found.position, RankingMetrics(data, np.asarray(data.label) == 1, 0, 0, {}).position)
 
 
 def test_baselines_of_blank_slices():

@@ -4,7 +4,7 @@ import numpy as np
 
 from maescan.config import preset
 from maescan.datasets.phantom import write_scan
-from maescan.method.patches import crop_patches, outside, place_keys, to_place, to_view
+from maescan.method.patches import crop_patches, heights, outside, place_keys, to_place, to_view
 from maescan.scans import axial_view, read_scan
 
 LUNA = preset("luna16")
@@ -66,3 +66,4 @@ def test_keys_are_of_the_place_alone():
     keys = place_keys(places)
     assert len(set(keys.tolist())) == 4 and np.array_equal(place_keys(places[::-1]), keys[::-1])
     assert np.array_equal(place_keys(places + 0.01), keys) and keys.dtype == np.uint64
+    assert np.allclose(heights(keys), 1000.0) and heights(place_keys(np.array([[1, 2, -87.46]]))) == [-87.5]

@@ -78,6 +78,15 @@ class SliceSet:
         return np.asarray(self.slice if self.key is None else self.key).astype(np.uint64)
 
     @property
+    def height(self) -> NDArray[np.float64]:
+        """How high each lies in its scan [N]: a slice's number; of a patch, which is numbered as its row, mm."""
+        if self.key is None:
+            return np.asarray(self.slice, np.float64)
+        from maescan.method.patches import heights
+
+        return heights(self.key)
+
+    @property
     def subject(self) -> NDArray[np.str_]:
         """Whom each slice is of [N]: `subjects_of`."""
         return subjects_of(self.patient)

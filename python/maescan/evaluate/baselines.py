@@ -29,7 +29,7 @@ def trivial_scores(slices: SliceSet) -> dict[str, NDArray[np.float64]]:
     for images in _batches(slices.images):
         means.append(images.mean(axis=(1, 2), dtype=np.float64))
         bright.append((images > limit).sum(axis=(1, 2)))
-    position = position_in_brain(slices.patient, slices.slice, slices.area)
+    position = position_in_brain(slices.patient, slices.height, slices.area)
     scores = (slices.area, -np.abs(position - 0.5), np.concatenate(means), np.concatenate(bright))
     return {name: np.asarray(score, np.float64) for name, score in zip(NAMES, scores, strict=True)}
 

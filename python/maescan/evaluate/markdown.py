@@ -66,8 +66,8 @@ def _about(metrics: Json) -> str:
     return before + (
         f"{data['slices']} slices of {data['scans']} scans: {data['normal']} normal, {data['abnormal']} abnormal "
         f"(in {data['abnormal_scans']} scans). {resampled}The baselines need no "
-        "model; a score that does not beat them, or whose matched AUROC is near 0.5, has only found where brains are "
-        "large.\n"
+        "model; a score that does not beat them, or whose matched AUROC is near 0.5, has only found where slices "
+        "show much tissue.\n"
     )
 
 
@@ -117,8 +117,8 @@ def _detail(metrics: Json) -> str:
     if matched := slice_["area_matched"]:
         text += (
             f"\nArea-matched: {matched['matched']} of {matched['abnormal']} abnormal slices have normal partners "
-            f"(as far from the middle within 0.1 of the brain's height, area within 20 %, larger and smaller ones "
-            f"weighing alike), {matched['pairs']} pairs.\n"
+            f"(as far from the middle within 0.1 of the height that a patient's span, area within 20 %, larger "
+            f"and smaller ones weighing alike), {matched['pairs']} pairs.\n"
         )
     return text
 

@@ -17,10 +17,11 @@ from maescan.evaluate.ranking import checked
 Floats = NDArray[np.float64]
 
 
-def position_in_brain(patients: ArrayLike, slices: ArrayLike, area: ArrayLike) -> Floats:
-    """Patient-relative position [N]: 0 at the patient's lowest slice with foreground (area over 0), 1 at the highest;
-    blank slices beyond lie under 0 or over 1. 0.5 for a patient with one slice, or none with foreground."""
-    patient, index, size = np.asarray(patients), np.asarray(slices, np.float64), np.asarray(area, np.float64)
+def position_in_brain(patients: ArrayLike, height: ArrayLike, area: ArrayLike) -> Floats:
+    """Patient-relative position [N] by `SliceSet.height`: 0 at the patient's lowest slice with foreground (area over
+    0), 1 at the highest; blank slices beyond lie under 0 or over 1. 0.5 for a patient with one slice, or none with
+    foreground."""
+    patient, index, size = np.asarray(patients), np.asarray(height, np.float64), np.asarray(area, np.float64)
     position = np.full(len(index), 0.5)
     for name in np.unique(patient):
         mine = patient == name

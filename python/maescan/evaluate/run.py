@@ -149,7 +149,9 @@ def found_beside(slices: SliceSet, scored: Scored, model: Json, missing: dict[st
     label, patient, pixels = np.asarray(slices.label), np.asarray(slices.patient), scored.pixels
     at = at_healthy_threshold(label, scored.score, healthy, patient) if healthy else None
     if at is None:
-        missing["healthy_threshold"] = "there is no validation part, and the bundle is not calibrated"
+        missing["healthy_threshold"] = (
+            "no validation part has healthy slices of others, and the bundle is not calibrated"
+        )
     dice = None
     if pixels is not None and pixels.heat.lesion.any() and pixels.healthy.normal.any():
         beside = healthy.heat if healthy else None

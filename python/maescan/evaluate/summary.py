@@ -74,7 +74,7 @@ class RankingMetrics:
 
     def __init__(self, slices: SliceSet, label: NDArray[np.integer], resamples: int, seed: int, missing: Missing):
         self.label, self.patient, self.area = label, slices.subject, np.asarray(slices.area)
-        self.position = position_in_brain(slices.patient, slices.slice, slices.area)
+        self.position = position_in_brain(slices.patient, slices.height, slices.area)
         self.resamples, self.seed, self.missing = resamples, seed, missing
         self.bootstraps: dict[str, NDArray[np.float64]] = {}
         self.few = fewest(label, self.patient)

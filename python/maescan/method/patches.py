@@ -47,6 +47,11 @@ def place_keys(places: NDArray[np.float64]) -> NDArray[np.uint64]:
     return np.asarray((x << np.uint64(42)) | (y << np.uint64(21)) | z, np.uint64)
 
 
+def heights(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """mm above the origin [N] of patches with these keys, to a tenth."""
+    return ((np.asarray(keys, np.uint64) & np.uint64(0x1FFFFF)).astype(np.float64) - (1 << 20)) / 10
+
+
 def outside(centres: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Which of voxels [N, 3] are not in a view of that shape."""
     return np.asarray(((centres < 0) | (centres >= shape)).any(axis=1))

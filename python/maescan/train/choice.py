@@ -150,7 +150,7 @@ def _ranked(validation: SliceSet, engine: TorchEngine, preset: Preset) -> Json |
 
 def _matched(known: SliceSet, scores: Mapping[str, NDArray[np.float32]]) -> Json | None:
     """Area-matched AUROC of every measure; None where no slices are alike."""
-    position = position_in_brain(known.patient, known.slice, known.area)
+    position = position_in_brain(known.patient, known.height, known.area)
     try:
         return {
             name: round(area_matched_auroc(known.label, values, position, known.area).auroc, 4)
