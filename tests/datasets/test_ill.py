@@ -60,11 +60,21 @@ def test_folders_that_say_so(tmp_path, scans):
 
 
 @pytest.mark.parametrize(
+    "scan",
+    ["BraTS-GLI-00001-000-t1n.nii.gz", "BRATS_001.nii.gz", "a/Brats18_2013_1_1_t1.nii", "BraTS2021_00000/t1.nii.gz",
+     "UPENN-GBM-00001_11_T1.nii.gz", "UCSF-PDGM-0004_nifti/UCSF-PDGM-0004_T1.nii.gz"],
+)  # fmt: skip
+def test_studies_of_tumours_hold_no_healthy_scans(tmp_path, scan):
+    with pytest.raises(DataError, match=r", all of tumours, and nothing says otherwise \(label all in"):
+        refuse_ill(tmp_path, ["IXI002-Guys-0828-T1.nii.gz", scan])
+
+
+@pytest.mark.parametrize(
     "scans",
     [
         ("train/good/1.nii", "test/good/3.nii"),
         ("healthy/1.nii", "healthy-2/1.nii", "controls/1.nii", "train/1.nii"),
-        ("a/1.nii", "b/1.nii", "lesion.nii", "lesion-study/c.nii"),
+        ("a/1.nii", "b/1.nii", "lesion.nii", "lesion-study/c.nii", "vibrats_1.nii"),
         ("healthy.nii", "other.nii", "normalised/1.nii", "noise/1.nii"),
     ],
 )

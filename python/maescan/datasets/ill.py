@@ -16,12 +16,19 @@ _ILL = re.compile(
     r"|tumou?rs?|cancers?|gliomas?|meningiomas?|metastas[ei]s|strokes?|[hl]gg)"
 )
 _HEALTHY = re.compile(r"(?:good|healthy|normals?|controls?|hc|negatives?|no(?:[_-]?(?:tumou?rs?|lesions?))?)")
+_STUDIES = re.compile(r"(?:^|/)(?:brats(?:\d\d|20\d\d)?[-_]|upenn-gbm-|ucsf-pdgm-)", re.IGNORECASE)
+"""Names of scans of public studies in which everybody has a tumour."""
 _NEITHER = re.compile(r"train(?:ing)?|test(?:ing)?|val(?:id(?:ation)?)?|derivatives|rawdata|sourcedata|masks")
 
 
 def refuse_ill(path: Path, scans: Iterable[str], *, beside: bool = True) -> None:
     """Raises DataError where the name of a folder says that scans, named by their path below `path`, are ill:
-    lesions/, abnormal/, or with `beside` `path` itself and any folder next to healthy/ or normal/."""
+    lesions/, abnormal/, or with `beside` `path` itself and any folder next to healthy/ or normal/; or where they are
+    called as those of a study of tumours."""
+    scans = list(scans)
+    if tumour := next((scan for scan in scans if _STUDIES.search(scan)), None):
+        reason = "is called as scans of BraTS, UPENN-GBM or UCSF-PDGM are, all of tumours, and nothing says otherwise"
+        raise DataError(reason, path=path / tumour, remedy=f"label all in {typed(path / LABELS)}, or leave them out")
     folders = sorted({folder for scan in scans for folder in PurePosixPath(scan).parents})
     healthy = {folder.parent: folder for folder in folders if _HEALTHY.fullmatch(folder.name.lower())}
     for folder in folders:
