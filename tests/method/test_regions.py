@@ -96,3 +96,15 @@ def test_what_cannot_be_cut_is_said(chest, tmp_path):
         regions.check(preset("brats"), LungTiles())
     with pytest.raises(ConfigError, match="patches"):
         regions.check(preset("luna16"), None)
+
+
+def test_tiles_are_not_judged_by_candidates(tmp_path):
+    table = CandidateTable.read(write_table(tmp_path / "a.csv", [("9.9", (0, 0, 0), 0)]))
+    for mine, other in ((table, LungTiles()), (LungTiles(), table)):
+        by, to = regions.way_of(mine), regions.way_of(other)
+        regions.check_reference({"calibration": {"regions": by}}, mine)
+        with pytest.raises(ConfigError, match=f"scored by --{by}: p-values of --{to}") as error:
+            regions.check_reference({"calibration": {"regions": by}}, other)
+        assert f"copy of the bundle by --{to}" in error.value.remedy
+        for untold in ({}, {"calibration": None}, {"calibration": {"scans": [1.0]}}):
+            regions.check_reference(untold, other)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +12,7 @@ from helpers.bundles import a_run
 from helpers.scoring_stub import rows
 from maescan.cli import app
 from maescan.config import PRESETS, ModelConfig
+from maescan.errors import ConfigError
 
 SMALL = PRESETS["luna16"].replace(model=ModelConfig(32, 8, 48, 2, 4, 32, 2, 2))
 
@@ -92,3 +95,15 @@ def test_patches_unlike_training_are_said(luna, tmp_path):
     maescan("score", next(tree.rglob("*.mhd")), "--bundle", bundle, "--out", tmp_path / "out", "--tile")
     (row,) = rows(tmp_path / "out" / "scans.csv")
     assert row["fit"] == "unlike" and "outside training's 50 to 60" in row["warnings"]
+
+
+def test_a_bundle_calibrated_by_candidates_judges_no_tiles(luna, tmp_path):
+    bundle, tree = shutil.copytree(luna[0], tmp_path / "bundle"), luna[1]
+    table = ["--candidates", tree / "candidates.csv"]
+    maescan("calibrate", bundle, tree, *table)
+    maescan("score", tree, "--bundle", bundle, *table, "--out", tmp_path / "scores")
+    assert all(row["p_value"] for row in rows(tmp_path / "scores" / "scans.csv"))
+    for command in (["score", tree, "--out", tmp_path / "tiles"], ["inspect", tree]):
+        with pytest.raises(ConfigError, match="scored by --candidates: p-values of --tile"):
+            maescan(*command, "--bundle", bundle, "--tile")
+    assert not (tmp_path / "tiles").exists()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.errors import ConfigError, ScanError, require, typed
 from maescan.method.candidates import BELONG, Candidates, read_candidates, told_outside
 from maescan.method.intensity import outside_training
@@ -67,6 +68,22 @@ def check(preset: Preset, asked: CandidateTable | LungTiles | None) -> None:
         _table(str(asked.path))
     if isinstance(asked, LungTiles):
         require("scipy", "--tile")
+
+
+def way_of(asked: CandidateTable | LungTiles) -> str:
+    """The option that asks for such regions, as a bundle's calibration has it."""
+    return "tile" if isinstance(asked, LungTiles) else "candidates"
+
+
+def check_reference(manifest: Json, asked: CandidateTable | LungTiles | None) -> None:
+    """Raises ConfigError where a bundle was calibrated by regions of the other kind: the highest of a thousand tiles
+    and of a few candidates are no scores to compare. One that an older maescan calibrated does not tell."""
+    before = (manifest.get("calibration") or {}).get("regions")
+    if asked and before and before != (way := way_of(asked)):
+        reason = (
+            f"the bundle's healthy scans were scored by --{before}: p-values of --{way} would be of another thing"
+        )
+        raise ConfigError(reason, remedy=f"score by --{before}, or calibrate a copy of the bundle by --{way}")
 
 
 FEW = 8

@@ -19,7 +19,7 @@ from maescan.datasets.ill import refuse_reference
 from maescan.engines.bundle import Bundle, update
 from maescan.engines.manifest import parse
 from maescan.errors import ConfigError, DataError, MaescanError, escaped
-from maescan.method import aggregate
+from maescan.method import aggregate, regions
 from maescan.method.gate import Fit
 from maescan.method.healthy import gather, profile
 from maescan.method.heat import full_scale
@@ -89,7 +89,8 @@ def calibrate(
         kept = [row for row in rows if row.label not in unfit]
         if not how.fewer:
             _check_enough(loaded, len(kept))
-        reference = _dated(reference_of(kept, chosen) | healthy_maps(kept, loaded.preset), loaded)
+        cut = {"regions": regions.way_of(options.read.regions)} if options.read.regions else {}
+        reference = _dated(reference_of(kept, chosen) | healthy_maps(kept, loaded.preset) | cut, loaded)
         update(bundle, calibration=reference, aggregation=chosen)
         left_out = [Failure(label, "calibrate", reason, "", "")._asdict() for label, reason in unfit.items()]
         return reference, [*summary.failures, *left_out]

@@ -22,6 +22,7 @@ def judge_of(bundle: Path, options: ReadOptions) -> tuple[Judge, str]:
 
     loaded = Bundle.load(bundle)
     regions.check(loaded.preset, options.regions)
+    regions.check_reference(loaded.manifest, options.regions)
     reference = Reference.of(loaded.manifest, ScoreOptions().alert_rate)
     told = "calibrated: scans get p-values" if reference else "not calibrated: scans get scores alone"
     engines = ", ".join(sorted(loaded.engines())) or "no engine"

@@ -63,6 +63,8 @@ def opened(bundle: Path, engine: EngineOptions, options: ScoreOptions) -> Iterat
     kernels.set_threads(engine.threads)
     loaded = Bundle.load(bundle)
     regions.check(loaded.preset, options.read.regions)
+    if not options.healthy:
+        regions.check_reference(loaded.manifest, options.read.regions)
     started = engines.load(
         loaded,
         device=engine.device,
