@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from maescan.decimals import short
 from maescan.engines.manifest import Calibration, Card, Manifest, Provenance
 from maescan.errors import escaped
+from maescan.method.aggregate import least_rate
 
 CARD = "README.md"
 NOT_SAID = "not stated by whoever exported it"
@@ -66,9 +68,14 @@ def _counts(provenance: Provenance) -> str:
 def _figures(figures: dict[str, float | str]) -> str:
     if not figures:
         return "none given; `maescan card BUNDLE --evaluation OUT_OF_EVALUATE` puts them here"
-    cells = {name: escaped(value) if isinstance(value, str) else f"{value:.4g}" for name, value in figures.items()}
-    rows = [f"| {escaped(name)} | {cell} |" for name, cell in sorted(cells.items())]
+    rows = [f"| {escaped(name)} | {_figure(value)} |" for name, value in sorted(figures.items())]
     return "\n".join(["| what | figure |", "|---|---|", *rows])
+
+
+def _figure(value: float | str) -> str:
+    if isinstance(value, str):
+        return escaped(value)
+    return f"{value:g}" if float(value).is_integer() else short(value)
 
 
 def _reference(calibration: Calibration | None) -> str:
@@ -76,7 +83,7 @@ def _reference(calibration: Calibration | None) -> str:
         return "none: no p-values and no alerts until `maescan calibrate BUNDLE HEALTHY_SCANS`"
     count = len(calibration.scans)
     day = f", scored on {escaped(calibration.made)}" if calibration.made else ""
-    return f"{count} healthy scans{day}; alerts are possible at rates from {1 / (count + 1):.3f}"
+    return f"{count} healthy scans{day}; alerts are possible at rates from {least_rate(count):.3f}"
 
 
 def _quoted(text: str) -> str:

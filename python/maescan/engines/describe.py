@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import field
 
+from maescan.decimals import decimal
 from maescan.engines.bundle import Bundle, update
 from maescan.errors import DataError, escaped, typed
 from maescan.records import Record, read
@@ -69,7 +70,7 @@ def _evaluated(found: Metrics) -> dict[str, float | str]:
     between, trained = found.slice.interval, found.model.trained_scans
     return {
         "AUROC of slices": found.slice.auroc,
-        **({"95 % interval": f"{between[0]:.3f} to {between[1]:.3f}"} if between else {}),
+        **({"95 % interval": " to ".join(decimal(end, 3, 2) for end in between)} if between else {}),
         **({f"best trivial baseline ({best[0]})": best[1].auroc} if best else {}),
         **({"scans judged that trained the bundle: on others it does worse": trained} if trained else {}),
         "engine": escaped(found.model.engine),
