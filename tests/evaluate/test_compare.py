@@ -46,6 +46,22 @@ def test_the_same_twice_differs_by_nothing(tmp_path):
     assert found["within_patients"]["interval"] == [0.0, 0.0]
 
 
+def test_patches_lie_where_their_height_says_not_their_row(tmp_path):
+    """evaluate of CT patches numbers them by the rows of candidates.csv, in any order."""
+    folders = [evaluation(tmp_path / "a", 0.2), evaluation(tmp_path / "b", 1.5)]
+    wanted = compare(*folders)["area_matched"]
+    for folder in folders:
+        header, *rows = (line.split(",") for line in (folder / "slices.csv").read_text().splitlines())
+        turned = [[scan, str(int(n) * 7 % 20), *rest, str(int(n) * 2.5 - 9)] for scan, n, *rest in rows]
+        write_csv(folder / "slices.csv", [*header, "height"], turned)
+    found = compare(*folders)["area_matched"]
+    assert found["first"] == pytest.approx(wanted["first"]) and found["second"] == pytest.approx(wanted["second"])
+    for folder in folders:
+        text = (folder / "slices.csv").read_text().splitlines()
+        (folder / "slices.csv").write_text("\n".join(line.rpartition(",")[0] for line in text) + "\n")
+    assert compare(*folders)["area_matched"]["first"] != pytest.approx(wanted["first"])
+
+
 def test_scans_that_trained_one_of_them_are_told(tmp_path):
     a, b = evaluation(tmp_path / "a"), evaluation(tmp_path / "b")
     write_json(b / "metrics.json", {"model": {"name": "tiny", "score": "MAE", "trained_scans": 7}})

@@ -90,21 +90,29 @@ class Metrics(Record, frozen=True):
 
 
 class Judged(Record, frozen=True):
-    """A row of slices.csv. print: `prints.every_print`; those of an older maescan lack it."""
+    """A row of slices.csv. height: `SliceSet.height`; print: `prints.every_print`; those of an older maescan lack
+    them, and slices are taken to lie as they are numbered."""
 
     scan: str
     slice: int
     label: Annotated[int, Meta(ge=-1, le=1)]
     score: float
     area: float
+    height: float | None = None
     print: str = ""
+
+    @property
+    def lies_at(self) -> float:
+        """Its height, or its number."""
+        return self.slice if self.height is None else self.height
 
 
 class Evaluation(NamedTuple):
-    """slices.csv of an evaluation: label, score, area and print by (scan, slice); and how they were prepared."""
+    """slices.csv of an evaluation: label, score, area, print and height by (scan, slice); and how they were
+    prepared."""
 
     name: str
-    rows: dict[tuple[str, int], tuple[int, float, float, str]]
+    rows: dict[tuple[str, int], tuple[int, float, float, str, float]]
     prepared: dict[str, object] | None
 
 
@@ -116,7 +124,7 @@ def read_evaluation(folder: Path) -> Evaluation:
         found = read_rows(Judged, folder / "slices.csv", remedy=remedy, columns=COLUMNS)
     except DataError as error:
         raise DataError(f"holds no evaluation: {error.reason}", path=error.path, remedy=remedy) from error
-    rows = {(row.scan, row.slice): (row.label, row.score, row.area, row.print) for row in found}
+    rows = {(row.scan, row.slice): (row.label, row.score, row.area, row.print, row.lies_at) for row in found}
     return Evaluation(str(metrics.model), rows, metrics.data.preprocessing)
 
 
@@ -148,10 +156,10 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
         reason = f"has {len(keys)} slices in common with the other, none of them {none}"
         raise DataError(reason, path=second, remedy="evaluate the same data, with slices of both kinds")
     scores = [np.array([each.rows[key][1] for key in keys]) for each in (one, two)]
-    scan, number = np.array([key[0] for key in keys]), np.array([key[1] for key in keys])
+    scan, height = np.array([key[0] for key in keys]), np.array([one.rows[key][4] for key in keys])
     patient = subjects_of(scan)
     area = np.array([one.rows[key][2] for key in keys])
-    position = position_in_brain(scan, number, area)
+    position = position_in_brain(scan, height, area)
     samples = [bootstrap(label, score, patient, resamples=resamples, seed=seed) for score in scores]
     each = _by_patient(label, scores, patient)
 

@@ -169,12 +169,12 @@ def found_beside(slices: SliceSet, scored: Scored, model: Json, missing: dict[st
 def _write(out: Path, slices: SliceSet, scored: Scored, metrics: Json, drawn: list[str]) -> None:
     write_json(out / "metrics.json", metrics)
     write_text(out / "report.md", report(metrics, pictures=drawn))
-    columns = (slices.patient, slices.slice, slices.label, scored.score, slices.area, _prints(slices))
+    columns = (slices.patient, slices.slice, slices.label, scored.score, slices.area, slices.height, _prints(slices))
     rows = [
-        (str(patient), int(number), int(label), float(score), float(area), one)
-        for patient, number, label, score, area, one in zip(*columns, strict=True)
+        (str(patient), int(number), int(label), float(score), float(area), float(height), one)
+        for patient, number, label, score, area, height, one in zip(*columns, strict=True)
     ]
-    write_csv(out / "slices.csv", ("scan", "slice", "label", "score", "area", "print"), rows)
+    write_csv(out / "slices.csv", ("scan", "slice", "label", "score", "area", "height", "print"), rows)
     speed = {"slices": len(rows), "seconds": scored.seconds, "slices_per_second": len(rows) / scored.seconds}
     write_json(out / "speed.json", speed)
 
