@@ -39,6 +39,14 @@ def test_what_is_no_candidate_is_refused_by_the_tables_name(tmp_path, lines, wor
     assert error.value.path == file and "with commas between" in error.value.remedy
 
 
+def test_a_detectors_table_says_places_alone(tmp_path):
+    file = table(tmp_path, "seriesuid,coordX,coordY,coordZ,diameter_mm", "1.2,10,-20,30,5.6")
+    rows = read_candidates(file, labelled=False)
+    assert rows.series.tolist() == ["1.2"] and rows.label.tolist() == [0]
+    with pytest.raises(DataError, match="lacks the column class"):
+        read_candidates(file)
+
+
 def test_blanks_around_a_series_are_none_of_it(tmp_path):
     assert read_candidates(table(tmp_path, ",".join(COLUMNS), " 1.2 ,1,2,3,0")).series.tolist() == ["1.2"]
 

@@ -47,12 +47,13 @@ class Area(StrictRecord, frozen=True, tag="area", tag_field="method"):
 
 class Calibration(Record, frozen=True):
     """Scores of healthy scans and of their slices; see scoring.conformal. made: the day, "" where an older maescan
-    made it."""
+    made it; regions: the option that asked for the patches, "" where there were none, or by an older maescan."""
 
     scans: Scores
     slices: Scores
     scores_sha256: Hash
     made: str = ""
+    regions: str = ""
     positions: list[float] = field(default_factory=list)
     worst: list[float] = field(default_factory=list)
     figures: dict[str, list[float]] = field(default_factory=dict)

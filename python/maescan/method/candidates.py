@@ -25,12 +25,13 @@ class Candidate(Record, frozen=True):
     x: float = field(name="coordX")
     y: float = field(name="coordY")
     z: float = field(name="coordZ")
-    label: Annotated[int, Meta(ge=0, le=1)] = field(name="class")
+    label: Annotated[int, Meta(ge=0, le=1)] = field(name="class", default=0)
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Rows of candidates.csv, counted from 0: the series of each, its place [N, 3] in RAS+ mm, 1 for a nodule."""
+    """Rows of candidates.csv, counted from 0: the series of each, its place [N, 3] in RAS+ mm, 1 for a nodule (0
+    where the table does not say)."""
 
     series: NDArray[np.str_]
     place: NDArray[np.float64]
@@ -42,10 +43,13 @@ FARTHEST = 1e6
 """mm; no place in a scanner is as far from its middle."""
 
 
-def read_candidates(table: Path) -> Candidates:
-    """Raises DataError for a line that is no candidate, and for a table without any."""
-    remedy = f"its columns are {','.join(COLUMNS)}, with commas between: a name, three numbers in mm, 0 or 1"
-    found = read_rows(Candidate, table, remedy=remedy, columns=COLUMNS, said="is no candidate")
+def read_candidates(table: Path, *, labelled: bool = True) -> Candidates:
+    """The rows of a table; labelled: it has to say which are nodules, as LUNA16's annotations.csv and the output of a
+    detector do not. Raises DataError for a line that is no candidate, and for a table without any."""
+    columns = COLUMNS if labelled else COLUMNS[:-1]
+    values = "a name, three numbers in mm" + (", 0 or 1" if labelled else "")
+    remedy = f"its columns are {','.join(columns)}, with commas between: {values}"
+    found = read_rows(Candidate, table, remedy=remedy, columns=columns, said="is no candidate")
     places = [(row.x, row.y, row.z) for row in found]
     place = np.array(places, float).reshape(-1, 3) * LPS_TO_RAS
     if not len(found):

@@ -125,7 +125,7 @@ def cut(
 
 @functools.cache
 def _table(path: str) -> Candidates:
-    return read_candidates(Path(path))
+    return read_candidates(Path(path), labelled=False)
 
 
 def _candidates(source: Any, table: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
