@@ -5,6 +5,7 @@ import pytest
 from helpers.pacs import add_results
 from maescan.errors import DataError
 from maescan.network.queue import FIRST_S, JITTER, LONGEST_S, Queue, Result, Results
+from maescan.scoring.ledger import Ledger
 
 
 @pytest.fixture
@@ -70,3 +71,17 @@ def test_only_what_the_ledger_lists_is_a_result(tmp_path):
     assert [found.uid for found in results.listed()] == ["2.25.501"]
     with pytest.raises(DataError, match="holds no results"):
         Results(tmp_path / "none").listed()
+
+
+def test_a_look_at_results_leaves_the_ledger_to_the_run_that_writes_it(tmp_path):
+    """Where a backup of names (cp -al) is made meanwhile: what the run wrote later went into the backup alone."""
+    uids = add_results(tmp_path / "out", [1])
+    ledger = Ledger(tmp_path / "out", "job")
+    (tmp_path / "backup").mkdir()
+    for file in (tmp_path / "out" / ".maescan").glob("ledger.sqlite*"):
+        (tmp_path / "backup" / file.name).hardlink_to(file)
+    assert [found.uid for found in Results(tmp_path / "out").listed()] == uids
+    ledger.db.do("DELETE FROM outputs")
+    assert not Results(tmp_path / "out").listed()
+    ledger.close()
+    assert not Results(tmp_path / "out").listed()

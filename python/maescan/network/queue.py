@@ -11,7 +11,7 @@ from typing import NamedTuple
 from maescan.errors import DataError
 from maescan.files import OUTPUT
 from maescan.network.store import Store
-from maescan.scoring.database import connect
+from maescan.scoring.database import reading
 
 VERSION = 1
 SCHEMA = """
@@ -132,13 +132,9 @@ class Results:
         folder = self._out / OUTPUT
         if not (folder / "ledger.sqlite").is_file():
             raise DataError("holds no results", path=self._out, remedy="give the --out folder of `maescan score`")
-        db = connect(folder)
-        try:
-            paths = [
-                str(row[0]) for row in db.execute("SELECT path FROM outputs WHERE path LIKE '%.dcm' ORDER BY path")
-            ]
-        finally:
-            db.close()
+        with reading(folder) as db:  # a run may be writing: not a byte of it changes, nor its files
+            listed = db.execute("SELECT path FROM outputs WHERE path LIKE '%.dcm' ORDER BY path").fetchall()
+        paths = [str(path) for (path,) in listed]
         self.damaged = []
         found = [result for path in paths if (result := self._read(path))]
         self._known = {path: self._known[path] for path in paths if path in self._known}
