@@ -9,6 +9,8 @@ from maescan.config import preset
 from maescan.datasets.ill import refuse_ill, refuse_reference
 from maescan.datasets.phantom import Look, write_phantom
 from maescan.errors import DataError
+from maescan.scans import find_scans
+from maescan.scoring.options import ScoreOptions
 
 TINY = preset("tiny")
 
@@ -82,17 +84,45 @@ def test_folders_that_do_not(tmp_path, scans):
     refuse_ill(tmp_path, scans)
 
 
+def refused(path, *patterns):
+    """As a calibration with these globs of --include."""
+    sources = [source for source in find_scans([path]) if ScoreOptions(include=patterns).wants(source.name)]
+    refuse_reference(path, sources)
+
+
 def test_no_ill_scan_is_a_reference(tree):
     """The scans of a calibration are said to be healthy by whoever gives them, and by what lies beside them."""
-    refuse_reference(tree / "healthy")
-    refuse_reference(tree / "healthy" / "brain_0000.nii.gz")
+    refused(tree / "healthy")
+    refused(tree / "healthy" / "brain_0000.nii.gz")
+    refused(tree, "healthy/*")
     with pytest.raises(DataError, match="lesions: is called as a folder of scans with lesions is"):
-        refuse_reference(tree)
+        refused(tree)
     (tree.parent / "masks").rename(tree / "masks")
     with pytest.raises(DataError, match=r"masks/brain_0001\.nii\.gz: is a mask of a lesion"):
-        refuse_reference(tree)
+        refused(tree)
     (tree.parent / "labels.csv").rename(tree / "labels.csv")
+    refused(tree, "healthy/*")
     with pytest.raises(DataError, match=r"labels.csv: calls 'lesions/brain_0001.nii.gz' abnormal \(give a folder of"):
-        refuse_reference(tree)
+        refused(tree)
     (tree / "labels.csv").write_text("scan,label\nhealthy/brain_0000.nii.gz,0\nlesions/brain_0001.nii.gz,0\n")
-    refuse_reference(tree)
+    refused(tree)
+
+
+def test_folders_without_scans_say_nothing_of_a_reference(tree):
+    (tree / "lesions" / "brain_0001.nii.gz").unlink()
+    (tree / "lesions" / "notes.txt").write_text("none")
+    (tree / "scripts").mkdir()
+    (tree / "scripts" / "a.py").write_text("")
+    refused(tree)
+
+
+def test_a_link_is_called_as_it_is_typed_where_that_says_something(tmp_path):
+    for name in ("tumor", "data"):
+        (tmp_path / name).mkdir()
+    for name, target in (("healthy_controls", "tumor"), ("input", "tumor"), ("lesions", "data"), ("b", "data")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    refuse_ill(tmp_path / "healthy_controls", ["a.nii"])
+    refuse_ill(tmp_path / "b", ["a.nii"])
+    for name in ("input", "lesions"):
+        with pytest.raises(DataError, match="is called as a folder of scans with lesions"):
+            refuse_ill(tmp_path / name, ["a.nii"])

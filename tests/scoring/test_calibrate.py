@@ -70,14 +70,14 @@ def test_a_scan_that_fails_is_no_reference(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("said", ["labels.csv", "lesions/a.nii.gz", "masks/a.nii.gz"])
-def test_a_folder_that_calls_scans_ill_is_no_reference(tmp_path, monkeypatch, said):
+def test_a_folder_that_calls_scans_ill_is_no_reference(tmp_path, said):
     """Ill scans raise the score that healthy ones stay under: lesions would not alert. Nothing is scored before."""
-    monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: BUNDLE)
     write_scan(tmp_path / "set" / "a.nii.gz", 0)
     (tmp_path / "set" / said).parent.mkdir(exist_ok=True)
     (tmp_path / "set" / said).write_text("scan,label\na.nii.gz,1\n")
     with pytest.raises(DataError, match=r"give (a folder of )?the healthy scans alone"):
-        calibrate.calibrate(tmp_path / "bundle", [tmp_path / "set"])
+        score_folder([tmp_path / "set"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(healthy=True))
+    assert not (tmp_path / "out" / "ledger.sqlite").exists()
 
 
 def test_the_reference_travels_in_the_bundle(exported_bundle, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from maescan.datasets.members import LABELS, read_labels
 from maescan.errors import DataError, quoted, typed
-from maescan.scans.source import format_of
+from maescan.scans.source import ScanSource
 
 _ILL = re.compile(
     r"(?:un-?healthy|ill|abnormals?|anomal(?:y|ies|ous)|lesions?|diseased?|patholog(?:y|ies|ical)|defects?|positives?"
@@ -35,7 +35,7 @@ def refuse_ill(path: Path, scans: Iterable[str], *, beside: bool = True) -> None
         name, place = folder.name.lower(), path / folder
         known = healthy.get(folder.parent) if beside and folder.name else None
         if not folder.name and beside:
-            name = Path(os.path.realpath(path)).name.lower()
+            name = _called(path)
         if _ILL.fullmatch(name):
             reason = "is called as a folder of scans with lesions is, and nothing says which of them are healthy"
         elif known and not (_called_healthy(name) or _NEITHER.fullmatch(name)):
@@ -47,25 +47,30 @@ def refuse_ill(path: Path, scans: Iterable[str], *, beside: bool = True) -> None
         raise DataError(reason, path=place, remedy=f"{alone}, or label all in {typed(path / LABELS)}")
 
 
+def _called(path: Path) -> str:
+    """A folder's name as it is typed; that of what a link leads to where the link's says nothing."""
+    typed_, real = (Path(of(path)).name.lower() for of in (os.path.abspath, os.path.realpath))
+    return typed_ if _ILL.fullmatch(typed_) or _called_healthy(typed_) else real
+
+
 def _called_healthy(name: str) -> bool:
     """healthy/, and healthy-2/."""
     found = _HEALTHY.match(name)
     return found is not None and not name[found.end() :][:1].isalpha()
 
 
-def refuse_reference(path: Path) -> None:
-    """Raises DataError where a folder that is given as one of healthy scans says itself that some are not: by
-    labels.csv, by masks/ of lesions, or by a folder's name. Only names and labels.csv are read."""
-    if not path.is_dir():
-        return
-    if (path / LABELS).is_file():
-        if ill := sorted({row.scan for row in read_labels(path / LABELS) if row.label == 1}):
+def refuse_reference(path: Path, sources: Iterable[ScanSource]) -> None:
+    """Raises DataError where a folder that is given as one of healthy scans says itself that some of those chosen of
+    it are not: by labels.csv, by masks/ of lesions, or by a folder's name."""
+    own = [source for source in sources if path.is_dir() and source.files[0].is_relative_to(path)]
+    if own and (path / LABELS).is_file():
+        known = {source.name for source in own} | {source.files[0].relative_to(path).as_posix() for source in own}
+        if ill := sorted({row.scan for row in read_labels(path / LABELS) if row.label == 1 and row.scan in known}):
             more = f", and {len(ill) - 1} more" if len(ill) > 1 else ""
             raise DataError(f"calls {quoted(ill[0])} abnormal{more}", path=path / LABELS, remedy=_ALONE)
         return
-    files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names if name[0] != "."]
-    names = [file.relative_to(path) for file in files]
-    if mask := next((n for n in names if "masks" in n.parts[:-1] and format_of(n)), None):
+    names = [source.files[0].relative_to(path) for source in own]
+    if mask := next((name for name in names if "masks" in name.parts[:-1]), None):
         raise DataError("is a mask of a lesion: its scan is not healthy", path=path / mask, remedy=_ALONE)
     refuse_ill(path, (name.as_posix() for name in names))
 

@@ -15,7 +15,6 @@ import numpy as np
 from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.content import read_content
-from maescan.datasets.ill import refuse_reference
 from maescan.engines.bundle import Bundle, update
 from maescan.engines.manifest import parse
 from maescan.errors import ConfigError, DataError, MaescanError, escaped
@@ -66,8 +65,6 @@ def calibrate(
     chosen = RULES[how.aggregation] if how.aggregation else loaded.manifest.get("aggregation") or aggregate.DEFAULT
     out = how.out or folder_of(bundle)
     with kept_in(names_of(options.pseudonyms), [out, bundle], *healthy):
-        for path in healthy:
-            refuse_reference(path)
         within = replace(options, pictures=0, maps=False, dicom=(), healthy=True)
         summary = run.score_paths(list(healthy), bundle, out, engine, within, listen)
         if summary.failures and not (how.skip_failed and summary.scored):

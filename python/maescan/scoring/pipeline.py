@@ -20,6 +20,7 @@ import numpy as np
 
 from maescan import files
 from maescan.config.types import Json
+from maescan.datasets.ill import refuse_reference
 from maescan.errors import ConfigError, DataError, DeviceLostError, EngineError, MaescanError, escaped
 from maescan.method import regions
 from maescan.method import score as steps
@@ -56,8 +57,9 @@ def score_folder(
     """Scores every scan under `paths` and writes scores.csv, scans.csv, failures.csv, run.json, maps/ into `out`,
     whose tables cover all that was ever scored into it.
 
-    Raises DataError when there is no scan, or when `out` cannot be written, is being written by another run or holds
-    what maescan did not write; ConfigError for scans that lie inside `out`, and as `opened_job` does.
+    Raises DataError when there is no scan, a healthy one is called ill, or when `out` cannot be written, is being
+    written by another run or holds what maescan did not write; ConfigError for scans that lie inside `out`, and as
+    `opened_job` does.
     """
     from maescan.scans.budget import Limits
     from maescan.scans.search import search_all
@@ -78,6 +80,8 @@ def score_folder(
             none = f"none of the {lost} scans is left by --include and --exclude" if lost else "no scans found"
             remedy = "see which files maescan reads with `maescan inspect`"
             raise DataError("; ".join([none, *ours]), path=paths[0], remedy=remedy)
+        for path in paths if options.healthy else ():
+            refuse_reference(Path(path), found.sources)
         with opened_job(bundle, engine, out, options, report) as job, told_of(event, job):
             sources = [source for source in found.sources if in_shard(source, options.shard)]
             tell_replaced(job, tell)
