@@ -38,6 +38,8 @@ def test_names_of_bids():
         (["imagesTr/case_001_0000.nii.gz", "imagesTr/case_001_0001.nii.gz"], ["imagesTr/case_002_0000.nii.gz"]),
         (["train/P1/T1/P1_T1_FLAIR.nii.gz", "train/P1/T2/P1_T2_T1.nii.gz"], ["train/P10/T1/P10_T1_FLAIR.nii.gz"]),
         (["case_1.nii.gz", "case_1_followup.nii.gz", "case_1_visit2_T1w.mha"], ["case_10.nii.gz"]),
+        (["session_001/T1.nii", "session_001/T2.nii"], ["session_002/T1.nii"]),
+        (["visit1/smith.nii", "visit2/smith.nii"], ["visit1/jones.nii"]),
         (["T1/007.nii.gz", "FLAIR/007.nii.gz"], ["T1/008.nii.gz"]),
         (["a/T1.nii.gz", "a/baseline/T2.nii.gz"], ["b/T1.nii.gz"]),
     ],
@@ -51,5 +53,6 @@ def test_of_other_names_nothing_is_known():
     names = ["healthy/brain_0000.nii.gz", "healthy/brain_0001.nii.gz", "1.3.6.1.4.1.14519.5.2.1", "volume_1",
              "BraTS20_Training_001", "BraTS20_Training_002", "scan_visit1.nii", "scan_visit2.nii", "t1.nii", "t2.nii",
              "a/mri/001.nii.gz", "a/mri/002.nii.gz", "202301/a.nii", "202301/b.nii", "x_0000.nii",
-             "x_0001.nii"]  # fmt: skip
+             "x_0001.nii", "imagesTr/amos_0001.nii.gz", "imagesTr/amos_0002.nii.gz", "session_001/brain.nii.gz",
+             "session_002/brain.nii.gz", "P01_210312_V1_T1.nii", "P02_210312_V1_T1.nii"]  # fmt: skip
     assert len(set(subjects_of(names).tolist())) == len(names)

@@ -14,15 +14,17 @@ _SUBJECT = re.compile(r"(?:^|/)sub-[^/_]+(?=[/_])")
 _BESIDE = re.compile(r"(?:^|(?<=/))(?:(?:rawdata|sourcedata|derivatives)/(?:.*/)?|ses-[^/]+/)(?=sub-)")
 _STUDIES = re.compile(
     r"(?<![0-9A-Za-z])(?:sub-)?(IXI\d{3}|OAS[12]_\d{4}|OAS[34]\d{4}|\d{3}_S_\d{4,5}|BraTS-[A-Za-z]+-\d{5}"
-    r"|UPENN-GBM-\d{5}|UCSF-PDGM-\d{3,4}|TCGA-[0-9A-Z]{2}-[0-9A-Z]{4}|\d{6}(?=_[37]T_|_V\d_|/(?:T1w|MNINonLinear)/)"
+    r"|UPENN-GBM-\d{5}|UCSF-PDGM-\d{3,4}|TCGA-[0-9A-Z]{2}-[0-9A-Z]{4}|(?<![^/])\d{6}(?=_[37]T_|_V\d_|/(?:T1w|MNINonLinear)/)"
     r"|(?:training|test)\d\d(?=_\d\d_))(?![0-9A-Za-z])"
 )
 """Subjects of IXI, OASIS, ADNI, BraTS from 2023 on, UPENN-GBM, UCSF-PDGM, TCGA, HCP and ISBI 2015."""
 _FREESURFER = re.compile(r"(.+)/mri/(?:orig/)?[^/]+\.mgz")
-_CHANNEL = re.compile(r"((?:.*/)?images(?:Tr|Ts|Val)/.+)_\d{4}")
+_CHANNEL = re.compile(r"((?:.*/)?images(?:Tr|Ts|Val)/(?:.*/)?[^/]*\d[^/]*)_000\d")
 _CONTRAST = "t1|t1w|t1n|t1c|t1ce|t1gd|t1post|t1wce|t2|t2w|t2f|t2star|flair|pd|pdw|mprage|swi|dwi|adc|mra|gd"
 _VISIT = r"(?:ses|session|visit|tp|timepoint)[_-]?\d+|baseline|follow[_-]?up\d*"
 _PART = re.compile(f"(?:{_CONTRAST}|{_VISIT})", re.IGNORECASE)
+_OWN_VISIT = re.compile(r"(?:ses|session|visit)[_-]?\d{3,}", re.IGNORECASE)
+"""Nobody comes as often: in session_001/brain.nii.gz it is all that tells whose scan it is."""
 _CONTRAST_END = re.compile(f"(.+)[ ._-](?:{_CONTRAST})", re.IGNORECASE)
 _VISIT_END = re.compile(rf"(.*\d.*)[ ._-](?:{_VISIT})", re.IGNORECASE)
 
@@ -51,6 +53,8 @@ def _subject(name: str) -> str:
     while shorter := _shorter(file):
         file = shorter
     kept = [part for part in (*folders, file) if not _PART.fullmatch(part)]
+    if folders and _OWN_VISIT.fullmatch(folders[0]) and not re.search(r"\d", "/".join(kept)):
+        kept = [folders[0], *kept]
     return "/".join(kept) or stem_of(name)
 
 
