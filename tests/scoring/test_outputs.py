@@ -89,3 +89,17 @@ def test_the_outputs_of_a_scan_that_is_none_any_more_are_no_other_scans(outputs,
     assert new.id == old.id, "else this proves nothing"
     (kept,) = outputs.of("map").values()
     assert kept.read_text() == "b.nii" and list(kept.parent.iterdir()) == [kept]
+
+
+def test_what_was_replaced_before_is_not_said_again(outputs, tmp_path):
+    """A later run of the same job on a part of the scans: of the rest the ledger knows the other job still."""
+    for name in ("a.nii", "b.nii"):
+        scored(outputs, tmp_path, name, write=False)
+    outputs.path("scans.csv")
+    outputs.ledger.job = "another"
+    assert outputs.replaced().startswith("holds 2 scans that were scored with another bundle")
+    scored(outputs, tmp_path, "a.nii", write=False)
+    outputs.path("scans.csv")
+    assert outputs.replaced() == "" and outputs.ledger.of_other_jobs() == 1
+    outputs.ledger.job = "job"
+    assert outputs.replaced().startswith("holds 1 scans")

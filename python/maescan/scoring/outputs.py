@@ -57,7 +57,10 @@ class Outputs:
         return {label: self.out / path for label, path in found}
 
     def replaced(self) -> str:
-        """One line about what of other jobs this one will take the place of; "" where that is nothing."""
+        """One line about what of other jobs this one will take the place of; "" where that is nothing: the tables
+        are of this job already, whatever the ledger knows of others."""
+        if self.db.one("SELECT 1 FROM outputs WHERE path = 'scans.csv' AND job = ?", self.ledger.job):
+            return ""
         scans = self.ledger.of_other_jobs()
         listed = self.db.all("SELECT path FROM outputs WHERE kind = 'map' AND job <> ?", self.ledger.job)
         maps = sum((self.out / path).is_file() for (path,) in listed)
