@@ -39,6 +39,8 @@ def test_format_by_extension(name, format):
         ("a.tar.gz", "archive"),
         ("a.mha.gz", "unpack"),
         ("a.txt", ""),
+        ("sub-1_physio.tsv.gz", ""),
+        ("a.json.bz2", ""),
         (".gz", ""),
     ],
 )

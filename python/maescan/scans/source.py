@@ -41,6 +41,9 @@ UNREAD = {
 }
 """Endings that scans have and that nobody here reads, with what is to be said of them; longer ones first."""
 
+TEXTS = (".tsv", ".csv", ".txt", ".json", ".log", ".xml")
+"""Endings of what lies beside scans and is none, however it is compressed: recordings of BIDS are .tsv.gz."""
+
 READ = "NIfTI, DICOM, MetaImage, NRRD, MGH and MINC are read"
 Why = Literal["result", "unread", "other", "hidden", "output", "link", "labels", "excluded"]
 
@@ -92,4 +95,6 @@ def format_of(path: Path) -> str | None:
 def unread(path: Path) -> str:
     """What is to be said of a file whose ending is that of a scan that nobody here reads; '' for other files."""
     name = path.name.lower()
+    if name.rpartition(".")[0].endswith(TEXTS):
+        return ""
     return next((text for end, text in UNREAD.items() if name.endswith(end) and name != end), "")
