@@ -7,7 +7,8 @@ import pytest
 from helpers.scoring_stub import BUNDLE, Engine, rows, write_scan
 from maescan.scoring.edited import RECORD, edited_kept
 from maescan.scoring.options import ScoreOptions
-from maescan.scoring.pipeline import score_folder
+from maescan.scoring.pipeline import opened_job, score_folder
+from maescan.scoring.summary import write_results
 
 
 def test_a_table_with_notes_of_its_reader_is_kept_and_named(tmp_path):
@@ -26,6 +27,17 @@ def test_a_table_with_notes_of_its_reader_is_kept_and_named(tmp_path):
     assert notes[1] == "scans.csv was changed since it was written, and is kept as scans-edited-2.csv"
     assert (out / "scans.csv").read_bytes() == plain and score() == []
     assert len(list(out.glob("*-edited*"))) == 2
+
+
+def test_a_run_that_writes_its_tables_again_says_it_still(tmp_path):
+    """As a watch, whose notes are told at its end."""
+    write_scan(tmp_path / "scans" / "a.nii.gz", seed=1)
+    out, options = tmp_path / "out", ScoreOptions(pictures=0)
+    score_folder([tmp_path / "scans"], BUNDLE, Engine(), out, options)
+    (out / "scans.csv").write_text("mine")
+    with opened_job(BUNDLE, Engine(), out, options, lambda *_: None) as job:
+        notes = [list(write_results(job).notes) for _ in range(3)]
+    assert notes == [["scans.csv was changed since it was written, and is kept as scans-edited.csv"]] * 3
 
 
 @pytest.mark.parametrize("left", ["killed", "damaged"])

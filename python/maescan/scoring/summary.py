@@ -102,6 +102,7 @@ def write_results(
         passed = [*(listing.passed_over if listing else ()), *sorted(job.passed_over, key=lambda item: item.name)]
         with edited_kept(job.out, EDITED) as notes:
             summary.notes = [*summary.notes, *notes]
+            job.ledger.db.notes.extend(notes)  # a watch writes its tables often, and says at its end what it kept
             _write(job, known, run_record(job, summary, listing))
             if listing:
                 lines = [(item.name, item.why, escaped(item.reason)) for item in passed]
