@@ -60,6 +60,13 @@ def test_patients_may_lie_deeper_and_uncompressed(tree, tmp_path):
     assert after.fingerprint() == before.fingerprint() and np.array_equal(after.split, before.split)
 
 
+def test_a_tree_of_links_to_patients_is_one(tree, tmp_path):
+    (tmp_path / "links").mkdir()
+    for folder in tree.iterdir():
+        (tmp_path / "links" / folder.name).symlink_to(folder)
+    assert datasets.load(tmp_path / "links", TINY).fingerprint() == datasets.load(tree, TINY).fingerprint()
+
+
 def test_patients_are_split_by_a_seed_and_never_across_parts(tree):
     slices = datasets.load(tree, TINY, seed=3)
     parts = {patient: set(slices.split[slices.patient == patient]) for patient in set(slices.patient)}

@@ -18,6 +18,7 @@ from maescan.datasets.splits import split_patients, volume_split
 from maescan.datasets.subjects import subjects_of
 from maescan.errors import ConfigError, DataError
 from maescan.scans.source import format_of
+from maescan.scans.walk import walk
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 SINCE_2023 = {"t1n": "t1", "t1c": "t1ce", "t2w": "t2", "t2f": "flair"}
@@ -32,10 +33,10 @@ def checked_modality(modality: str | None) -> str:
 
 
 def find_patients(path: Path) -> dict[Path, dict[str, Path]]:
-    """Patient folders at any depth below `path`, or `path` itself: modality, or seg, -> NAME/NAME_MODALITY.nii.gz (or
-    .nii, as some editions have it), since 2023 NAME/NAME-MODALITY.nii.gz."""
+    """Patient folders at any depth below `path`, links to them too, or `path` itself: modality, or seg, ->
+    NAME/NAME_MODALITY.nii.gz (or .nii, as some editions have it), since 2023 NAME/NAME-MODALITY.nii.gz."""
     patients: dict[Path, dict[str, Path]] = {}
-    for file in sorted(path.rglob("*.nii*")) if path.is_dir() else []:
+    for file in _files(path, "*.nii*") if path.is_dir() else []:
         stem = file.name.removesuffix(".gz").removesuffix(".nii")
         name = Path(os.path.realpath(file.parent)).name
         modality = stem.removeprefix(name)[1:] if stem.startswith((f"{name}_", f"{name}-")) else ""
@@ -82,10 +83,15 @@ def find_brats(
     return items
 
 
+def _files(path: Path, pattern: str) -> list[Path]:
+    """Files below a folder, as every search finds them: links to folders are followed."""
+    return sorted(file for file in walk(path) if isinstance(file, Path) and file.match(pattern))
+
+
 def _beside(path: Path, patients: dict[Path, dict[str, Path]]) -> str:
     """Names what lies in a BraTS tree, is a scan by its name, and is not taken: it is of no patient of BraTS."""
-    found = (file for file in path.rglob("*") if file.parent not in patients and format_of(file))
-    others = sorted(file.relative_to(path).as_posix() for file in found if not file.name.startswith("."))
+    found = (file for file in _files(path, "*") if file.parent not in patients and format_of(file))
+    others = [file.relative_to(path).as_posix() for file in found]
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
     return f"; not taken, as of no patient of BraTS: {others[0]}{more}" if others else ""
 
