@@ -67,8 +67,9 @@ def at_healthy_threshold(
     threshold = float(np.nextafter(ordered[under], np.inf))
     found = score >= threshold
     shares = _share(~found[label == 0]), _share(found[label == 1])
-    scan, known = np.asarray(patients), np.isin(score, ordered)
-    shared = sum(bool(known[scan == name].all()) for name in np.unique(scan))
+    names, scan = np.unique(np.asarray(patients, str), return_inverse=True)
+    others = np.bincount(scan[~np.isin(score, ordered)] if len(names) else [], minlength=len(names))
+    shared = int((others == 0).sum())
     return AtThreshold(healthy.source, len(ordered), threshold, *shares, shared)
 
 
