@@ -47,6 +47,12 @@ def test_a_detectors_table_says_places_alone(tmp_path):
         read_candidates(file)
 
 
+@pytest.mark.parametrize("said", ["nodule", "0.87", "", "2"])
+def test_what_a_detector_calls_its_places_is_not_read(tmp_path, said):
+    (tmp_path / "found.csv").write_text(f"{','.join(COLUMNS)}\n1.2,1,2,3,{said}\n")
+    assert read_candidates(tmp_path / "found.csv", labelled=False).place.tolist() == [[-1.0, -2.0, 3.0]]
+
+
 def test_blanks_around_a_series_are_none_of_it(tmp_path):
     assert read_candidates(table(tmp_path, ",".join(COLUMNS), " 1.2 ,1,2,3,0")).series.tolist() == ["1.2"]
 

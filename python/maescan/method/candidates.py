@@ -18,20 +18,25 @@ COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "class")
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 
 
-class Candidate(Record, frozen=True):
-    """A row."""
+class Place(Record, frozen=True):
+    """A row that says where."""
 
     series: str = field(name="seriesuid")
     x: float = field(name="coordX")
     y: float = field(name="coordY")
     z: float = field(name="coordZ")
-    label: Annotated[int, Meta(ge=0, le=1)] = field(name="class", default=0)
+
+
+class Candidate(Place, frozen=True):
+    """A row that says whether it is a nodule too."""
+
+    label: Annotated[int, Meta(ge=0, le=1)] = field(name="class")
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
     """Rows of candidates.csv, counted from 0: the series of each, its place [N, 3] in RAS+ mm, 1 for a nodule (0
-    where the table does not say)."""
+    where nobody asked)."""
 
     series: NDArray[np.str_]
     place: NDArray[np.float64]
@@ -45,11 +50,13 @@ FARTHEST = 1e6
 
 def read_candidates(table: Path, *, labelled: bool = True) -> Candidates:
     """The rows of a table; labelled: it has to say which are nodules, as LUNA16's annotations.csv and the output of a
-    detector do not. Raises DataError for a line that is no candidate, and for a table without any."""
+    detector do not; else their class, be it a word or a share, is not read. Raises DataError for a line that is no
+    candidate, and for a table without any."""
     columns = COLUMNS if labelled else COLUMNS[:-1]
     values = "a name, three numbers in mm" + (", 0 or 1" if labelled else "")
     remedy = f"its columns are {','.join(columns)}, with commas between: {values}"
-    found = read_rows(Candidate, table, remedy=remedy, columns=columns, said="is no candidate")
+    kind: type[Place] = Candidate if labelled else Place
+    found = read_rows(kind, table, remedy=remedy, columns=columns, said="is no candidate")
     places = [(row.x, row.y, row.z) for row in found]
     place = np.array(places, float).reshape(-1, 3) * LPS_TO_RAS
     if not len(found):
@@ -57,7 +64,8 @@ def read_candidates(table: Path, *, labelled: bool = True) -> Candidates:
     if len(none := np.flatnonzero(~(np.abs(place) <= FARTHEST).all(axis=1))):
         raise DataError(f"row {none[0]} holds a place that is none", path=table, remedy=remedy)
     series = np.array([row.series.strip() for row in found], str)
-    return Candidates(series, place, np.array([row.label for row in found], np.int8))
+    label = [row.label if isinstance(row, Candidate) else 0 for row in found]
+    return Candidates(series, place, np.array(label, np.int8))
 
 
 def told_outside(
