@@ -128,10 +128,8 @@ def is_bundle(folder: Path) -> bool:
 
 def check_outside(path: Path, remedy: str = "name a folder elsewhere") -> None:
     """Raises ConfigError for what lies in a bundle, whichever way it is come to: a bundle is given to others; and for
-    a home's ~ that no shell has read, as in a file of options: a folder of that name is removed with the home. A name
-    that no shell would replace, ~new say, is one like others."""
-    name = os.fspath(path)
-    if name == "~" or name.startswith("~/") or os.path.expanduser(name) != name:  # noqa: PTH111 (Path's raises)
+    a home's ~ that no shell has read, as in a file of options: a folder of that name is removed with the home."""
+    if path.parts[:1] == ("~",) or os.path.expanduser(path) != os.fspath(path):  # noqa: PTH111 (Path's raises)
         raise ConfigError("begins with ~, which a shell alone replaces", path=path, remedy="write it from / on")
     if any(map(is_bundle, Path(os.path.realpath(path)).parents)):
         raise ConfigError("lies inside a bundle, which holds nothing of scans", path=path, remedy=remedy)
