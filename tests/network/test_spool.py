@@ -13,7 +13,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from helpers.dicom_node import spooled
 from maescan.errors import DataError
 from maescan.network import spool as module
-from maescan.network.spool import BAD_UID, DAMAGED, MISMATCH, NO_ROOM, SUCCESS, Spool
+from maescan.network.spool import BAD_UID, DAMAGED, MISMATCH, NO_ROOM, REASONS, SUCCESS, Spool
 
 
 def keep(spool, path, uid=None, data=None):
@@ -150,6 +150,7 @@ def test_a_few_bytes_that_inflate_to_many_are_refused(spool, slices, tmp_path):
     dcmwrite(slices[0], dataset, enforce_file_format=True)
     data = slices[0].read_bytes()
     assert len(data) < 1 << 20 and keep(spool, slices[0], "1.2.3.4", data) == DAMAGED
+    assert "if deflated, in another syntax" in REASONS[DAMAGED]
 
 
 def test_files_of_a_killed_receiver_are_found_again(spool, slices, tmp_path):

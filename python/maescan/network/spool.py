@@ -36,7 +36,7 @@ SUCCESS, NO_ROOM, MISMATCH, DAMAGED, BAD_UID = 0x0000, 0xA700, 0xA900, 0xC000, 0
 REASONS = {
     NO_ROOM: "the disk is full, or it is larger than --max-instance",
     MISMATCH: "it holds another UID than was announced",
-    DAMAGED: "it cannot be read: send it again",
+    DAMAGED: "it cannot be read: send it again; if deflated, in another syntax",
     BAD_UID: "a UID of instance, class, series or study is missing or false",
 }
 """What is said of a refusal, to the sender too: 64 characters at most."""
