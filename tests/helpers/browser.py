@@ -33,7 +33,11 @@ class Browser:
         script = f'exec 3<&{read} 4>&{write}; exec "$0" "$@"'
         command = ["bash", "-c", script, BROWSER, *OPTIONS, f"--user-data-dir={self._profile}", "about:blank"]
         self._process = subprocess.Popen(
-            command, pass_fds=(read, write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            pass_fds=(read, write),
+            env=os.environ | {"TMPDIR": self._profile},  # what it leaves behind goes with its profile
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         os.close(read)
         os.close(write)
