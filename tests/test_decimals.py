@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maescan.decimals import decimal, short
+from maescan.decimals import decimal, rounded, short
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,18 @@ def test_all_scores_close_to_one_keep_their_order():
 )
 def test_for_people_no_value_is_0_or_1_that_is_not(value, text):
     assert short(value) == text
+
+
+def test_no_number_is_rounded_to_what_it_is_not():
+    """An AUROC of 0.9996 is not 1, a gap of 0.0004 is one, and 1 with an error of float64 is 1."""
+    written = {
+        0.9996: "0.9996",
+        0.999951: "0.99995",
+        0.0004: "0.0004",
+        -0.0003: "-0.0003",
+        0.9994: "0.999",
+        1.0: "1.000",
+    }
+    written |= {1 - 2**-52: "1.000", -0.0: "0.000", 2**-60: "0.000", -1.0: "-1.000", 1e-6: "0.000001"}
+    assert {value: rounded(value) for value in written} == written
+    assert (rounded(0.0002, "+"), rounded(-0.25, "+"), rounded(0.0, "+")) == ("+0.0002", "-0.250", "+0.000")

@@ -20,3 +20,11 @@ def decimal(value: float, least: int = LEAST, digits: int = DIGITS) -> str:
 def short(value: float) -> str:
     """For people: four decimals, more where these would say 0 or 1 of what is not."""
     return decimal(value, 4, 2)
+
+
+def rounded(value: float, sign: str = "") -> str:
+    """Three decimals, and up to nine where these would say 0, 1 or -1 of what is not. sign: "+" writes it always."""
+    ends = (0.0, 1.0, -1.0)
+    exact = min(abs(value - end) for end in ends) < 1e-9  # what is left of sums
+    digits = next((n for n in range(3, 10) if exact or round(value, n) not in ends), 9)
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"

@@ -141,8 +141,8 @@ def _table(out: Path, used: Preset, summary: Summary) -> Table:
     from rich.table import Table
 
     from maescan import datasets
+    from maescan.decimals import rounded
     from maescan.evaluate.baselines import trivial_baselines
-    from maescan.evaluate.markdown import shown
     from maescan.evaluate.ranking import auroc
 
     slices = datasets.load(out / "unseen", used)
@@ -153,9 +153,9 @@ def _table(out: Path, used: Preset, summary: Summary) -> Table:
     table = Table(title="slices of scans that training never saw, lesion or not")
     table.add_column("what tells them apart")
     table.add_column("AUROC", justify="right")
-    table.add_row("maescan (MAE and judge)", shown(auroc(slices.label, score)), style="bold")
+    table.add_row("maescan (MAE and judge)", rounded(auroc(slices.label, score)), style="bold")
     for name, (value, _) in trivial_baselines(slices).items():
-        table.add_row(f"{name} alone", shown(value))
+        table.add_row(f"{name} alone", rounded(value))
     table.add_section()
     table.add_row("time per scan", f"{1000 * summary.seconds / max(1, len(summary.scored)):.0f} ms")
     return table

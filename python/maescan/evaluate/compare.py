@@ -11,8 +11,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from maescan.datasets.subjects import subjects_of
+from maescan.decimals import rounded
 from maescan.errors import DataError
-from maescan.evaluate.markdown import NO_INTERVALS, interval_text, shown, table
+from maescan.evaluate.markdown import NO_INTERVALS, interval_text, table
 from maescan.evaluate.matched import area_matched_auroc, position_in_brain
 from maescan.evaluate.ranking import FEW, auroc, bootstrap, fewest, interval
 from maescan.evaluate.within import auroc_by_patient, auroc_within
@@ -253,7 +254,7 @@ def _told(others: int | None) -> str:
 
 
 def _signed(value: float | None) -> str | None:
-    return None if value is None else shown(value, "+")
+    return None if value is None else rounded(value, "+")
 
 
 def _sign(value: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from maescan.config.types import Json
+from maescan.decimals import rounded
 from maescan.evaluate.ranking import FEW
 from maescan.evaluate.scans import trained_text
 
@@ -13,7 +14,7 @@ NO_INTERVALS = f"No intervals: of under {FEW} patients of a class they are too n
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; floats as `shown`, None as a dash."""
+    """A Markdown table; floats as `rounded`, None as a dash."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines) + "\n"
 
@@ -21,20 +22,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return shown(value) if isinstance(value, float) else str(value)
-
-
-def shown(value: float, sign: str = "") -> str:
-    """Three decimals, and up to nine where these would say 0, 1 or -1 of what is not. sign: "+" writes it always."""
-    ends = (0.0, 1.0, -1.0)
-    exact = min(abs(value - end) for end in ends) < 1e-9  # what is left of sums
-    digits = next((n for n in range(3, 10) if exact or round(value, n) not in ends), 9)
-    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"
+    return rounded(value) if isinstance(value, float) else str(value)
 
 
 def interval_text(interval: Sequence[float] | None) -> str | None:
     """`low to high`, None for none."""
-    return f"{shown(interval[0])} to {shown(interval[1])}" if interval else None
+    return f"{rounded(interval[0])} to {rounded(interval[1])}" if interval else None
 
 
 def report(metrics: Json, *, pictures: Sequence[str] = ()) -> str:
@@ -98,10 +91,14 @@ def _ranked(name: str, values: Json, direction: str) -> list[object]:
 def _detail(metrics: Json) -> str:
     slice_, gap, scan = metrics["slice"], metrics["over_best_baseline"], metrics["scan"]
     rows = [
-        [f"AUROC over the best baseline ({gap['baseline']})", shown(gap["gap"], "+"), interval_text(gap["interval"])],
+        [
+            f"AUROC over the best baseline ({gap['baseline']})",
+            rounded(gap["gap"], "+"),
+            interval_text(gap["interval"]),
+        ],
         *(
             [
-                f"sensitivity at {name} specificity (of these slices {shown(values['specificity'])})",
+                f"sensitivity at {name} specificity (of these slices {rounded(values['specificity'])})",
                 values["sensitivity"],
                 None,
             ]
@@ -166,7 +163,7 @@ def _pixels(metrics: Json) -> str:
     if beside := metrics.get("dice"):
         note += (
             f"At the threshold that 99 % of the pixels of healthy slices ({beside['source']}) stay under, the heat"
-            f" map's Dice is {shown(beside['dice'])}.\n"
+            f" map's Dice is {rounded(beside['dice'])}.\n"
         )
     return table(("pixels ranked by", "AUROC", "best Dice"), rows) + note
 
@@ -198,8 +195,8 @@ def stress_text(metrics: Json) -> str:
     parts = [
         f"One lesion put into each of {metrics['slices']} healthy slices of {metrics['patients']} patients. rises: "
         "slices that score higher with it than without; a coin has 0.500. passes: slices over the threshold that "
-        f"95 % of them stay under without a lesion ({shown(own['healthy_passes'])} pass it then). map: chance that a "
-        f"pixel of the lesion is hotter than one of other tissue. {resampled}\n",
+        f"95 % of them stay under without a lesion ({rounded(own['healthy_passes'])} pass it then). map: chance that "
+        f"a pixel of the lesion is hotter than one of other tissue. {resampled}\n",
         table(("put in", "rises", "interval", "passes", "interval", "map"), rows),
         f"No better than a coin: {', '.join(coins)}.\n"
         if coins

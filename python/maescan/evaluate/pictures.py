@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maescan.config import Preset
 from maescan.datasets.sliceset import SliceSet
-from maescan.evaluate.markdown import shown
+from maescan.decimals import rounded
 from maescan.evaluate.ranking import auroc, roc
 from maescan.files import atomic_file
 from maescan.method.preprocess import upright
@@ -28,7 +28,7 @@ def roc_picture(path: Path, labels: ArrayLike, scores: Mapping[str, ArrayLike]) 
     for number, (name, score) in enumerate(scores.items()):
         curve = roc(labels, score)
         x, y = (np.concatenate([[0.0], rate]) for rate in (curve.false_rate, curve.sensitivity))
-        axes.plot(x, y, linewidth=1 if number else 2.2, label=f"{name} {shown(auroc(labels, score))}")
+        axes.plot(x, y, linewidth=1 if number else 2.2, label=f"{name} {rounded(auroc(labels, score))}")
     axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", linewidth=1)
     axes.legend(loc="lower right", frameon=False)
     _save(figure, path)

@@ -13,7 +13,7 @@ import numpy as np
 from maescan.config import ClassifierTraining, JudgeTraining, MaskConfig, Preset, PseudoConfig
 from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
-from maescan.evaluate.markdown import shown
+from maescan.decimals import rounded
 from maescan.evaluate.output import EVALUATION
 from maescan.evaluate.run import evaluate_slices
 from maescan.files import claim, write_json, write_text
@@ -103,7 +103,7 @@ class AblationRunner:
         if not (folder / "metrics.json").exists():
             metrics = self._rival(row, seed, fold, folder) if row.rival else self._own(row, seed, fold, folder)
             if self.result:
-                self.result(f"{folder.name}: AUROC {shown(metrics['slice']['auroc'])}")
+                self.result(f"{folder.name}: AUROC {rounded(metrics['slice']['auroc'])}")
         remedy = f"remove {folder} to evaluate again"
         return dict(read(dict[str, object], folder / "metrics.json", remedy=remedy))
 

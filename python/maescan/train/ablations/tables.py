@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from maescan.config.types import Json
+from maescan.decimals import rounded
 from maescan.evaluate.baselines import NAMES as BASELINES
-from maescan.evaluate.markdown import shown, table
+from maescan.evaluate.markdown import table
 from maescan.train.ablations.experiments import Experiment
 from maescan.train.ablations.folds import Fold
 
@@ -97,4 +98,4 @@ def text(result: Json) -> str:
 def _shown(value: Json) -> str | None:
     if value["mean"] is None:
         return None
-    return shown(value["mean"]) + (f" ± {shown(value['sd'])}" if value["sd"] is not None else "")
+    return rounded(value["mean"]) + (f" ± {rounded(value['sd'])}" if value["sd"] is not None else "")
