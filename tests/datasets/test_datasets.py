@@ -138,6 +138,6 @@ def test_the_split_is_kept_in_the_index(made, tmp_path):
 def test_the_index_names_what_each_slice_was_read_from(made):
     lines = (made[1] / "index.csv").read_text().splitlines()
     facts = json.loads((made[1] / "cache.json").read_text())
-    assert lines[0] == "patient,slice,label,area,split,source,key,hash"
+    assert lines[0] == "patient,slice,label,area,split,source,key,hash,whose"
     assert len(lines) == 41 and facts["kind"] == "folder"
     assert len({line.split(",")[5] for line in lines[1:]}) == 5

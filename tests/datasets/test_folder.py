@@ -280,9 +280,9 @@ def test_one_line_says_what_of_the_folder_is_not_used(tree):
         (tree / "healthy" / name).write_bytes(b"x" * 400)
     (tree / "healthy" / "brain_0000.nii.gz").rename(tree / "healthy" / "0_T1.nii.gz")
     (tree / "healthy" / "brain_0001.nii.gz").rename(tree / "healthy" / "0_FLAIR.nii.gz")
-    write_labels(tree, "healthy/0_T1.nii.gz,0,test,7", columns="scan,label,split, age")
+    write_labels(tree, "healthy/0_T1.nii.gz,0,test,7", columns="scan,label,Split, age")
     assert datasets.find(tree)[1][0].note == (
         "labels of labels.csv, lesions of masks/; several contrasts by their names (1 flair, 1 t1), where a model"
         " is of one; scans of kinds that are not read: healthy/b.mif and 1 more; columns of labels.csv that are not"
-        " read: split, age"
+        " read: Split, age"
     )

@@ -17,6 +17,7 @@ def test_intervals_and_cells_are_rounded_so():
 
 
 def test_a_stress_test_of_few_patients_shows_no_intervals_and_counts_patients():
+    from maescan.datasets.subjects import subjects_of
     from maescan.evaluate.markdown import stress_text
     from maescan.evaluate.stress import Stressed, summarise
 
@@ -25,7 +26,7 @@ def test_a_stress_test_of_few_patients_shows_no_intervals_and_counts_patients():
         names = np.array([f"sub-{i:02}/ses-{j}/T1w.nii" for i in range(patients) for j in (1, 2)])
         before = {"score": rng.random(len(names))}
         after = {"flat": {"score": before["score"] + 0.1}}
-        found = summarise(Stressed(names, np.arange(len(names)), before, after, {}, {}, {}))
+        found = summarise(Stressed(names, subjects_of(names), np.arange(len(names)), before, after, {}, {}, {}))
         text = stress_text(found)
         assert f"{2 * patients} healthy slices of {patients} patients" in text
         row = next(line for line in text.splitlines() if line.startswith("| flat"))

@@ -107,7 +107,9 @@ def test_the_threshold_is_the_one_that_evaluate_takes(slices):
     """The least that 95 % of the healthy slices stay under: of 20 one lies over it, as of 100 five do."""
     score = np.random.default_rng(0).permutation(slices).astype(float)
     names = np.array([f"p{i}" for i in range(slices)])
-    found = summarise(Stressed(names, np.arange(slices), {"score": score}, {"flat": {"score": score}}, {}, {}, {}))
+    found = summarise(
+        Stressed(names, names, np.arange(slices), {"score": score}, {"flat": {"score": score}}, {}, {}, {})
+    )
     at = at_healthy_threshold(np.zeros(slices), score, HealthyScores("validation", score))
     assert found["measures"]["score"]["healthy_passes"] == pytest.approx(1 - at.specificity)
     assert found["measures"]["score"]["healthy_passes"] == pytest.approx(slices // 20 / slices)

@@ -108,7 +108,7 @@ def load(
         kind, items = find(path, modality=modality, split_dir=split_dir, seed=seed)
         _check_kind(kind, preset, path)
         slices = SliceSet.join([item.slices(preset) for item in items])
-        taken = f"{scans_told(slices.patient, slices.label)}: {items[0].note}"
+        taken = f"{scans_told(slices.patient, slices.label, slices.whose)}: {items[0].note}"
     if listen:
         listen(taken)
     return replace(slices, taken=taken)

@@ -81,7 +81,7 @@ def prepare_cache(
     finally:
         store.close()
     used = _usable(items, done, out)
-    write_csv(out / "index.csv", COLUMNS, _index(used))
+    write_csv(out / "index.csv", (*COLUMNS, "whose"), _index(used))
     facts = {"scans": len(used), "slices": store.count}
     masks, index = all(record["masks"] for _, record in used), _hash_of(out / "index.csv")
     write_json(out / "cache.json", {**made, **facts, "masks": masks, "index": index, "note": items[0].note})
@@ -129,6 +129,7 @@ class IndexRow(Record, frozen=True):
     source: str
     key: Annotated[str, Meta(pattern="^[0-9]{0,20}$")]
     hash: str
+    whose: str = ""
 
 
 def load_cache(path: Path, preset: Preset, **options: str | None) -> SliceSet:
@@ -159,6 +160,7 @@ def load_cache(path: Path, preset: Preset, **options: str | None) -> SliceSet:
         mask=MappedRows(masks, width=images.shape[2]) if facts.masks else None,
         split=split if (split != "").any() else None,
         key=_keys(rows, path / "index.csv"),
+        whose=np.array([row.whose for row in rows]),
     )
 
 
@@ -166,7 +168,8 @@ def cache_told(path: Path) -> str:
     """One line of what a finished cache holds and was made of, for people. Raises DataError."""
     note = read(Facts, path / "cache.json", remedy=_ANEW).note
     rows = read_rows(IndexRow, path / "index.csv", remedy=_ANEW, columns=COLUMNS)
-    return scans_told([row.patient for row in rows], [row.label for row in rows]) + (f": {note}" if note else "")
+    told = scans_told([row.patient for row in rows], [row.label for row in rows], [row.whose for row in rows])
+    return told + (f": {note}" if note else "")
 
 
 def _keys(rows: list[IndexRow], file: Path) -> NDArray[np.uint64] | None:
@@ -275,7 +278,8 @@ def _index(used: list[tuple[LabelledScan, Json]]) -> Iterator[tuple[Any, ...]]:
         keys = record.get("key", [""] * record["count"])
         rows = zip(record["slice"], record["label"], record["area"], parts, keys, strict=True)
         for number, label, area, part, key in rows:
-            yield record["patient"], number, label, float(area), part, record["sha256"][:16], key, record["hash"]
+            source = record["sha256"][:16]
+            yield record["patient"], number, label, float(area), part, source, key, record["hash"], item.whose
 
 
 def check_new(split_dir: Path | None, path: Path) -> None:

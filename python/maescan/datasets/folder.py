@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,22 +18,19 @@ from maescan.datasets.ill import refuse_ill
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.members import (
     LABELS,
-    REMEDY,
     columns_not_read,
-    read_labels,
     read_member,
     refuse_other_labels,
     tables_not_read,
 )
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.subjects import contrast_of, stem_of
+from maescan.datasets.table import Labels, Said, Table, check_parts, read_table, whose_of
 from maescan.errors import DataError, typed
 from maescan.scans import Scan, ScanSource
 from maescan.scans.scan import axial_axes
 from maescan.scans.search import search_all
 from maescan.scans.source import READ, PassedOver
-
-Labels = Mapping[int | None, int]  # slice -> label; None: every slice of the scan
 
 
 def find_folder(path: Path) -> list[LabelledScan]:
@@ -59,13 +55,16 @@ def find_folder(path: Path) -> list[LabelledScan]:
         raise DataError("no scans found", path=path, remedy=f"{READ}; see docs/formats.md")
     refuse_other_labels(path)
     masks = _match(scans, [s for s in found if "masks" in Path(s.name).parts[:-1]])
-    labels = _labels(path / LABELS, {s.name for s in scans})
+    table = read_table(path / LABELS, [source.name for source in scans])
+    whose = whose_of(scans, table or {})
+    check_parts(whose, table or {}, path / LABELS)
     bare = [source.name for source in scans if source.name not in masks]
-    if labels is None:
+    if table is None:
         refuse_ill(path, bare, beside=not masks)
-    note = _note(labels is not None, bool(masks), len(bare)) + _contrasts(scans) + _unread(everything.passed_over)
+    note = _note(table is not None, bool(masks), len(bare)) + _contrasts(scans) + _unread(everything.passed_over)
     note += columns_not_read(path / LABELS) + tables_not_read(path)
-    return [replace(_item(source, masks.get(source.name), labels, bool(masks)), note=note) for source in scans]
+    items = [_item(source, masks.get(source.name), table, bool(masks)) for source in scans]
+    return [replace(item, whose=whose[item.name], note=note) for item in items]
 
 
 def _called_a_mask(name: str) -> bool:
@@ -103,13 +102,14 @@ def _unread(passed_over: Iterable[PassedOver]) -> str:
     return f"; scans of kinds that are not read: {found[0]}{more}" if found else ""
 
 
-def _item(
-    source: ScanSource, mask: ScanSource | None, labels: dict[str, dict[Any, int]] | None, masked: bool
-) -> LabelledScan:
-    own = None if labels is None else labels.get(source.name, {})
+def _item(source: ScanSource, mask: ScanSource | None, table: Table | None, masked: bool) -> LabelledScan:
+    said = (table or {}).get(source.name, Said())
+    own = None if table is None else said.labels
+    split = said.split if any(other.split for other in (table or {}).values()) else None
     files = source.files + (mask.files if mask else ())
     read = partial(read_labelled, source, mask, own, masked=masked)
-    return LabelledScan(source.name, files, read, [masked, None if own is None else sorted(map(str, own.items()))])
+    detail = [masked, None if own is None else sorted(map(str, own.items()))]
+    return LabelledScan(source.name, files, read, detail, split)
 
 
 def read_labelled(
@@ -208,24 +208,6 @@ def _label(labels: Labels, count: int, source: ScanSource) -> NDArray[np.int8]:
             raise DataError(reason, path=source.path, remedy=f"slices count from 0, the lowest, to {count - 1}")
         made[number] = value
     return made
-
-
-def _labels(file: Path, scans: set[str]) -> dict[str, dict[Any, int]] | None:
-    """scan -> slice (None: all) -> label; None without a labels.csv."""
-    if not file.is_file():
-        return None
-    found: dict[str, dict[Any, int]] = {}
-    for line, row in enumerate(read_labels(file), start=2):
-        if row.scan not in scans:
-            reason = f"line {line} names {row.scan}, which is not there"
-            raise DataError(reason, path=file, remedy=f"scans are named by their path, as {min(scans)}")
-        known = found.setdefault(row.scan, {})
-        if known.setdefault(row.slice, row.label) != row.label:
-            reason = f"line {line} calls {row.scan} {row.label}, a line before it {known[row.slice]}"
-            raise DataError(reason, path=file, remedy="leave one of the two lines")
-    if not found:
-        raise DataError("holds no label", path=file, remedy=REMEDY)
-    return found
 
 
 def _match(scans: list[ScanSource], masks: Iterable[ScanSource]) -> dict[str, ScanSource]:

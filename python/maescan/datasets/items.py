@@ -38,7 +38,7 @@ class LabelledScan:
     """One scan of a data set. read(preset) gives its slices, without `split`; it can be pickled. files: what it is
     read from. detail: what else decides its slices (a modality, rows of a table). split: the part that all its
     slices belong to, or that each does by its `slice` number; None: the set is not split. listed: what split files
-    say of slices, by number. note: what was taken of the set, and its labels of: for people."""
+    say of slices, by number. whose: of `SliceSet`. note: what was taken of the set, and its labels of: for people."""
 
     name: str
     files: tuple[Path, ...]
@@ -47,12 +47,13 @@ class LabelledScan:
     split: str | Mapping[int, str] | None = field(default=None, compare=False)
     listed: Mapping[int, Listed] = field(default_factory=dict, compare=False)
     note: str = field(default="", compare=False)
+    whose: str = field(default="", compare=False)
 
     def slices(self, preset: Preset) -> SliceSet:
         """Its slices on the model's grid. Raises ScanError or DataError, naming the file."""
         made = self.read(preset)
         self.check(made.slice, made.label)
-        return replace(made, split=self.parts(made.slice))
+        return replace(made, split=self.parts(made.slice), whose=np.full(len(made), self.whose))
 
     def check(self, numbers: Iterable[int], labels: Iterable[int]) -> None:
         """Raises ConfigError, naming the first line of a split file that its slices' labels contradict."""

@@ -20,7 +20,7 @@ REMEDY = (
 OWN_FILE = "put one of them into a file of its own, and that into the set"
 LABELS = "labels.csv"
 _NAMED = 3
-_COLUMNS = ("scan", "slice", "label")
+_COLUMNS = ("scan", "slice", "label", "patient", "split")
 _OTHERS = "[lL][aA][bB][eE][lL]*.*"
 _SHEETS = {".csv", ".tsv", ".xls", ".xlsx", ".ods"}
 _LIST = re.compile(
@@ -87,11 +87,13 @@ def refuse_other_labels(folder: Path) -> None:
 
 
 class Label(Record, frozen=True):
-    """A row of labels.csv: of one slice, or of all."""
+    """A row of labels.csv: of one slice, or of all. patient: whose the scan is; split: its part."""
 
     scan: Annotated[str, Meta(min_length=1)]
     label: Annotated[int, Meta(ge=0, le=1)]
     slice: Annotated[int, Meta(ge=0)] | None = None
+    patient: str = ""
+    split: str = ""
 
 
 def read_labels(file: Path) -> list[Label]:

@@ -20,8 +20,8 @@ def by_patient(names: Iterable[str], seed: int) -> list[str]:
     return [str(name) for name in np.random.default_rng(seed).permutation(np.unique(np.array(list(names))))]
 
 
-def scans_told(scans: ArrayLike, label: ArrayLike) -> str:
-    """How many scans and patients there are, by the labels of their slices [N].
+def scans_told(scans: ArrayLike, label: ArrayLike, whose: ArrayLike | None = None) -> str:
+    """How many scans and patients there are, by the labels of their slices [N], and by `SliceSet.whose`.
 
     >>> scans_told(["sub-1/a", "sub-1/b", "sub-2/c", "sub-3/c"], [0, 1, 0, -1])
     '4 scans of 3 patients (2 healthy, 1 with lesions, 1 without labels)'
@@ -31,8 +31,9 @@ def scans_told(scans: ArrayLike, label: ArrayLike) -> str:
                   for which in (np.asarray(label) == 1, np.asarray(label) >= 0))  # fmt: skip
     kinds = {"healthy": known & ~ill, "with lesions": ill, "without labels": ~known}
     parts = [f"{found.sum()} {kind}" for kind, found in kinds.items() if found.any()]
+    patients = len(np.unique(subjects_of(scans, whose)))
     counts = (f"{count} {what}{'s' * (count != 1)}"
-              for count, what in ((len(names), "scan"), (len(np.unique(subjects_of(names))), "patient")))  # fmt: skip
+              for count, what in ((len(names), "scan"), (patients, "patient")))  # fmt: skip
     return f"{' of '.join(counts)} ({', '.join(parts)})"
 
 
@@ -40,8 +41,9 @@ def scans_told(scans: ArrayLike, label: ArrayLike) -> str:
 class SliceSet:
     """images [N, h, w] float32 or float16; patient [N] str, the scan's name; slice [N] index inside its scan;
     label [N]: 0 normal, 1 abnormal, -1 unknown; area [N]: share of the slice that is foreground; mask [N, h, w] bool
-    or None; split [N] of train, val, test, "" (none of them), or None; key [N]: of their masks, None: `slice`. taken:
-    what `datasets.load` took, for people. Images and masks of a prepared cache are `MappedRows`, read when used."""
+    or None; split [N] of train, val, test, "" (none of them), or None; key [N]: of their masks, None: `slice`; whose
+    [N]: whom it is of, "" where names alone tell that, or None. taken: what `datasets.load` took, for people. Images
+    and masks of a prepared cache are `MappedRows`, read when used."""
 
     images: NDArray[Any] | MappedRows
     patient: NDArray[np.str_]
@@ -51,6 +53,7 @@ class SliceSet:
     mask: NDArray[np.bool_] | MappedRows | None = None
     split: NDArray[np.str_] | None = None
     key: NDArray[np.uint64] | None = None
+    whose: NDArray[np.str_] | None = None
     taken: str = ""
 
     def __len__(self) -> int:
@@ -89,7 +92,7 @@ class SliceSet:
     @property
     def subject(self) -> NDArray[np.str_]:
         """Whom each slice is of [N]: `subjects_of`."""
-        return subjects_of(self.patient)
+        return subjects_of(self.patient, self.whose)
 
     def healthy(self) -> SliceSet:
         """Normal slices. Raises DataError where there are none."""

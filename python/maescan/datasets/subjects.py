@@ -29,14 +29,15 @@ _CONTRAST_END = re.compile(f"(.+)[ ._-](?:{_CONTRAST})", re.IGNORECASE)
 _VISIT_END = re.compile(rf"(.*\d.*)[ ._-](?:{_VISIT})", re.IGNORECASE)
 
 
-def subjects_of(scans: ArrayLike) -> NDArray[np.str_]:
-    """Whom each scan [N] is of: by BIDS's names the subject (site/sub-01/ses-2/anat/...: site/sub-01), who may have
-    been scanned twice (ses-2/sub-01/... too), and whose scans may lie in derivatives/ too; by the names of public
-    studies, of nnU-Net and of FreeSurfer; else by the path without the contrasts and visits that its folders are
-    called by (a/T1/), or its file's name ends in (a_T1, a_followup). Of other names nothing is known, and each scan
-    is taken for a patient's only one."""
+def subjects_of(scans: ArrayLike, whose: ArrayLike | None = None) -> NDArray[np.str_]:
+    """Whom each scan [N] is of: as `whose` [N] says, where it does; by BIDS's names the subject
+    (site/sub-01/ses-2/anat/...: site/sub-01), who may have been scanned twice (ses-2/sub-01/... too), and whose scans
+    may lie in derivatives/ too; by the names of public studies, of nnU-Net and of FreeSurfer; else by the path
+    without the contrasts and visits that its folders are called by (a/T1/), or its file's name ends in (a_T1,
+    a_followup). Of other names nothing is known, and each scan is taken for a patient's only one."""
     names, place = np.unique(np.asarray(scans, str), return_inverse=True)
-    return np.asarray([_subject(name) for name in names.tolist()], str)[place]
+    named = np.asarray([_subject(name) for name in names.tolist()], str)[place]
+    return named if whose is None else np.where(np.asarray(whose, str) == "", named, np.asarray(whose, str))
 
 
 @cache

@@ -91,8 +91,8 @@ class Metrics(Record, frozen=True):
 
 
 class Judged(Record, frozen=True):
-    """A row of slices.csv. height: `SliceSet.height`; print: `prints.every_print`; those of an older maescan lack
-    them, and slices are taken to lie as they are numbered."""
+    """A row of slices.csv. height, patient: `SliceSet.height` and `subject`; print: `prints.every_print`; those of an
+    older maescan lack them, and slices are taken to lie as they are numbered."""
 
     scan: str
     slice: int
@@ -100,6 +100,7 @@ class Judged(Record, frozen=True):
     score: float
     area: float
     height: float | None = None
+    patient: str = ""
     print: str = ""
 
     @property
@@ -109,11 +110,10 @@ class Judged(Record, frozen=True):
 
 
 class Evaluation(NamedTuple):
-    """slices.csv of an evaluation: label, score, area, print and height by (scan, slice); and how they were
-    prepared."""
+    """slices.csv of an evaluation by (scan, slice), and how they were prepared."""
 
     name: str
-    rows: dict[tuple[str, int], tuple[int, float, float, str, float]]
+    rows: dict[tuple[str, int], Judged]
     prepared: dict[str, object] | None
 
 
@@ -125,13 +125,13 @@ def read_evaluation(folder: Path) -> Evaluation:
         found = read_rows(Judged, folder / "slices.csv", remedy=remedy, columns=COLUMNS)
     except DataError as error:
         raise DataError(f"holds no evaluation: {error.reason}", path=error.path, remedy=remedy) from error
-    rows = {(row.scan, row.slice): (row.label, row.score, row.area, row.print, row.lies_at) for row in found}
+    rows = {(row.scan, row.slice): row for row in found}
     return Evaluation(str(metrics.model), rows, metrics.data.preprocessing)
 
 
 def _others(one: Evaluation, two: Evaluation, keys: list[tuple[str, int]]) -> int | None:
     """How many slices of equal names are not the same slice; None where prints lack, or cannot be compared."""
-    pairs = [(one.rows[key][3], two.rows[key][3]) for key in keys]
+    pairs = [(one.rows[key].print, two.rows[key].print) for key in keys]
     known = all(any(prints) for prints in zip(*pairs, strict=True))
     if not known or one.prepared is None or one.prepared != two.prepared:
         return None
@@ -147,20 +147,20 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
     keys = sorted(set(one.rows) & set(two.rows))
     if not keys:
         raise DataError("judges none of the slices that the other does", path=second, remedy="evaluate the same data")
-    differ = [key for key in keys if one.rows[key][0] != two.rows[key][0]]
+    differ = [key for key in keys if one.rows[key].label != two.rows[key].label]
     if differ:
         reason = f"calls slice {differ[0][1]} of {differ[0][0]} otherwise than the other does"
         raise DataError(reason, path=second, remedy="evaluate both on the same labels")
-    label = np.array([one.rows[key][0] for key in keys])
+    rows = [one.rows[key] for key in keys]
+    label = np.array([row.label for row in rows])
     if label.max() < 1 or label.min() > 0:
         none = "healthy" if label.min() > 0 else "abnormal"
         reason = f"has {len(keys)} slices in common with the other, none of them {none}"
         raise DataError(reason, path=second, remedy="evaluate the same data, with slices of both kinds")
-    scores = [np.array([each.rows[key][1] for key in keys]) for each in (one, two)]
-    scan, height = np.array([key[0] for key in keys]), np.array([one.rows[key][4] for key in keys])
-    patient = subjects_of(scan)
-    area = np.array([one.rows[key][2] for key in keys])
-    position = position_in_brain(scan, height, area)
+    scores = [np.array([each.rows[key].score for key in keys]) for each in (one, two)]
+    scan, area = np.array([row.scan for row in rows]), np.array([row.area for row in rows])
+    patient = subjects_of(scan, [row.patient for row in rows])
+    position = position_in_brain(scan, np.array([row.lies_at for row in rows]), area)
     samples = [bootstrap(label, score, patient, resamples=resamples, seed=seed) for score in scores]
     each = _by_patient(label, scores, patient)
 

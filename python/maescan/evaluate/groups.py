@@ -63,11 +63,12 @@ def _delimiter(table: Path) -> str:
     return max(",;\t", key=lambda mark: header.count(mark.encode()))
 
 
-def rows_not_used(groups: Groups, patients: ArrayLike) -> str:
+def rows_not_used(groups: Groups, patients: ArrayLike, whose: ArrayLike | None = None) -> str:
     """How many rows of a table tell nothing of the scans that are judged, why, and the first of them; "" for none."""
     rows = sorted({name for values in groups.values() for name in values})
-    called = _names_of(patients)
+    called = _names_of(patients, whose)
     used, whole = ({name for names in part for name in names} for part in (called.values(), map(_names, called)))
+    whole |= used
     shared = [name for name in rows if name in whole - used]
     others = [name for name in rows if name not in whole]
     differ = [name for name in rows if name in used and SEVERAL in {values.get(name) for values in groups.values()}]
@@ -84,12 +85,17 @@ def rows_not_used(groups: Groups, patients: ArrayLike) -> str:
 
 
 def by_group(
-    groups: Groups, labels: ArrayLike, scores: ArrayLike, patients: ArrayLike, threshold: float | None
+    groups: Groups,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    patients: ArrayLike,
+    threshold: float | None,
+    whose: ArrayLike | None = None,
 ) -> dict[str, list[dict[str, object]]]:
     """A row a value of each column: scans, slices, AUROC, and specificity and sensitivity at a threshold, None where
-    there is nothing to tell them from."""
+    there is nothing to tell them from. patients: the scan of each slice [N]; whose: `SliceSet.whose`."""
     label, score, patient = np.asarray(labels), np.asarray(scores, np.float64), np.asarray(patients)
-    found, called = {}, _names_of(patient)
+    found, called = {}, _names_of(patient, whose)
     for column, values in groups.items():
         of_scan = _parts({scan: _value(values, names) for scan, names in called.items()})
         each = np.array([of_scan[str(name)] for name in patient])
@@ -109,13 +115,14 @@ def _value(values: Mapping[str, str], names: list[str]) -> str:
     return next((values[name] for name in names if name in values), "unknown")
 
 
-def _names_of(patients: ArrayLike) -> dict[str, list[str]]:
-    """What rows may call each scan: its path, a folder's, any part of it, or the beginning of its file's name; not
-    what two subjects of BIDS have in common, the sub-01 of two sites."""
-    scans = np.unique(np.asarray(patients, str))
-    names = {scan: _names(scan) for scan in scans.tolist()}
+def _names_of(patients: ArrayLike, whose: ArrayLike | None) -> dict[str, list[str]]:
+    """What rows may call each scan: its path, whom it is of, a folder's, any part of it, or the beginning of its
+    file's name; not what two subjects of BIDS have in common, the sub-01 of two sites."""
+    scans, first = np.unique(np.asarray(patients, str), return_index=True)
+    told = np.full(len(scans), "") if whose is None else np.asarray(whose, str)[first]
+    names = {scan: _names(scan, who) for scan, who in zip(scans.tolist(), told.tolist(), strict=True)}
     of: dict[str, set[str]] = {}
-    for scan, subject in zip(scans.tolist(), subjects_of(scans).tolist(), strict=True):
+    for scan, subject in zip(scans.tolist(), subjects_of(scans, told).tolist(), strict=True):
         for name in names[scan]:
             of.setdefault(name, set()).add(subject)
     return {
@@ -124,10 +131,10 @@ def _names_of(patients: ArrayLike) -> dict[str, list[str]]:
     }
 
 
-def _names(scan: str) -> list[str]:
+def _names(scan: str, who: str = "") -> list[str]:
     path = PurePosixPath(scan)
     folders = [folder.as_posix() for folder in path.parents if folder.name]
-    return [scan, *folders, *path.parts, path.name.split(".")[0], path.name.split("_")[0]]
+    return [scan, *filter(None, [who]), *folders, *path.parts, path.name.split(".")[0], path.name.split("_")[0]]
 
 
 def _parts(of_scan: dict[str, str]) -> dict[str, str]:

@@ -160,21 +160,24 @@ def found_beside(slices: SliceSet, scored: Scored, model: Json, missing: dict[st
     lesions = froc(scored.detections, label, patient, slices.slice) if scored.detections else None
     if lesions is None:
         missing["froc"] = "the data set has no lesion masks, or no slice without a lesion"
-    if others := rows_not_used(model.get("groups", {}), patient):
+    if others := rows_not_used(model.get("groups", {}), patient, slices.whose):
         missing["groups"] = others
-    groups = by_group(model.get("groups", {}), label, scored.score, patient, at.threshold if at else None)
+    threshold = at.threshold if at else None
+    groups = by_group(model.get("groups", {}), label, scored.score, patient, threshold, slices.whose)
     return {"healthy_threshold": at._asdict() if at else None, "dice": dice, "froc": lesions, "groups": groups}
 
 
 def _write(out: Path, slices: SliceSet, scored: Scored, metrics: Json, drawn: list[str]) -> None:
     write_json(out / "metrics.json", metrics)
     write_text(out / "report.md", report(metrics, pictures=drawn))
-    columns = (slices.patient, slices.slice, slices.label, scored.score, slices.area, slices.height, _prints(slices))
+    columns = (slices.patient, slices.slice, slices.label, scored.score, slices.area, slices.height)
     rows = [
-        (str(patient), int(number), int(label), float(score), float(area), float(height), one)
-        for patient, number, label, score, area, height, one in zip(*columns, strict=True)
+        (str(scan), int(number), int(label), float(score), float(area), float(height), str(subject), one)
+        for scan, number, label, score, area, height, subject, one in zip(
+            *columns, slices.subject, _prints(slices), strict=True
+        )
     ]
-    write_csv(out / "slices.csv", ("scan", "slice", "label", "score", "area", "height", "print"), rows)
+    write_csv(out / "slices.csv", ("scan", "slice", "label", "score", "area", "height", "patient", "print"), rows)
     speed = {"slices": len(rows), "seconds": scored.seconds, "slices_per_second": len(rows) / scored.seconds}
     write_json(out / "speed.json", speed)
 

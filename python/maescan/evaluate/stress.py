@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
-from maescan.datasets.subjects import subjects_of
 from maescan.errors import DataError
 from maescan.evaluate.insertions import ARTEFACTS, KINDS, LESIONS, Insertion, insert
 from maescan.evaluate.lesions import by_bin
@@ -34,11 +33,13 @@ CHANGES = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0)  # in standard deviations of the s
 
 @dataclass(frozen=True)
 class Stressed:
-    """N healthy slices of `patient` [N]; measure -> scores [N] `before`, and kind -> measure -> scores [N] `after`.
-    size: share of the tissue that a lesion covers; change: how far it moved the mean there, in standard deviations of
-    the slice's tissue; found: AUROC of the heat map's pixels inside against outside, within tissue (kind -> [N])."""
+    """N healthy slices of scans `patient` [N] of patients `subject` [N]; measure -> scores [N] `before`, and kind ->
+    measure -> scores [N] `after`. size: share of the tissue that a lesion covers; change: how far it moved the mean
+    there, in standard deviations of the slice's tissue; found: AUROC of the heat map's pixels inside against outside,
+    within tissue (kind -> [N])."""
 
     patient: NDArray[np.str_]
+    subject: NDArray[np.str_]
     slice: NDArray[np.int64]
     before: dict[str, Floats]
     after: dict[str, dict[str, Floats]]
@@ -63,7 +64,7 @@ class Healthy:
         self.images = np.ascontiguousarray(slices.images[self.which], np.float32)
         self.tissue = tissue_of(self.images, preset)
         self.seed = seed
-        self.subject = subjects_of(self.patient)
+        self.subject = slices.subject[self.which]
         self.limits = {name: _ends(self.images[self.patient == name]) for name in np.unique(self.patient)}
 
     def __len__(self) -> int:
@@ -101,7 +102,7 @@ def stress_slices(
     masks -> (measure -> scores [B], heat maps [B, H, W] or None). Raises DataError for a score that is not finite."""
     n, steps = len(healthy), len(kinds) + 1
     before = _scored(healthy.images, healthy.keys, score, batch)[0]
-    stressed = Stressed(healthy.patient, healthy.slice, before, {}, {}, {}, {})
+    stressed = Stressed(healthy.patient, healthy.subject, healthy.slice, before, {}, {}, {}, {})
     for step, kind in enumerate(kinds, start=1):
         if progress:
             progress(step * n, steps * n)
@@ -140,11 +141,11 @@ def _place(healthy: Healthy, number: int, put: Insertion, heat: Images | None) -
 def summarise(stressed: Stressed, *, resamples: int = 1000, seed: int = 0) -> Json:
     """JSON types: for every kind and measure the share of slices whose score rises (no change counts half), the share
     that passes the threshold that 95 % of the healthy slices stay under, and intervals over patients."""
-    shares = Shares(subjects_of(stressed.patient), resamples, seed)
+    shares = Shares(stressed.subject, resamples, seed)
     measures = {name: _measure(stressed, name, shares) for name in stressed.before}
     return {
         "slices": len(stressed.patient),
-        "patients": len(np.unique(subjects_of(stressed.patient))),
+        "patients": len(np.unique(stressed.subject)),
         "measures": measures,
         "not_better_than_a_coin": next(iter(measures.values()))["not_better_than_a_coin"],
         "found": {kind: _mean(values) for kind, values in stressed.found.items()},

@@ -55,7 +55,8 @@ class ScanSource:
     name: its label, unique among the scans found together: the path below the folder that was searched; of a DICOM
     series FOLDER/NUMBER-DESCRIPTION (`scans.labels`). path: the file, or the folder of a series.
     files: all that it is read from (for a .zip, the .zip; `members` are the files inside it). identity: of a DICOM
-    series, a hash of what makes it one (patient, study, series, frame of reference, which of its volumes).
+    series, a hash of what makes it one (patient, study, series, frame of reference, which of its volumes). patient: a
+    hash of its PatientID; "" where that says nothing.
     fault: why it cannot be read, where that is known already; notes: warnings that its scan begins with.
     incomplete: files that seem to be of the same series cannot be read.
     """
@@ -67,6 +68,7 @@ class ScanSource:
     series_uid: str = ""
     members: tuple[str, ...] = ()
     identity: str = ""
+    patient: str = ""
     fault: ScanError | None = None
     notes: tuple[str, ...] = ()
     incomplete: bool = False

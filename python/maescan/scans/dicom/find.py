@@ -23,6 +23,7 @@ from maescan.scans.dicom.group import (
     common_folder,
     group,
     image_of,
+    patient_of,
     place_of,
 )
 from maescan.scans.dicom.kinds import result_of
@@ -161,4 +162,7 @@ def _sources(volumes: list[Volume], bases: Mapping[Path, Path]) -> Iterator[Scan
         identity = hashlib.sha256(repr((belongs, number)).encode()).hexdigest() if first.series else ""
         path = files[0] if len(files) == 1 else folder
         name = name if number == 1 else f"{name}-{number}"
-        yield ScanSource(name, path, "dicom", files, first.series, identity=identity, notes=volume.notes)
+        whose = patient_of(first.belongs[0])
+        yield ScanSource(
+            name, path, "dicom", files, first.series, identity=identity, patient=whose, notes=volume.notes
+        )

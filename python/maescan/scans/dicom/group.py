@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +25,11 @@ TOLD_APART = (
     *("DiffusionBValue", "InversionTime", "AcquisitionTime"),
 )
 """What tells the volumes of a series apart where several images lie at one position; the first that does so."""
+NOBODYS = re.compile(
+    r"(?:anon(?:ym(?:ous|i[sz]ed))?|unknown|none|null|n/?a|(?:no[ _-]?)?(?:patient(?:[ _-]?id)?|id|name)|removed|test"
+    r"|de-?identified|[0x-]|(.)\1{2,})?"
+)
+"""A PatientID that tools put in the place of everybody's, in small letters: Anonymous, 0, XXXX."""
 TOLERANT = ("EchoTime", "TriggerTime", "DiffusionBValue", "InversionTime")
 PATIENT = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
 BELONGS = ("SeriesNumber", "Modality", "StudyInstanceUID", "SeriesInstanceUID")
@@ -85,6 +92,15 @@ def place_of(header: Dataset) -> Dataset:
                 if inside and value in inside[0]:
                     setattr(found, value, inside[0].get(value))
     return found
+
+
+def patient_of(number: str) -> str:
+    """A hash of a PatientID, in small letters, that tells a patient's series from others'; "" where it does not.
+
+    >>> patient_of("anonymous"), patient_of("0000"), patient_of("a1") == patient_of("a2")
+    ('', '', False)
+    """
+    return "" if NOBODYS.fullmatch(number) else hashlib.sha256(number.encode()).hexdigest()
 
 
 def image_of(file: Path, header: Dataset) -> FileHeader:
