@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from maescan import datasets
@@ -106,6 +109,27 @@ def test_no_ill_scan_is_a_reference(tree):
         refused(tree)
     (tree / "labels.csv").write_text("scan,label\nhealthy/brain_0000.nii.gz,0\nlesions/brain_0001.nii.gz,0\n")
     refused(tree)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_zip_is_a_folder_of_scans_too(tree, tmp_path, inside):
+    folder = tmp_path / "given"
+    folder.mkdir()
+    packed = Path(shutil.make_archive(str(folder / "study"), "zip", tree))
+    given = folder if inside else packed
+    remedy = rf"\(unpack {packed} and give the healthy scans alone\)"
+    with pytest.raises(
+        DataError, match=f"^{packed}/lesions: is called as a folder of scans with lesions is.*{remedy}"
+    ):
+        refused(given)
+    refused(given, "study.zip/healthy/*")
+    packed.rename(folder / "lesions.zip")
+    with pytest.raises(DataError, match=r"lesions\.zip.*: is called as a folder of scans with lesions is"):
+        refused(folder if inside else folder / "lesions.zip", "*/healthy/*")
+    if inside:
+        (folder / "labels.csv").write_text("scan,label\nlesions.zip/lesions/brain_0001.nii.gz,1\n")
+        with pytest.raises(DataError, match=r"labels.csv: calls 'lesions.zip/lesions/brain_0001.nii.gz' abnormal"):
+            refused(folder)
 
 
 def test_folders_without_scans_say_nothing_of_a_reference(tree):

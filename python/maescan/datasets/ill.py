@@ -28,11 +28,12 @@ def refuse_ill(path: Path, scans: Iterable[str], *, beside: bool = True) -> None
     scans = list(scans)
     if tumour := next((scan for scan in scans if _STUDIES.search(scan)), None):
         reason = "is called as scans of BraTS, UPENN-GBM or UCSF-PDGM are, all of tumours, and nothing says otherwise"
-        raise DataError(reason, path=path / tumour, remedy=f"label all in {typed(path / LABELS)}, or leave them out")
+        label = "" if path.is_file() else f"label all in {typed(path / LABELS)}, or "
+        raise DataError(reason, path=path / tumour, remedy=f"{label}leave them out")
     folders = sorted({folder for scan in scans for folder in PurePosixPath(scan).parents})
-    healthy = {folder.parent: folder for folder in folders if _HEALTHY.fullmatch(folder.name.lower())}
+    healthy = {folder.parent: folder for folder in folders if _HEALTHY.fullmatch(_plain(folder.name))}
     for folder in folders:
-        name, place = folder.name.lower(), path / folder
+        name, place = _plain(folder.name), path / folder
         known = healthy.get(folder.parent) if beside and folder.name else None
         if not folder.name and beside:
             name = _called(path)
@@ -44,13 +45,21 @@ def refuse_ill(path: Path, scans: Iterable[str], *, beside: bool = True) -> None
             continue
         other = next(iter(healthy.values()), None)
         alone = f"give the healthy scans alone{f', {typed(path / other)}' if other else ''}"
-        raise DataError(reason, path=place, remedy=f"{alone}, or label all in {typed(path / LABELS)}")
+        remedy = f"{alone}, or label all in {typed(path / LABELS)}"
+        if packed := next((at for at in (place, *place.parents) if at.is_file()), None):
+            remedy = f"unpack {typed(packed)} and give the healthy scans alone"
+        raise DataError(reason, path=place, remedy=remedy)
 
 
 def _called(path: Path) -> str:
     """A folder's name as it is typed; that of what a link leads to where the link's says nothing."""
-    typed_, real = (Path(of(path)).name.lower() for of in (os.path.abspath, os.path.realpath))
+    typed_, real = (_plain(Path(of(path)).name) for of in (os.path.abspath, os.path.realpath))
     return typed_ if _ILL.fullmatch(typed_) or _called_healthy(typed_) else real
+
+
+def _plain(name: str) -> str:
+    """What a folder is called, or a .zip, which is a folder of scans too."""
+    return name.lower().removesuffix(".zip")
 
 
 def _called_healthy(name: str) -> bool:
@@ -60,16 +69,16 @@ def _called_healthy(name: str) -> bool:
 
 
 def refuse_reference(path: Path, sources: Iterable[ScanSource]) -> None:
-    """Raises DataError where a folder that is given as one of healthy scans says itself that some of those chosen of
-    it are not: by labels.csv, by masks/ of lesions, or by a folder's name."""
-    own = [source for source in sources if path.is_dir() and source.files[0].is_relative_to(path)]
+    """Raises DataError where a folder or .zip that is given as one of healthy scans says itself that some of those
+    chosen of it are not: by labels.csv, by masks/ of lesions, or by a folder's name, also in a .zip."""
+    own = [source for source in sources if (path.is_dir() or source.members) and source.files[0].is_relative_to(path)]
+    names = [source.files[0].joinpath(*source.members[:1]).relative_to(path) for source in own]
     if own and (path / LABELS).is_file():
-        known = {source.name for source in own} | {source.files[0].relative_to(path).as_posix() for source in own}
+        known = {source.name for source in own} | {name.as_posix() for name in names}
         if ill := sorted({row.scan for row in read_labels(path / LABELS) if row.label == 1 and row.scan in known}):
             more = f", and {len(ill) - 1} more" if len(ill) > 1 else ""
             raise DataError(f"calls {quoted(ill[0])} abnormal{more}", path=path / LABELS, remedy=_ALONE)
         return
-    names = [source.files[0].relative_to(path) for source in own]
     if mask := next((name for name in names if "masks" in name.parts[:-1]), None):
         raise DataError("is a mask of a lesion: its scan is not healthy", path=path / mask, remedy=_ALONE)
     refuse_ill(path, (name.as_posix() for name in names))
