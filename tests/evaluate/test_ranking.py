@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from maescan.errors import DataError
@@ -114,8 +115,8 @@ def test_interval_holds_the_auroc_and_is_wider_for_patients_than_for_slices():
     shift = np.repeat(rng.normal(size=12), 20)  # slices of a patient share their luck
     label = np.repeat([0, 1], 120)
     score = rng.normal(size=240) + 2 * shift + label
-    patients = interval(bootstrap(label, score, np.repeat(np.arange(12), 20)))
-    slices = interval(bootstrap(label, score, np.arange(240)))
+    patients = interval(bootstrap(label, score, np.repeat(np.arange(12), 20)), 6)
+    slices = interval(bootstrap(label, score, np.arange(240)), 120)
     assert patients[0] < auroc(label, score) < patients[1]
     assert slices[1] - slices[0] < 0.7 * (patients[1] - patients[0])
 
@@ -124,13 +125,23 @@ def test_interval_is_refused_when_resamples_lack_a_class():
     label, score = np.array([0, 0, 1, 1]), np.array([1.0, 2.0, 3.0, 4.0])
     values = bootstrap(label, score, np.array(["a", "a", "b", "b"]), resamples=200)
     assert np.isnan(values).mean() == pytest.approx(0.5, abs=0.15)
-    assert interval(values) is None
-    assert interval(np.array([0.5] * 19 + [np.nan])) == (0.5, 0.5)
+    assert interval(values, 2) is None
+    assert interval(np.array([0.5] * 19 + [np.nan]), 2) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("patients", [10, 20, 200])
+def test_the_interval_of_a_mean_is_as_wide_as_students(patients):
+    """Of a mean it is known how wide it has to be; plain percentiles of 10 are a sixth too narrow."""
+    values = np.random.default_rng(0).normal(size=patients)
+    drawn = np.random.default_rng(1).integers(patients, size=(100_000, patients))
+    low, high = interval(values[drawn].mean(axis=1), patients)
+    student = scipy.stats.t.interval(0.95, patients - 1, values.mean(), scipy.stats.sem(values))
+    assert high - low == pytest.approx(student[1] - student[0], rel=0.03)
 
 
 def test_a_single_patient_has_no_interval():
     """Whatever is drawn of one patient is the same: an interval without width would say that it is certain."""
     rng = np.random.default_rng(0)
     labels = rng.random(100) < 0.5
-    assert interval(bootstrap(labels, rng.random(100), ["a"] * 100, resamples=50)) is None
-    assert interval(bootstrap(labels, rng.random(100), ["a", "b"] * 50, resamples=50)) is not None
+    assert interval(bootstrap(labels, rng.random(100), ["a"] * 100, resamples=50), 1) is None
+    assert interval(bootstrap(labels, rng.random(100), ["a", "b"] * 50, resamples=50), 2) is not None

@@ -138,12 +138,8 @@ def _others(one: Evaluation, two: Evaluation, keys: list[tuple[str, int]]) -> in
     return sum(first != second for first, second in pairs)
 
 
-def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) -> Comparison:
-    """How the second evaluation differs from the first on the slices that both judged: AUROC pooled, within patients
-    and area-matched, each with the interval of the difference, whole patients resampled together; and each patient's.
-    Raises DataError for folders without an evaluation, labels that differ, and where the slices in common are none or
-    of one class."""
-    one, two = read_evaluation(first), read_evaluation(second)
+def _shared(one: Evaluation, two: Evaluation, second: Path) -> list[tuple[str, int]]:
+    """The slices that both judged. Raises DataError for none, for labels that differ, and for one class."""
     keys = sorted(set(one.rows) & set(two.rows))
     if not keys:
         raise DataError("judges none of the slices that the other does", path=second, remedy="evaluate the same data")
@@ -151,17 +147,31 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
     if differ:
         reason = f"calls slice {differ[0][1]} of {differ[0][0]} otherwise than the other does"
         raise DataError(reason, path=second, remedy="evaluate both on the same labels")
-    rows = [one.rows[key] for key in keys]
-    label = np.array([row.label for row in rows])
-    if label.max() < 1 or label.min() > 0:
-        none = "healthy" if label.min() > 0 else "abnormal"
+    labels = {one.rows[key].label for key in keys}
+    if max(labels) < 1 or min(labels) > 0:
+        none = "healthy" if min(labels) > 0 else "abnormal"
         reason = f"has {len(keys)} slices in common with the other, none of them {none}"
         raise DataError(reason, path=second, remedy="evaluate the same data, with slices of both kinds")
+    return keys
+
+
+def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) -> Comparison:
+    """How the second evaluation differs from the first on the slices that both judged: AUROC pooled, within patients
+    and area-matched, each with the interval of the difference, whole patients resampled together; and each patient's.
+    Raises DataError for folders without an evaluation, labels that differ, and where the slices in common are none or
+    of one class."""
+    one, two = read_evaluation(first), read_evaluation(second)
+    keys = _shared(one, two, second)
+    rows = [one.rows[key] for key in keys]
+    label = np.array([row.label for row in rows])
     scores = [np.array([each.rows[key].score for key in keys]) for each in (one, two)]
-    scan, area = np.array([row.scan for row in rows]), np.array([row.area for row in rows])
+    scan, height, area = (
+        np.array(column) for column in zip(*((r.scan, r.lies_at, r.area) for r in rows), strict=True)
+    )
     patient = subjects_of(scan, [row.patient for row in rows])
-    position = position_in_brain(scan, np.array([row.lies_at for row in rows]), area)
+    position = position_in_brain(scan, height, area)
     samples = [bootstrap(label, score, patient, resamples=resamples, seed=seed) for score in scores]
+    few = fewest(label, patient)
     each = _by_patient(label, scores, patient)
 
     def within(label: Labels, score: Scores) -> float:
@@ -177,8 +187,8 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
         "left_out": len(one.rows) + len(two.rows) - 2 * len(keys),
         "others": _others(one, two, keys),
         "patients": len(np.unique(patient)),
-        "fewest": fewest(label, patient),
-        "auroc": _pair(auroc, label, scores, _ends(samples[1] - samples[0])),
+        "fewest": few,
+        "auroc": _pair(auroc, label, scores, _ends(samples[1] - samples[0], few)),
         "within_patients": _pair(within, label, scores, _resampled(each, resamples, seed)),
         "area_matched": _pair(matched, label, scores, None),
         "each": each,
@@ -205,11 +215,11 @@ def _resampled(patients: list[OfPatient], resamples: int, seed: int) -> list[flo
     if len(gaps) < 2 or not resamples:
         return None
     drawn = np.random.default_rng(seed).integers(len(gaps), size=(resamples, len(gaps)))
-    return _ends(gaps[drawn].mean(axis=1))
+    return _ends(gaps[drawn].mean(axis=1), len(gaps))
 
 
-def _ends(samples: NDArray[np.float64]) -> list[float] | None:
-    between = interval(samples) if len(samples) else None
+def _ends(samples: NDArray[np.float64], patients: int) -> list[float] | None:
+    between = interval(samples, patients) if len(samples) else None
     return list(between) if between else None
 
 

@@ -9,7 +9,7 @@ from maescan.decimals import rounded
 from maescan.evaluate.ranking import FEW
 from maescan.evaluate.scans import trained_text
 
-RESAMPLED = "Intervals: 95 %, whole patients resampled."
+RESAMPLED = "Intervals: 95 %, whole patients resampled, widened as few patients need."
 NO_INTERVALS = f"No intervals: of under {FEW} patients of a class they are too narrow."
 
 

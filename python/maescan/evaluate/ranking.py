@@ -7,6 +7,7 @@ answered is refused by name: one class only, scores that are not finite, labels 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +16,8 @@ from maescan.errors import DataError
 
 Floats = NDArray[np.float64]
 FEW = 10
-"""Patients with slices of a class under which resampling them makes intervals too narrow: simulated, 95 % ones of 10
-hold the true AUROC in 9 of 10 cases, of 5 in 8, of 2 in half."""
+"""Patients with slices of a class under which no interval is given: resampled alone, 95 % ones of 10 hold the true
+AUROC in 0.90 of simulated cases, of 5 in 0.83, of 2 in half; of `interval`'s, those of 10 in 0.93 to 0.96."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +134,15 @@ def fewest(labels: ArrayLike, patients: ArrayLike) -> int:
     return min(len(np.unique(patient[label == kind])) for kind in (0, 1))
 
 
-def interval(values: Floats, level: float = 0.95) -> tuple[float, float] | None:
-    """Percentile interval of the resamples that are not nan; None when over a tenth of them is."""
+def interval(values: Floats, patients: int, level: float = 0.95) -> tuple[float, float] | None:
+    """Percentile interval of the resamples that are not nan, as much wider as resampling few patients makes it too
+    narrow (Hesterberg 2015, expanded percentiles); None for one patient, and when over a tenth of `values` is nan."""
     kept = values[~np.isnan(values)]
-    if len(kept) < 0.9 * len(values) or len(kept) == 0:
+    if patients < 2 or len(kept) < 0.9 * len(values) or len(kept) == 0:
         return None
-    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
+    normal, n = NormalDist(), patients - 1
+    z = normal.inv_cdf((1 - level) / 2)
+    t = z + (z**3 + z) / (4 * n) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)  # Student's, Cornish-Fisher
+    tail = normal.cdf(t * float(np.sqrt(patients / n)))
+    low, high = np.quantile(kept, [tail, 1 - tail])
     return float(low), float(high)

@@ -166,7 +166,7 @@ class Shares:
     def __call__(self, values: Floats) -> Json:
         """{"share", "interval"}; the interval is None for one patient."""
         drawn = self.draws @ np.stack([values @ self.member, self.member.sum(axis=0)], axis=1)
-        between = interval(drawn[:, 0] / drawn[:, 1])
+        between = interval(drawn[:, 0] / drawn[:, 1], self.member.shape[1])
         return {"share": float(values.mean()), "interval": list(between) if between else None}
 
 

@@ -111,7 +111,7 @@ class RankingMetrics:
         return {"baseline": best, "gap": gap, "interval": self._interval(gaps)}
 
     def _interval(self, samples: NDArray[np.float64]) -> list[float] | None:
-        between = interval(samples) if self.few >= FEW else None
+        between = interval(samples, self.few) if self.few >= FEW else None
         return list(between) if between else None
 
     def _within(self, score: NDArray[np.float64]) -> dict[str, float] | None:
