@@ -163,6 +163,8 @@ def test_parquet_tells_scores_close_to_1_apart_as_the_csv_does(tmp_path):
 def test_the_rate_of_alerts_is_told_as_an_average_and_how_high_it_may_be():
     told = report._calibration({"scans": 19, "alert_rate": 0.05, "can_alert": True})
     assert "at most 5 % alert, on average" in told and "(over 14.6 % in 1 of 20)" in told
+    told = report._calibration({"scans": 40, "alert_rate": 0.05, "can_alert": True, "patients": 10})
+    assert told.endswith("of 10 patients, whose own scans are alike: more than 5 % may alert.")
 
 
 def test_parquet_without_pyarrow_is_refused(monkeypatch, tmp_path):

@@ -23,6 +23,7 @@ from maescan.method.preprocess import prepare
 from maescan.method.prints import salted, slice_prints
 from maescan.scans import find_scans, read_scan
 from maescan.scoring import calibrate
+from maescan.scoring.conformal import Reference
 from maescan.scoring.ledger import rows_of
 from maescan.scoring.options import CalibrateOptions, ScoreOptions
 from maescan.scoring.pipeline import score_folder
@@ -232,6 +233,16 @@ def test_only_the_scans_of_this_call_are_the_reference(tmp_path, calibrated):
         write_scan(tmp_path / "healthy" / f"scan{index}.nii.gz", index)
     calibrated()
     assert len(calibrated(only="scan3.nii.gz")[0]["scans"]) == 1
+
+
+def test_scans_of_one_patient_are_no_more_than_one_to_compare_with(tmp_path, calibrated):
+    """40 scans of 10 patients, whose own score alike: 1 of 11 healthy scans alerts, not 1 of 20."""
+    for index in range(3):
+        write_scan(tmp_path / "healthy" / f"sub-{index // 2}_ses-{index}_T1w.nii.gz", index)
+    reference, _ = calibrated()
+    assert reference["patients"] == 2
+    assert Reference.of({"calibration": json.loads(json.dumps(reference))}, 0.05).state()["patients"] == 2
+    assert "patients" not in calibrated(only="sub-0_ses-0_T1w.nii.gz")[0]
 
 
 def test_the_reference_tells_where_slices_lie_and_what_scans_are_like(tmp_path, calibrated):

@@ -160,7 +160,7 @@ def calibrate(
 ) -> None:
     """Score held-back healthy scans and keep the reference in the bundle: then scans get p-values and alerts."""
     from maescan.engines.signing import SIGNATURE
-    from maescan.method.aggregate import least_rate, likely_rate
+    from maescan.method.aggregate import least_rate, likely_rate, several_of
     from maescan.scoring.calibrate import calibrate as make
     from maescan.scoring.calibrate import folder_of, reference_told
     from maescan.scoring.conformal import needed
@@ -172,9 +172,12 @@ def calibrate(
     for row in failures:
         print(f"left out: {row['scan']}: {row['reason']}", file=sys.stderr)
     count = len(reference["scans"])
-    rate, default = least_rate(count), ScoreOptions().alert_rate
+    rate, default, patients = least_rate(count), ScoreOptions().alert_rate, reference.get("patients")
     print(f"{count} healthy scans, {len(reference['slices'])} slices; alerts are possible at rates from {rate:.3f}")
-    if rate <= default:
+    if patients:
+        print(f"they are {several_of(patients)}: more than {default} of healthy scans may alert at the default rate")
+        print("give one scan of each patient, and the rate holds", file=sys.stderr)
+    elif rate <= default:
         worst = f"over {likely_rate(count, default):.3g} with 1 of 20 references of {count} scans"
         print(f"at the default rate of {default} so many healthy scans alert on average, at most; {worst}")
     if before:

@@ -71,6 +71,12 @@ def whose_of(sources: Iterable[ScanSource], table: Table) -> dict[str, str]:
     return found
 
 
+def patients_of(sources: Iterable[ScanSource]) -> dict[str, str]:
+    """Whom each scan is of, by its name: as PatientID says, else as names do."""
+    whose = whose_of(sources, {})
+    return dict(zip(whose, subjects_of(list(whose), list(whose.values())).tolist(), strict=True))
+
+
 def check_parts(whose: Mapping[str, str], table: Table, file: Path) -> None:
     """Raises DataError for a patient in two parts: a model would be judged on whom it was trained on."""
     names = [name for name in whose if name in table and table[name].split]

@@ -7,7 +7,7 @@ from pathlib import Path
 from maescan.decimals import short
 from maescan.engines.manifest import Calibration, Card, Manifest, Provenance
 from maescan.errors import escaped
-from maescan.method.aggregate import least_rate
+from maescan.method.aggregate import least_rate, several_of
 
 CARD = "README.md"
 NOT_SAID = "not stated by whoever exported it"
@@ -81,9 +81,10 @@ def _figure(value: float | str) -> str:
 def _reference(calibration: Calibration | None) -> str:
     if not calibration:
         return "none: no p-values and no alerts until `maescan calibrate BUNDLE HEALTHY_SCANS`"
-    count = len(calibration.scans)
+    count, patients = len(calibration.scans), calibration.patients
+    of = f"; they are {several_of(patients)}: more than a rate says may alert" if patients else ""
     day = f", scored on {escaped(calibration.made)}" if calibration.made else ""
-    return f"{count} healthy scans{day}; alerts are possible at rates from {least_rate(count):.3f}"
+    return f"{count} healthy scans{day}; alerts are possible at rates from {least_rate(count):.3f}{of}"
 
 
 def _quoted(text: str) -> str:

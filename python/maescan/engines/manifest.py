@@ -47,13 +47,15 @@ class Area(StrictRecord, frozen=True, tag="area", tag_field="method"):
 
 class Calibration(Record, frozen=True):
     """Scores of healthy scans and of their slices; see scoring.conformal. made: the day, "" where an older maescan
-    made it; regions: the option that asked for the patches, "" where there were none, or by an older maescan."""
+    made it; regions: the option that asked for the patches, "" where there were none, or by an older maescan;
+    patients: how many, where some have several scans, else 0."""
 
     scans: Scores
     slices: Scores
     scores_sha256: Hash
     made: str = ""
     regions: str = ""
+    patients: int = 0
     positions: list[float] = field(default_factory=list)
     worst: list[float] = field(default_factory=list)
     figures: dict[str, list[float]] = field(default_factory=dict)

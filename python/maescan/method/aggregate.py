@@ -75,6 +75,11 @@ def likely_rate(reference: int, rate: float, sure: float = 0.95) -> float:
     return high
 
 
+def several_of(patients: int) -> str:
+    """Of a reference in which patients have several scans: what makes its rate lower than the true one."""
+    return f"of {patients} patient{'s' * (patients != 1)}, whose own scans are alike"
+
+
 def log_comb(n: int, k: int) -> float:
     """The logarithm of how many ways there are to choose k of n."""
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

@@ -15,7 +15,7 @@ import numpy as np
 
 from maescan import files as outputs
 from maescan.decimals import short
-from maescan.method.aggregate import likely_rate
+from maescan.method.aggregate import likely_rate, several_of
 from maescan.results.cards import Card, Seen, cards_of, columns_of
 from maescan.results.maps import Scale
 from maescan.results.pictures import colours, level_colours
@@ -125,6 +125,8 @@ def _calibration(state: Run) -> str:
     rate = f"{100 * state['alert_rate']:g} %"
     if not state["can_alert"]:
         return f"{state['scans']} healthy reference scans are too few to alert at a rate of {rate}."
+    if patients := state.get("patients"):
+        return f"The {state['scans']} scans of the reference are {several_of(patients)}: more than {rate} may alert."
     worst = f"{100 * likely_rate(state['scans'], state['alert_rate']):.3g} %"
     return (
         f"Of healthy scans like the {state['scans']} of the reference at most {rate} alert, on average over such"

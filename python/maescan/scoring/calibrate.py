@@ -87,7 +87,10 @@ def calibrate(
         if not how.fewer:
             _check_enough(loaded, len(kept))
         cut = {"regions": regions.way_of(options.read.regions)} if options.read.regions else {}
-        reference = _dated(reference_of(kept, chosen) | healthy_maps(kept, loaded.preset) | cut, loaded)
+        patients = len({summary.whose.get(row.label, row.label) for row in kept})
+        several = {"patients": patients} if patients < len(kept) else {}
+        made = reference_of(kept, chosen) | healthy_maps(kept, loaded.preset) | cut | several
+        reference = _dated(made, loaded)
         update(bundle, calibration=reference, aggregation=chosen)
         left_out = [Failure(label, "calibrate", reason, "", "")._asdict() for label, reason in unfit.items()]
         return reference, [*summary.failures, *left_out]

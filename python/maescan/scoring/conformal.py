@@ -26,8 +26,8 @@ LIKE = 0.1
 class Reference:
     """scans, slices: ascending scores of healthy ones, to the last bit: rounded ones would lie under their own. rate:
     the share of healthy scans that may alert. positions: of `slices`; highest: ascending highest slice scores of the
-    scans; figures: what the scans are like, by name, one value per scan. Bundles calibrated by an older maescan lack
-    the last three."""
+    scans; figures: what the scans are like, by name, one value per scan; patients: how many, where some have several
+    scans, else 0. Bundles calibrated by an older maescan lack the last four."""
 
     scans: tuple[float, ...]
     slices: tuple[float, ...]
@@ -35,6 +35,7 @@ class Reference:
     positions: tuple[float, ...] = ()
     highest: tuple[float, ...] = ()
     figures: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    patients: int = 0
 
     @classmethod
     def of(cls, manifest: Json, rate: float) -> Reference | None:
@@ -52,7 +53,8 @@ class Reference:
         order = sorted(range(len(slices)), key=slices.__getitem__)
         places = tuple(float(positions[i]) for i in order) if positions else ()
         more = {name: tuple(values) for name, values in dict(figures).items()}
-        return cls(tuple(sorted(scans)), tuple(sorted(slices)), rate, places, tuple(sorted(highest)), more)
+        patients = int(found.get("patients") or 0)
+        return cls(tuple(sorted(scans)), tuple(sorted(slices)), rate, places, tuple(sorted(highest)), more, patients)
 
     def slice_p(self, scores: np.ndarray, positions: np.ndarray | None = None) -> list[float]:
         """p-values of slice scores [S]: among all healthy slices, or among those of like position [S] where there are
@@ -82,6 +84,7 @@ class Reference:
     def state(self) -> Json:
         """For run.json."""
         facts = {"scans": len(self.scans), "alert_rate": self.rate, "can_alert": self.can_alert}
+        facts |= {"patients": self.patients} if self.patients else {}
         return {**facts, "threshold": self.threshold, "scores": list(self.scans)}
 
     @property

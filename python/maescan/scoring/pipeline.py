@@ -21,6 +21,7 @@ import numpy as np
 from maescan import files
 from maescan.config.types import Json
 from maescan.datasets.ill import refuse_reference
+from maescan.datasets.table import patients_of
 from maescan.errors import ConfigError, DataError, DeviceLostError, EngineError, MaescanError, escaped
 from maescan.method import regions
 from maescan.method import score as steps
@@ -92,6 +93,8 @@ def score_folder(
             passed, key = names.found(found).passed_over, names.code(listing_key(found.sources))
             summary = write_results(job, Listing(key, len(found.sources), len(sources), passed), roots=paths)
             summary.notes = [*summary.notes, *ours]
+            if options.healthy:
+                summary.whose = {names.label(scan): whose for scan, whose in patients_of(sources).items()}
             tell_population(summary, tell)
             settle(event, job, summary.alerting)
             return summary

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,8 @@ class Summary:
     had been scored before; stages: seconds. archive: scans in the tables; gone: labels of those that are no longer
     where they were; other_jobs: scans scored otherwise, which are in no table; passed_over: what could be read and is
     no scan; population: whether all scans are like the calibration's; refused: why scored scans have no DICOM
-    results; notes: what was found wrong with the folder; alerting: labels of all in the tables that alert."""
+    results; notes: what was found wrong with the folder; alerting: labels of all in the tables that alert; whose: by
+    its label whom a scan is of, of healthy ones that a bundle is calibrated with."""
 
     scored: list[dict[str, Any]]
     failures: list[dict[str, str]]
@@ -67,6 +68,7 @@ class Summary:
     refused: Sequence[dict[str, str]] = ()
     notes: Sequence[str] = ()
     alerting: Sequence[str] = ()
+    whose: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_results(
