@@ -61,8 +61,8 @@ def test_a_card_says_what_was_said_and_no_more(bundle, tmp_path, monkeypatch, ca
     for part in (
         "48 volunteers of one site",
         'license_name: "CC-BY-4.0"',
-        "0.999961",
-        "0.900 to 0.99960",
+        "| 0.99996 |",
+        "0.900 to 0.9996 |",
         "(area) | 0.6",
     ):
         assert part in text
@@ -81,6 +81,24 @@ def test_what_no_terminal_shows_is_said_by_its_number_and_leaves_the_bundle_soun
         "intended_use": "",
         "evaluation": {"AUROC": 0.5},
     }
+
+
+def test_figures_say_of_how_many_slices_they_are_and_are_rounded_as_in_reports(bundle, tmp_path):
+    folder = report(tmp_path / "report", evaluated(Bundle.load(bundle)))
+    data = {"slices": 3, "abnormal": 1, "scans": 2, "abnormal_scans": 1}
+    metrics = {**json.loads((folder / "metrics.json").read_text()), "data": data}
+    metrics["slice"] = {"auroc": 1.0, "interval": [0.962, 0.99960]}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    fill_card(bundle, folder)
+    assert (
+        (bundle / "README.md")
+        .read_text()
+        .partition("|---|---|\n")[2]
+        .startswith(
+            "| AUROC of slices | 1.000 |\n| AUROC of slices, 95 % interval | 0.962 to 0.9996 |\n| engine | openvino-fp32 |\n"
+            "| scans judged (abnormal) | 2 (1) |\n| slices judged (abnormal) | 3 (1) |\n"
+        )
+    )
 
 
 def test_a_folder_without_an_evaluation_is_refused(bundle, tmp_path):
@@ -147,7 +165,7 @@ def test_a_bundle_names_nobody(tmp_path, monkeypatch):
     assert not list(path.rglob("quantisation*"))
     loaded = Bundle.load(path)
     assert loaded.manifest["provenance"]["patients"] == {"train": 2, "val": 1}
-    assert "2 patients for train, 1 patients for val" in render(loaded.known)
+    assert "2 patients for train, 1 patient for val" in render(loaded.known)
     assert "no person's" in personal_data(loaded.known)[0]
     modes = {stat.S_IMODE(file.stat().st_mode) for file in path.rglob("*") if file.is_file()}
     assert modes == {0o644}

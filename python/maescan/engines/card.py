@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from maescan.decimals import short
+from maescan.decimals import rounded
 from maescan.engines.manifest import Calibration, Card, Manifest, Provenance
 from maescan.errors import escaped
 from maescan.method.aggregate import least_rate, several_of
@@ -61,7 +61,9 @@ def _said(text: str) -> str:
 
 
 def _counts(provenance: Provenance) -> str:
-    counted = (f"{count} patients for {name}" for name, count in sorted(provenance.patients.items()))
+    counted = (
+        f"{count} patient{'s' * (count != 1)} for {name}" for name, count in sorted(provenance.patients.items())
+    )
     return ", ".join(counted) or "How many patients: not recorded."
 
 
@@ -75,7 +77,7 @@ def _figures(figures: dict[str, float | str]) -> str:
 def _figure(value: float | str) -> str:
     if isinstance(value, str):
         return escaped(value)
-    return f"{value:g}" if float(value).is_integer() else short(value)
+    return f"{value:g}" if value > 1 else rounded(value)
 
 
 def _reference(calibration: Calibration | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import field
 
-from maescan.decimals import decimal
+from maescan.decimals import rounded
 from maescan.engines.bundle import Bundle, update
 from maescan.errors import DataError, escaped, typed
 from maescan.records import Record, read
@@ -30,12 +30,22 @@ class Model(Record, frozen=True):
     trained_scans: int = 0
 
 
+class Data(Record, frozen=True):
+    """Of how many slices and scans the figures are; 0 where nothing says it."""
+
+    slices: int = 0
+    abnormal: int = 0
+    scans: int = 0
+    abnormal_scans: int = 0
+
+
 class Metrics(Record, frozen=True):
     """What of metrics.json stands in a card."""
 
     slice: Slices
     baselines: dict[str, Slices] = field(default_factory=dict)
     model: Model = Model()
+    data: Data = Data()
 
 
 def fill_card(path: Path, evaluation: Path | None, **said: str) -> Bundle:
@@ -67,11 +77,13 @@ def _check_same(bundle: Bundle, evaluated: Model, file: Path) -> None:
 
 def _evaluated(found: Metrics) -> dict[str, float | str]:
     best = max(found.baselines.items(), key=lambda pair: pair[1].auroc, default=None)
-    between, trained = found.slice.interval, found.model.trained_scans
+    between, trained, of = found.slice.interval, found.model.trained_scans, found.data
     return {
         "AUROC of slices": found.slice.auroc,
-        **({"95 % interval": " to ".join(decimal(end, 3, 2) for end in between)} if between else {}),
+        **({"AUROC of slices, 95 % interval": " to ".join(map(rounded, between))} if between else {}),
         **({f"best trivial baseline ({best[0]})": best[1].auroc} if best else {}),
-        **({"scans judged that trained the bundle: on others it does worse": trained} if trained else {}),
+        **({"scans judged that trained the bundle: on others it does worse": str(trained)} if trained else {}),
+        **({"scans judged (abnormal)": f"{of.scans} ({of.abnormal_scans})"} if of.slices else {}),
+        **({"slices judged (abnormal)": f"{of.slices} ({of.abnormal})"} if of.slices else {}),
         "engine": escaped(found.model.engine),
     }
