@@ -81,9 +81,9 @@ def test_another_called_title_is_rejected(shared):
 
 @pytest.mark.slow
 def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(out, slices):
-    full = "import os, errno; from maescan.network import spool; real = os.link; count = [0]\n"
-    full += "def link(*a):\n count[0] += 1\n if count[0] > 3: raise OSError(errno.ENOSPC, 'full')\n real(*a)\n"
-    full += "os.link = link"
+    full = "import os, errno; from maescan.network import spool; real = os.replace; count = [0]\n"
+    full += "def replace(*a):\n count[0] += 1\n if count[0] > 3: raise OSError(errno.ENOSPC, 'full')\n real(*a)\n"
+    full += "os.replace = replace"
     with receiver(out, full) as (node, port):
         assert send(port, slices) == [0, 0, 0, 0xA700, 0xA700, 0xA700]
         assert node.until("association")["refused"] == 3

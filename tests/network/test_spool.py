@@ -13,7 +13,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from helpers.dicom_node import spooled
 from maescan.errors import DataError
 from maescan.network import spool as module
-from maescan.network.spool import BAD_UID, DAMAGED, MISMATCH, NO_ROOM, REASONS, SUCCESS, Spool
+from maescan.network.spool import BAD_UID, DAMAGED, MISMATCH, NO_ROOM, REASONS, SUCCESS, UNKEPT, Spool
 
 
 def keep(spool, path, uid=None, data=None):
@@ -29,15 +29,15 @@ def spool(tmp_path):
     found.close()
 
 
-def test_file_link_and_folders_are_on_disk_before_success_is_answered(spool, slices, tmp_path, monkeypatch):
-    calls, real = [], {name: getattr(os, name) for name in ("fsync", "link", "unlink")}
+def test_file_name_and_folders_are_on_disk_before_success_is_answered(spool, slices, tmp_path, monkeypatch):
+    calls, real = [], {name: getattr(os, name) for name in ("fsync", "replace", "unlink")}
 
     def named(what):
         path = os.readlink(f"/proc/self/fd/{what}") if isinstance(what, int) else str(what)
         return os.path.relpath(path, spool.folder)
 
     monkeypatch.setattr(os, "fsync", lambda fd: calls.append(("fsync", named(fd))) or real["fsync"](fd))
-    monkeypatch.setattr(os, "link", lambda a, b: calls.append(("link", named(b))) or real["link"](a, b))
+    monkeypatch.setattr(os, "replace", lambda a, b: calls.append(("name", named(b))) or real["replace"](a, b))
     add = spool.journal.add
     monkeypatch.setattr(
         spool.journal, "add", lambda *values: calls.append(("journal", values[0].path)) or add(*values)
@@ -46,17 +46,28 @@ def test_file_link_and_folders_are_on_disk_before_success_is_answered(spool, sli
     calls.append(("answer", ""))
     (place,) = spooled(tmp_path / "out")
     name = os.path.relpath(place, spool.folder)
-    assert [kind for kind, _ in calls] == ["fsync", "link", "fsync", "fsync", "fsync", "journal", "answer"]
+    assert [kind for kind, _ in calls] == ["fsync", "name", "fsync", "fsync", "fsync", "journal", "answer"]
     assert calls[0][1].startswith("part/") and calls[1][1] == name and calls[2][1] == os.path.dirname(name)
     assert {path for kind, path in calls[3:5]} == {os.path.dirname(os.path.dirname(name)), "in"}
 
 
-def test_nothing_is_left_where_the_link_fails(spool, slices, tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "full")
+def test_a_file_system_without_hard_links_will_do(spool, slices, tmp_path, monkeypatch):
+    def link(*_):
+        raise PermissionError(errno.EPERM, "exFAT has none")
 
-    monkeypatch.setattr(os, "link", full)
-    assert keep(spool, slices[0]) == NO_ROOM
+    monkeypatch.setattr(os, "link", link)
+    assert keep(spool, slices[0]) == SUCCESS and len(spooled(tmp_path / "out")) == 1
+
+
+@pytest.mark.parametrize("fault, status", [(errno.ENOSPC, NO_ROOM), (errno.EIO, UNKEPT), (errno.EROFS, UNKEPT)])
+def test_nothing_is_left_where_the_disk_refuses_and_the_image_is_not_blamed(
+    spool, slices, tmp_path, monkeypatch, fault, status
+):
+    def refuse(*_):
+        raise OSError(fault, "refused")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    assert keep(spool, slices[0]) == status
     assert not spooled(tmp_path / "out") and not list((spool.folder / "part").iterdir())
     assert not spool.journal.paths()
 

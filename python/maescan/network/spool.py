@@ -14,6 +14,7 @@ import io
 import os
 import re
 import secrets
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -31,17 +32,19 @@ if TYPE_CHECKING:
 
 UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 TAGS = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
-SUCCESS, NO_ROOM, MISMATCH, DAMAGED, BAD_UID = 0x0000, 0xA700, 0xA900, 0xC000, 0x0117
+SUCCESS, NO_ROOM, MISMATCH, DAMAGED, BAD_UID, UNKEPT = 0x0000, 0xA700, 0xA900, 0xC000, 0x0117, 0x0110
 """Statuses of C-STORE (PS3.4 B.2.3, PS3.7 9.1.1.1.9)."""
 REASONS = {
     NO_ROOM: "the disk is full, or it is larger than --max-instance",
     MISMATCH: "it holds another UID than was announced",
     DAMAGED: "it cannot be read: send it again; if deflated, in another syntax",
     BAD_UID: "a UID of instance, class, series or study is missing or false",
+    UNKEPT: "the disk here fails, or may not be written: send it again",
 }
 """What is said of a refusal, to the sender too: 64 characters at most."""
 CHUNK = 1 << 20
 HASH = 16
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def valid_uid(uid: str) -> bool:
@@ -133,7 +136,7 @@ class Spool:
             if incoming is not None:
                 incoming.close()  # the system may only now say that there is no room
             if incoming is None or incoming.fault:
-                return NO_ROOM
+                return NO_ROOM if incoming is None or incoming.fault in FULL else UNKEPT
             header = read_header(path)
             uids = [str(getattr(header, tag, None) or "") for tag in TAGS]
             valid = all(valid_uid(each) for each in [uid, *uids])
@@ -141,9 +144,11 @@ class Spool:
                 return self._keep(path, uids, association)
             return MISMATCH if valid else BAD_UID
         except OSError as error:
-            return NO_ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else DAMAGED
-        except Exception as error:  # pydicom has no common type for damage
-            return NO_ROOM if "full" in str(error) else DAMAGED
+            return NO_ROOM if error.errno in FULL else UNKEPT
+        except sqlite3.Error as error:
+            return NO_ROOM if "full" in str(error) else UNKEPT
+        except Exception:  # pydicom has no common type for damage
+            return DAMAGED
         finally:
             path.unlink(missing_ok=True)
 
@@ -159,7 +164,7 @@ class Spool:
             own = [stored for stored in before if stored.series == key]  # another series' image has its own place
             name = short_hash(uid, HASH) + (f"-conflict-{digest.hex()[:8]}" if own else "")
             place = self.folder / "in" / key / f"{name}.dcm"
-            self._link(path, place)
+            self._place(path, place)
             first = next((stored.path for stored in own if not stored.conflict), None)
             mends = first is not None and lacks_pixels(self.folder / first) and not lacks_pixels(path)
             stored = Stored(self._name(place), uid, key, sop_class, digest, size, None if mends else first)
@@ -181,15 +186,12 @@ class Spool:
         except OSError:
             return False
 
-    def _link(self, path: Path, place: Path) -> None:
+    def _place(self, path: Path, place: Path) -> None:
         """Puts a synced file in its place, durably. A file that is there already and in no journal is one that was
         never acknowledged."""
         place.parent.parent.mkdir(mode=0o700, exist_ok=True)
         place.parent.mkdir(mode=0o700, exist_ok=True)
-        try:
-            os.link(path, place)
-        except FileExistsError:
-            path.replace(place)
+        path.replace(place)  # a second link would do too, but exFAT has none
         files.sync(place.parent)
         if place.parent not in self._synced:
             files.sync(place.parent.parent)
