@@ -90,15 +90,13 @@ def test_figures_say_of_how_many_slices_they_are_and_are_rounded_as_in_reports(b
     metrics["slice"] = {"auroc": 1.0, "interval": [0.962, 0.99960]}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     fill_card(bundle, folder)
-    assert (
-        (bundle / "README.md")
-        .read_text()
-        .partition("|---|---|\n")[2]
-        .startswith(
-            "| AUROC of slices | 1.000 |\n| AUROC of slices, 95 % interval | 0.962 to 0.9996 |\n| engine | openvino-fp32 |\n"
-            "| scans judged (abnormal) | 2 (1) |\n| slices judged (abnormal) | 3 (1) |\n"
-        )
-    )
+    assert (bundle / "README.md").read_text().partition("|---|---|\n")[2].split("\n")[:5] == [
+        "| AUROC of slices | 1.000 |",
+        "| AUROC of slices, 95 % interval | 0.962 to 0.9996 |",
+        "| engine | openvino-fp32 |",
+        "| scans judged (abnormal) | 2 (1) |",
+        "| slices judged (abnormal) | 3 (1) |",
+    ]
 
 
 def test_a_folder_without_an_evaluation_is_refused(bundle, tmp_path):
