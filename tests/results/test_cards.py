@@ -22,6 +22,9 @@ class Judge:
     def scan(self, score):
         return 0.04, "yes" if score > 0.5 else "no"
 
+    def unlike(self, figures, slices):
+        return [f"{slices} slices of {figures['voxel size']} mm"] if figures else []
+
 
 def row(label, *scores, **fields):
     return ScanRow(label, np.array(scores, "<f4"), np.ones(len(scores), "<f4"), **fields)
@@ -39,6 +42,9 @@ def test_alerts_first_then_by_score(tmp_path):
     assert cards[2].notes == ["its modality is CT"] and [card.number for card in cards] == [0, 1, 2, 3]
     assert [column.title for column in columns_of(cards)] == ["scan", "score", "p", "alert", "fit", "slices"]
     assert [cell.text for cell in cards[0].cells] == ["0.9000", "0.0400", "yes", "ok", "1"]
+    large = [row("a", 0.1, warnings=["one"], figures={"voxel size": 3})]
+    (card,) = cards_of(Tables(large, (), {"method": "max"}, Judge()), seen(tmp_path), Axis(0, 1))
+    assert card.notes == ["one", "1 slices of 3 mm"]
     plain = cards_of(Tables(rows, (), {"method": "max"}, None), seen(tmp_path), Axis(0, 1))
     assert [column.title for column in columns_of(plain)] == ["scan", "score", "fit", "slices"]
 

@@ -24,6 +24,9 @@ class Judge:
     def scan(self, score):
         return 0.1, "yes" if score > 0.6 else "no"
 
+    def unlike(self, figures, slices):
+        return [f"{slices} slices"]
+
 
 def test_rows_of_each_table():
     plain, judged = (Tables(ROWS, (), {"method": "max"}, judge) for judge in (None, Judge()))
@@ -31,6 +34,7 @@ def test_rows_of_each_table():
         ("a.nii", 0.75, "", "", "ok", 2, 1, "one; two", "complete"),
         ("b.nii", 0.5, "", "", "unlike", 1, 4, "", "complete"),
     ]
+    assert [row[7] for row in judged.scans()] == ["one; two; 2 slices", "0 slices"]
     assert [row[2:4] for row in judged.scans()] == [(0.1, "yes"), (0.1, "no")]
     none = ("a.nii", 0, 0.25, "", 0.5, ""), ("a.nii", 1, 0.75, "", 0.5, ""), ("b.nii", 0, 0.5, "", 1.0, "")
     assert plain.slices() == list(none)

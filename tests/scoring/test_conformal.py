@@ -138,3 +138,15 @@ def test_no_p_value_is_rounded_to_0():
     slices = tuple(range(2_500_000))
     (p,) = Reference((0.0,), slices, 0.05).slice_p(np.array([1e9]))
     assert p == 1 / 2_500_001
+
+
+def test_a_scan_of_other_voxels_or_of_few_slices_is_not_like_the_calibrations():
+    """Interpolated to another grid every healthy phantom alerts, by values like training's; one slice never does."""
+    reference = Reference((0.1,) * 20, (0.1,) * 640, 0.05, figures={"voxel size": (2.9, *[2.92] * 19)})
+    assert reference.unlike({"voxel size": 2.9}, 32) == reference.unlike({"voxel size": 3.2}, 16) == []
+    assert reference.unlike({"voxel size": 3.51}, 64) == [
+        "its voxels are as large as cubes of 3.51 mm, the calibration's of 2.9 to 2.92 mm"
+    ]
+    few = "it has 1 slice, the calibration's scans 32: the more, the higher the highest"
+    assert reference.unlike({"voxel size": 2.4}, 1)[1:] == [few] and not reference.unlike({}, 0)
+    assert Reference((0.1,), (0.1,), 0.05).unlike({"voxel size": 9.0}, 32) == []  # of an older maescan

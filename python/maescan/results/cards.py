@@ -129,7 +129,7 @@ def _card(number: int, row: ScanRow, known: tuple[float, bool, str, Axis], table
         fit=str(row.fit),
         slices=str(row.slices),
         state=row.state,
-        notes=row.notes,
+        notes=tables.notes(row),
         unit=f"slices, {len(row.scores)} patches" if seen.patches else "slices",
         unit_one=unit,
         picture=picture,

@@ -41,6 +41,9 @@ class Judge(Protocol):
     def scan(self, score: float) -> tuple[float, str]:
         """(p-value, "yes" or "no": alert) of a scan's score."""
 
+    def unlike(self, figures: Mapping[str, float], slices: int) -> list[str]:
+        """By what a scan is not like those that it is judged by; slices: 0 where none are counted."""
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -61,6 +64,11 @@ class Tables:
         """The judge, None also for a scan that it cannot judge."""
         return self.judge if self.any_kind or row.fit != Fit.other else None
 
+    def notes(self, row: ScanRow) -> list[str]:
+        """All that a reader of the score, and of its p-value, should know."""
+        judge, slices = self.judge_of(row), 0 if row.positions is None else len(row.scores)
+        return [*row.notes, *(judge.unlike(row.figures, slices) if judge else [])]
+
     def alerts(self, row: ScanRow) -> bool:
         """Whether a scan is one that a person should look at."""
         judge = self.judge_of(row)
@@ -73,7 +81,7 @@ class Tables:
             score = self.scan_score(row)
             judge = self.judge_of(row)
             p_value, alert = judge.scan(score) if judge else ("", "")
-            slices, said = (row.slices, row.highest_slice), "; ".join(row.notes)
+            slices, said = (row.slices, row.highest_slice), "; ".join(self.notes(row))
             found.append((row.label, score, p_value, alert, str(row.fit), *slices, said, row.state))
         return found
 

@@ -18,6 +18,8 @@ from maescan.method import aggregate
 
 MANY = 20
 """Healthy scans, or slices of a place, from which on slices are compared with those of like position alone."""
+NEAR = 1.1
+"""How much larger or smaller than the calibration's, along an edge, voxels are that are still like them."""
 LIKE = 0.1
 """Positions that are no further apart, of the way from the lowest to the highest slice with foreground, are alike."""
 
@@ -80,6 +82,19 @@ class Reference:
         """(p-value, "yes" or "no": alert) of a scan's score."""
         p = float(aggregate.p_values(np.array([score]), np.array(self.scans))[0])
         return _rounded([p])[0], "yes" if p <= self.rate else "no"
+
+    def unlike(self, figures: Mapping[str, float], slices: int) -> list[str]:
+        """By what a scan of so many slices, 0 where none are counted, is not like the calibration's, whatever its
+        values are: resampled it scores otherwise, and few slices have few chances of a high one."""
+        said, size, sizes = [], figures.get("voxel size"), self.figures.get("voxel size")
+        if size and sizes and not min(sizes) / NEAR <= size <= max(sizes) * NEAR:
+            theirs = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (min(sizes), max(sizes))))
+            said.append(f"its voxels are as large as cubes of {size:.3g} mm, the calibration's of {theirs} mm")
+        mean = len(self.slices) / len(self.scans)
+        if self.figures and slices and not mean / 2 <= slices <= mean * 2:
+            count = f"{slices} slice{'s' * (slices != 1)}"
+            said.append(f"it has {count}, the calibration's scans {mean:.0f}: the more, the higher the highest")
+        return said
 
     def state(self) -> Json:
         """For run.json."""

@@ -106,7 +106,7 @@ def _finding(job: Job, scan: LoadedScan, row: ScanRow, volume: NDArray[np.float3
         threshold=healthy.p99 if healthy else None,
         quantity="score" if patches else "difference",
         fit=str(row.fit),
-        notes=tuple(row.notes),
+        notes=tuple(tables.notes(row)),
     )
 
 

@@ -133,10 +133,11 @@ class Job:
 
     def facts(self, row: ScanRow) -> Facts:
         """What is told of a scored scan."""
-        facts = dict(zip(SCANS, self.tables([row]).scans()[0], strict=True))
+        tables = self.tables([row])
+        facts = dict(zip(SCANS, tables.scans()[0], strict=True))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         judged = {name: facts[name] if facts[name] != "" else None for name in ("p_value", "alert")}
-        return {**facts, **judged, "warnings": row.notes, "time": now}
+        return {**facts, **judged, "warnings": tables.notes(row), "time": now}
 
     def _came(self, label: str, source: ScanSource) -> None:
         self.failed.pop(label, None)

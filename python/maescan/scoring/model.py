@@ -95,6 +95,7 @@ class Model:
         an option out of range and a model that is closed.
         """
         from maescan.method import aggregate, gate, regions
+        from maescan.method.intensity import scan_figures
         from maescan.method.preprocess import prepare_raw, to_source, upright
         from maescan.results.pictures import panels
 
@@ -114,6 +115,8 @@ class Model:
         reference = Reference.of(self.bundle.manifest, rate)
         judged = reference is not None and (not other or "modality" in read.accept)
         p_value, alert = reference.scan(score) if reference and judged else (None, None)
+        beside = reference.unlike(scan_figures(found, prepared.fit), len(scores)) if reference and judged else []
+        notes = [*([other] if other else []), *found.warnings, *prepared.warnings, *prepared.notes, *beside]
         return ScanScores(
             found.name,
             score,
@@ -123,7 +126,7 @@ class Model:
             p_value,
             None if alert is None else alert == "yes",
             str(gate.fit_of(other, prepared.warnings)),
-            tuple(dict.fromkeys([*([other] if other else []), *found.warnings, *prepared.warnings, *prepared.notes])),
+            tuple(dict.fromkeys(notes)),
             panels(image, expected, heat, self.scale.top),
             found.placed,
         )
