@@ -48,7 +48,7 @@ class LeanMae(nn.Module):
         super().__init__()
         shared = {id(weight): weight for weight in (*mae.parameters(), *mae.buffers())}
         self.mae = mae = copy.deepcopy(mae, shared)  # the model that is given keeps its blocks
-        for block in (mae.decoder_blocks[0], mae.decoder_blocks[-1]):
+        for block in {mae.decoder_blocks[0], mae.decoder_blocks[-1]}:
             block.attn = Attention(block.attn)
         first = mae.decoder_blocks[0]
         with torch.no_grad():
@@ -69,14 +69,17 @@ class LeanMae(nn.Module):
         seen = mae.decoder_embed(mae.encode(visible, kept))
         positions = mae.decoder_pos_embed[0, 1:][kept]
         seen = seen + torch.cat([mae.decoder_pos_embed[:, :1].expand(seen.shape[0], -1, -1), positions], dim=1)
-        first, *others, last = mae.decoder_blocks
+        first, *others = mae.decoder_blocks
+        last = mae.decoder_blocks[-1]
         x = torch.cat([seen, self.hidden[hidden]], dim=1)
-        x = x + first.attn.attend(torch.cat([first.attn.qkv(first.norm1(seen)), self.hidden_qkv[hidden]], dim=1), 0)
-        x = x + first.mlp(first.norm2(x))
-        for block in others:
-            x = block(x)
-        answers = last.attn.attend(last.attn.qkv(last.norm1(x)), seen.shape[1])
-        x = x[:, seen.shape[1] :] + answers
+        qkv = torch.cat([first.attn.qkv(first.norm1(seen)), self.hidden_qkv[hidden]], dim=1)
+        if others:
+            x = x + first.attn.attend(qkv, 0)
+            x = x + first.mlp(first.norm2(x))
+            for block in others[:-1]:
+                x = block(x)
+            qkv = last.attn.qkv(last.norm1(x))
+        x = x[:, seen.shape[1] :] + last.attn.attend(qkv, seen.shape[1])
         return mae.decoder_pred(mae.decoder_norm(x + last.mlp(last.norm2(x))))
 
 

@@ -17,7 +17,7 @@ Network = nn.Module | None
 
 def is_lean(preset: Preset) -> bool:
     """Whether predictions of visible tokens are read by nobody, and need not be made."""
-    return preset.masks.paste and preset.model.decoder_depth > 1
+    return preset.masks.paste
 
 
 def networks(

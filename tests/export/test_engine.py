@@ -15,6 +15,8 @@ from maescan.engines.golden import TOLERANCE
 from maescan.errors import EngineError
 from maescan.export import engine
 
+UNPASTED = PRESETS["tiny-fast"].replace(masks__paste=False)  # a judge whose path is no one graph
+
 
 @pytest.fixture
 def built(tmp_path, monkeypatch):
@@ -71,12 +73,13 @@ def test_a_package_that_is_missing_comes_with_its_command(built):
 
 
 @pytest.mark.parametrize(
-    ("target", "name", "remedy"),
-    [("torch-tensorrt", "luna16+", "torchscript"), ("tensorrt-rtx", "tiny-fast", "torchscript"),
-     ("tensorrt-rtx", "brats-fast", None), ("onnx", "tiny-fast", None), ("torch-tensorrt", "luna16", None)],
+    ("target", "preset", "remedy"),
+    [("torch-tensorrt", PRESETS["luna16+"], "torchscript"), ("tensorrt-rtx", UNPASTED, "torchscript"),
+     ("tensorrt-rtx", PRESETS["tiny-fast"], None), ("onnx", UNPASTED, None),
+     ("torch-tensorrt", PRESETS["luna16"], None)],
 )  # fmt: skip
-def test_a_judge_that_the_target_could_not_run_is_refused_before_there_is_a_gpu(built, target, name, remedy):
-    bundle = Bundle(built.bundle.path, {"preset": PRESETS[name].to_dict(), "files": {}}, "")
+def test_a_judge_that_the_target_could_not_run_is_refused_before_there_is_a_gpu(built, target, preset, remedy):
+    bundle = Bundle(built.bundle.path, {"preset": preset.to_dict(), "files": {}}, "")
     if remedy is None:
         engine.build(bundle, built.folder, target, "fp16")
         return

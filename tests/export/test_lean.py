@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -29,9 +31,9 @@ def sets(rows, tokens, keep):
     return ids.int(), order[:, :keep].int(), order.argsort(dim=1).int()
 
 
-@pytest.mark.parametrize(("tokens", "keep"), [(16, 4), (16, 12), (7, 1), (2, 1)])
-def test_hidden_tokens_are_predicted_as_by_the_model(tokens, keep):
-    mae = strange(MaskedAutoencoder(SMALL))
+@pytest.mark.parametrize(("tokens", "keep", "blocks"), [(16, 4, 3), (16, 12, 2), (7, 1, 2), (2, 1, 2), (16, 4, 1)])
+def test_hidden_tokens_are_predicted_as_by_the_model(tokens, keep, blocks):
+    mae = strange(MaskedAutoencoder(replace(SMALL, decoder_depth=blocks)))
     ids, keep_ids, restore_ids = sets(3, tokens, keep)
     visible = torch.rand(3, keep, SMALL.patch_pixels)
     with torch.inference_mode():
@@ -60,7 +62,7 @@ def test_where_every_prediction_is_read_the_whole_model_is_exported():
     for preset, lean in [
         (PRESETS["tiny"], True),
         (PRESETS["tiny"].replace(masks__paste=False), False),
-        (PRESETS["tiny"].replace(model__decoder_depth=1), False),
+        (PRESETS["tiny"].replace(model__decoder_depth=1), True),
     ]:
         ((_, module, _),) = networks(MaskedAutoencoder(preset.model), None, preset)
         assert isinstance(module, LeanMae) == lean

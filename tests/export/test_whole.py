@@ -49,9 +49,8 @@ def test_its_inputs_have_shapes_for_every_size_of_set():
 def test_where_it_fits_and_what_goes_up_narrow():
     assert fits(SMALL) and not fits(SMALL.replace(masks__paste=False)) and not fits(SMALL.replace(measure="ssim"))
     for preset in PRESETS.values():  # of a classifier or a judge, where visible tokens need no prediction
-        lean = preset.input == "l1" and preset.model.decoder_depth > 1
-        assert fits(preset) == (preset.network in ("classifier", "judge") and lean)
-    assert fits(PRESETS["brats+"]) and not fits(PRESETS["tiny-fast"])
+        assert fits(preset) == (preset.network in ("classifier", "judge") and preset.input == "l1")
+    assert fits(PRESETS["brats+"]) and fits(PRESETS["tiny-fast"])
     brats, luna = PRESETS["brats"], PRESETS["luna16"]
     assert narrow_images(brats, "fp16") and narrow_images(luna, "bf16") and not narrow_images(brats, "fp32")
     for other in (

@@ -22,8 +22,7 @@ from maescan.engines.tensorrt import TensorRtEngine
 from maescan.method.engine import TokenBatch
 from maescan.method.masks import of_all_tokens
 
-THIN = {"encoder_dim": 48, "encoder_depth": 1, "encoder_heads": 4, "decoder_dim": 32, "decoder_depth": 2,
-        "decoder_heads": 2}  # fmt: skip
+THIN = {"encoder_dim": 48, "encoder_depth": 1, "encoder_heads": 4, "decoder_dim": 32, "decoder_heads": 2}
 FOREGROUND = SMALL.replace(name="small-fg", tokens__method="foreground", tokens__buckets=(8,))
 CASES = {
     "small": SMALL,
@@ -42,7 +41,7 @@ CASES = {
 def thin(name: str) -> Preset:
     """A preset with its own grid, masks and intensities, and networks that cost nothing."""
     model = {f"model__{field}": value for field, value in THIN.items()}
-    preset = PRESETS[name].replace(**model)
+    preset = PRESETS[name].replace(**model, model__decoder_depth=min(2, PRESETS[name].model.decoder_depth))
     fewer = preset.model.tokens // 2 // 8 * 8
     return preset if preset.tokens.method == "all" else preset.replace(tokens__buckets=(fewer,))
 

@@ -50,7 +50,7 @@ def engine_operations(preset: Preset, tokens: int | None = None) -> int:
     """`slice_operations` without what the exported networks leave out because nobody reads it (export/lean.py)."""
     m, tokens, spared = preset.model, tokens or preset.model.tokens, 0.0
     wide = 2 * m.decoder_dim**2
-    if preset.masks.paste and m.decoder_depth > 1:
+    if preset.masks.paste:
         unread = preset.masks.visible(tokens) + 1
         answers = (1 + 2 * m.mlp_ratio) * wide + 4 * (tokens + 1) * m.decoder_dim + 2 * m.decoder_dim * m.patch_pixels
         spared += preset.masks.passes * ((tokens + 1 - unread) * 3 * wide + unread * answers)
