@@ -88,6 +88,10 @@ def test_what_table_and_cts_have_not_in_common_is_said(luna16_tree, tmp_path):
     (tree / "candidates.csv").write_text("\n".join([*kept, "9.9,0,0,0,0", "9.8,0,0,0,1"]) + "\n")
     taken = datasets.load(tree, LUNA).taken
     assert taken.endswith("candidates.csv, series without a CT: 2, CTs without a row: 1")
+    row, label = kept[1].rsplit(",", 1)
+    (tree / "candidates.csv").write_text("\n".join([*lines, *[f"{row},{1 - int(label)}"] * 2]) + "\n")
+    taken = datasets.load(tree, LUNA).taken
+    assert taken.endswith("candidates.csv, places with rows of class 0 and of class 1: 1")
 
 
 def test_lung_masks_are_no_cts_and_a_series_is_there_once(luna16_tree, tmp_path):

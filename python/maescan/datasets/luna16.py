@@ -56,10 +56,18 @@ def find_luna16(path: Path, split_dir: Path | None = None, seed: int = 0) -> lis
 
 
 def _not_there(rows: Candidates, scans: Mapping[str, Path]) -> str:
-    """What is left out: rows of CTs that are not there, and CTs that no row names."""
+    """What is left out, rows of CTs that are not there and CTs that no row names; and what contradicts itself."""
     named = set(rows.series.tolist())
     counts = {"series without a CT": len(named - set(scans)), "CTs without a row": len(set(scans) - named)}
+    counts["places with rows of class 0 and of class 1"] = len(_places(rows, 0) & _places(rows, 1))
     return "".join(f", {words}: {count}" for words, count in counts.items() if count)
+
+
+def _places(rows: Candidates, label: int) -> set[tuple[str, tuple[float, ...]]]:
+    """Where rows of one class are, of those that may be where one of the other is too."""
+    nodule, x = rows.label == 1, rows.place[:, 0]
+    own = (rows.label == label) & np.isin(x, x[nodule]) & np.isin(x, x[~nodule])
+    return set(zip(rows.series[own].tolist(), map(tuple, rows.place[own].tolist()), strict=True))
 
 
 def _scans(folder: Path) -> dict[str, Path]:
