@@ -51,6 +51,21 @@ def test_an_aborted_series_waits_and_is_marked(out, spool, tmp_path):
     assert "its sender broke off" in {row["slices"]: row["warnings"] for row in rows(out / "scans.csv")}["3"]
 
 
+@pytest.mark.slow
+def test_a_series_that_broke_off_is_whole_again_when_all_of_it_comes_again_and_not_before(out, spool, tmp_path):
+    files = write_slices(tmp_path / "broken", range(3), uid="1.2.7")
+    put(spool, files, aborted=True)
+    with scoring(out, settle=0.1, aborted_wait=0.1) as told:
+        assert told.until("scored")["state"] == "incomplete"
+    put(spool, files[:1], association="b")
+    assert not spool.journal.waiting()
+    put(spool, files, association="c")
+    with scoring(out, settle=0.1, aborted_wait=0.1) as told:
+        assert told.until("scored")["state"] == "complete"
+    (row,) = rows(out / "scans.csv")
+    assert "broke off" not in row["warnings"] and row["slices"] == "3"
+
+
 def test_nothing_is_scored_while_it_is_sent(out, spool, tmp_path):
     files = write_slices(tmp_path / "s", range(3))
     put(spool, files[:1])

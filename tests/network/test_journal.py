@@ -70,6 +70,23 @@ def test_who_sends_it_again_while_others_go_on_mends_it(journal):
     assert [series.aborted for series in journal.ready(200.0, 10, 900)] == [False]
 
 
+def test_what_was_here_already_mends_nothing_but_all_of_it_again_does(journal):
+    """A viewer that sends one image of a series once more says nothing of those that never came."""
+    for number in (1, 2):
+        journal.add(stored(number), 100.0)
+        journal.sends("a", "st/se", 100.0)
+    journal.ended("a", 100.0, aborted=True)
+    (series,) = journal.ready(1000.0, 10, 900)
+    journal.give(series)
+    journal.done(series.key)
+    for association, again, mended in (("b", [1], False), ("c", [1, 2], True)):
+        for number in again:
+            journal.sends(association, "st/se", 2000.0, stored(number).path)
+        journal.ended(association, 2000.0, aborted=False)
+        ready = journal.ready(5000.0, 10, 900)  # the scan's row says otherwise
+        assert [series.aborted for series in ready] == ([False] if mended else [])
+
+
 def test_late_images_make_it_ready_again_but_not_while_it_is_scored(journal):
     journal.add(stored(1), 100.0)
     (series,) = journal.ready(200.0, 10, 900)

@@ -23,6 +23,7 @@ from maescan.scans.quiet import quiet
 from maescan.scans.source import ScanSource
 from maescan.scans.worker import Worker, WorkerLostError
 from maescan.scoring.arrivals import Arrived, Poll
+from maescan.scoring.job import BROKE_OFF
 
 POLL_S = 0.5
 NO_SCAN = "no image of a scan is in it: reports, segmentations, captures, documents and the like are never scored"
@@ -98,7 +99,7 @@ class SpoolOrigin:
         here = [each for each in stored if not each.removed and not each.conflict]
         notes = []
         if series.aborted:
-            notes.append("incomplete: its sender broke off")
+            notes.append(BROKE_OFF)
         if removed := sum(each.removed for each in stored):
             notes.append(f"incomplete: {removed} of its images came earlier and are no longer kept")
         if twice := [each for each in stored if each.conflict and not each.removed]:

@@ -27,8 +27,16 @@ CREATE TABLE IF NOT EXISTS series (key TEXT PRIMARY KEY, last REAL NOT NULL, abo
   version INTEGER NOT NULL DEFAULT 0, given INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS sending (association TEXT, series TEXT, PRIMARY KEY (association, series));
 CREATE TABLE IF NOT EXISTS beside (association TEXT, series TEXT, PRIMARY KEY (association, series));
+CREATE TABLE IF NOT EXISTS sent (association TEXT, series TEXT, again TEXT, PRIMARY KEY (association, series, again));
 """
-"""beside: associations that were sending a series when another one of it broke off, and so do not mend that."""
+"""beside: associations that were sending a series when another one of it broke off, and so do not mend that. sent:
+what each brought, again the path of an instance that was here before, "" for new ones."""
+MENDS = (
+    "(EXISTS (SELECT 1 FROM sent WHERE association = :a AND series = key AND again = '') OR NOT EXISTS"
+    " (SELECT 1 FROM instances WHERE series = key AND removed = 0 AND conflict IS NULL"
+    " AND path NOT IN (SELECT again FROM sent WHERE association = :a)))"
+)
+"""Whether an association makes up for one that broke off: it brought what was missing, or all that there is."""
 
 
 class Stored(NamedTuple):
@@ -86,19 +94,24 @@ class Journal(Store):
         with self.transaction():
             self._db.execute("UPDATE instances SET conflict = ? WHERE path = ?", (to, path))
 
-    def sends(self, association: str, series: str, now: float) -> None:
-        """Notes that an association is sending a series."""
+    def sends(self, association: str, series: str, now: float, again: str = "") -> None:
+        """Notes that an association is sending a series. again: the path of the instance that was here before."""
         with self.transaction():
+            self._db.execute("INSERT OR IGNORE INTO sent VALUES (?, ?, ?)", (association, series, again))
             self._db.execute("INSERT OR IGNORE INTO sending VALUES (?, ?)", (association, series))
             self._db.execute("UPDATE series SET last = ? WHERE key = ?", (now, series))
 
     def ended(self, association: str, now: float, *, aborted: bool) -> None:
-        """Notes how an association came to its end. One that broke off is made up for by a later one alone."""
+        """Notes how an association came to its end. One that broke off is made up for by a later one alone, which
+        brings what was missing, or all of it again: that is news."""
         series = "SELECT series FROM sending WHERE association = :a"
-        broken = "(:aborted OR aborted AND key IN (SELECT series FROM beside WHERE association = :a))"
+        beside = "key IN (SELECT series FROM beside WHERE association = :a)"
+        broken = f"(:aborted OR aborted AND ({beside} OR NOT {MENDS}))"
+        change = f"aborted = {broken}, version = version + (aborted AND NOT {broken} AND version = done), last = :now"
         values = {"a": association, "aborted": aborted, "now": now}
         with self.transaction():
-            self._db.execute(f"UPDATE series SET aborted = {broken}, last = :now WHERE key IN ({series})", values)
+            self._db.execute(f"UPDATE series SET {change} WHERE key IN ({series})", values)
+            self._db.execute("DELETE FROM sent WHERE association = :a", values)
             self._db.execute("DELETE FROM beside WHERE association = :a", values)
             if aborted:
                 others = f"SELECT * FROM sending WHERE association != :a AND series IN ({series})"
@@ -112,6 +125,7 @@ class Journal(Store):
             self._db.execute(query)
             self._db.execute("DELETE FROM sending")
             self._db.execute("DELETE FROM beside")
+            self._db.execute("DELETE FROM sent")
             self._db.execute("UPDATE series SET last = ? WHERE version > done", (now,))
 
     def unfinished(self) -> None:

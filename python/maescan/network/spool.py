@@ -158,15 +158,16 @@ class Spool:
         digest, size = sync(path)
         with self._mutex:
             before = [stored for stored in self.journal.of_uid(uid) if self._is_there(stored)]
-            if any(stored.sha == digest or same_data_set(self.folder / stored.path, path) for stored in before):
-                self.journal.sends(association, key, time.time())
-                return SUCCESS
+            for same in before:
+                if same.sha == digest or same_data_set(self.folder / same.path, path):
+                    self.journal.sends(association, key, time.time(), same.conflict or same.path)
+                    return SUCCESS
             own = [stored for stored in before if stored.series == key]  # another series' image has its own place
             name = short_hash(uid, HASH) + (f"-conflict-{digest.hex()[:8]}" if own else "")
             place = self.folder / "in" / key / f"{name}.dcm"
             self._place(path, place)
             first = next((stored.path for stored in own if not stored.conflict), None)
-            mends = first is not None and lacks_pixels(self.folder / first) and not lacks_pixels(path)
+            mends = first is not None and lacks_pixels(self.folder / first) and not lacks_pixels(place)
             stored = Stored(self._name(place), uid, key, sop_class, digest, size, None if mends else first)
             try:
                 with self.journal.transaction():

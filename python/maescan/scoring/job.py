@@ -37,6 +37,9 @@ Report = Callable[[ScanSource, str, Json], None]
 KEPT = 10_000
 """Times of a stage that are remembered, so that months of watching do not fill the memory."""
 
+BROKE_OFF = "incomplete: its sender broke off"
+"""A note that ends when the rest comes, or all of the scan again: scores and content may be the same then."""
+
 
 @dataclass
 class Job:
@@ -97,10 +100,11 @@ class Job:
 
     def _has_news(self, source: ScanSource, known: Known) -> bool:
         """Whether what is noted of a scan now is not what was noted when it was scored."""
-        if not source.notes or not known.scored:
+        if not known.scored:
             return False
-        told, around = self.ledger.names.told, named(source)
-        return not {told(note, *around) for note in source.notes} <= set(self.ledger.result(known).warnings)
+        told, around, before = self.ledger.names.told, named(source), set(self.ledger.result(known).warnings)
+        notes = {told(note, *around) for note in source.notes}
+        return not notes <= before or BROKE_OFF in before - notes
 
     def fail(self, source: ScanSource, known: Known, stage: str, error: MaescanError) -> None:
         """Records that a scan could not be scored, and why. It has no scores then, unless `Ledger.keeps` them."""
