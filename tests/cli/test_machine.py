@@ -51,7 +51,12 @@ def test_verify_without_a_limit_of_memory_has_the_machines(asked):
 
 @pytest.mark.parametrize(
     ("environment", "needed", "typing", "password"),
-    [({"MAESCAN_KEY_PASSWORD": "secret"}, True, "", "secret"), ({}, True, "typed\n", "typed"), ({}, False, "", None)],
+    [
+        ({"MAESCAN_KEY_PASSWORD": "secret"}, True, "", "secret"),
+        ({}, True, "typed\n", "typed"),
+        ({}, False, "", None),
+        ({}, True, "", None),  # nobody to ask: signing says what to do
+    ],
 )
 def test_a_keys_password_is_taken_asked_for_or_not_needed(asked, environment, needed, typing, password):
     asked("maescan.engines.bundle.Bundle.load")

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from maescan.cli import app, events
 from maescan.cli.events import Show
-from maescan.cli.options import PresetOption
+from maescan.cli.options import PresetOption, signature_kept_or_told
 from maescan.config import PRESETS
+from maescan.engines.signing import SIGNATURE
 from maescan.options import CandidateTable, EngineOptions, LungTiles, ReadOptions
 from maescan.scoring.options import (
     AlertOptions,
@@ -153,3 +154,18 @@ def test_what_score_refuses_watch_and_calibrate_refuse(monkeypatch, tmp_path, ca
 def test_help_names_every_preset():
     said = get_args(PresetOption)[1].help
     assert PRESETS and not [name for name in PRESETS if f"{name}," not in said]
+
+
+def test_a_signature_that_ends_is_told_of(tmp_path, capsys):
+    (tmp_path / SIGNATURE).write_text("")
+    with signature_kept_or_told(tmp_path):
+        pass
+    assert capsys.readouterr().err == ""
+    with pytest.raises(KeyError), signature_kept_or_told(tmp_path):
+        (tmp_path / SIGNATURE).unlink()
+        raise KeyError
+    told = f"signature is gone with what it signed: sign it anew, maescan sign {tmp_path} --key KEY\n"
+    assert told in capsys.readouterr().err
+    with signature_kept_or_told(tmp_path):
+        pass
+    assert capsys.readouterr().err == ""

@@ -10,8 +10,9 @@ import pytest
 
 from helpers.bundles import rewrite
 from maescan import cli
-from maescan.engines import signing
-from maescan.engines.bundle import Bundle, update
+from maescan.engines import signing, verify
+from maescan.engines.bundle import Bundle, put_engine, update
+from maescan.engines.describe import fill_card
 from maescan.engines.signing import SIGNATURE, TRUSTED_KEYS, check_signature, needs_password, public_keys, sign
 from maescan.errors import BundleError, ConfigError
 
@@ -76,6 +77,55 @@ def test_a_change_ends_a_signature(bundle, tmp_path, monkeypatch):
     assert not (bundle / SIGNATURE).exists()
     with pytest.raises(BundleError, match="is not signed"):
         update(bundle, aggregation={"method": "max"})
+
+
+def test_a_change_of_nothing_keeps_a_signature(bundle, tmp_path, monkeypatch):
+    """`maescan card BUNDLE` writes an edited card anew: who pulled the bundle could not sign it again."""
+    public, secret = key_pair(tmp_path / "keys", "ours")
+    sign(bundle, secret)
+    monkeypatch.setenv(TRUSTED_KEYS, str(public))
+    (bundle / "README.md").write_text("of a million patients")
+    fill_card(bundle, None)
+    assert "verified" in minisign(bundle, public).stdout and "million" not in (bundle / "README.md").read_text()
+    name, folder = next((name, Bundle.load(bundle).engine_folder(name)) for name in Bundle.load(bundle).engines())
+    put_engine(bundle, name, shutil.copytree(folder, tmp_path / "same"))
+    assert "verified" in minisign(bundle, public).stdout
+
+
+def test_a_signature_of_the_content_itself_is_minisigns_too(bundle, tmp_path):
+    public, secret = key_pair(tmp_path / "keys", "ours")
+    legacy = ["minisign", "-S", "-l", "-m", bundle / "manifest.json", "-s", secret]
+    subprocess.run(legacy, check=True, capture_output=True)
+    manifest = (bundle / "manifest.json").read_bytes()
+    assert check_signature(bundle, manifest, public_keys(str(public)))
+    with pytest.raises(BundleError, match="is not the signature"):
+        check_signature(bundle, manifest + b" ", public_keys(str(public)))
+
+
+def test_verify_says_whether_a_signature_was_checked(bundle, tmp_path, monkeypatch, capsys):
+    """Else one that anybody could have written would pass for checked."""
+
+    def told(key=None):
+        verify.show(bundle, device="cuda", key=key)
+        return capsys.readouterr().out
+
+    public, secret = key_pair(tmp_path / "keys", "ours")
+    assert "signature            none\n" in told()
+    name = public_keys(str(public))[0].name
+    sign(bundle, secret)
+    assert f"signature            not checked: it names the key {name}, which neither --key nor" in told()
+    assert f"signed by {name}\n" in told(str(public)) and "signature  " not in told(str(public))
+    monkeypatch.setenv(TRUSTED_KEYS, str(public))
+    assert f"signed by {name}\n" in told()
+    other, _ = key_pair(tmp_path / "others", "theirs")
+    with pytest.raises(BundleError, match="not trusted here") as caught:
+        told(str(other))
+    assert caught.value.remedy.startswith("add its key to --key ")
+    with pytest.raises(BundleError, match="not trusted here"):
+        told("")
+    monkeypatch.delenv(TRUSTED_KEYS)
+    (bundle / SIGNATURE).write_text("?")
+    assert "signature            not checked, and none of minisign's\n" in told()
 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 3])

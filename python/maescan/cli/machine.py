@@ -23,7 +23,11 @@ def verify(
         bool, typer.Option("--trust", help="Also run TorchScript engines, which can run any code.")
     ] = False,
     key: Annotated[
-        str | None, typer.Option(help="Public keys of minisign (file, folder or the key); one must have signed it.")
+        str | None,
+        typer.Option(
+            help="Public keys of minisign (file, folder or the key); one must have signed it. Without any, those of"
+            " MAESCAN_TRUSTED_KEYS; without these no signature is checked."
+        ),
     ] = None,
     limit_seconds: Annotated[float, typer.Option(min=1.0, help="Time that an engine may take.")] = 600.0,
     limit_memory: Annotated[
@@ -31,8 +35,8 @@ def verify(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
 ) -> None:
-    """Check every hash of a bundle and its signature, prepare its golden scan, run its golden slices through every
-    engine that can run here, each in a process of its own, and say what personal data the bundle holds."""
+    """Check every hash of a bundle and, by a key, its signature, prepare its golden scan, run its golden slices
+    through every engine that can run here, each in a process of its own, and say what personal data it holds."""
     from maescan.cli.progress import shown
     from maescan.engines import verify as verification
     from maescan.scans.budget import Limits
@@ -58,7 +62,11 @@ def sign(
     Bundle.load(bundle, signed=False)
     password = os.environ.get("MAESCAN_KEY_PASSWORD")
     if password is None and needs_password(key):
-        password = typer.prompt("password", hide_input=True, err=True)
+        try:
+            password = typer.prompt("password", hide_input=True, err=True)
+        except typer.Abort:  # Ctrl-C, or nobody there who could type: then the key says what to do
+            if sys.stdin.isatty():
+                raise
     print(f"signed: {make(bundle, key, password)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import inspect
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from maescan.errors import typed
 from maescan.options import Flag, Options
 
 if TYPE_CHECKING:
@@ -141,6 +143,21 @@ def show_markdown(text: str) -> None:
 
     console = Console()
     (console if console.is_terminal else Console(width=120)).print(Markdown(text))
+
+
+@contextlib.contextmanager
+def signature_kept_or_told(bundle: Path) -> Iterator[None]:
+    """Says on standard error where what is done meanwhile ends a bundle's signature."""
+    from maescan.engines.signing import SIGNATURE
+
+    file = bundle / SIGNATURE
+    signed = file.exists()
+    try:
+        yield
+    finally:
+        if signed and not file.exists():
+            anew = f"maescan sign {typed(bundle)} --key KEY"
+            print(f"the bundle's signature is gone with what it signed: sign it anew, {anew}", file=sys.stderr)
 
 
 def preset_with(

@@ -12,7 +12,7 @@ import typer
 
 from maescan.cli import events
 from maescan.cli.events import Show
-from maescan.cli.options import BundleOption, Json, Out, Quiet, say_caution, with_options
+from maescan.cli.options import BundleOption, Json, Out, Quiet, say_caution, signature_kept_or_told, with_options
 from maescan.cli.progress import shown
 from maescan.errors import ConfigError, require, typed
 from maescan.scoring.options import (
@@ -159,15 +159,13 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Score held-back healthy scans and keep the reference in the bundle: then scans get p-values and alerts."""
-    from maescan.engines.signing import SIGNATURE
     from maescan.method.aggregate import least_rate, likely_rate, several_of
     from maescan.scoring.calibrate import calibrate as make
     from maescan.scoring.calibrate import folder_of, reference_told
     from maescan.scoring.conformal import needed
 
-    options, signed = replace(options, read=read, pictures=0), (bundle / SIGNATURE).exists()
-    before = reference_told(bundle)
-    with shown("calibrate", quiet) as update:
+    options, before = replace(options, read=read, pictures=0), reference_told(bundle)
+    with signature_kept_or_told(bundle), shown("calibrate", quiet) as update:
         reference, failures = make(bundle, healthy, engine, options, how, events.counted(update))
     for row in failures:
         print(f"left out: {row['scan']}: {row['reason']}", file=sys.stderr)
@@ -182,9 +180,6 @@ def calibrate(
         print(f"at the default rate of {default} so many healthy scans alert on average, at most; {worst}")
     if before:
         print(f"they replace a reference of {before}")
-    if signed:
-        anew = f"maescan sign {typed(bundle)} --key KEY"
-        print(f"the bundle's signature is gone with what it signed: sign it anew, {anew}")
     print(f"what it rests on: {(how.out or folder_of(bundle)) / 'report.html'}")
     if rate > default:
         print(f"the default rate of {default} takes {needed(default)} healthy scans", file=sys.stderr)

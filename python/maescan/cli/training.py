@@ -18,6 +18,7 @@ from maescan.cli.options import (
     preset_with,
     say_caution,
     show_markdown,
+    signature_kept_or_told,
     with_options,
 )
 from maescan.cli.progress import shown, training_bar
@@ -106,7 +107,7 @@ def export(
     import maescan.export as exporting
     from maescan.engines.manifest import Card
 
-    with shown("export", quiet, unit="engines"):
+    with signature_kept_or_told(out or run), shown("export", quiet, unit="engines"):
         bundle = exporting.export(
             run,
             out or run,
@@ -135,7 +136,8 @@ def card(
     """Fill in a bundle's model card, its README.md; what is not given stays as it is."""
     from maescan.engines.describe import fill_card
 
-    fill_card(bundle, evaluation, training_data=training_data, licence=licence, intended_use=intended_use)
+    with signature_kept_or_told(bundle):
+        fill_card(bundle, evaluation, training_data=training_data, licence=licence, intended_use=intended_use)
     print((bundle / "README.md").read_text(encoding="utf-8"))
 
 

@@ -229,17 +229,19 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _write(path: Path, manifest: Mapping[str, Any]) -> None:
-    """The manifest by one rename; what hangs on it (the model card, a signature) follows. Raises BundleError, and
-    writes nothing, where `parse` would not take it again."""
+    """The manifest by one rename; what hangs on it (the model card, a signature) follows. One that is there to the
+    byte stays, and its signature. Raises BundleError, and writes nothing, where `parse` would not take it again."""
     from maescan.engines.card import write_card
 
     values = {**manifest, "body": body_hash(manifest)}
     text = json.dumps(finite(values), indent=2, sort_keys=True) + "\n"
-    known = check_manifest(parse(text.encode(), path / "manifest.json"), path / "manifest.json")
-    write_text(path / "manifest.json", text)
-    (path / "manifest.json").chmod(0o644)
-    sync(path)
-    (path / SIGNATURE).unlink(missing_ok=True)
+    file = path / "manifest.json"
+    known = check_manifest(parse(text.encode(), file), file)
+    if not file.exists() or read_content(file) != text.encode():
+        write_text(file, text)
+        file.chmod(0o644)
+        sync(path)
+        (path / SIGNATURE).unlink(missing_ok=True)
     write_card(path, known)
 
 

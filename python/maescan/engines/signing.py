@@ -51,13 +51,15 @@ class PublicKey:
     @property
     def name(self) -> str:
         """As minisign writes it."""
-        return self.number[::-1].hex().upper()
+        return _name(self.number)
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a .minisig file holds; comment: the trusted one, which `whole` signs along with `signature`."""
+    """What a .minisig file holds. prehashed: `signature` is of the content's hash, not (`minisign -S -l`, older ones)
+    of the content; comment: the trusted one, which `whole` signs along with `signature`."""
 
+    prehashed: bool
     number: bytes
     signature: bytes
     comment: str
@@ -69,9 +71,15 @@ class Signature:
         lines = _lines(text)
         raw, whole = (_decoded(lines[at]) if len(lines) == 4 else b"" for at in (1, 3))
         trusted = "trusted comment: "
-        if (len(raw), raw[:2], len(whole)) != (74, PREHASHED, 64) or not lines[2].startswith(trusted):
+        known = raw[:2] in (PLAIN, PREHASHED)
+        if not known or (len(raw), len(whole)) != (74, 64) or not lines[2].startswith(trusted):
             raise BundleError("is no signature of minisign", path=path, remedy=SIGN_ANEW)
-        return cls(raw[2:10], raw[10:], lines[2].removeprefix(trusted), whole)
+        return cls(raw[:2] == PREHASHED, raw[2:10], raw[10:], lines[2].removeprefix(trusted), whole)
+
+    @property
+    def name(self) -> str:
+        """Of the key that it names, as minisign writes it."""
+        return _name(self.number)
 
 
 def check_trusted(path: Path, manifest: bytes) -> None:
@@ -81,8 +89,29 @@ def check_trusted(path: Path, manifest: bytes) -> None:
         check_signature(path, manifest, public_keys(given))
 
 
-def check_signature(path: Path, manifest: bytes, keys: list[PublicKey]) -> PublicKey:
-    """The key of `keys` that signed these bytes of a bundle's manifest.json. Raises BundleError."""
+def signature_told(path: Path, manifest: bytes, key: str | None) -> str:
+    """Who signed these bytes of a bundle's manifest.json by the public keys of `key`, or of MAESCAN_TRUSTED_KEYS; ""
+    where neither is given. Raises BundleError."""
+    given = os.environ.get(TRUSTED_KEYS, "") if key is None else key
+    asked = TRUSTED_KEYS if key is None else "--key"
+    return check_signature(path, manifest, public_keys(given), asked).name if given or key is not None else ""
+
+
+def claimed(path: Path) -> str:
+    """What a bundle's signature is where no key is given that could tell."""
+    file = path / SIGNATURE
+    try:
+        name = Signature.parse(read_text(file, "replace"), file).name
+    except FileNotFoundError:
+        return "none"
+    except (OSError, BundleError):
+        return "not checked, and none of minisign's"
+    return f"not checked: it names the key {name}, which neither --key nor {TRUSTED_KEYS} gives"
+
+
+def check_signature(path: Path, manifest: bytes, keys: list[PublicKey], asked: str = TRUSTED_KEYS) -> PublicKey:
+    """The key of `keys` that signed these bytes of a bundle's manifest.json. asked: where the keys were given. Raises
+    BundleError."""
     file = path / SIGNATURE
     try:
         signature = Signature.parse(read_text(file, "replace"), file)
@@ -91,10 +120,10 @@ def check_signature(path: Path, manifest: bytes, keys: list[PublicKey]) -> Publi
         raise BundleError(reason, path=file, remedy=f"only signed bundles are trusted here: {SIGN_ANEW}") from error
     key = next((key for key in keys if key.number == signature.number), None)
     if key is None:
-        reason = f"is signed by {signature.number[::-1].hex().upper()}, which is not trusted here"
-        raise BundleError(reason, path=file, remedy=f"add its key to {TRUSTED_KEYS} if you know whose it is")
+        reason = f"is signed by {signature.name}, which is not trusted here"
+        raise BundleError(reason, path=file, remedy=f"add its key to {asked} if you know whose it is")
     signed = (
-        (signature.signature, _hash(manifest)),
+        (signature.signature, _hash(manifest) if signature.prehashed else manifest),
         (signature.whole, signature.signature + signature.comment.encode()),
     )
     if not all(_is_signed(key, *entry) for entry in signed):
@@ -163,7 +192,9 @@ def _secret_key(file: Path, password: str | None) -> tuple[bytes, ed25519.Ed2551
     salt, limits, body = raw[6:38], (raw[38:46], raw[46:54]), raw[54:]
     if raw[2:4] == SCRYPT:
         if password is None:
-            raise ConfigError("the key has a password", path=file, remedy="set MAESCAN_KEY_PASSWORD or type it")
+            raise ConfigError(
+                "the key has a password", path=file, remedy="set MAESCAN_KEY_PASSWORD, or type it on a terminal"
+            )
         ops, memory = (int.from_bytes(limit, "little") for limit in limits)
         body = bytes(a ^ b for a, b in zip(body, _stream(password, salt, ops, memory), strict=True))
     number, seed, public, checksum = body[:8], body[8:40], body[40:72], body[72:]
@@ -207,6 +238,10 @@ def _is_signed(key: PublicKey, signature: bytes, content: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+def _name(number: bytes) -> str:
+    return number[::-1].hex().upper()
 
 
 def _hash(content: bytes) -> bytes:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from maescan.content import read_content, read_text, sha256
@@ -14,7 +15,7 @@ from maescan.engines.bundle import Bundle, load_arrays
 from maescan.engines.card import CARD, personal_data, render
 from maescan.engines.child import prove_apart
 from maescan.engines.golden import TOLERANCE, golden_scan
-from maescan.engines.signing import SIGNATURE, check_signature, public_keys
+from maescan.engines.signing import SIGNATURE, claimed, signature_told
 from maescan.engines.targets import TARGETS
 from maescan.errors import MaescanError, escaped, typed
 from maescan.machine import gpus, require_gpu
@@ -38,16 +39,17 @@ def show(
 
     With `device` (auto, cpu, gpu, cuda:N) only engines that run there, and there; TorchScript, which can run any
     code, only with `trust`.
-    `key`: public keys of minisign, one of which must have signed it. Raises BundleError for a file that is not as
-    exported, a signature that is not there or not of one of the keys.
+    `key`: public keys of minisign, one of which must have signed it; without it those of MAESCAN_TRUSTED_KEYS, where
+    they are set. Raises BundleError for a file that is not as exported, a signature that is not there or not of one
+    of the keys.
     """
     loaded = Bundle.load(bundle, signed=key is None)
-    files, signer, said = len(loaded.manifest["files"]), "", list[Finding]()
-    if key is not None:
-        signer = check_signature(bundle, read_content(bundle / "manifest.json"), public_keys(key)).name
+    files, said = len(loaded.manifest["files"]), list[Finding]()
+    signer = signature_told(bundle, read_content(bundle / "manifest.json"), key)
     if not as_json:
         print(f"{bundle}: {files} files are as they were exported" + (f"\nsigned by {signer}" if signer else ""))
-    for name, text, sound in _findings(loaded, device, trust, limits):
+    unsigned = [] if signer else [("signature", claimed(bundle), True)]
+    for name, text, sound in chain(unsigned, _findings(loaded, device, trust, limits)):
         said.append((name, text, sound))
         if not as_json:
             print(f"{name:<20} {text}")
