@@ -21,9 +21,9 @@ from maescan.errors import ConfigError, DataError
 from maescan.method import aggregate
 from maescan.method.preprocess import prepare
 from maescan.method.prints import salted, slice_prints
+from maescan.results.report import REFERENCE
 from maescan.scans import find_scans, read_scan
 from maescan.scoring import calibrate
-from maescan.scoring.conformal import Reference
 from maescan.scoring.ledger import rows_of
 from maescan.scoring.options import CalibrateOptions, ScoreOptions
 from maescan.scoring.pipeline import score_folder
@@ -231,7 +231,10 @@ def test_a_stopped_calibration_goes_on(tmp_path, calibrated, monkeypatch):
 def test_only_the_scans_of_this_call_are_the_reference(tmp_path, calibrated):
     for index in range(4):
         write_scan(tmp_path / "healthy" / f"scan{index}.nii.gz", index)
+    calibrated.bundle.manifest["calibration"] = {"scans": [0.0] * 2, "slices": [0.0]}
     calibrated()
+    assert {row["p_value"] + row["alert"] for row in rows(tmp_path / "bundle-calibration" / "scans.csv")} == {""}
+    assert REFERENCE in (tmp_path / "bundle-calibration" / "report.html").read_text()
     assert len(calibrated(only="scan3.nii.gz")[0]["scans"]) == 1
 
 
@@ -241,7 +244,6 @@ def test_scans_of_one_patient_are_no_more_than_one_to_compare_with(tmp_path, cal
         write_scan(tmp_path / "healthy" / f"sub-{index // 2}_ses-{index}_T1w.nii.gz", index)
     reference, _ = calibrated()
     assert reference["patients"] == 2
-    assert Reference.of({"calibration": json.loads(json.dumps(reference))}, 0.05).state()["patients"] == 2
     assert "patients" not in calibrated(only="sub-0_ses-0_T1w.nii.gz")[0]
 
 

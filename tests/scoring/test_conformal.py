@@ -150,3 +150,9 @@ def test_a_scan_of_other_voxels_or_of_few_slices_is_not_like_the_calibrations():
     few = "it has 1 slice, the calibration's scans 32: the more, the higher the highest"
     assert reference.unlike({"voxel size": 2.4}, 1)[1:] == [few] and not reference.unlike({}, 0)
     assert Reference((0.1,), (0.1,), 0.05).unlike({"voxel size": 9.0}, 32) == []  # of an older maescan
+
+
+def test_a_reference_says_of_how_many_patients_it_is():
+    found = {"scans": [0.1, 0.2, 0.3], "slices": [0.1], "patients": 2}
+    told = Reference.of({"calibration": found}, 0.05)
+    assert told and told.state()["patients"] == 2 and "patients" not in Reference((0.1,), (), 0.05).state()

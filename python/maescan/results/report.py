@@ -38,6 +38,10 @@ FILTERS = ("alert", "fit", "state")
 Run = Mapping[str, Any]
 """run.json's values, or a part of them."""
 
+REFERENCE = (
+    "Healthy scans, scored for the reference of a calibration: they have no p-values, others are judged by them."
+)
+
 
 def write_report(path: Path, tables: Tables, run: Run, seen: Seen) -> None:
     """Writes the report of all scans into `path`. run: run.json's values."""
@@ -75,7 +79,7 @@ def _page(tables: Tables, run: Run, seen: Seen) -> dict[str, object]:
         "filters": [{"name": n, "values": values[n]} for n in FILTERS if len(values[n]) > 1 or n != "state"],
         "counts": _counts(cards, (failed, len(lacking)), run),
         "banners": (run.get("population") or {}).get("warnings", ()),
-        "calibration": _calibration(state),
+        "calibration": REFERENCE if run.get("options", {}).get("healthy") else _calibration(state),
         "cautions": [f"{words[0].upper()}{words[1:]}." for words in run["bundle"].get("cautions", ())],
         "chances": CHANCES if tables.judge else "",
         "run": _run(run, seen),

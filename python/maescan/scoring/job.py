@@ -67,14 +67,15 @@ class Job:
 
     def __post_init__(self) -> None:
         self.outputs = Outputs(self.ledger)
-        self.reference = Reference.of(self.bundle.manifest, self.options.alert_rate)
+        none = self.options.healthy  # scans of a reference to come: the one before says nothing of it
+        self.reference = None if none else Reference.of(self.bundle.manifest, self.options.alert_rate)
         self.times: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=KEPT))
         self._mutex, self.files = threading.Lock(), threading.Lock()
 
     @cached_property
     def scale(self) -> Scale:
         """How maps are written and coloured."""
-        return Scale.of(self.bundle.preset, self.bundle.manifest.get("calibration"))
+        return Scale.of(self.bundle.preset, self.bundle.manifest.get("calibration") if self.reference else None)
 
     def judges(self, fit: str) -> bool:
         """Whether a scan that fits so gets more than a score: a p-value, and what says that of a voxel."""

@@ -183,7 +183,7 @@ def _write(job: Job, known: tables.Tables, run: dict[str, Any]) -> None:
         tables.write_csv(path("regions.csv"), tables.REGIONS, regions)
     files.write_json(path("run.json"), run)
     outputs = {kind: _there(job.outputs.of(kind)) for kind in PLACES}
-    curves = (job.bundle.manifest.get("calibration") or {}).get("profile")
+    curves = (job.bundle.manifest.get("calibration") or {}).get("profile") if job.reference else None
     patches = job.options.read.regions is not None
     seen = Seen(job.out, job.scale, outputs, job.ledger.places(), patches, curves)
     write_report(path("report.html"), known, run, seen)
