@@ -95,7 +95,9 @@ def test_outputs_are_their_users_alone_unless_the_folder_was_opened(tmp_path, ma
         os.umask(before)
     expected = 0o700 if mode is None else mode
     assert stat.S_IMODE(out.stat().st_mode) == expected
-    assert stat.S_IMODE((out / "maps" / "deep").stat().st_mode) == expected & ~mask
+    for folder in (out / "maps" / "deep", out / ".maescan"):
+        assert stat.S_IMODE(folder.stat().st_mode) == expected & ~mask
+    assert stat.S_IMODE((out / ".maescan" / "kind").stat().st_mode) == expected & ~mask & 0o666
     assert stat.S_IMODE((out / "maps" / "deep" / "a.txt").stat().st_mode) == expected & ~mask & 0o666
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 
@@ -113,3 +114,13 @@ def test_a_lock_cuts_nothing_off_where_it_leads(how, tmp_path):
     how(tmp_path / "scan.nii", tmp_path / "out" / LOCK)
     lock(tmp_path / "out").close()
     assert (tmp_path / "scan.nii").read_text() == "a scan"
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750])
+def test_a_new_file_is_open_to_whom_its_folder_is(tmp_path, mode):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    folder.chmod(mode)
+    claim(folder, "scores")
+    lock(folder).close()
+    assert stat.S_IMODE((folder / LOCK).stat().st_mode) == mode & 0o644

@@ -100,7 +100,7 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
         if mark_file.is_file():
             _remove_halves(folder, OLD_S)
         else:
-            mark_file.parent.mkdir(exist_ok=True)
+            mark_file.parent.mkdir(mode=folder.stat().st_mode & 0o777, exist_ok=True)
             write_text(mark_file, f"{kind}\n")
     except OSError as error:
         raise _refused(folder, error) from error

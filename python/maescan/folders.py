@@ -83,11 +83,16 @@ def taken(
         held.close()
 
 
+def as_folder(path: str, flags: int) -> int:
+    """What `open` opens by: a new file is open to whom its folder is open to."""
+    return os.open(path, flags, 0o666 & Path(path).parent.stat().st_mode)
+
+
 def lock(out: Path) -> IO[str]:
     """The lock of a folder that was claimed, until it is closed or its process ends, however that ends. Raises
     DataError while another run has it."""
     try:
-        held = (out / LOCK).open("a")  # a link leads elsewhere: nothing is cut off there
+        held = open(out / LOCK, "a", opener=as_folder)  # noqa: SIM115; a link leads elsewhere: nothing is cut off there
     except OSError as error:
         remedy = "use another --out or change its permissions"
         raise DataError(f"cannot write: {error.strerror}", path=out, remedy=remedy) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import stat
 import time
 
 import pytest
@@ -90,3 +91,7 @@ def test_a_copy_of_names_alone_stays_as_it_is(own, tmp_path, how):
     datasets.prepare(tree, TINY, tmp_path / "copy")
     assert bytes_of(cache) == before
     assert not (tmp_path / "copy" / "images.npy").samefile(cache / "images.npy")
+
+
+def test_a_new_cache_is_its_users_alone(made):
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in (made[1], *made[1].rglob("*"))} == {0}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import time
 from pathlib import Path
 
@@ -70,6 +71,21 @@ def test_the_log_has_all_events_and_is_put_aside_when_large(tmp_path, monkeypatc
     lines = [json.loads(line) for file in sorted(tmp_path.iterdir()) for line in file.read_text().splitlines()]
     assert len(list(tmp_path.iterdir())) > 1 and {"time", "event", "scan", "score", "alert"} == set(lines[0])
     assert json.loads((tmp_path / "log").read_text().splitlines()[-1])["scan"] == "9.nii"
+
+
+def test_a_log_is_its_users_alone_unless_it_was_opened(tmp_path, monkeypatch):
+    """It names scans, and file names name patients."""
+    monkeypatch.setattr(alerts, "LOG_BYTES", 400)
+    for mode in (0o600, 0o640):
+        log = tmp_path / f"log{mode}"
+        if mode != 0o600:
+            log.touch(mode)
+            log.chmod(mode)
+        with passed_on(lambda name, facts: None, AlertOptions(log=log)) as tell:
+            for _ in range(10):
+                tell("scored", ALERT)
+        assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob(f"{log.name}*")} == {mode}
+        assert len(list(tmp_path.glob(f"{log.name}*"))) > 1
 
 
 def test_a_log_that_cannot_be_written_is_refused(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from dataclasses import replace
 
 import pytest
@@ -40,6 +41,7 @@ def facts_of(page):
 @pytest.mark.parametrize("scan", ["a.nii.gz", "b/3"])
 def test_the_page_has_the_scores_of_the_tables(scan, scored):
     page = view(scored / "out", scan, scored / "page.html")
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600  # as the run's folder: it shows a patient
     slices = [float(row["score"]) for row in rows(scored / "out" / "scores.csv") if row["scan"] == scan]
     assert facts_of(page)["scores"] == slices and scan in page.read_text(encoding="utf-8")
 

@@ -24,7 +24,7 @@ from maescan.config.types import Json
 from maescan.content import read_content
 from maescan.errors import DataError
 from maescan.files import claim, write_text
-from maescan.folders import make_own
+from maescan.folders import as_folder, make_own
 from maescan.records import Record, decode
 
 HEADER = 128  # bytes before the data of an .npy file: room for any number of slices
@@ -92,7 +92,7 @@ class CacheWriter:
         self.rows = {"images": (size, size), "masks": (size, -(-size // 8))}
         with self._writing():
             claim(folder, "slices")
-            self._lock = open(folder / ".lock", "a")  # noqa: SIM115
+            self._lock = open(folder / ".lock", "a", opener=as_folder)  # noqa: SIM115
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -178,7 +178,7 @@ class CacheWriter:
 
 
 def _open(path: Path) -> IO[bytes]:
-    return open(path, "r+b" if path.exists() else "w+b")
+    return open(path, "r+b" if path.exists() else "w+b", opener=as_folder)
 
 
 def _sync(stream: IO[bytes]) -> None:

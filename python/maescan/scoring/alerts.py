@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -192,6 +194,16 @@ def run_command(command: str, text: str, limit_s: float = LIMIT_S) -> str:
     return f"exit {process.returncode}" + "".join(f": {line}" for line in last) if process.returncode else ""
 
 
+class _Private(RotatingFileHandler):
+    """A new log names scans: it is open to its user alone, the next one to whom the one put aside is open to."""
+
+    def _open(self) -> io.TextIOWrapper:
+        aside = Path(f"{self.baseFilename}.1")
+        mode = aside.stat().st_mode & 0o666 if aside.exists() else 0o600
+        opener = partial(os.open, mode=mode)
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=opener)
+
+
 class _Log:
     """Events as lines of JSON in a file that is put aside when it is large."""
 
@@ -202,7 +214,7 @@ class _Log:
         for file in (path, *(path.with_name(f"{path.name}.{number}") for number in range(1, LOGS + 1))):
             _check_log(file)
         try:
-            self._handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOGS, encoding="utf-8")
+            self._handler = _Private(path, maxBytes=LOG_BYTES, backupCount=LOGS, encoding="utf-8")
         except OSError as error:
             raise DataError(f"cannot write: {error.strerror}", path=path, remedy="use another --log") from error
         self._handler.handleError = self._broken  # type: ignore[method-assign, assignment]

@@ -142,9 +142,11 @@ def _is_page(path: Path, mark: str = MARK) -> bool:
 
 @contextlib.contextmanager
 def _target(out: Path, job: str, label: str, page: Path | None) -> Iterator[Path]:
-    """Where the page goes; one in `out` is listed, while no run writes there."""
+    """Where the page goes: into `out`, where it is listed, while no run writes there; elsewhere it is open to nobody
+    to whom `out` is not."""
     if page is not None:
         yield page
+        page.chmod(page.stat().st_mode & (out.stat().st_mode | 0o600))
         return
     ledger = Ledger(out, job, kind=kind_of(out))
     try:
