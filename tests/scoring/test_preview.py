@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -26,6 +27,9 @@ def tree(tmp_path_factory):
     """A bundle, and a folder of a phantom, a scan unlike it, a label map and what is no scan."""
     folder = tmp_path_factory.mktemp("preview")
     write_phantom(folder / "scans" / "phantom", healthy=1, lesions=0, seed=5)
+    phantom = nibabel.load(folder / "scans" / "phantom" / "healthy" / "brain_0000.nii.gz")
+    wider = nibabel.Nifti1Image(np.asarray(phantom.dataobj)[..., 1:], phantom.affine @ np.diag([1.15, 1.15, 1.15, 1]))
+    nibabel.save(wider, folder / "scans" / "wider.nii.gz")
     write_scan(folder / "scans" / "odd.nii.gz", 0)
     write_nifti(folder / "scans" / "labels.nii.gz", (np.indices((9, 8, 7)).sum(0) > 12).astype(np.uint8))
     (folder / "scans" / "broken.nii").write_text("text")
@@ -44,7 +48,7 @@ def test_what_it_foresees_comes_true(tree):
     failed = {row["scan"] for row in rows(folder / "out" / "failures.csv")}
     assert {name for name, verdict in seen.items() if verdict.startswith("scored")} == set(scored)
     assert {name for name, verdict in seen.items() if verdict == "refused"} == failed
-    assert seen["labels.nii.gz"] == "passed over"
+    assert seen["labels.nii.gz"] == "passed over" and seen["wider.nii.gz"] == "scored, see notes"
     assert seen["phantom/healthy/brain_0000.nii.gz"] == "scored"
     noted = {name for name, row in scored.items() if row["warnings"]}
     assert {name for name, verdict in seen.items() if verdict == "scored, see notes"} == noted

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from maescan.engines.bundle import Bundle
+from maescan.method.regions import Regions
 from maescan.options import ReadOptions
 from maescan.scans.inspect import Judge
 from maescan.scans.source import ScanSource
@@ -27,15 +28,18 @@ def judge_of(bundle: Path, options: ReadOptions) -> tuple[Judge, str]:
     told = "calibrated: scans get p-values" if reference else "not calibrated: scans get scores alone"
     engines = ", ".join(sorted(loaded.engines())) or "no engine"
     expected, prints = loaded.manifest.get("intensity"), loaded.manifest["provenance"].get("prints")
-    judge = partial(_judge, preset=loaded.preset, options=options, expected=expected, training=prints)
+    how = {"preset": loaded.preset, "options": options, "expected": expected, "training": prints}
+    judge = partial(_judge, reference=reference, **how)
     return judge, f"{bundle}: preset {loaded.preset.name}, {engines}; {told}"
 
 
-def _judge(source: ScanSource, **how: object) -> tuple[str, str]:
+def _judge(source: ScanSource, reference: Reference | None, **how: object) -> tuple[str, str]:
     """Verdict and notes. Raises ScanError where `score` would refuse it, NoScanError where pass it over."""
-    _, _, facts = read_and_prepare(source, **how)  # type: ignore[arg-type]
+    prepared, images, facts = read_and_prepare(source, **how)  # type: ignore[arg-type]
     notes = [*([facts["why"]] if facts["why"] else []), *facts["warnings"]]
     if facts["trained"]:
         notes.append("the bundle was trained with it")
+    if reference and not facts["why"]:
+        notes += reference.unlike(facts["figures"], 0 if isinstance(prepared, Regions) else len(images))
     verdict = "scored, not judged" if facts["why"] else "scored, see notes" if notes else "scored"
     return verdict, "; ".join(dict.fromkeys(notes))
