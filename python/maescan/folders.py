@@ -92,7 +92,8 @@ def lock(out: Path) -> IO[str]:
     """The lock of a folder that was claimed, until it is closed or its process ends, however that ends. Raises
     DataError while another run has it."""
     try:
-        held = open(out / LOCK, "a", opener=as_folder)  # noqa: SIM115; a link leads elsewhere: nothing is cut off there
+        # A link leads elsewhere: nothing is cut off there.
+        held = open(out / LOCK, "a", opener=as_folder)  # noqa: SIM115
     except OSError as error:
         remedy = "use another --out or change its permissions"
         raise DataError(f"cannot write: {error.strerror}", path=out, remedy=remedy) from error

@@ -201,7 +201,7 @@ class _Private(RotatingFileHandler):
         aside = Path(f"{self.baseFilename}.1")
         mode = aside.stat().st_mode & 0o666 if aside.exists() else 0o600
         opener = partial(os.open, mode=mode)
-        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=opener)
+        return open(self.baseFilename, "a", encoding=self.encoding, opener=opener)
 
 
 class _Log:
