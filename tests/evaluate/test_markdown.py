@@ -32,3 +32,8 @@ def test_a_stress_test_of_few_patients_shows_no_intervals_and_counts_patients():
         row = next(line for line in text.splitlines() if line.startswith("| flat"))
         assert (" to " in row) is (patients == 10) is ("No intervals" not in text)
         assert ("may be chance" in text, "Better than a coin" in text) == (patients == 9, patients == 10)
+    one = np.array(["a"])
+    worse = {kind: {"score": np.array([value])} for kind, value in (("flat", 0.1), ("darker", 0.9))}
+    text = stress_text(summarise(Stressed(one, one, np.array([0]), {"score": np.array([0.5])}, worse, {}, {}, {})))
+    assert "each of 1 healthy slice of 1 patient. rises" in text
+    assert "No better than a coin: flat. Of so few patients, that others are may be chance." in text

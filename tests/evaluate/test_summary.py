@@ -22,7 +22,7 @@ def test_metrics_hold_every_baseline_and_the_report_shows_them(tmp_path):
     assert found["missing"] == {
         "scan_auroc": "one class only: there are abnormal slices alone",
         "healthy_threshold": "no validation part has healthy slices of others, and the bundle is not calibrated",
-        "interval": "6 patients have slices of one class, and of under 10 intervals are too narrow",
+        "interval": "patients with slices of one class: 6; of under 10 intervals are too narrow",
     }
     text = (tmp_path / "report.md").read_text()
     for name in ("brain area", "slice position", "mean intensity", "bright pixels"):

@@ -13,6 +13,15 @@ RESAMPLED = "Intervals: 95 %, whole patients resampled, widened as few patients 
 NO_INTERVALS = f"No intervals: of under {FEW} patients of a class they are too narrow."
 
 
+def counted(number: int, what: str) -> str:
+    """How many there are, for people.
+
+    >>> print(counted(1, "scan"), counted(2, "scan"))
+    1 scan 2 scans
+    """
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table; floats as `rounded`, None as a dash."""
     lines = [columns, ["---"] * len(columns), *rows]
@@ -57,9 +66,9 @@ def _about(metrics: Json) -> str:
     data, resampled = metrics["data"], f"{RESAMPLED} " if metrics["slice"]["interval"] else ""
     before = trained_text(metrics) + taken_text(data["taken"])
     return before + (
-        f"{data['slices']} slices of {data['scans']} scans: {data['normal']} normal, {data['abnormal']} abnormal "
-        f"(in {data['abnormal_scans']} scans). {resampled}The baselines need no "
-        "model; a score that does not beat them, or whose matched AUROC is near 0.5, has only found where slices "
+        f"{counted(data['slices'], 'slice')} of {counted(data['scans'], 'scan')}: {data['normal']} normal, "
+        f"{data['abnormal']} abnormal (in {counted(data['abnormal_scans'], 'scan')}). {resampled}The baselines need "
+        "no model; a score that does not beat them, or whose matched AUROC is near 0.5, has only found where slices "
         "show much tissue.\n"
     )
 
@@ -193,12 +202,13 @@ def stress_text(metrics: Json) -> str:
     others = [[kind, *(m["kinds"][kind]["rises"]["share"] for m in measures.values())] for kind in own["kinds"]]
     coins = metrics["not_better_than_a_coin"]
     parts = [
-        f"One lesion put into each of {metrics['slices']} healthy slices of {metrics['patients']} patients. rises: "
+        f"One lesion put into each of {counted(metrics['slices'], 'healthy slice')} of "
+        f"{counted(metrics['patients'], 'patient')}. rises: "
         "slices that score higher with it than without; a coin has 0.500. passes: slices over the threshold that "
         f"95 % of them stay under without a lesion ({rounded(own['healthy_passes'])} pass it then). map: chance that "
         f"a pixel of the lesion is hotter than one of other tissue. {resampled}\n",
         table(("put in", "rises", "interval", "passes", "interval", "map"), rows),
-        f"No better than a coin: {', '.join(coins)}.\n"
+        f"No better than a coin: {', '.join(coins)}.{' Of so few patients, that others are may be chance.' * few}\n"
         if coins
         else "Each kind of lesion raises over half of the scores; of so few patients that may be chance.\n"
         if few

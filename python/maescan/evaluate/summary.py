@@ -87,7 +87,7 @@ class RankingMetrics:
         self.bootstraps[name] = samples
         if self.few < FEW:
             self.missing["interval"] = (
-                f"{self.few} patients have slices of one class, and of under {FEW} intervals are too narrow"
+                f"patients with slices of one class: {self.few}; of under {FEW} intervals are too narrow"
             )
         if not self.resamples:
             self.missing["interval"] = "none was asked for: --resamples 0"
