@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import os
 import shutil
 import ssl
+import stat
 import subprocess
 import threading
 import urllib.request
@@ -90,6 +92,26 @@ def test_an_archive_comes_by_its_own_hash(served, tmp_path):
     assert pull(f"{address}/bundle.zip", tmp_path / "out", hash_) == (tmp_path / "out", hash_)
     shutil.make_archive(str(root / "other"), "gztar", root / "bundle")
     assert Bundle.load(pull(f"{address}/other.tar.gz", tmp_path / "tar")[0])
+
+
+@pytest.mark.parametrize("end", ["zip", "tar"])
+def test_of_an_archive_the_bundle_alone_is_taken(served, tmp_path, end):
+    """What a manifest does not list is in no hash: it could be anything, of any size. Whatever permissions it was
+    packed with, and whatever the umask, a bundle is open to all."""
+    address, root = served
+    listed = {str(path.relative_to(root / "bundle")) for path in (root / "bundle").rglob("*") if path.is_file()}
+    (root / "bundle" / "run.sh").write_text("echo")
+    (root / "bundle" / "other").mkdir()
+    (root / "bundle" / "other" / "manifest.json").write_text("{}")
+    (root / "bundle" / "mae.safetensors").chmod(0o600)
+    shutil.make_archive(str(root / "more"), end, root, "bundle")
+    before = os.umask(0o077)
+    try:
+        out, _ = pull(f"{address}/more.{end}", tmp_path / "out")
+    finally:
+        os.umask(before)
+    assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == listed
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (out, *out.rglob("*"))} == {0o755, 0o644}
 
 
 def test_another_hash_is_refused_and_nothing_is_left(served, tmp_path):
@@ -177,6 +199,28 @@ def test_what_a_server_did_is_told_not_that_the_hash_is_wrong(faulty, kind, end,
     with pytest.raises(MaescanError, match=told):
         pull(f"{faulty}/{kind}/{end}", tmp_path / "new" / "out", "0" * 64)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("there", ["https://[", "ftp://\x1b[31m/x", "//[1", "https://" + "a" * 70 + "/", "file:///x"])
+def test_an_address_that_a_server_leads_to_is_one_line(served, tmp_path, monkeypatch, there):
+    address, _ = served
+
+    def lead(self):
+        self.send_response(302)
+        self.send_header("Location", there)
+        self.end_headers()
+
+    monkeypatch.setattr(Quiet, "do_GET", lead)
+    with pytest.raises(MaescanError, match=r"cannot be fetched|without https|leads to what is no address"):
+        pull(f"{address}/bundle.zip", tmp_path / "out")
+
+
+def test_a_name_that_none_has_is_refused_before_it_is_fetched(served, tmp_path):
+    address, root = served
+    (root / "odd").mkdir()
+    (root / "odd" / "manifest.json").write_text('{"files": {"a\\u0000b": ""}}')
+    with pytest.raises(BundleError, match="is no file's name"):
+        pull(f"{address}/odd", tmp_path / "out")
 
 
 @pytest.mark.parametrize("kind", ["encrypted", "packed in a way of tomorrow"])

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from maescan import progress
-from maescan.engines.bundle import Bundle
+from maescan.engines.bundle import Bundle, share
 from maescan.engines.card import write_card
 from maescan.engines.signing import SIGNATURE
 from maescan.errors import BundleError, ConfigError, DataError
@@ -31,7 +31,7 @@ MOST, CHUNK, TIMEOUT_S = 20 << 30, 1 << 20, 60.0
 """Bytes that a bundle may have, bytes at a time, and seconds without an answer."""
 PLAIN = "%/:?#[]@!$&'()*+,;=~"
 """What an address may hold beside letters and digits: all else is typed as it reads and sent as %XX."""
-SPOILT = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+SPOILT = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError)
 """What the archives of Python raise for those that are damaged, encrypted or packed in ways that it does not know."""
 
 
@@ -60,8 +60,8 @@ def pull(address: str, out: Path, sha256: str | None = None) -> tuple[Path, str]
             found = _archive(url, folder, made, sha256)
         else:
             found = _files(url.rstrip("/"), made, sha256)
-        made = _root(made, address)
         _check(made, address)
+        share(made)
         made.rename(out)
     return out, found
 
@@ -103,18 +103,31 @@ def _archive(url: str, folder: Path, made: Path, sha256: str | None) -> str:
     found = _fetch(url, file)
     _compare(found, sha256, url)
     try:
-        if file.suffix == ".zip":
-            with zipfile.ZipFile(file) as archive:
-                _check_names(url, [(item.filename, item.file_size) for item in archive.infolist()])
-                archive.extractall(made)
-        else:
-            with tarfile.open(file) as archive:
-                _check_names(url, [(item.name, item.size) for item in archive])
-                archive.extractall(made, filter="data")
+        with zipfile.ZipFile(file) if file.suffix == ".zip" else tarfile.open(file) as archive:
+            _unpack(archive, folder / "unpacked", url).rename(made)
     except SPOILT as error:
         raise BundleError(f"cannot be unpacked: {error}", path=url, remedy="check the address") from error
-    file.unlink()
     return found
+
+
+def _unpack(archive: zipfile.ZipFile | tarfile.TarFile, into: Path, url: str) -> Path:
+    """The bundle alone, from the archive's top or its only folder; returns where its manifest.json is. What else is
+    packed there, which no hash covers, stays there."""
+    if isinstance(archive, tarfile.TarFile):
+        archive.extraction_filter = tarfile.data_filter
+        members = [(member.name, member.size) for member in archive]
+    else:
+        members = [(member.filename, member.file_size) for member in archive.infolist()]
+    _check_names(url, members)
+    names = {PurePosixPath(name): name for name, _ in members}
+    tops = sorted((name.parent for name in names if name.name == "manifest.json"), key=lambda top: len(top.parts))
+    if not tops or len(tops[0].parts) > 1:
+        raise BundleError("holds no manifest.json", path=url, remedy="check the address")
+    archive.extract(names[tops[0] / "manifest.json"], into)
+    for name in (SIGNATURE, *(name for name, _ in _listed(into / tops[0] / "manifest.json", url))):
+        if tops[0] / name in names:
+            archive.extract(names[tops[0] / name], into)
+    return into / tops[0]
 
 
 def _check_names(url: str, members: list[tuple[str, int]]) -> None:
@@ -146,11 +159,24 @@ def _listed(manifest: Path, url: str) -> Iterator[tuple[str, int]]:
         reason = f"is no manifest: {error.reason}"
         raise BundleError(reason, path=f"{url}/manifest.json", remedy=error.remedy) from error
     _check_names(url, [(name, 0) for name in names])
+    if odd := [name for name in names if not name.isprintable()]:
+        raise BundleError(f"lists {odd[0]!r}, which is no file's name", path=url, remedy="do not use it")
     return ((name, len(names)) for name in names)
 
 
 class _Https(urllib.request.HTTPRedirectHandler):
-    """Follows no hop from https to an address without it, wherever the next one leads."""
+    """Follows no hop from https to an address without it, wherever the next one leads, nor one to no address."""
+
+    def http_error_302(self, request, stream, code, message, headers):  # type: ignore[no-untyped-def]
+        """Raises BundleError."""
+        try:
+            return super().http_error_302(request, stream, code, message, headers)
+        except ValueError as error:
+            stream.close()
+            reason = f"leads to what is no address: {error}"
+            raise BundleError(reason, path=request.full_url, remedy="use another address") from error
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
     def redirect_request(self, request, stream, code, message, headers, url):  # type: ignore[no-untyped-def]
         """Raises BundleError."""
@@ -186,7 +212,7 @@ def _fetch(url: str, file: Path, *, missing: bool = False) -> str:
         if missing and error.code in (403, 404, 410):
             return ""
         raise DataError(f"cannot be fetched: {error.code} {error.reason}", path=url, remedy=_remedy(error)) from error
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise DataError(f"cannot be fetched: {reason}", path=url, remedy=_remedy(error)) from error
     return digest.hexdigest()
@@ -209,11 +235,3 @@ def _compare(found: str, sha256: str | None, url: str) -> None:
         raise BundleError(
             f"has the hash {found}, not {sha256}", path=url, remedy="ask who made it for the right hash"
         )
-
-
-def _root(made: Path, address: str) -> Path:
-    """Where manifest.json lies: in the archive's top, or in its only folder."""
-    inside = [path.parent for path in (made / "manifest.json", *made.glob("*/manifest.json")) if path.is_file()]
-    if not inside:
-        raise BundleError("holds no manifest.json", path=address, remedy="check the address")
-    return inside[0]
