@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import nibabel
@@ -8,6 +9,7 @@ import pytest
 
 import maescan
 from helpers.scoring_stub import rows, write_scan
+from maescan.engines.bundle import update
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,18 @@ def test_threads_share_a_model(model, tmp_path):
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda scan: model.score_scan(scan).slice_scores, scans * 3))
     assert all(np.array_equal(found, expected) for found, expected in zip(together, alone * 3, strict=True))
+
+
+def test_a_result_says_where_a_scan_is_not_like_the_calibrations(exported_bundle, tmp_path):
+    bundle = shutil.copytree(exported_bundle, tmp_path / "bundle")
+    reference = {"scans": [0.1] * 20, "slices": [0.1] * 120, "scores_sha256": "0" * 64}
+    update(bundle, calibration={**reference, "figures": {"voxel size": [1.0] * 20}})
+    with maescan.load(bundle, threads=1) as model:
+        said = model.score_scan(write_scan(tmp_path / "scan.nii.gz", 3, slices=2)).warnings
+    assert said[-2:] == (
+        "its voxels are as large as cubes of 7.94 mm, the calibration's of 1 mm",
+        "it has 2 slices, the calibration's scans 6: the more, the higher the highest",
+    )
 
 
 def test_a_closed_model_says_so_and_its_bundle_can_be_loaded_again(exported_bundle, tmp_path):
