@@ -79,8 +79,8 @@ def counted(update: progress.Update, tell_device: bool = False) -> Event:
 
 
 def _unheard(name: str, facts: Facts) -> None:
-    """Of all events the one that tells of a loss."""
-    if name == "replaces":
+    """Of all events those that tell of a loss, or that it waits for somebody."""
+    if name in ("replaces", "full"):
         _line(name, facts)
 
 
@@ -99,6 +99,8 @@ def _line(name: str, facts: Facts) -> None:
         progress.say(f"{facts['time']} watching {facts['inbox']}")
     if name == "away":
         print(f"{facts['time']} {facts['inbox']}: {facts['reason']} ({facts['remedy']})", file=sys.stderr, flush=True)
+    if name == "full":
+        print(f"{facts['time']} {facts['reason']} ({facts['remedy']})", file=sys.stderr, flush=True)
     if name == "scored":
         arrived = f"{facts['latency_s']:.1f} s after arriving"
         progress.say(f"{facts['time']} {facts['scan']}: {_verdict(facts)}, {arrived}")

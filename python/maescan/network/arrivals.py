@@ -132,3 +132,9 @@ class SpoolOrigin:
     def close(self) -> None:
         """See `scoring.watch.Origin`."""
         self._worker.close()
+
+    def begin(self) -> None:
+        """See `scoring.watch.Origin`."""
+        self._journal.unfinished()
+        self._left.clear()
+        self._worker = self._looking()

@@ -12,7 +12,7 @@ from typing import Any
 
 from maescan.errors import DataError
 from maescan.files import OUTPUT, claim
-from maescan.folders import lock, make_own
+from maescan.folders import LOCK, lock, make_own
 from maescan.scoring.integrity import fault_of, register, set_aside, triggers
 
 VERSION = 4
@@ -41,6 +41,11 @@ DAMAGED = (
 
 class DamagedError(DataError):
     """A ledger that is not as maescan wrote it, or of an older maescan."""
+
+
+class GoneError(DataError):
+    """A folder that was moved or removed while a run wrote into it: what came next would lie in a new one, without
+    its ledger and open to all."""
 
 
 @contextlib.contextmanager
@@ -75,6 +80,18 @@ class Database:
         except BaseException:
             self._lock.close()
             raise
+
+    def check_there(self) -> None:
+        """Raises GoneError where the folder that was taken is no longer the one of its name."""
+        try:
+            found = (self.folder.parent / LOCK).stat()
+        except FileNotFoundError:
+            found = None
+        except OSError:  # a share that does not answer for a moment
+            return
+        if found is None or not os.path.samestat(found, os.fstat(self._lock.fileno())):
+            remedy = "put it back, or make a new one, and run again"
+            raise GoneError("was moved or removed while it was written into", path=self.folder.parent, remedy=remedy)
 
     def _connect(self, out: Path) -> sqlite3.Connection:
         """The ledger; one that is damaged or older is set aside, which `notes` say, and a new one is begun."""

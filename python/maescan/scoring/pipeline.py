@@ -89,6 +89,7 @@ def score_folder(
             tell("found", {"scans": len(sources)})
             job.ledger.expect(sources, found.sources)
             score_sources(sources, job, min(options.workers, len(sources)))
+            job.ledger.db.check_there()
             draw_missing(job)
             passed, key = names.found(found).passed_over, names.code(listing_key(found.sources))
             summary = write_results(job, Listing(key, len(found.sources), len(sources), passed), roots=paths)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -26,12 +27,14 @@ from maescan.scans.source import ScanSource
 from maescan.scans.worker import Worker, WorkerLostError
 from maescan.scoring.alerts import settle, told_of
 from maescan.scoring.arrivals import Arrivals, Arrived, Poll
+from maescan.scoring.database import GoneError
 from maescan.scoring.drawing import draw_missing
 from maescan.scoring.job import KEPT, Event, Job, one_at_a_time
 from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import ScoreOptions, WatchOptions
 from maescan.scoring.pipeline import check_apart, opened_job, score_sources, tell_population, tell_replaced
 from maescan.scoring.places import place_of
+from maescan.scoring.room import waited
 from maescan.scoring.summary import Summary, write_results
 
 
@@ -55,10 +58,10 @@ def watch_folder(
     """Scores scans that arrive in `inbox` until `inbox.stop` is set; those in flight are scored to the end.
 
     All files of a scan (of a series: all with its UID) must stand still for `timing.settle_s`. Events: "arriving"
-    when a scan begins to come; "away" where the inbox cannot be looked into, and "watching" again; "scored" and
-    "failed" carry latency_s, from the last byte to the result, and the scan's state, complete or incomplete. Raises
-    ConfigError where `out` lies in the inbox, DataError where there is no inbox or `out` cannot be written or is
-    being written by another run.
+    when a scan begins to come; "away" where the inbox cannot be looked into, "full" where `out` takes no more, and
+    "watching" again; "scored" and "failed" carry latency_s, from the last byte to the result, and the scan's state,
+    complete or incomplete. Raises ConfigError where `out` lies in the inbox, DataError where there is no inbox or
+    `out` cannot be written at first, is being written by another run, or is moved or removed.
     """
     with kept_in(names_of(options.pseudonyms), [out], inbox.path):
         if not inbox.path.is_dir():
@@ -79,10 +82,19 @@ def watch_origin(
 ) -> Summary:
     """`watch_folder` for scans that come from anywhere."""
     tell = one_at_a_time(event or (lambda name, facts: None))
-    watch = _Watch(origin, tell, lambda job, alerting: settle(event, job, alerting))
-    with opened_job(bundle, engine, out, options, watch.report) as job, told_of(event, job):
-        tell_replaced(job, tell)
-        return watch.go(job)
+    while True:
+        watch, begun = _Watch(origin, tell, lambda job, alerting: settle(event, job, alerting)), False
+        try:
+            with opened_job(bundle, engine, out, options, watch.report) as job, told_of(event, job):
+                tell_replaced(job, tell)
+                begun = True
+                return watch.go(job)
+        except GoneError:
+            raise
+        except (DataError, OSError, sqlite3.Error) as error:
+            if not (begun and waited(out, error, tell, origin.stop)):
+                raise
+        origin.begin()
 
 
 class Origin(Protocol):
@@ -105,6 +117,9 @@ class Origin(Protocol):
 
     def close(self) -> None:
         """Ends what looks for arrivals."""
+
+    def begin(self) -> None:
+        """Looks anew after `close`: what was not reported comes again."""
 
 
 class Folder:
@@ -145,6 +160,10 @@ class Folder:
         """See `Origin`."""
         self._worker.close()
 
+    def begin(self) -> None:
+        """See `Origin`."""
+        self._worker = self._looking()
+
 
 class _Watch:
     def __init__(self, origin: Origin, event: Event, settle: Callable[[Job, Sequence[str]], None]):
@@ -157,16 +176,28 @@ class _Watch:
         self.away: tuple[str, str] | None = None
 
     def go(self, job: Job) -> Summary:
-        job.stopped = self.stop  # a read that hangs is not waited for either
+        threading.Thread(target=self._pass_on, args=(job,), daemon=True).start()
         self._say(None, job)
-        score_sources(self._sources(job), job, job.options.workers)
+        sources = self._sources(job)
+        try:
+            score_sources(sources, job, job.options.workers)
+        finally:
+            _closed(sources)
         draw_missing(job)
         return self._write(job)
 
-    def _sources(self, job: Job) -> Iterator[ScanSource]:
+    def _pass_on(self, job: Job) -> None:
+        """Once it is to end, a read that hangs is not waited for either."""
+        while not self.stop.wait(1.0):
+            if job.stopped.is_set():  # by what broke
+                return
+        job.stopped.set()
+
+    def _sources(self, job: Job) -> Generator[ScanSource, None, None]:
         """Waits for arrivals; the readers draw from here in turn."""
         try:
             while not (self.stop.is_set() or job.broken):
+                job.ledger.db.check_there()
                 poll = self.origin.poll()
                 if poll.away != self.away and not self.stop.is_set():
                     self._say(poll.away, job)
@@ -221,6 +252,15 @@ class _Watch:
         tell_population(summary, self.event, self.told)
         self.settle(job, summary.alerting)
         return summary
+
+
+def _closed(sources: Generator[ScanSource, None, None]) -> None:
+    """Ends what the readers draw from, once none of them is at it."""
+    while True:
+        try:
+            return sources.close()
+        except ValueError:  # it is at work in another thread, which sees soon that it is to end
+            time.sleep(0.05)
 
 
 def _coming(source: ScanSource) -> str:

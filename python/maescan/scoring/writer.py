@@ -90,6 +90,7 @@ class ScanWriter:
 
     def _write(self, group: list[LoadedScan]) -> None:
         job, rows = self._job, list[tuple[LoadedScan, ScanRow]]()
+        job.ledger.db.check_there()
         with job.files:
             with job.ledger.db.transaction():
                 for scan in group:

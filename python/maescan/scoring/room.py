@@ -1,0 +1,50 @@
+"""A disk that is full for a while: what a service waits for, where a run that ends would say so and end."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import threading
+from pathlib import Path
+
+from maescan.errors import DataError
+from maescan.files import OUTPUT, atomic_file
+from maescan.scoring.job import Event
+
+ROOM = 16 << 20
+"""Bytes that must fit before it goes on: some scans' pictures and tables."""
+LOOK_S = 10.0
+REMEDY = "free space, or see to its disk: it goes on by itself then, and nothing is lost meanwhile"
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error comes of a full disk or quota, by what caused it."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+        return True
+    return error is not None and is_full(error.__cause__)
+
+
+def has_room(out: Path) -> bool:
+    """Whether something can be written into an output folder now."""
+    probe = out / OUTPUT / "room"
+    try:
+        with atomic_file(probe) as temporary:
+            temporary.write_bytes(bytes(ROOM))
+        probe.unlink()
+    except (DataError, OSError):
+        return False
+    return True
+
+
+def waited(out: Path, error: BaseException, tell: Event, stop: threading.Event) -> bool:
+    """Waits until the disk that `error` came of takes what is written again, and tells of it ("full"); False for any
+    other error, and once `stop` is set."""
+    if has_room(out) and not is_full(error):
+        return False
+    tell("full", {"reason": error.reason if isinstance(error, DataError) else str(error), "remedy": REMEDY})
+    while not stop.wait(LOOK_S):
+        if has_room(out):
+            return True
+    return False
