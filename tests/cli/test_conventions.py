@@ -122,6 +122,8 @@ def test_names_by_commas_may_be_a_list(scored, config):
         ("[score]\nepochs = 4", "score has no option 'epochs'"),
         ("[scores]\nworkers = 4", "there is no command 'scores' (perhaps score?)"),
         ("workers = ", "is no TOML"),
+        pytest.param(f"workers = {'[' * 99999}", "is no TOML", id="nested without an end"),
+        pytest.param(f"workers = {'9' * 9999}", "is no TOML", id="a number without an end"),
     ],
 )
 def test_an_unknown_key_is_an_error(config, text, words):

@@ -78,6 +78,7 @@ def test_a_config_file(tmp_path):
     file.write_text("aett = 1\n")
     with pytest.raises(ConfigError, match="unknown: aett"):
         read_config(file)
-    file.write_text("aet = \n")
-    with pytest.raises(ConfigError, match="cannot be read"):
-        read_config(file)
+    for text in ("aet = \n", "aet = " + "[" * 99999, "port = " + "9" * 9999):
+        file.write_text(text)
+        with pytest.raises(ConfigError, match="cannot be read"):
+            read_config(file)

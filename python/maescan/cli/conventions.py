@@ -235,7 +235,7 @@ def configured(file: Path, command: str, known: Mapping[str, Options]) -> dict[s
         values = tomllib.loads(read_text(file))
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", path=file, remedy="check --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"is no TOML: {error}", path=file, remedy="mend that line") from error
     tables = {name: part for name, part in values.items() if isinstance(part, dict)}
     common = {name: value for name, value in values.items() if name not in tables}

@@ -113,7 +113,7 @@ def read_config(path: Path) -> dict[str, object]:
     """The values of a TOML file. Raises ConfigError, also for a name that is no option."""
     try:
         values = tomllib.loads(read_text(path))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"cannot be read: {error}", path=path, remedy="write it as TOML, see docs/hospital.md"
         ) from error
