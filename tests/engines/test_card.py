@@ -40,8 +40,9 @@ def report(folder, model):
 def test_a_card_says_where_a_reference_has_several_scans_of_a_patient(bundle):
     reference = {"scans": [0.1] * 20, "slices": [0.1], "scores_sha256": "0" * 64}
     assert "rates from 0.048\n" in update(bundle, calibration=reference).path.joinpath("README.md").read_text()
-    update(bundle, calibration={**reference, "patients": 1})
+    update(bundle, calibration={**reference, "patients": 1, "unlike": 2})
     assert "0.048; they are of 1 patient, whose own scans are alike: more than" in (bundle / "README.md").read_text()
+    assert "may alert; unlike training's scans: 2\n" in (bundle / "README.md").read_text()
 
 
 def test_a_card_says_what_was_said_and_no_more(bundle, tmp_path, monkeypatch, capsys):

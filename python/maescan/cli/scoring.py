@@ -178,6 +178,9 @@ def calibrate(
     elif rate <= default:
         worst = f"over {likely_rate(count, default):.3g} with 1 of 20 references of {count} scans"
         print(f"at the default rate of {default} so many healthy scans alert on average, at most; {worst}")
+    if unlike := reference.get("unlike"):
+        table = (how.out or folder_of(bundle)) / "scans.csv"
+        print(f"unlike training's scans, yet among those that others are judged by: {unlike} ({table}, column fit)")
     if before:
         print(f"they replace a reference of {before}")
     print(f"what it rests on: {(how.out or folder_of(bundle)) / 'report.html'}")

@@ -86,6 +86,7 @@ def _reference(calibration: Calibration | None) -> str:
     count, patients = len(calibration.scans), calibration.patients
     of = f"; they are {several_of(patients)}: more than a rate says may alert" if patients else ""
     day = f", scored on {escaped(calibration.made)}" if calibration.made else ""
+    of += f"; unlike training's scans: {calibration.unlike}" if calibration.unlike else ""
     return f"{count} healthy scans{day}; alerts are possible at rates from {least_rate(count):.3f}{of}"
 
 

@@ -48,7 +48,7 @@ class Area(StrictRecord, frozen=True, tag="area", tag_field="method"):
 class Calibration(Record, frozen=True):
     """Scores of healthy scans and of their slices; see scoring.conformal. made: the day, "" where an older maescan
     made it; regions: the option that asked for the patches, "" where there were none, or by an older maescan;
-    patients: how many, where some have several scans, else 0."""
+    patients: how many, where some have several scans, else 0; unlike: how many of the scans are not as training's."""
 
     scans: Scores
     slices: Scores
@@ -56,6 +56,7 @@ class Calibration(Record, frozen=True):
     made: str = ""
     regions: str = ""
     patients: int = 0
+    unlike: int = 0
     positions: list[float] = field(default_factory=list)
     worst: list[float] = field(default_factory=list)
     figures: dict[str, list[float]] = field(default_factory=dict)

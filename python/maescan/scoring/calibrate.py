@@ -87,13 +87,18 @@ def calibrate(
         if not how.fewer:
             _check_enough(loaded, len(kept))
         cut = {"regions": regions.way_of(options.read.regions)} if options.read.regions else {}
-        patients = len({summary.whose.get(row.label, row.label) for row in kept})
-        several = {"patients": patients} if patients < len(kept) else {}
-        made = reference_of(kept, chosen) | healthy_maps(kept, loaded.preset) | cut | several
+        made = reference_of(kept, chosen) | healthy_maps(kept, loaded.preset) | cut | _counts(kept, summary.whose)
         reference = _dated(made, loaded)
         update(bundle, calibration=reference, aggregation=chosen)
         left_out = [Failure(label, "calibrate", reason, "", "")._asdict() for label, reason in unfit.items()]
         return reference, [*summary.failures, *left_out]
+
+
+def _counts(rows: Sequence[ScanRow], whose: Mapping[str, str]) -> dict[str, int]:
+    """What makes a reference tell less than as many scans do: several of one patient, and those unlike training's."""
+    patients, unlike = len({whose.get(row.label, row.label) for row in rows}), sum(row.fit != Fit.ok for row in rows)
+    several = {"patients": patients} if patients < len(rows) else {}
+    return several | ({"unlike": unlike} if unlike else {})
 
 
 def _dated(reference: Json, bundle: Bundle) -> Json:
