@@ -5,8 +5,14 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import re
 import shlex
 from types import ModuleType
+from typing import TypeVar
+
+Cell = TypeVar("Cell")
+FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+"""How a cell begins that a spreadsheet would compute."""
 
 
 def escaped(text: str) -> str:
@@ -17,6 +23,11 @@ def escaped(text: str) -> str:
     """
     line = " ".join(text.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+
+
+def defused(cell: Cell) -> Cell | str:
+    """A cell of a table for people: a text that a spreadsheet would compute begins with an apostrophe."""
+    return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
 
 
 def quoted(text: str) -> str:

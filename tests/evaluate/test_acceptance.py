@@ -40,6 +40,9 @@ def test_the_command_writes_tables_and_a_picture_twice_alike(exported_bundle, tm
     from maescan.datasets.phantom import Look, write_phantom
 
     write_phantom(tmp_path / "scans", healthy=2, lesions=0, seed=0, look=Look(shape=(48, 48, 12)))
+    (tmp_path / "scans" / "healthy").rename(tmp_path / "scans" / "=healthy")
+    labels = tmp_path / "scans" / "labels.csv"
+    labels.write_text(labels.read_text().replace("healthy/", "=healthy/"))
     taken = "2 scans of 2 patients (2 healthy): labels of labels.csv"
     for name in ("a", "b"):
         arguments = [
@@ -56,6 +59,7 @@ def test_the_command_writes_tables_and_a_picture_twice_alike(exported_bundle, tm
     files = {file.name: file.read_bytes() for file in (tmp_path / "a").iterdir() if file.is_file()}
     assert set(files) == {"stress.json", "stress.csv", "stress.md", "stress.png"}
     assert files == {file.name: file.read_bytes() for file in (tmp_path / "b").iterdir() if file.is_file()}
+    assert b"\n'=healthy/" in files["stress.csv"] and b"\n=" not in files["stress.csv"]  # no cell is a formula
     found = json.loads((tmp_path / "a" / "stress.json").read_text())
     assert found["slices"] == 6 and found["patients"] == 2 and found["taken"] == taken
     assert f"Taken: {taken}." in (tmp_path / "a" / "stress.md").read_text()

@@ -1,5 +1,6 @@
 """Metrics beside the baselines, and what is missing by name."""
 
+import csv
 import dataclasses
 import json
 
@@ -32,6 +33,15 @@ def test_metrics_hold_every_baseline_and_the_report_shows_them(tmp_path):
         assert values["direction"] == ("higher" if raw >= 0.5 else "lower")
     best = max(values["auroc"] for values in found["baselines"].values())
     assert found["over_best_baseline"]["gap"] == found["slice"]["auroc"] - best
+
+
+def test_no_cell_of_its_table_is_a_formula(tmp_path):
+    """A folder of scans may be called so."""
+    data = labelled_slices()
+    named = np.array([f"={name}" for name in data.patient])
+    evaluated(tmp_path, dataclasses.replace(data, patient=named), draw=False)
+    rows = list(csv.DictReader((tmp_path / "slices.csv").read_text().splitlines()))
+    assert all(row["scan"].startswith("'=") and row["patient"].startswith("'=") for row in rows)
 
 
 @pytest.mark.parametrize(("ill", "given"), [(9, False), (10, True)])

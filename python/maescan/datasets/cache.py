@@ -25,7 +25,7 @@ from maescan.datasets.readers import Workers, read_all
 from maescan.datasets.rows import MappedRows
 from maescan.datasets.sliceset import SliceSet, scans_told
 from maescan.datasets.store import CachedScan, CacheWriter, Slices, content_hash, load_array
-from maescan.errors import ConfigError, DataError, quoted, typed
+from maescan.errors import ConfigError, DataError, defused, quoted, typed
 from maescan.files import remove_partial, write_csv, write_json
 from maescan.records import Record, read, read_rows
 
@@ -93,7 +93,7 @@ def _usable(items: list[LabelledScan], done: list[Json], out: Path) -> list[tupl
     where others are label maps: what these are drawn on may have lesions."""
     left_out = _where(items, done, failed=True)
     failed = [(item.name, *record["failed"].values()) for item, record in left_out]
-    write_csv(out / "failures.csv", ("scan", "reason", "remedy"), failed)
+    write_csv(out / "failures.csv", ("scan", "reason", "remedy"), [tuple(map(defused, row)) for row in failed])
     if maps := [(item, record["failed"]) for item, record in left_out if record["failed"]["reason"].endswith(IS_MAP)]:
         more = f", as {len(maps) - 1} more are: {typed(out / 'failures.csv')}" if len(maps) > 1 else ""
         remedy = f"{maps[0][1]['remedy']}; then prepare again"

@@ -12,7 +12,7 @@ from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
 from maescan.engines.bundle import Bundle
-from maescan.errors import DataError
+from maescan.errors import DataError, defused
 from maescan.evaluate.insertions import LESIONS, Insertion
 from maescan.evaluate.markdown import stress_text, taken_text
 from maescan.evaluate.output import FILES, STRESS, output, told
@@ -113,7 +113,7 @@ def _rows(stressed: Stressed) -> tuple[tuple[str, ...], list[tuple[str | float, 
         for i, (scan, number) in enumerate(zip(stressed.patient, stressed.slice, strict=True)):
             cells = ["" if np.isnan(values[i]) else float(values[i]) for values in own]
             scores = [float(s[i]) for m in stressed.before for s in (stressed.before[m], after[m])]
-            rows.append((str(scan), int(number), kind, *cells, *scores))
+            rows.append((defused(str(scan)), int(number), kind, *cells, *scores))
     return tuple(name.replace(" ", "_") for name in columns), rows
 
 

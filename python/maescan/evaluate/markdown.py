@@ -31,7 +31,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return rounded(value) if isinstance(value, float) else str(value)
+    return rounded(value) if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
 def interval_text(interval: Sequence[float] | None) -> str | None:

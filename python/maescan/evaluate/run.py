@@ -13,7 +13,7 @@ from maescan.config.types import Json
 from maescan.datasets.cache import preprocessing
 from maescan.datasets.sliceset import SliceSet
 from maescan.engines.bundle import Bundle
-from maescan.errors import DataError
+from maescan.errors import DataError, defused
 from maescan.evaluate import pictures
 from maescan.evaluate.baselines import trivial_scores
 from maescan.evaluate.detection import froc
@@ -172,7 +172,16 @@ def _write(out: Path, slices: SliceSet, scored: Scored, metrics: Json, drawn: li
     write_text(out / "report.md", report(metrics, pictures=drawn))
     columns = (slices.patient, slices.slice, slices.label, scored.score, slices.area, slices.height)
     rows = [
-        (str(scan), int(number), int(label), float(score), float(area), float(height), str(subject), one)
+        (
+            defused(str(scan)),
+            int(number),
+            int(label),
+            float(score),
+            float(area),
+            float(height),
+            defused(str(subject)),
+            one,
+        )
         for scan, number, label, score, area, height, subject, one in zip(
             *columns, slices.subject, _prints(slices), strict=True
         )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maescan import files
 from maescan.decimals import decimal
-from maescan.errors import require
+from maescan.errors import defused, require
 from maescan.method import aggregate
 from maescan.method.gate import Fit
 from maescan.results.rows import Failure, ScanRow
@@ -22,11 +21,8 @@ SCANS = ("scan", "score", "p_value", "alert", "fit", "slices", "highest_slice", 
 SLICES = ("scan", "slice", "score", "p_value", "area", "p_scan")
 REGIONS = ("scan", "region", "slice", "x", "y", "z", "score", "p_value")
 FAILURES = ("scan", "stage", "reason", "remedy", "file")
-FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
-"""How a cell begins that a spreadsheet would compute."""
 
 Row = tuple[object, ...]
-Cell = TypeVar("Cell")
 
 
 class Judge(Protocol):
@@ -112,13 +108,8 @@ class Tables:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Rows as CSV, for spreadsheets: a text that would be a formula begins with an apostrophe."""
+    """Rows as CSV, for spreadsheets."""
     files.write_csv(path, columns, [[defused(cell) for cell in row] for row in rows])
-
-
-def defused(cell: Cell) -> Cell | str:
-    """A cell as `write_csv` writes it."""
-    return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
 
 
 def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

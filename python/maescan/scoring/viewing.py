@@ -14,12 +14,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.errors import ConfigError, DataError, ScanError
+from maescan.errors import ConfigError, DataError, ScanError, defused
 from maescan.files import OUTPUT, check_outside, kind_of
 from maescan.options import ReadOptions
 from maescan.records import Record, read, read_rows
 from maescan.results.maps import read_heat
-from maescan.results.tables import defused
 from maescan.results.view import Volume, grey_volume, heat_volume, write_view
 from maescan.scans.budget import Limits
 from maescan.scans.read import read_scan
