@@ -51,6 +51,11 @@ def test_wrong_preset_is_named(change, word):
         ({"pseudo": {"size": [4, 300]}}, "preset.pseudo.size is (4, 300): boxes must fit"),
         ({"tokens": {"buckets": [16, 8]}}, "preset.tokens.buckets is (16, 8): token counts must ascend"),
         ({"intensity": {"low": 99.9}}, "preset.intensity.low is 99.9: it must be less than high, 99.5"),
+        ({"masks": {"ratio": 0.0}}, "preset.masks.ratio is 0.0: it hides none of 196 tokens"),
+        ({"masks": {"ratio": 0.99}, "model": {"image_size": 64}}, "preset.masks.ratio is 0.99: it hides all of 16"),
+        ({"masks": {"strategy": "complementary", "passes": 3}}, "preset.masks.passes is 3: complementary ones show"),
+        ({"masks": {"strategy": "complementary", "ratio": 0.6}}, "each token once, not 4 x 78 of 196 at ratio 0.6"),
+        ({"tokens": {"method": "hull", "buckets": [3, 196]}}, "preset.masks.ratio is 0.75: it hides all of 3 tokens"),
         ({"input": "image", "measure": "mse"}, "preset.measure is mse: "),
         ({"grid": {"orientation": ["array"]}}, "preset.grid.orientation is ('array',): it must be one of radiol"),
     ],
@@ -61,6 +66,11 @@ def test_a_value_out_of_range_is_a_line_that_names_it(change, message, tmp_path)
     with pytest.raises(ConfigError) as error:
         preset(str(path))
     assert message in str(error.value) and "\n" not in str(error.value) and "mine.json" in str(error.value)
+
+
+def test_an_autoencoder_sees_all_and_a_classifier_of_images_needs_no_masks():
+    assert preset("brats").replace(masks__ratio=0.0, masks__paste=False).masks.visible(196) == 196
+    assert preset("brats").replace(masks__ratio=0.0, input="image").masks.paste
 
 
 def test_replace_names_a_wrong_value_and_changes_a_part_at_once():

@@ -86,6 +86,23 @@ class MaskConfig(Checked):
         """Visible tokens (K) of a set of `tokens`: int(T * (1 - ratio)), as He et al."""
         return int(tokens * (1 - self.ratio))
 
+    def check_for(self, tokens: int) -> None:
+        """Raises ConfigError where no such masks are of a set of `tokens`."""
+        keep = self.visible(tokens)
+        if keep < 1:
+            raise ConfigError(f"ratio is {self.ratio}: it hides all of {tokens} tokens")
+        if keep == tokens and self.paste:
+            remedy = "raise masks.ratio, or set masks.paste to false for an autoencoder"
+            raise ConfigError(f"ratio is {self.ratio}: it hides none of {tokens} tokens", remedy=remedy)
+        if self.strategy == "complementary" and self.passes * keep != tokens:
+            shown = f"{self.passes} x {keep} of {tokens} at ratio {self.ratio}"
+            remedy = (
+                f"set masks.ratio to 1 - 1 / masks.passes, with passes that divide {tokens}, or strategy to random"
+            )
+            raise ConfigError(
+                f"passes is {self.passes}: complementary ones show each token once, not {shown}", remedy=remedy
+            )
+
     def pasted(self, keep: int) -> int:
         """How many of `keep` visible tokens hold original pixels in a reconstruction: all or none."""
         return keep if self.paste else 0
@@ -186,12 +203,13 @@ class Preset(Checked):
     measure: Literal["classifier", "judge", "mse", "mae", "ssim"] = "classifier"
 
     def check(self) -> None:
-        """Boxes fit into a slice, some tokens are visible, and measures have what they judge by."""
+        """Boxes fit into a slice, masks can be made, and measures have what they judge by."""
         size, model = self.pseudo.size, self.model
         if self.measure == "classifier" and size[1] > model.image_size + 1:
             raise ConfigError(f"pseudo.size is {size}: boxes must fit a slice of {model.image_size} pixels")
-        if self.masks.visible(model.tokens) < 1:
-            raise ConfigError(f"masks.ratio is {self.masks.ratio}: it hides all of {model.tokens} tokens")
+        if self.input != "image":
+            for tokens in (model.tokens, *self.tokens.buckets):
+                named("masks", self.masks.check_for, tokens)
         if self.input == "image" and self.measure != "classifier":
             raise ConfigError(f"measure is {self.measure}: without an MAE (input image) there is only the classifier")
 
