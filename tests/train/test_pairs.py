@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from helpers.tiny_training import PRESET
 from maescan.config import PRESETS
+from maescan.errors import DataError
+from maescan.train import pairs
 from maescan.train.pairs import pair_inputs, training_samples
 
 KEPT, SKIPPED = (PRESETS["tiny"].replace(classifier__altered_blanks=kept) for kept in (True, False))
@@ -37,18 +43,30 @@ def test_pairs_are_normal_and_altered_reconstructions(kind):
     assert 0 < np.isclose(altered, untouched).mean() < 1
 
 
+ALONE = SimpleNamespace(barrier=lambda: None, is_global_zero=True, global_rank=0, world_size=1, autocast=nullcontext)
+
+
+def test_pairs_that_the_disk_has_no_room_for_are_an_error(monkeypatch, tmp_path):
+    """A map that finds none when it is written to ends the process by SIGBUS, without a word."""
+
+    def refused(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pairs.os, "posix_fallocate", refused)
+    with pytest.raises(DataError, match=r"pairs.npy: cannot write: No space left on device"):
+        pairs.Pairs(ALONE, tmp_path / "pairs.npy", None, images(), PRESET, seed=0)(0)
+    assert not any(tmp_path.iterdir())
+
+
 def test_pairs_say_how_far_they_are(monkeypatch, tmp_path):
     """They take minutes, between the phases that show themselves."""
-    from contextlib import nullcontext
-    from types import SimpleNamespace
-
-    from maescan.train import pairs
-
     told = []
     monkeypatch.setattr(pairs, "part", lambda what, unit: nullcontext(lambda done, total: told.append((done, total))))
     monkeypatch.setattr(pairs.steps, "reconstructions", lambda model, images, *rest, **more: images)
-    alone = SimpleNamespace(
-        barrier=lambda: None, is_global_zero=True, global_rank=0, world_size=1, autocast=nullcontext
+    made = pairs.Pairs(ALONE, tmp_path / "pairs.npy", None, images(), PRESET, seed=0)(0)
+    used = (tmp_path / "pairs.npy").stat().st_blocks * 512
+    assert (
+        used >= made.nbytes
+        and made.shape == (2, 130, 8, 8)
+        and told == [(at, 260) for at in (0, 64, 128, 130, 194, 258)]
     )
-    made = pairs.Pairs(alone, tmp_path / "pairs.npy", None, images(), PRESET, seed=0)(0)
-    assert made.shape == (2, 130, 8, 8) and told == [(at, 260) for at in (0, 64, 128, 130, 194, 258)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class Pairs:
         if fabric.is_global_zero:
             with atomic_file(self.path) as empty:
                 np.lib.format.open_memmap(empty, "w+", np.float32, (2, *self.images.shape))
+                with empty.open("r+b") as file:  # room on the disk: a map that finds none is killed without a word
+                    os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
         fabric.barrier()
         pairs = np.load(self.path, mmap_mode="r+")
         mine = np.arange(fabric.global_rank, len(self.images), fabric.world_size)
