@@ -20,6 +20,9 @@ FAULTS: frozenset[Fault] = frozenset(get_args(Fault))
 """What is refused unless it is accepted: by readers; modality: scans of a kind that the bundle does not judge get
 p-values and alerts; labels: what looks like a label map is scored."""
 
+LARGEST_SEED = 2**32 - 1
+"""What every generator at hand takes."""
+
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 T = TypeVar("T")
@@ -218,7 +221,7 @@ class ReadOptions(Options):
 class TrainOptions(Options):
     """How a run is trained; what it learns is the preset's. checkpoint_s: seconds between checkpoints."""
 
-    seed: int = option(0, "Seed of all that is drawn at random.")
+    seed: int = option(0, "Seed of all that is drawn at random.", minimum=0, maximum=LARGEST_SEED)
     device: str = option("auto", "auto, cpu or cuda.")
     devices: int = option(1, "Processes, one per GPU.", minimum=1)
     nodes: int = option(1, "Machines.", minimum=1)
@@ -244,7 +247,7 @@ class EvaluateOptions(Options):
     split: str | None = option(None, "The part to judge; default: test where the set is split, else all of it.")
     batch: int = option(32, "Slices scored at once.", minimum=1)
     resamples: int = option(1000, "Draws of patients for the intervals.", minimum=0)
-    seed: int = option(0, "Seed of all that is drawn at random.")
+    seed: int = option(0, "Seed of all that is drawn at random.", minimum=0, maximum=LARGEST_SEED)
     stressed: int = option(64, "Healthy slices that get a lesion of every kind put in.", minimum=0)
     groups: Path | None = option(
         None, "Table of the scans with sex, age, scanner ... (CSV, TSV); default: DATA/participants.tsv."
@@ -258,4 +261,4 @@ class StressOptions(Options):
 
     modality: str | None = option(None, "BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")
     slices: int = option(256, "Healthy slices that get a lesion of every kind.", minimum=1)
-    seed: int = option(0, "Seed of all that is drawn at random.")
+    seed: int = option(0, "Seed of all that is drawn at random.", minimum=0, maximum=LARGEST_SEED)

@@ -29,6 +29,17 @@ from maescan.scoring.watch import Inbox
 SUMMARY = Summary([], [], 0, 1.0, 0, {})
 
 
+@pytest.mark.parametrize(
+    "command", ["train D -o R", "prepare D -o C", "phantom P", "demo", "evaluate D --bundle B -o R", "compare A B"]
+)
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_a_seed_that_no_generator_takes_is_refused_as_it_is_typed(command, seed, tmp_path, monkeypatch):
+    """After the scans were read the generators' own errors were called faults of maescan."""
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, [*command.split(), "--seed", seed])
+    assert done.exit_code == 2 and "Invalid value for '--seed'" in done.output
+
+
 @pytest.fixture
 def called(monkeypatch):
     """Runs a command line; what the one function under it was called with."""

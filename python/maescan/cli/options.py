@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from maescan.errors import typed
-from maescan.options import Flag, Options
+from maescan.options import LARGEST_SEED, Flag, Options
 
 if TYPE_CHECKING:
     from maescan.config import Preset
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write into.")]
-Seed = Annotated[int, typer.Option(help="Seed of all that is drawn at random.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of all that is drawn at random.")]
 BundleOption = Annotated[Path, typer.Option(help="A bundle made by `maescan export`.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, gpu or cuda:N. The device asked for, or an error.")]
 PresetOption = Annotated[

@@ -22,7 +22,7 @@ from maescan.cli.options import (
     with_options,
 )
 from maescan.cli.progress import shown, training_bar
-from maescan.options import EngineOptions, EvaluateOptions, StressOptions, TrainOptions
+from maescan.options import LARGEST_SEED, EngineOptions, EvaluateOptions, StressOptions, TrainOptions
 
 commands = typer.Typer()
 
@@ -164,7 +164,7 @@ def evaluate(
 def compare(
     first: Annotated[Path, typer.Argument(help="A folder that `maescan evaluate` wrote.")],
     second: Annotated[Path, typer.Argument(help="Another, of the same data.")],
-    seed: Annotated[int, typer.Option(help="Seed of the patients that are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the patients that are drawn.")] = 0,
 ) -> None:
     """Two evaluations of the same slices: AUROC pooled, within patients and area-matched, and their differences."""
     from maescan.evaluate.compare import compare as compare_two

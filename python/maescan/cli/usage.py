@@ -76,8 +76,8 @@ def _told(parameter: inspect.Parameter, fact: ArgumentInfo | OptionInfo) -> str:
     parts, default = [fact.help or ""], parameter.default
     if fact.min is not None or fact.max is not None:
         ends = (
-            f"from {fact.min:g}" if fact.min is not None else "",
-            f"to {fact.max:g}" if fact.max is not None else "",
+            f"from {fact.min:.10g}" if fact.min is not None else "",
+            f"to {fact.max:.10g}" if fact.max is not None else "",
         )
         parts.append(f"[{' '.join(filter(None, ends))}]")
     if default is parameter.empty:
