@@ -12,6 +12,7 @@ from maescan.method.healthy import CELLS, HealthyMaps
 from maescan.results.rows import ScanRow
 from maescan.results.tables import Tables
 from maescan.scoring.conformal import Reference
+from maescan.scoring.ledger import rows_of
 from maescan.scoring.options import ReadOptions, ScoreOptions
 from maescan.scoring.pipeline import score_folder
 from maescan.scoring.population import Population
@@ -19,10 +20,11 @@ from maescan.scoring.population import Population
 RULE = {"method": "max"}
 
 
-def population(scores, reference=tuple(np.linspace(0, 1, 99)), **fields):
+def population(scores, reference=tuple(np.linspace(0, 1, 99)), labels=(), patients=(), **fields):
+    names, whose = labels or [f"s{i:04}" for i in range(len(scores))], patients or [""] * len(scores)
     of = [
-        ScanRow(f"s{i:04}", np.array([score], "<f4"), np.ones(1, "<f4"), order=i, print=f"{i}", **fields)
-        for i, score in enumerate(scores)
+        ScanRow(name, np.array([score], "<f4"), np.ones(1, "<f4"), order=i, print=f"{i}", patient=patient, **fields)
+        for i, (name, score, patient) in enumerate(zip(names, scores, whose, strict=True))
     ]
     judge = Reference(reference, (0.0,), 0.05)
     return Population.of(Tables(sorted(of, key=lambda row: row.scores[0]), (), RULE, judge), judge)
@@ -41,6 +43,34 @@ def test_far_more_alerts_than_the_rate_are_said():
 def test_a_change_is_said_with_the_scan_that_shows_it_in_order_of_arrival():
     found = population([*np.random.default_rng(1).random(100), *np.linspace(0.9, 1.2, 60)])
     assert "changed" in found.warnings() and 100 < int(found.changed_at[1:]) < 160 and found.highest >= 100
+
+
+def test_of_each_patient_the_first_scan_counts():
+    """By PatientID, else by names: five alike in a row of each are no change, nor one's twelve alerts far more."""
+    alike = np.repeat(np.random.default_rng(1).random(60), 5)
+    patients, names = np.repeat(np.arange(60), 5), [f"sub-{i // 5}_ses-{i % 5}_T1w.nii" for i in range(300)]
+    assert "changed" in population(alike).warnings()
+    assert (
+        population(alike, labels=names).warnings()
+        == population(alike, patients=[*map(str, patients)]).warnings()
+        == {}
+    )
+    ill = [0.5] * 21 + [2.0] * 12
+    assert "unusual" in population(ill).warnings()
+    found = population(ill, patients=[*map(str, range(21)), *["ill"] * 12])
+    assert (found.judged, found.alerts, found.chance > 0.01) == (33, 12, True)
+
+
+def test_a_patients_series_are_known_as_such_whatever_they_are_called(tmp_path):
+    for number in (1, 2):
+        values = np.random.default_rng(number).integers(0, 300, (6, 24, 24), dtype=np.int16)
+        write_series(
+            tmp_path / "in" / f"{number}", values, PatientID="7", SeriesInstanceUID=f"1.2.{number}", Modality="MR"
+        )
+    bundle = stub_bundle(calibration={"scans": [0.0] * 30, "slices": [0.0]})
+    score_folder([tmp_path / "in"], bundle, Engine(), tmp_path / "out", ScoreOptions(pictures=0))
+    first, second = rows_of(tmp_path / "out")
+    assert first.patient == second.patient != "" and first.label != second.label
 
 
 def test_scans_of_another_kind_do_not_count():

@@ -44,7 +44,8 @@ class ScanRow(NamedTuple):
     (`method.prints`); trained: whether the bundle was trained with it; dicom: of its DICOM results; figures: what its
     values and voxels are like (`method.intensity.scan_figures`); geometry: `Geometry.to_json`; heat: of a healthy
     scan that a bundle is calibrated with, `method.healthy.scan_heat`; incomplete: its warnings said so before
-    names were taken out of them; order: in which scans arrived; failed: it could not be read or scored again."""
+    names were taken out of them; order: in which scans arrived; failed: it could not be read or scored again; patient:
+    a hash of its PatientID, "" where that says nothing."""
 
     label: str
     scores: NDArray[np.float32]
@@ -63,6 +64,7 @@ class ScanRow(NamedTuple):
     incomplete: bool = False
     order: int = 0
     failed: bool = False
+    patient: str = ""
 
     @property
     def positions(self) -> NDArray[np.float64] | None:

@@ -141,7 +141,7 @@ class Ledger:
         """Records a scored scan."""
         blobs = [np.asarray(values, dtype="<f4").tobytes() for values in (row.scores, row.areas)]
         names = ("warnings", "places", "levels", "fit", "why", "print", "trained", "figures", "dicom")
-        facts = (*names, "geometry", "heat", "incomplete")
+        facts = (*names, "geometry", "heat", "incomplete", "patient")
         result = {name: getattr(row, name) for name in facts}
         self.db.do(
             "UPDATE scans SET job = ?, content = ?, scores = ?, areas = ?, result = ?, failure = NULL WHERE id = ?",

@@ -153,6 +153,7 @@ class ScanWriter:
         facts["incomplete"] = state_of(facts["warnings"]) == "incomplete"
         facts["warnings"] = [told(text, *around) for text in facts["warnings"]]
         facts["why"] = told(facts["why"], *around)
+        facts["patient"] = self._job.ledger.names.code(scan.source.patient)
         row = ScanRow(known.label, scan.scores, area, **facts, heat=heat, order=known.id)
         if isinstance(prepared, Regions):
             row = row._replace(places=np.round(prepared.places, 3).tolist(), levels=prepared.levels)
