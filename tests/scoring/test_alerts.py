@@ -138,3 +138,25 @@ def test_a_log_goes_on(tmp_path):
 def test_what_a_command_leaves_in_the_background_is_not_waited_for():
     start = time.monotonic()
     assert run_command("sleep 30 & echo done >&2; exit 0", "{}") == "" and time.monotonic() - start < 20
+
+
+def test_a_log_that_was_put_aside_by_another_program_goes_on_under_its_name(tmp_path):
+    log, aside = tmp_path / "events", tmp_path / "events-20270101"
+    with passed_on(lambda name, facts: None, AlertOptions(log=log)) as tell:
+        tell("found", {"scans": 1})
+        log.rename(aside)
+        tell("found", {"scans": 2})
+        log.rename(tmp_path / "second")
+        log.touch()  # as logrotate's `create` does
+        tell("found", {"scans": 3})
+    counts = [json.loads(file.read_text())["scans"] for file in (aside, tmp_path / "second", log)]
+    assert counts == [1, 2, 3]
+
+
+def test_a_file_of_others_in_the_place_of_a_log_is_left_alone(tmp_path, capsys):
+    log = tmp_path / "events"
+    with passed_on(lambda name, facts: None, AlertOptions(log=log)) as tell:
+        log.rename(tmp_path / "aside")
+        log.write_text("dear to somebody")
+        tell("found", {"scans": 2})
+    assert log.read_text() == "dear to somebody" and "is no log of maescan's" in capsys.readouterr().err

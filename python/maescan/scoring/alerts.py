@@ -203,6 +203,15 @@ class _Private(RotatingFileHandler):
         opener = partial(os.open, mode=mode)
         return open(self.baseFilename, "a", encoding=self.encoding, opener=opener)
 
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 (logging's)
+        """Before each line: a file that another program, such as logrotate, put aside is not written into."""
+        place = Path(self.baseFilename)
+        if self.stream and not (place.exists() and os.path.samestat(place.stat(), os.fstat(self.stream.fileno()))):
+            _check_log(place)
+            self.stream.close()
+            self.stream = self._open()
+        return bool(super().shouldRollover(record))
+
 
 class _Log:
     """Events as lines of JSON in a file that is put aside when it is large."""
