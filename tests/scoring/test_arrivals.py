@@ -124,3 +124,15 @@ def test_where_nothing_can_look_into_the_inbox_it_is_told(inbox, monkeypatch):
     monkeypatch.setattr(Folder, "_looking", lambda self: Lost())
     folder = Folder(Inbox(inbox), Limits())
     assert folder.poll() == folder.poll() == Poll([], [], False, ("the reader could not start", "free memory"))
+
+
+def test_what_went_before_it_had_arrived_is_told(inbox, arrivals):
+    """Else it would be arriving for ever: an upload under a name of its own, renamed before it stood still."""
+    path = write_scan(inbox / "part.nii.gz", 0)
+    assert [source.name for source in arrivals.poll().arriving] == ["part.nii.gz"]
+    path.rename(inbox / "whole.nii.gz")
+    given(path)
+    gone, end = [], time.monotonic() + 20
+    while not gone and time.monotonic() < end:
+        gone += [source.name for source in arrivals.poll().gone]
+    assert gone == ["part.nii.gz"] and not arrivals.poll().gone

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,12 +32,14 @@ class Arrived(NamedTuple):
 
 class Poll(NamedTuple):
     """What came since the last one. arriving: scans that have begun to come, or to change; more: there are files that
-    were not looked into yet; away: why the folder cannot be looked into, and what to do."""
+    were not looked into yet; away: why the folder cannot be looked into, and what to do; gone: what had begun to
+    come and is no longer there, or is another scan's."""
 
     ready: list[Arrived]
     arriving: list[ScanSource]
     more: bool
     away: tuple[str, str] | None = None
+    gone: Sequence[ScanSource] = ()
 
 
 class Arrivals:
@@ -53,12 +55,13 @@ class Arrivals:
         self._headers: dict[Path, set[Path]] = defaultdict(set)
         self._given: dict[str, dict[Path, Stat]] = {}
         self._news: set[str] = set()
-        self._announced: set[str] = set()
+        self._announced: dict[str, list[ScanSource]] = {}
+        self._gone: list[ScanSource] = []
 
     def poll(self) -> Poll:
         """The scans that have arrived, or have changed, and come to rest."""
-        changed, gone = self._inbox.look()
-        for path in gone:
+        changed, lost = self._inbox.look()
+        for path in lost:
             self._forget(path)
         self._unread.update(dict.fromkeys(sorted(changed)))
         self._unread.update(dict.fromkeys(path for path in self._undecided if self._inbox.settled(path)))
@@ -68,11 +71,13 @@ class Arrivals:
                 self._look_into(path)
         if self._unread:  # may hold more of what seems to have arrived
             return Poll([], [], True)
-        fresh = sorted(self._news - self._announced)
-        self._announced |= self._news
-        arriving = [source for key in fresh if not self._is_known(key) for source in self._first(key)]
+        new = sorted(self._news - self._announced.keys())
+        fresh = {key: [] if self._is_known(key) else self._first(key) for key in new}
+        self._announced |= fresh
         ready = [arrived for key in sorted(self._news) for arrived in self._arrived(key)]
-        return Poll(ready, arriving, False, None if self._inbox.there else AWAY)
+        arriving = [source for sources in fresh.values() for source in sources]
+        gone, self._gone = self._gone, []
+        return Poll(ready, arriving, False, None if self._inbox.there else AWAY, gone)
 
     def _look_into(self, path: Path) -> None:
         """Files it under its series, or under itself."""
@@ -120,7 +125,7 @@ class Arrivals:
             del self._members[key]
             self._given.pop(key, None)
             self._news.discard(key)
-            self._announced.discard(key)
+            self._gone += self._announced.pop(key, [])
 
     def _is_known(self, key: str) -> bool:
         """Whether nothing of it is new since it was given: what only lost files is not scored again."""
@@ -141,7 +146,7 @@ class Arrivals:
         if not all(self._inbox.settled(file) for file in files):  # voxels that come behind their header
             return
         self._news.discard(key)
-        self._announced.discard(key)
+        self._announced.pop(key, None)
         if self._given.get(key) == files:
             return
         self._given[key] = files

@@ -218,6 +218,8 @@ class _Watch:
             self.event("away", {**place, "reason": away[0], "remedy": away[1]})
 
     def _given(self, poll: Poll, job: Job) -> Iterator[ScanSource]:
+        for source in poll.gone:
+            self.news = bool(self.arriving.pop(_coming(source), None)) or self.news
         for source in [source for source in poll.arriving if job.options.wants(source.name)]:
             label = self.arriving[_coming(source)] = job.ledger.promise(source)
             self.event("arriving", {"scan": label})
