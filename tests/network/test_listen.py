@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -88,9 +89,11 @@ class Listening:
 def test_received_scored_and_private_and_both_processes_may_be_killed(exported_bundle, tmp_path):
     out = tmp_path / "out"
     files = write_slices(tmp_path / "s", range(8), patient=SECRET)
-    listening = Listening(exported_bundle, out)
+    listening = Listening(exported_bundle, out, "--log", tmp_path / "events")
     port = listening.until("receiving")["port"]
     assert send(port, files[:4]) == [0] * 4
+    told = {json.loads(line)["event"] for line in (tmp_path / "events").read_text().splitlines()}
+    assert "receiving" in told and all(event["time"] for event in listening.events)
     first = listening.until("scored")
     os.kill(listening.children()["receiver"], signal.SIGKILL)
     port = listening.until("receiving", 2)["port"]
@@ -137,3 +140,13 @@ def test_a_folder_of_somebody_else_is_not_taken(tmp_path):
     (tmp_path / "theirs").write_text("dear")
     with pytest.raises(DataError, match="did not write"):
         private(tmp_path)
+
+
+def test_a_port_that_is_taken_is_told_in_a_line_and_leaves_no_folder(exported_bundle, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        node = Listening(exported_bundle, tmp_path / "out", "--port", port)
+        code, said = node.process.wait(60), node.end()[1]
+    assert code == 2 and not node.events and not (tmp_path / "out").exists()
+    told = f"maescan: cannot listen on 127.0.0.1, port {port}: Address already in use (use another --port or --host)"
+    assert said.splitlines() == [told]

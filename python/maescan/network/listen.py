@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from maescan.errors import DataError, require
 from maescan.network.arrivals import SpoolOrigin
 from maescan.network.child import Child, Tell
 from maescan.network.options import ListenOptions
+from maescan.network.peers import cannot_listen
 from maescan.network.spool import folder_of
 from maescan.scans.budget import Limits
 from maescan.scoring.alerts import passed_on
@@ -51,14 +53,27 @@ def listen(
     os.umask(0o077)
     engine, score = scoring
     files.check_claim(out, "scores")
+    _check_place(options.host, options.port)
     tell = _nameless(show)
     with opened(bundle, engine, score) as (loaded, started), stopped_by_signals() as stop:
         private(out)
-        with passed_on(tell, alerts) as event, _processes(out, options, tell):
+        with passed_on(tell, alerts) as event, _processes(out, options, event):
             if options.forward and not score.dicom:
                 score = replace(score, dicom=results_of(loaded))
-            origin = SpoolOrigin(out, options, Limits.of(score.read), stop, tell)
+            origin = SpoolOrigin(out, options, Limits.of(score.read), stop, event)
             return watch_origin(origin, loaded, started, out, score, event)
+
+
+def _check_place(host: str, port: int) -> None:
+    """Raises ConfigError where nothing can listen: before there is a folder, which another run may be meant for."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+            tried.listen()
+    except OSError as error:
+        raise cannot_listen(host, port, error) from error
 
 
 def results_of(bundle: Bundle) -> tuple[str, ...]:

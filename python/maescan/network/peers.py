@@ -157,3 +157,9 @@ class TlsFiles(NamedTuple):
     def _no_password(self) -> str:
         remedy = "write it without one: openssl pkey -in KEY -out NEWKEY"
         raise ConfigError("the key is locked with a password", path=self.key, remedy=remedy)
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> ConfigError:
+    """What is told where the system lets nobody listen at a place."""
+    reason = f"cannot listen on {host}, port {port}: {error.strerror or error}"
+    return ConfigError(reason, remedy="use another --port or --host")

@@ -22,6 +22,7 @@ from maescan.errors import MaescanError
 from maescan.files import short_hash
 from maescan.network.commitment import PUSH_MODEL, Commitment
 from maescan.network.options import ListenOptions
+from maescan.network.peers import cannot_listen
 from maescan.network.quiet import quiet_libraries
 from maescan.network.spool import REASONS, SUCCESS, Spool
 from maescan.records import Record, decode
@@ -266,8 +267,8 @@ def main() -> int:
         try:
             Receiver(spool, options, tell).run(stop)
         except OSError as error:
-            reason = f"cannot listen on {options.host}, port {options.port}: {error.strerror or error}"
-            tell("fault", {"reason": reason, "remedy": "use another --port or --host"})
+            fault = cannot_listen(options.host, options.port, error)
+            tell("fault", {"reason": fault.reason, "remedy": fault.remedy})
             return 2
         finally:
             spool.close()
