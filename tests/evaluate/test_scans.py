@@ -5,7 +5,7 @@ import pytest
 
 from maescan.datasets import SliceSet
 from maescan.errors import DataError
-from maescan.evaluate.scans import scan_auroc, scan_labels, trained_scans, trained_text
+from maescan.evaluate.scans import scan_auroc, scan_labels, trained_scans, training_text, unlike_scans
 from maescan.method.prints import training_prints
 
 
@@ -22,8 +22,20 @@ def test_scans_that_trained_the_bundle_are_counted_and_said():
     known = data.select(patient != "b")
     manifest = {"provenance": {"prints": {"salt": "s", "scans": training_prints(known.images, known.patient, "s")}}}
     assert trained_scans(data, manifest) == 2 and trained_scans(data, {"provenance": {}}) == 0
-    assert "trained with 2 of these scans" in trained_text({"model": {"trained_scans": 2}})
-    assert trained_text({"model": {}}) == ""
+    assert "trained with 2 of these scans" in training_text({"model": {"trained_scans": 2}})
+    assert training_text({"model": {}}) == ""
+
+
+def test_scans_unlike_trainings_are_counted_and_said():
+    images = np.ones((12, 8, 8), np.float32)
+    images[4:] *= 3
+    patient, zeros = np.repeat(["a", "b", "c"], 4), np.zeros(12)
+    data = SliceSet(images, patient, np.arange(12) % 4, zeros.astype(np.int8), zeros.astype(np.float32))
+    data.images[:, :2] = 0
+    manifest = {"intensity": {"mean": [0.5, 1.5]}}
+    assert unlike_scans(data, data.patient, manifest) == 2 and unlike_scans(data, ["a", "b", "b"], manifest) == 1
+    assert unlike_scans(data, data.patient, {}) == 0
+    assert "Of these scans 2 have values outside training's" in training_text({"model": {"unlike_scans": 2}})
 
 
 def test_scan_auroc_takes_a_scan_as_abnormal_when_a_slice_is():

@@ -16,7 +16,7 @@ from maescan.errors import DataError, defused
 from maescan.evaluate.insertions import LESIONS, Insertion
 from maescan.evaluate.markdown import stress_text, taken_text
 from maescan.evaluate.output import FILES, STRESS, output, told
-from maescan.evaluate.scans import trained_scans, trained_text
+from maescan.evaluate.scans import trained_scans, training_text, unlike_scans
 from maescan.evaluate.stress import SLICES, Answer, Healthy, Scorer, Stressed, stress_slices, summarise
 from maescan.files import atomic_file, write_csv, write_json, write_text
 from maescan.method.engine import Engine
@@ -55,8 +55,9 @@ def stress(
             stressed = stress_slices(healthy, score, progress=tell)
             model = {"name": bundle.preset.name, "bundle": bundle.hash, "engine": running.name}
             known = trained_scans(data, bundle.manifest)
+            unlike = unlike_scans(data, data.patient, bundle.manifest)
             summary = summarise(stressed, seed=options.seed)
-            summary |= {"taken": data.taken, "model": {**model, "trained_scans": known}}
+            summary |= {"taken": data.taken, "model": {**model, "trained_scans": known, "unlike_scans": unlike}}
             run.replace(FILES[STRESS], about)
             picture(out / "stress.png", healthy, stressed, score)
         finally:
@@ -68,7 +69,7 @@ def stress(
 def _write(out: Path, stressed: Stressed, summary: Json) -> None:
     write_json(out / "stress.json", summary)
     write_csv(out / "stress.csv", *_rows(stressed))
-    text = trained_text(summary) + taken_text(summary["taken"]) + stress_text(summary)
+    text = training_text(summary) + taken_text(summary["taken"]) + stress_text(summary)
     title = f"# Stress test of {summary['model']['name']}"
     write_text(out / "stress.md", f"{title}\n\n{text}\n![stress.png](stress.png)\n")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from maescan.config.types import Json
 from maescan.decimals import rounded
 from maescan.evaluate.ranking import FEW
-from maescan.evaluate.scans import trained_text
+from maescan.evaluate.scans import training_text
 
 RESAMPLED = "Intervals: 95 %, whole patients resampled, widened as few patients need."
 NO_INTERVALS = f"No intervals: of under {FEW} patients of a class they are too narrow."
@@ -64,7 +64,7 @@ def taken_text(taken: str) -> str:
 
 def _about(metrics: Json) -> str:
     data, resampled = metrics["data"], f"{RESAMPLED} " if metrics["slice"]["interval"] else ""
-    before = trained_text(metrics) + taken_text(data["taken"])
+    before = training_text(metrics) + taken_text(data["taken"])
     return before + (
         f"{counted(data['slices'], 'slice')} of {counted(data['scans'], 'scan')}: {data['normal']} normal, "
         f"{data['abnormal']} abnormal (in {counted(data['abnormal_scans'], 'scan')}). {resampled}The baselines need "

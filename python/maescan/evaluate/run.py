@@ -26,7 +26,7 @@ from maescan.evaluate.healthy import (
 )
 from maescan.evaluate.markdown import report
 from maescan.evaluate.output import EVALUATION, FILES, PICTURES, output, told
-from maescan.evaluate.scans import trained_scans
+from maescan.evaluate.scans import trained_scans, unlike_scans
 from maescan.evaluate.scored import Scored, score_set
 from maescan.evaluate.summary import summarise
 from maescan.files import write_csv, write_json, write_text
@@ -76,6 +76,7 @@ def evaluate(
                 raise
             model |= {"bundle": bundle.hash, "weights": bundle.model, "engine": running.name}
             model |= {"unknown_slices": unknown, "trained_scans": trained_scans(slices, bundle.manifest)}
+            model["unlike_scans"] = unlike_scans(data, slices.patient, bundle.manifest)
             model["aggregation"] = bundle.manifest.get("aggregation")
             model["healthy"] = healthy_scores(data, slices, bundle.manifest, running, bundle.preset)
             model["groups"] = read_groups(table) if table else {}

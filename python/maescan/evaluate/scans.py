@@ -9,6 +9,7 @@ from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.ranking import auroc
 from maescan.method.aggregate import scan_score
+from maescan.method.intensity import intensity_statistics, outside_training
 from maescan.method.prints import seen, slice_prints
 
 
@@ -37,8 +38,20 @@ def trained_scans(slices: SliceSet, manifest: Json) -> int:
     return sum(seen(slice_prints(np.asarray(slices.images[row])), prints) for row in rows)
 
 
-def trained_text(metrics: Json) -> str:
-    """What a report says of scans that trained the bundle; "" for none."""
-    count = metrics["model"].get("trained_scans", 0)
-    said = f"**The bundle was trained with {count} of these scans: on others it does worse than these figures say.**"
-    return f"{said}\n\n" if count else ""
+def unlike_scans(data: SliceSet, names: ArrayLike, manifest: Json) -> int:
+    """How many of the scans `names` have values outside training's, by all slices that `data` has of each; 0 also for
+    a bundle that does not tell. manifest: the bundle's."""
+    expected: dict[str, list[float]] = manifest.get("intensity") or {}
+    patients = np.asarray(data.patient)
+    rows = (np.flatnonzero(patients == name) for name in np.unique(np.asarray(names))) if expected else ()
+    return sum(bool(outside_training(intensity_statistics(np.asarray(data.images[row])), expected)) for row in rows)
+
+
+def training_text(metrics: Json) -> str:
+    """What a report says of scans that trained the bundle, and of those unlike training's; "" for none."""
+    trained, unlike = (metrics["model"].get(name, 0) for name in ("trained_scans", "unlike_scans"))
+    known = (
+        f"**The bundle was trained with {trained} of these scans: on others it does worse than these figures say.**"
+    )
+    other = f"Of these scans {unlike} have values outside training's; `maescan score` says which, and why."
+    return "".join(f"{said}\n\n" for said, count in ((known, trained), (other, unlike)) if count)
