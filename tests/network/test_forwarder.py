@@ -113,7 +113,7 @@ def test_the_command_says_why_a_result_was_not_sent(out):
         said = CliRunner().invoke(app, ["send", str(out), "--forward", str(pacs.destination)])
     assert said.exit_code == 3 and "0 sent, 1 refused, 1 waiting, 0 before" in said.stdout
     assert said.stderr.splitlines() == [
-        "dicom/scan1_sr.dcm: is no DICOM file any more: delete it, and score its scan again",
+        "dicom/scan1_sr.dcm: is not as it was written: delete it, and score its scan again",
         f"{pacs.destination}: answers A700, which passes (run it again)",
         f"{pacs.destination}: dicom/scan0_sr.dcm: C000: it refuses it",
     ]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
 
 from helpers.pacs import add_results
@@ -71,6 +74,28 @@ def test_only_what_the_ledger_lists_is_a_result(tmp_path):
     assert [found.uid for found in results.listed()] == ["2.25.501"]
     with pytest.raises(DataError, match="holds no results"):
         Results(tmp_path / "none").listed()
+
+
+def test_a_result_that_is_not_as_it_was_written_is_not_sent(tmp_path):
+    """A copy that was cut off is DICOM to its readers all the same."""
+    uids = add_results(tmp_path, [1, 2, 3])
+    files = [tmp_path / "dicom" / f"scan{number}_sr.dcm" for number in (1, 2, 3)]
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    ledger = Ledger(tmp_path, "job")
+    for number, digest in ((1, digests[0]), (2, digests[1])):  # the third is of a maescan that kept none
+        result = json.dumps({"dicom": {"written": {"sr": digest}}})
+        ledger.db.do(
+            "INSERT INTO scans (id, label, folded, identity, place, result) VALUES (?, ?, '', '', x'', ?)",
+            *(number, str(number), result),
+        )
+        ledger.db.do("UPDATE outputs SET scan = ? WHERE path = ?", number, f"dicom/scan{number}_sr.dcm")
+    ledger.db.do("UPDATE outputs SET scan = 3 WHERE path = 'dicom/scan3_sr.dcm'")
+    ledger.close()
+    results = Results(tmp_path)
+    assert [result.uid for result in results.listed()] == uids and not results.damaged
+    files[0].write_bytes(files[0].read_bytes()[:-2])
+    assert [result.uid for result in results.listed()] == uids[1:]
+    assert results.damaged == ["dicom/scan1_sr.dcm"]
 
 
 def test_a_look_at_results_leaves_the_ledger_to_the_run_that_writes_it(tmp_path):

@@ -33,7 +33,7 @@ AT_ONCE = 100
 RETRIED = (0x0110, 0x0213)
 """Beside A7xx: processing failure and resource limitation (PS3.7 C.5), which pass."""
 PLAIN = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
-DAMAGED = "is no DICOM file any more: delete it, and score its scan again"
+DAMAGED = "is not as it was written: delete it, and score its scan again"
 UNTAKEN = "0122: it does not take this class"
 MEANINGS = {0x0122: "it does not take this class", 0x0124: "it does not allow it"}
 
@@ -198,11 +198,13 @@ def _forward(out: Path, options: ListenOptions, stop: threading.Event) -> int:
     for thread in threads:
         thread.start()
     tell("forwarding", {"to": [str(to) for to in options.forward]})
-    damaged = list[str]()
+    seen, damaged = list[str](), list[str]()
     while True:
         with contextlib.suppress(DataError):  # no ledger yet
             found = results.listed()
-            if damaged != (damaged := results.damaged):
+            still = [path for path in results.damaged if path in seen]  # and not just being written
+            seen = results.damaged
+            if damaged != (damaged := still):
                 tell("damaged", {"results": len(damaged), "reason": DAMAGED})
             for to in options.forward:
                 queue.add(str(to), found)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,7 +123,7 @@ class Queue(Store):
 
 class Results:
     """The DICOM results that an output folder lists. Files that did not change are not read again. damaged: paths of
-    those that are none any more, which are not sent."""
+    those that are not as they were written, which are not sent."""
 
     def __init__(self, out: Path):
         self._out, self.damaged = out, list[str]()
@@ -133,15 +135,17 @@ class Results:
         if not (folder / "ledger.sqlite").is_file():
             raise DataError("holds no results", path=self._out, remedy="give the --out folder of `maescan score`")
         with reading(folder) as db:  # a run may be writing: not a byte of it changes, nor its files
-            listed = db.execute("SELECT path FROM outputs WHERE path LIKE '%.dcm' ORDER BY path").fetchall()
-        paths = [str(path) for (path,) in listed]
-        self.damaged = []
-        found = [result for path in paths if (result := self._read(path))]
+            listed = db.execute("SELECT path, kind, scan FROM outputs WHERE path LIKE '%.dcm' ORDER BY path")
+            paths, self.damaged, found = list[str](), list[str](), list[Result]()
+            for path, kind, scan in listed.fetchall():
+                paths.append(path)
+                if result := self._read(path, partial(_written, db, kind, scan)):
+                    found.append(result)
         self._known = {path: self._known[path] for path in paths if path in self._known}
         return found
 
-    def _read(self, path: str) -> Result | None:
-        """None for one that is not written yet, or was removed since."""
+    def _read(self, path: str, written: Callable[[], str | None]) -> Result | None:
+        """None for one that is not written yet, or was removed since. written: its hash, where the ledger has it."""
         from pydicom import dcmread
 
         try:
@@ -151,6 +155,9 @@ class Results:
                 if path in self._known and self._known[path][0] == key:
                     return self._known[path][1]
                 sha = hashlib.file_digest(stream, "sha256").hexdigest()
+                if written() not in (sha, None):
+                    self.damaged.append(path)
+                    return None
                 stream.seek(0)
                 header = dcmread(stream, stop_before_pixels=True, specific_tags=["SOPInstanceUID", "SOPClassUID"])
             syntax = str(header.file_meta.TransferSyntaxUID)
@@ -162,3 +169,11 @@ class Results:
             return None
         self._known[path] = (key, result)
         return result
+
+
+def _written(db: sqlite3.Connection, kind: str, scan: int) -> str | None:
+    """The hash that a result was written with. None where its scan is not recorded yet, or by a maescan that kept
+    none."""
+    row = db.execute("SELECT json_extract(result, '$.dicom.written.' || ?) FROM scans WHERE id = ?", (kind, scan))
+    found = row.fetchone()
+    return found[0] if found else None

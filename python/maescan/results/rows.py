@@ -24,7 +24,7 @@ class DicomRecord(TypedDict):
     """What came of a scan's DICOM results. key: of all that decides them but the scan, uid: with it; verdict: of what
     decides what they say, whichever maescan wrote them; content: hash of its files; refused: kind, reason, remedy and
     file of what could not be made; limit: bytes of a map then; report, supersedes: UIDs of series and instance of the
-    SR, and of the one that it takes the place of."""
+    SR, and of the one that it takes the place of; written: SHA-256 of each object's file."""
 
     key: str
     uid: str
@@ -34,6 +34,7 @@ class DicomRecord(TypedDict):
     report: list[str] | None
     supersedes: list[str] | None
     verdict: NotRequired[str]
+    written: NotRequired[dict[str, str]]
 
 
 class ScanRow(NamedTuple):
@@ -44,8 +45,8 @@ class ScanRow(NamedTuple):
     (`method.prints`); trained: whether the bundle was trained with it; dicom: of its DICOM results; figures: what its
     values and voxels are like (`method.intensity.scan_figures`); geometry: `Geometry.to_json`; heat: of a healthy
     scan that a bundle is calibrated with, `method.healthy.scan_heat`; incomplete: its warnings said so before
-    names were taken out of them; order: in which scans arrived; failed: it could not be read or scored again; patient:
-    a hash of its PatientID, "" where that says nothing."""
+    names were taken out of them; order: in which scans arrived; failed: it could not be read or scored again;
+    patient: a hash of its PatientID, "" where that says nothing."""
 
     label: str
     scores: NDArray[np.float32]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import cast
 
@@ -52,6 +53,7 @@ class DicomResults:
             limit=job.options.max_map,
             report=list(made.report) if made.report else None,
             supersedes=list(made.maker.supersedes) if made.maker and made.maker.supersedes else None,
+            written={name: hashlib.sha256(content).hexdigest() for name, content in sorted(made.files.items())},
         )
         return row._replace(dicom=record)
 
