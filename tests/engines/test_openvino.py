@@ -107,3 +107,14 @@ def test_a_batch_that_fails_costs_no_other(folder, bad):
         with pytest.raises(Exception, match=r"."):
             np.testing.assert_equal(engine.classify(bad[0].astype(np.float32), bad[1]).shape, "refused")
         assert engine.classify(good, IDS).tolist() == list(range(7))
+
+
+def test_a_model_of_another_format_is_refused(tmp_path):
+    """As OpenVINO's it would run; ONNX may name files outside of the bundle for its weights."""
+    helper = pytest.importorskip("onnx").helper
+    float32, shape = 1, ["rows", 4]
+    put, taken = (helper.make_tensor_value_info(name, float32, shape) for name in ("tokens", "score"))
+    graph = helper.make_graph([helper.make_node("Neg", ["tokens"], ["score"])], "other", [put], [taken])
+    (tmp_path / "classifier.xml").write_bytes(helper.make_model(graph).SerializeToString())
+    with pytest.raises(ValueError, match="is no XML of OpenVINO's"):
+        OpenVinoEngine(tmp_path, {"precision": "fp32"}, device="cpu", threads=1, preset=None)

@@ -125,7 +125,7 @@ def test_verify_runs_what_can_run_and_names_what_is_refused(bundle, capsys, monk
     reseal(bundle)
     assert not verify.show(bundle, trust=True)
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[1:]}
-    assert set(lines) - {"golden", "personal"} == set(BUILT)
+    assert set(lines) - {"signature", "golden", "personal"} == set(BUILT)
     assert "refused: drifts" in lines["openvino-bf16"] and "refused: does not load" in lines["onnx-fp32"]
     assert all(
         "drift on cpu: score" in lines[name] for name in ("openvino-fp32", "openvino-int8", "torchscript-fp32")

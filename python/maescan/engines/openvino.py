@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.content import sha256
+from maescan.content import opened, sha256
 from maescan.engines.kept import keep, kept
 from maescan.machine import available_cores, cpu_features, cpu_name
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HINT = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 """Arithmetic of what is not quantised."""
 TOOLS = "openvino.tools.ovc"
+XML = b"<?xml"
 SMALL = 32_000_000
 """Bytes of weights up to which a compiled model, which has them too, is kept in the user's cache."""
 
@@ -116,7 +117,13 @@ class OpenVinoEngine:
 
 
 def _compiled(core: Core, file: Path, settings: Mapping[str, object], version: str) -> CompiledModel:
-    """The compiled model of a file. That of a small one, of which compiling is most of the start, is kept."""
+    """The compiled model of a file. That of a small one, of which compiling is most of the start, is kept.
+
+    Raises ValueError for a file that is not OpenVINO's own XML: it would read any that it knows under this name, as
+    ONNX, whose weights may lie in other files."""
+    with opened(file) as stream:
+        if stream.read(len(XML)) != XML:
+            raise ValueError(f"{file.name} is no XML of OpenVINO's")
     weights = file.with_suffix(".bin")
     if not weights.exists() or weights.stat().st_size > SMALL:
         return core.compile_model(file, "CPU", settings)
