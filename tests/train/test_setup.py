@@ -13,7 +13,8 @@ from helpers.tiny_training import PRESET, run, slices
 from maescan.cli import app
 from maescan.config import PRESETS
 from maescan.errors import ConfigError, DataError
-from maescan.train.setup import split
+from maescan.options import TrainOptions
+from maescan.train.setup import check_started, make_fabric, split
 
 
 def test_the_sets_own_split_decides():
@@ -50,6 +51,45 @@ def test_a_device_is_refused_before_hours_of_reading(command, tmp_path):
     words = [*command, str(tmp_path / "none"), "--preset", "tiny", "--out", str(tmp_path / "o"), "--device"]
     for device, why in (("cuda", "is not here"), ("cuda:x", "unknown device 'cuda:x'")):
         assert why in str(CliRunner().invoke(app, [*words, device]).exception)
+
+
+SLURM = {
+    "SLURM_JOB_NAME": "train",
+    "SLURM_JOB_ID": "1",
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "0",
+}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "asked", "why"),
+    [
+        ({"SLURM_NTASKS": "1"}, (2, 1), "SLURM's tasks are 1, ? a node, not 2, 2 a node"),
+        ({"SLURM_NTASKS": "2"}, (2, 1), "SLURM's tasks are 2, ? a node, not 2, 2 a node"),
+        ({"SLURM_NTASKS": "1", "SLURM_NTASKS_PER_NODE": "1"}, (2, 1), "--ntasks-per-node 2"),
+        ({"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}, (2, 2), "not 4, 2 a node"),
+        ({}, (1, 2), "NODE_RANK, MASTER_ADDR, MASTER_PORT not set"),
+        ({"NODE_RANK": "0", "MASTER_ADDR": "a"}, (1, 2), "--nodes 2: MASTER_PORT not set"),
+    ],
+)
+def test_fewer_processes_than_asked_for_are_refused_before_hours_of_reading(tasks, asked, why, monkeypatch, tmp_path):
+    """One of SLURM's tasks trained alone, without a word, and machines waited for each other for ever."""
+    for name, value in ((SLURM if "SLURM_NTASKS" in tasks else {}) | tasks).items():
+        monkeypatch.setenv(name, value)
+    words = (
+        f"train {tmp_path}/none --preset tiny -o {tmp_path}/o --device cpu --devices {asked[0]} --nodes {asked[1]}"
+    )
+    error = CliRunner().invoke(app, words.split()).exception
+    assert isinstance(error, ConfigError) and why in str(error)
+
+
+def test_one_process_trains_in_a_job_of_several_tasks_and_as_many_as_there_are_tasks_do(monkeypatch):
+    for name, value in (SLURM | {"SLURM_NTASKS": "4"}).items():
+        monkeypatch.setenv(name, value)
+    assert make_fabric(TrainOptions(device="cpu"), PRESET.model).world_size == 1
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "2")
+    check_started(2, 2)
 
 
 @pytest.mark.parametrize("fraction", [0.95, 1.0])

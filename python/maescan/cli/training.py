@@ -54,7 +54,7 @@ def train(
     from maescan.errors import typed
     from maescan.files import check_claim
     from maescan.folders import check_free
-    from maescan.train.setup import device_of
+    from maescan.train.setup import check_started, device_of
     from maescan.train.state import kept_precision
 
     check_claim(out, "a training run")  # before hours of reading
@@ -62,6 +62,7 @@ def train(
     if options.resume:
         kept_precision(out, options.precision)
     device_of(options.device, options.devices)
+    check_started(options.devices, options.nodes)
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, fresh_negatives)
     with shown("train", quiet):
         slices = datasets.load(data, chosen, modality=modality, listen=_say)

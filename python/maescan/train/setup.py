@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeVar
 
 import numpy as np
@@ -80,19 +81,52 @@ def device_of(device: str, devices: int = 1) -> tuple[str, str]:
     return kind, index
 
 
+def check_started(devices: int, nodes: int) -> None:
+    """Raises ConfigError where there will not be the processes that are asked for: SLURM's tasks are the processes,
+    and machines do not find each other by themselves."""
+    from lightning_fabric.plugins.environments.lsf import LSFEnvironment
+    from lightning_fabric.plugins.environments.mpi import MPIEnvironment
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    total = devices * nodes
+    if total > 1 and SLURMEnvironment.detect():
+        tasks, here = (os.environ.get(f"SLURM_{name}") for name in ("NTASKS", "NTASKS_PER_NODE"))
+        if (tasks, here) != (str(total), str(devices)):
+            raise ConfigError(
+                f"SLURM's tasks are {tasks}, {here or '?'} a node, not {total}, {devices} a node",
+                remedy=f"start `maescan train` by `srun --nodes {nodes} --ntasks-per-node {devices}`, or, on one"
+                " node, by `env -u SLURM_NTASKS`: then it starts its processes itself",
+            )
+        return
+    launchers = (TorchElasticEnvironment, MPIEnvironment, LSFEnvironment)
+    lacking = [name for name in ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if nodes > 1 and lacking and not any(launcher.detect() for launcher in launchers):
+        raise ConfigError(
+            f"--nodes {nodes}: {', '.join(lacking)} not set, by which machines find each other",
+            remedy=f"on each of them: NODE_RANK=0 (to {nodes - 1}) MASTER_ADDR=FIRST_MACHINE MASTER_PORT=29500"
+            " maescan train ..., or use torchrun",
+        )
+
+
 def make_fabric(options: TrainOptions, config: ModelConfig) -> Any:
     """A launched Fabric. Raises ConfigError for a device that is not there: there is no silent fall-back."""
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
     devices, nodes = options.devices, options.nodes
     kind, index = device_of(options.device, devices)
+    check_started(devices, nodes)
     several = devices * nodes > 1
+    alone = not several and SLURMEnvironment.detect()  # one process, whatever tasks a job has
     fabric = Fabric(
         accelerator=kind,
         devices=[int(index)] if index else devices,
         num_nodes=nodes,
         strategy="ddp" if several else "auto",
         precision=_precision(options.precision, kind, config),
+        plugins=[LightningEnvironment()] if alone else None,
     )
     fabric.launch()
     return fabric
