@@ -57,6 +57,22 @@ def test_other_errors_are_faults(error):
     assert refused(error) is None
 
 
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (MemoryError(), "memory"),
+        (RuntimeError("Exception from core.cpp:\nstd::bad_alloc"), "memory"),
+        (RuntimeError('Cannot load library "a.so": a.so: failed to map segment from shared object'), "memory"),
+        (RuntimeError("can't start new thread"), "threads and processes"),
+        (BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)), "threads and processes"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE), "scan.nii"), "open files"),
+    ],
+)
+def test_what_the_system_gives_no_more_of_is_nobodys_fault_and_no_files(error, what):
+    told = refused(error)
+    assert told.reason == f"the system gives no more {what}" and told.path is None and "ulimit -a" in told.remedy
+
+
 def test_who_may_is_a_command_that_runs(tmp_path):
     error = refused(PermissionError(errno.EACCES, "Permission denied", str(tmp_path)))
     command = str(error).partition("see who may: ")[2].removesuffix(")")

@@ -116,9 +116,31 @@ def lacking(error: ImportError, why: str = "this") -> ConfigError | None:
     return None
 
 
+SCARCE = {
+    "memory": ("Cannot allocate memory", "failed to map segment", "bad_alloc", "bad allocation"),
+    "threads and processes": ("can't start new thread", "Resource temporarily unavailable"),
+    "open files": ("Too many open files",),
+}
+"""What a process may not have more of, and how the system and libraries say so."""
+
+
+def limited(error: Exception) -> MaescanError | None:
+    """What is said where the system gives a process no more of something: nobody's fault, and no file's. None for any
+    other error."""
+    text = "Cannot allocate memory" if isinstance(error, MemoryError) else str(error)
+    for what, words in SCARCE.items():
+        if any(word in text for word in words):
+            remedy = "see this shell's limits with `ulimit -a`; raise that one, or free some"
+            return MaescanError(f"the system gives no more {what}", remedy=remedy)
+    return None
+
+
 def refused(error: Exception) -> MaescanError | None:
-    """What the system says of a path that it does not take: no permission, a name too long, a disk that fails. None
-    for any other error, and for what is not there: of that maescan should have spoken itself."""
+    """What the system says of a path that it does not take: no permission, a name too long, a disk that fails; and
+    where it gives no more of something. None for any other error, and for what is not there: of that maescan should
+    have spoken itself."""
+    if scarce := limited(error):
+        return scarce
     if not isinstance(error, OSError) or isinstance(error, FileNotFoundError | FileExistsError):
         return None
     if not isinstance(error.filename, str) or error.errno is None:

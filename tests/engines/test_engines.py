@@ -75,6 +75,14 @@ def test_other_devices_are_unknown(bundle, name):
     assert f"there is no device '{name}'" in refused(bundle, device=name)
 
 
+def test_a_process_that_may_have_no_more_memory_is_not_told_to_export(bundle, monkeypatch):
+    def no_memory(*_, **__):
+        raise RuntimeError("Exception from core.cpp:\nstd::bad_alloc")
+
+    monkeypatch.setattr("maescan.engines.openvino.OpenVinoEngine", no_memory)
+    assert "the system gives no more memory" in refused(bundle) and "export" not in refused(bundle)
+
+
 def test_a_missing_package_comes_with_its_command(bundle, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert "needs a package" in refused(bundle) and "pip install maescan" in refused(bundle)

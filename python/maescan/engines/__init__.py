@@ -11,7 +11,7 @@ from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
 from maescan.engines.golden import check, golden_drift, last_line, refuse
 from maescan.engines.targets import PRECISIONS, TARGETS, best_for, kind_of, runs_on
-from maescan.errors import EngineError, MaescanError, typed
+from maescan.errors import EngineError, MaescanError, limited, typed
 from maescan.machine import Gpu, found_gpus, require_gpu
 from maescan.method.engine import CompiledEngine
 
@@ -83,6 +83,9 @@ def open_engine(
     except MaescanError:
         raise
     except Exception as error:  # every backend has classes of its own for a file that it cannot read
+        if scarce := limited(error):
+            reason = f"does not load here: {scarce.reason}"
+            raise EngineError(reason, path=folder, remedy=scarce.remedy) from error
         reason = f"does not load: {last_line(error)}"
         raise EngineError(reason, path=folder, remedy=export_command(bundle.path, values)) from error
 

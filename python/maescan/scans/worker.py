@@ -129,7 +129,7 @@ class Worker:
                 remedy = "what it said stands above; `maescan doctor` says what is installed"
                 raise ConfigError(reason, remedy=remedy)
         if self._process is None:
-            remedy = "free memory, or use fewer --workers"
+            remedy = "free memory, use fewer --workers, or see this shell's limits with `ulimit -a`"
             raise WorkerLostError(f"the reader could not start ({_told(code)})", path=self._at, remedy=remedy)
 
     def _try_to_start(self) -> int | None:
