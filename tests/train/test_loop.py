@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import maescan
 from helpers.tiny_training import PRESET, differences, log, run, slices, subprocess_run
 from maescan.errors import DataError, TrainingError
 from maescan.models import MaskedAutoencoder
@@ -144,3 +145,21 @@ def test_a_run_that_goes_on_with_other_threads_says_so(tmp_path, on_threads, cap
     run(tmp_path, preset)
     assert "trained on 2, then 1 threads, which leads to other weights" in capsys.readouterr().err
     assert json.loads((tmp_path / "run.json").read_text())["threads"] == [2, 1]
+
+
+def test_a_run_that_goes_on_with_other_processes_or_another_version_says_so(tmp_path, capsys, monkeypatch):
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    preset = PRESET.replace(measure="mse")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("maescan.train.run.choose_measure", dies)
+        patch.setattr("maescan.__version__", "0.0.9")
+        run(tmp_path, preset)
+    began = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(began | {"processes": 2}))
+    run(tmp_path, preset)
+    assert f"processes (2 -> 1), versions.maescan (0.0.9 -> {maescan.__version__})" in capsys.readouterr().err
+    ended = json.loads((tmp_path / "run.json").read_text())
+    assert ended["processes"] == 1 and ended["versions"]["maescan"] == maescan.__version__
+    assert ended["earlier"] == [{"processes": 2, "versions": began["versions"]}]

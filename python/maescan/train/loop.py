@@ -34,7 +34,7 @@ Progress = Callable[[str, int], AbstractContextManager[Show]]
 class TrainingRun:
     """What the two phases share. `checkpoint` is the state to go on from; `key` says which run it belongs to;
     `intensity`: training's range of what a scan's values look like; prints: what knows its scans again; threads:
-    `state.threads_of` it."""
+    `state.threads_of` it; earlier: `state.earlier_of` it."""
 
     fabric: Any
     out: Path
@@ -47,6 +47,7 @@ class TrainingRun:
     intensity: dict[str, list[float]] | None = None
     prints: TrainingPrints | None = None
     threads: tuple[int, ...] = ()
+    earlier: tuple[Json, ...] = ()
 
     @property
     def seed(self) -> int:

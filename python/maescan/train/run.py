@@ -30,7 +30,16 @@ from maescan.train.loop import Progress, Trainer, TrainingRun
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase
 from maescan.train.setup import PRECISIONS, build, make_fabric, split, with_tokens
-from maescan.train.state import Log, Position, kept_precision, load_checkpoint, save_checkpoint, threads_of
+from maescan.train.state import (
+    Log,
+    Position,
+    differences,
+    earlier_of,
+    kept_precision,
+    load_checkpoint,
+    save_checkpoint,
+    threads_of,
+)
 
 OURS = ("run.json", "log.csv", "mae.safetensors", "classifier.safetensors", "golden.safetensors", "checkpoint.pt",
         "quantisation.safetensors", "judge.safetensors", "residuals.json", "fold*.safetensors", "pairs.npy",
@@ -83,7 +92,7 @@ def train(
         run.progress = progress
         if run.checkpoint is None or run.checkpoint["at"].phase != "done":
             if run.first:
-                run.threads = _threads(run)
+                run.threads, run.earlier = _threads(run), _earlier(run)
                 run.intensity = training_ranges(slices.images, slices.patient, training.patient)
                 run.prints = {"salt": data[0], "scans": training_prints(training.images, training.patient, data[0])}
                 tell(copies(validation, run.prints))
@@ -135,6 +144,23 @@ def _threads(run: TrainingRun) -> tuple[int, ...]:
         tell([f"trained on {words} threads, which leads to other weights than {threads[0]} to the end "
               f"(OMP_NUM_THREADS={threads[0]} sets them)"])  # fmt: skip
     return threads
+
+
+def _now(run: TrainingRun) -> Json:
+    """What of a run may change while it goes on."""
+    import timm
+
+    versions = {"maescan": maescan.__version__, "torch": torch.__version__, "timm": timm.__version__}
+    return {"versions": versions, "processes": run.fabric.world_size}
+
+
+def _earlier(run: TrainingRun) -> tuple[Json, ...]:
+    """`state.earlier_of` the run; says so where it goes on otherwise."""
+    now = _now(run)
+    earlier = earlier_of(run.out, now) if run.checkpoint else ()
+    if earlier and (changed := differences(earlier[-1], {name: now[name] for name in earlier[-1]})):
+        tell([f"goes on otherwise than it was trained so far, which may lead to other weights: {', '.join(changed)}"])
+    return earlier
 
 
 def _both(run: TrainingRun, preset: Preset, training: SliceSet, validation: SliceSet, weights: Path | None) -> None:
@@ -203,10 +229,9 @@ def _report(
     """run.json: what was trained on what, how far, and what was the `choice` at the end."""
     if not run.first:
         return
-    import timm
-
     values = {
-        "versions": {"maescan": maescan.__version__, "torch": torch.__version__, "timm": timm.__version__},
+        **_now(run),
+        "earlier": run.earlier,
         "seed": run.seed,
         "data": run.key["data"],
         "taken": training.taken,
@@ -217,7 +242,6 @@ def _report(
         "prints": run.prints,
         "device": str(run.fabric.device),
         "precision": PRECISIONS[run.fabric.strategy.precision.precision],
-        "processes": run.fabric.world_size,
         "threads": run.threads,
         "phase": at.phase,
         "epochs": {"mae": run.key["preset"]["mae"]["epochs"], at.phase: at.epoch},

@@ -46,6 +46,9 @@ class Began(Record, frozen=True):
 
     precision: str | None = None
     threads: tuple[int, ...] = ()
+    processes: int | None = None
+    versions: dict[str, str] | None = None
+    earlier: tuple[dict[str, object], ...] = ()
 
 
 ANOTHER = "use another --out, or add --no-resume to start afresh"
@@ -115,6 +118,15 @@ def threads_of(out: Path, now: int) -> tuple[int, ...]:
     file = out / "run.json"
     began = read(Began, file, remedy=DAMAGED).threads if file.exists() else ()
     return began if began[-1:] == (now,) else (*began, now)
+
+
+def earlier_of(out: Path, now: Json) -> tuple[dict[str, object], ...]:
+    """What of `now` was otherwise when earlier parts of a folder's run were trained, the oldest first."""
+    file = out / "run.json"
+    began = read(Began, file, remedy=DAMAGED) if file.exists() else Began()
+    was = {name: getattr(began, name) for name in now}
+    other = {name: value for name, value in was.items() if value not in (None, now[name])}
+    return (*began.earlier, other) if other else began.earlier
 
 
 def restore(state: Json, name: str, part: Any, out: Path) -> None:
