@@ -47,10 +47,15 @@ def test_a_table_of_other_data_is_replaced_with_a_word_and_one_run_at_a_time_wri
     said = []
     monkeypatch.setattr(ablations.AblationRunner, "judged", lambda *_: {})
     monkeypatch.setattr(ablations, "numbers", lambda *_: {})
-    monkeypatch.setattr(ablations, "text", lambda _: "table")
+    monkeypatch.setattr(ablations, "text", lambda _: tables[0])
+    tables, replaces = ["table"], f"{tmp_path}: replaces ablations of before: preset"
     for name in ("table1", "beta", "table1"):
         ablate(half_ill(), name, SMALL, tmp_path, Design(device="cpu"), Told(say=said.append))
-    assert said == [f"{tmp_path}: replaces ablations of before: preset {SMALL.name}"]
+    assert not said  # the same command again
+    for name, table in ((SMALL.name, "of other scans"), ("mine", "of other scans"), ("mine", "of other scans")):
+        tables[0] = table
+        ablate(half_ill(), "table1", SMALL.replace(name=name), tmp_path, Design(device="cpu"), Told(say=said.append))
+    assert said == [f"{replaces} {SMALL.name}"] * 2
     assert {path.name for path in tmp_path.glob("*.*")} == {".maescan", *NAMES}
     with taken(tmp_path, "ablations"), pytest.raises(DataError, match="another run is writing here"):
         ablate(half_ill(), "table1", SMALL, tmp_path)

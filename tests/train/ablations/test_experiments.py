@@ -31,6 +31,14 @@ def test_the_papers_numbers():
     assert list(papers("no-mae").values()) == [0.899, 0.874]
 
 
+def test_ratios_of_a_preset_with_complementary_masks_are_tried_with_random_ones():
+    rows = experiment("mask-ratio", preset("tiny-fast")).rows
+    assert [(row.preset.masks.ratio, row.preset.masks.strategy) for row in rows[1:3]] == [
+        (0.25, "random"),
+        (0.5, "random"),
+    ]
+
+
 def test_another_experiment_is_refused():
     with pytest.raises(ConfigError, match="unknown experiment 'table3'"):
         experiment("table3", BRATS)

@@ -12,11 +12,13 @@ import numpy as np
 
 from maescan.config import ClassifierTraining, JudgeTraining, MaskConfig, Preset, PseudoConfig
 from maescan.config.types import Json
+from maescan.content import read_content
 from maescan.datasets.sliceset import SliceSet
 from maescan.decimals import rounded
+from maescan.errors import escaped
 from maescan.evaluate.output import EVALUATION
 from maescan.evaluate.run import evaluate_slices
-from maescan.files import claim, write_json, write_text
+from maescan.files import claim, printable, write_json, write_text
 from maescan.folders import taken
 from maescan.options import EvaluateOptions, TrainOptions
 from maescan.records import read
@@ -72,9 +74,11 @@ def ablate(
 
     chosen = experiment(name, preset)
     files = [f"{name}.json", f"{name}.md"]
-    with taken(Path(out), "ablations", before=files, name=f"written-{name}", listen=told.say) as run:
+    with taken(Path(out), "ablations", before=files, name=f"written-{name}") as run:
         device_of(design.device)
         about = f"preset {preset.name}" + (f" on {data}" if isinstance(data, str | Path) else "")
+        own = run.replaces.endswith(escaped(printable(f": {about}")))  # as far as names tell
+        _tell(told, "" if own else run.replaces)
         if isinstance(data, str | Path):
             data = datasets.load(Path(data), preset, modality=design.modality, listen=told.say)
         runner = AblationRunner(Path(out), make_folds(data, design.folds), design, told)
@@ -83,10 +87,21 @@ def ablate(
             [[runner.judged(row, seed, fold) for fold in runner.folds] for seed in seeds] for row in chosen.rows
         ]
         result = {"experiment": name, "preset": preset.name, **numbers(chosen, metrics, seeds, runner.folds)}
+        made, table = text(result), Path(out) / f"{name}.md"
+        _tell(told, run.replaces if own and _text_of(table) not in ("", made) else "")
         run.replace(files, about)
         write_json(runner.out / f"{name}.json", result)
-        write_text(runner.out / f"{name}.md", text(result))
+        write_text(table, made)
     return result
+
+
+def _tell(told: Told, line: str) -> None:
+    if line and told.say:
+        told.say(line)
+
+
+def _text_of(file: Path) -> str:
+    return read_content(file).decode(errors="replace") if file.is_file() else ""
 
 
 class AblationRunner:

@@ -97,7 +97,9 @@ def _loss(p: Preset) -> Experiment:
 
 
 def _mask_ratio(p: Preset) -> Experiment:
-    """Ratio 0 is the autoencoder: it sees every token, and is judged on its predictions of them."""
+    """Ratio 0 is the autoencoder: it sees every token, and is judged on its predictions of them. Masks are random, as
+    the paper's: complementary ones are of one ratio."""
+    p = p.replace(masks__strategy="random")
     whole = p.replace(masks__ratio=0.0, masks__paste=False, masks__passes=1, mae__loss_tokens="all")
     paper = {0.75: OURS}
     rows = (Row(f"{ratio:g}", p.replace(masks__ratio=ratio), paper.get(ratio)) for ratio in (0.25, 0.5, 0.75, 0.9))

@@ -81,7 +81,7 @@ def text(result: Json) -> str:
         f"{d['normal']} normal and {d['abnormal']} abnormal slices ({d['matched']} matched) of {d['scans']} scans"
         for d in result["data"]
     )
-    count = len(result["data"])
+    runs = f"{_counted(len(result['seeds']), 'seed')}, {_counted(len(result['data']), 'fold')}"
     columns = {k: v for k, v in COLUMNS.items() if any(k in row for row in result["rows"])}
     lines = [
         [row["name"], row["paper"], *(_shown(row[k]) if k in row else None for k in columns)]
@@ -90,9 +90,13 @@ def text(result: Json) -> str:
     heads = (result["what"], f"paper ({result['paper']})", *columns.values())
     return (
         f"## {result['experiment']} ({result['place']}), preset {result['preset']}\n\n"
-        f"Test: {data}. {len(result['seeds'])} seeds, {count} folds: mean over folds, then mean ± standard "
+        f"Test: {data}. {runs}: mean over folds, then mean ± standard "
         f"deviation over seeds. The last four rows need no model.\n\n{table(heads, lines)}"
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _shown(value: Json) -> str | None:
