@@ -285,3 +285,14 @@ def test_an_inbox_that_is_away_is_told_and_so_is_its_return(inbox, tmp_path):
     assert watched.until("watching")["inbox"] == str(inbox)
     assert watched.until("scored")["scan"] == "scan.nii.gz"
     assert watched.end() == 0
+
+
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_terminal_that_is_closed_ends_it_in_order_unless_nohup_says_otherwise(before):
+    kept = signal.signal(signal.SIGHUP, before)
+    try:
+        with stopped_by_signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.wait(0.2) == (before == signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGHUP, kept)

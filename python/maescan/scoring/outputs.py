@@ -21,7 +21,9 @@ class Outputs:
         self.ledger, self.db, self.out = ledger, ledger.db, ledger.out
 
     def path(self, kind: str, known: Known | None = None) -> Path:
-        """Where an output goes; it is listed. Raises ScanError where a file lies that maescan did not write."""
+        """Where an output goes; it is listed. Raises ScanError where a file lies that maescan did not write,
+        GoneError where the folder is no longer there."""
+        self.db.check_there()
         path = self.place(kind, known) if known else self.out / kind
         row = (self._name(path), kind, known.id if known else None, self.ledger.job)
         with self.db.transaction():

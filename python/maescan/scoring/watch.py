@@ -276,9 +276,11 @@ def _which(source: ScanSource) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set. A second signal ends the process as usual."""
-    stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    """An event that SIGTERM, SIGINT and, without nohup, SIGHUP set. A second signal ends the process as usual."""
+    stop, numbers = threading.Event(), [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)  # its terminal is closed
+    before = {number: signal.getsignal(number) for number in numbers}
 
     def handle(number: int, frame: Any) -> None:
         stop.set()
