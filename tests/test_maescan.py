@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import maescan
 
 
@@ -27,6 +29,16 @@ def test_openvino_tells_nobody_that_it_was_imported(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout == "quiet\n", done.stderr
+
+
+def test_onnx_runtime_tells_nobody_that_it_was_imported(tmp_path):
+    """Its versions of 2026 keep a name of the machine and what is to be sent in the user's cache."""
+    pytest.importorskip("onnxruntime")
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    code = "import maescan, onnxruntime; onnxruntime.get_device()"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_next_to_nothing_is_imported_before_main_that_takes_ctrl_c():

@@ -15,10 +15,13 @@ Names of `__all__` are loaded when they are asked for; everything else may chang
 
 from __future__ import annotations
 
+import os
 import sys
 
 # OpenVINO tells its makers of every import through this package, where it is installed; scoring opens no connection.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+# ONNX Runtime tells its makers of models, errors and this machine.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 TYPE_CHECKING = False  # without typing, which takes longest: until main() runs, Ctrl-C is the interpreter's
 if TYPE_CHECKING:
