@@ -110,6 +110,34 @@ def test_labelled_validation_slices_are_ranked_beside_the_baselines(tmp_path):
     }
 
 
+@pytest.mark.slow
+def test_a_measure_that_is_better_by_nothing_that_is_shown_is_not_named(tmp_path, stressed):
+    stressed(score=0.5, mse=0.4, mae=0.5001, ssim=0.3)
+    preset = SMALL.replace(name="small", measure="classifier", classifier__epochs=1, classifier__warmup_epochs=0)
+    report, _ = trained(tmp_path, preset)
+    assert not any("would be better" in line for line in report["warnings"])
+
+
+def test_a_measure_that_is_taken_is_told_with_as_many_decimals_as_tell_it_apart(tmp_path, stressed):
+    stressed(score=0.744, mse=0.4, mae=0.7441, ssim=0.3)
+    report, measure = trained(tmp_path)
+    line = next(line for line in report["warnings"] if "scores with mae, not with judge" in line)
+    assert measure == "mae" and "0.8441 against 0.8440" in line
+
+
+@pytest.mark.parametrize("name", ["brats-mine", "luna16-mine", "tiny-fast", "brats"])
+def test_a_preset_that_names_its_body_part_or_is_of_maescan_is_not_warned_of(name):
+    assert choice.any_organ(SMALL.replace(name=name)) == []
+
+
+def test_a_preset_of_any_body_part_is_told(tmp_path):
+    """`method.gate` knows the organ by the preset's name alone: a knee among heads would get a p-value."""
+    assert "preset 'mine' does not say its body part" in choice.any_organ(SMALL.replace(name="mine"))[0]
+    one = slices()
+    report, _ = trained(tmp_path, SMALL.replace(name="mine"), one.select(np.asarray(one.patient) == "p0"))
+    assert "begins with brats (brain) or luna16 (chest)" in report["warnings"][0]
+
+
 def test_without_validation_nothing_is_chosen(tmp_path):
     data = slices()
     one = data.select(np.asarray(data.patient) == "p0")

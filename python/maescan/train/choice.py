@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.config import Preset
+from maescan.config import PRESETS, Preset
 from maescan.config.types import Json
 from maescan.datasets import SliceSet
 from maescan.engines.bundle import COIN
@@ -19,6 +19,7 @@ from maescan.evaluate.baselines import trivial_baselines
 from maescan.evaluate.matched import area_matched_auroc, position_in_brain
 from maescan.evaluate.ranking import auroc
 from maescan.files import write_json
+from maescan.method.gate import ORGANS
 from maescan.method.prints import TrainingPrints, seen, slice_prints
 from maescan.records import Record, whole_rows
 from maescan.train.loop import TrainingRun
@@ -48,7 +49,7 @@ def choose_measure(run: TrainingRun, preset: Preset, validation: SliceSet) -> Js
         else None
     )
     kept: Json = {"measure": preset.measure, "stress": stressed, "validation": None}
-    warnings = [*near_chance(run, preset), *copies(validation, run.prints)]
+    warnings = [*any_organ(preset), *near_chance(run, preset), *copies(validation, run.prints)]
     if stressed is None:
         return kept | {"warnings": [*warnings, "no healthy validation slices: measures were not compared"]}
     values = {
@@ -57,8 +58,8 @@ def choose_measure(run: TrainingRun, preset: Preset, validation: SliceSet) -> Js
     }
     best = max(values, key=lambda name: values[name])
     own = preset.name.endswith("+")
-    if best != preset.measure:
-        gap = f"{values[best]:.2f} against {values[preset.measure]:.2f}, shares that rise and that pass together"
+    if best != preset.measure and (own or f"{values[best]:.2f}" != f"{values[preset.measure]:.2f}"):
+        gap = f"{apart(values[best], values[preset.measure])}, shares that rise and that pass together"
         what = f"scores with {best}, not with" if own else f"{best} would be better than"
         warnings.append(f"{what} {preset.measure}, on lesions put into validation slices: {gap}")
     if own:
@@ -67,6 +68,25 @@ def choose_measure(run: TrainingRun, preset: Preset, validation: SliceSet) -> Js
     coins = coin_kinds(stressed, kept["measure"], preset)
     warnings += [coins] if coins else []
     return kept | {"validation": _ranked(validation, engine, preset), "warnings": warnings}
+
+
+def apart(one: float, two: float) -> str:
+    """Two numbers with as many decimals as tell them from each other.
+
+    >>> apart(0.841, 0.839), apart(0.84, 0.5)
+    ('0.841 against 0.839', '0.84 against 0.50')
+    """
+    digits = next((digits for digits in (2, 3, 4) if f"{one:.{digits}f}" != f"{two:.{digits}f}"), 6)
+    return f"{one:.{digits}f} against {two:.{digits}f}"
+
+
+def any_organ(preset: Preset) -> list[str]:
+    """A line where neither maescan nor the preset's name says which part of the body it is of."""
+    if preset.name in PRESETS or preset.name.startswith(tuple(ORGANS)):
+        return []
+    organs = " or ".join(f"{name} ({organ})" for name, organ in ORGANS.items())
+    told = f"preset '{escaped(preset.name)}' does not say its body part: scans whose tags name another are judged too"
+    return [f"{told}, unless its name begins with {organs}"]
 
 
 def copies(validation: SliceSet, training: TrainingPrints | None) -> list[str]:
