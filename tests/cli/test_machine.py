@@ -67,6 +67,17 @@ def test_a_keys_password_is_taken_asked_for_or_not_needed(asked, environment, ne
     assert done.stdout.endswith("signed: b/manifest.json.minisig\n") and "typed" not in done.output
 
 
+def test_what_is_signed_is_checked_after_the_password_is_typed(monkeypatch):
+    """Else another bundle could take its place meanwhile."""
+    done = []
+    monkeypatch.setattr("maescan.engines.signing.needs_password", lambda key: True)
+    monkeypatch.setattr("typer.prompt", lambda *given, **named: done.append("typed") or "word")
+    monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path, signed: done.append("checked"))
+    monkeypatch.setattr("maescan.engines.signing.sign", lambda *given: done.append("signed"))
+    typed("sign", "b", "--key", "k", env={"MAESCAN_KEY_PASSWORD": None})
+    assert done == ["typed", "checked", "signed"]
+
+
 @pytest.mark.parametrize("hash_", [None, "0" * 64])
 def test_pull_says_the_hash_that_was_not_given(asked, hash_):
     calls = asked("maescan.network.pull.pull", (Path("o"), "f" * 64))

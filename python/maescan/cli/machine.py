@@ -59,7 +59,6 @@ def sign(
     from maescan.engines.signing import needs_password
     from maescan.engines.signing import sign as make
 
-    Bundle.load(bundle, signed=False)
     password = os.environ.get("MAESCAN_KEY_PASSWORD")
     if password is None and needs_password(key):
         try:
@@ -67,6 +66,7 @@ def sign(
         except typer.Abort:  # Ctrl-C, or nobody there who could type: then the key says what to do
             if sys.stdin.isatty():
                 raise
+    Bundle.load(bundle, signed=False)  # what is signed is what was checked, however long a password takes to type
     print(f"signed: {make(bundle, key, password)}")
 
 
