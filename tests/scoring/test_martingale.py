@@ -114,8 +114,8 @@ def test_20_streams_of_500_scored_phantoms_raise_no_alarm():
 
 
 CHANGES = [("noise", 0.25), ("resolution", 0.438), ("intensity", 1.938), ("intensity, less", 0.5)]
-"""Blur and intensities of the least size tried that doubles the alert rate, from 5 of 100, or more. No noise does, nor
-a power of less than 1: these are sizes that leave it under its double."""
+"""Blur and intensities of the least size tried that doubles the alert rate, from 5 of 100, or more. No noise
+does, nor a power of less than 1: these are sizes that leave it under its double."""
 
 
 @pytest.mark.parametrize("kind", [CHANGES[0], *slow(*CHANGES[1:])])
