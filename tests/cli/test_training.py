@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from maescan.cli.options import preset_with
 from maescan.config import preset as named
 from maescan.datasets.phantom import Look, write_phantom
 from maescan.engines.manifest import Card
-from maescan.errors import DataError
+from maescan.errors import ConfigError, DataError
 from maescan.folders import taken
 
 pytest.importorskip("torch")
@@ -49,6 +50,24 @@ def test_train_takes_a_preset_with_other_epochs(asked):
     assert (preset.mae.epochs, preset.mae.batch_size, preset.classifier.batch_size) == (3, 5, 5)
     assert loaded[0][1] == {"modality": "t1", "listen": training._say}
     assert done.stdout == "trained; next: maescan export run --out BUNDLE\n"
+
+
+def test_another_preset_or_seed_than_the_folders_is_refused_before_hours_of_reading(asked, tmp_path):
+    """But for what training chose: token counts of the slices, and the measure of a preset whose name ends in +."""
+    loaded, _ = asked(datasets, "load", "slices"), asked(maescan.train, "train", Path("run"))
+    chosen = named("tiny+").replace(tokens__buckets=(16, 64), measure="ssim")
+    (tmp_path / ".maescan").mkdir()
+    (tmp_path / ".maescan" / "kind").write_text("a training run\n")
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    (tmp_path / "preset.json").write_text(json.dumps(chosen.to_dict()))
+    (tmp_path / "run.json").write_text(json.dumps({"seed": 3}))
+    words = ("train", "data", "--out", tmp_path, "--preset")
+    typed(*words, "tiny+", "--seed", 3), typed(*words, "tiny", "--no-resume")
+    with pytest.raises(ConfigError, match=r"another preset.name \(tiny\+ -> tiny-fg\), preset"):
+        typed(*words, "tiny-fg", "--seed", 3)
+    with pytest.raises(ConfigError, match=r"another seed \(3 -> 0\) \(use another --out, or add --no-resume"):
+        typed(*words, "tiny+")
+    assert len(loaded) == 2
 
 
 def test_a_folder_that_another_training_writes_into_is_refused_before_hours_of_reading(asked, tmp_path):

@@ -55,7 +55,7 @@ def train(
     from maescan.files import check_claim
     from maescan.folders import check_free
     from maescan.train.setup import check_started, device_of
-    from maescan.train.state import kept_precision
+    from maescan.train.state import check_asked, kept_precision
 
     check_claim(out, "a training run")  # before hours of reading
     check_free(out)
@@ -64,6 +64,8 @@ def train(
     device_of(options.device, options.devices)
     check_started(options.devices, options.nodes)
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, fresh_negatives)
+    if options.resume:
+        check_asked(out, chosen, options.seed)
     with shown("train", quiet):
         slices = datasets.load(data, chosen, modality=modality, listen=_say)
         run = training.train(slices, chosen, out, options, progress=training_bar(quiet))

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.errors import ConfigError, DataError
 from maescan.files import atomic_file
@@ -49,10 +50,12 @@ class Began(Record, frozen=True):
     processes: int | None = None
     versions: dict[str, str] | None = None
     earlier: tuple[dict[str, object], ...] = ()
+    seed: int | None = None
 
 
 ANOTHER = "use another --out, or add --no-resume to start afresh"
-HASHES = {"data": "set of slices (scans, labels, split, --val-fraction)", "mae": "MAE", "init": "--init"}
+SLICES = "set of slices (scans, labels, split, --val-fraction, a cache or its folder)"
+HASHES = {"data": SLICES, "mae": "MAE", "init": "--init"}
 NAMED, WIDE = 6, 60
 """How many fields a message names, and how much of their values."""
 DAMAGED = "remove it to train from the start, or put back a copy of it"
@@ -77,11 +80,31 @@ def load_checkpoint(path: Path, key: Json) -> Json | None:
         return None
     state: Json = dict(check(dict[str, object], load_plain(path, DAMAGED), path=path, remedy=DAMAGED))
     meta = check(Meta, {name: state.get(name) for name in ("key", "at")}, path=path, remedy=DAMAGED)
-    if other := differences(meta.key, key):
+    _check_same(path.parent, meta.key, key)
+    return {**state, "at": meta.at}
+
+
+def _check_same(out: Path, before: Json, now: Json) -> None:
+    if other := differences(before, now):
         more = f", and {len(other) - NAMED} more" if len(other) > NAMED else ""
         reason = f"the folder holds a run with another {', '.join(other[:NAMED])}{more}"
-        raise ConfigError(reason, path=path.parent, remedy=ANOTHER)
-    return {**state, "at": meta.at}
+        raise ConfigError(reason, path=out, remedy=ANOTHER)
+
+
+def check_asked(out: Path, preset: Preset, seed: int) -> None:
+    """Raises what `load_checkpoint` would for a preset or a seed that is not that of the folder's run, as far as can
+    be told before the slices are read."""
+    files = [out / name for name in ("checkpoint.pt", "preset.json", "run.json")]
+    if not all(file.exists() for file in files):
+        return
+    before, now = read(dict[str, object], files[1], remedy=DAMAGED), preset.to_dict()
+    tokens = before.get("tokens")
+    if not preset.tokens.buckets and isinstance(tokens, dict):
+        now["tokens"]["buckets"] = tokens.get("buckets")  # chosen from the slices
+    if preset.name.endswith("+"):
+        now["measure"] = before.get("measure")  # chosen at the end
+    began = read(Began, files[2], remedy=DAMAGED).seed
+    _check_same(out, {"preset": before, "seed": began}, {"preset": now, "seed": seed if began is not None else None})
 
 
 def differences(old: Json, new: Json, within: str = "") -> list[str]:
@@ -91,7 +114,7 @@ def differences(old: Json, new: Json, within: str = "") -> list[str]:
     ['--init', 'preset.mae.epochs (3 -> 5)']
     """
     found = []
-    for name in sorted({*old, *new}, key=str):
+    for name in sorted({*old, *new}, key=lambda name: (name != "name", str(name))):
         one, two = old.get(name), new.get(name)
         if isinstance(one, dict) and isinstance(two, dict):
             found += differences(one, two, f"{within}{name}.")
