@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -110,8 +111,9 @@ def check_claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> Non
     """Raises what `claim` would for what lies in `folder` or may not; writes nothing. Before long work."""
     check_outside(folder)
     try:
-        if not os.access(next(part for part in (folder, *folder.parents) if part.exists()), os.W_OK):
-            raise PermissionError(13, "Permission denied")
+        if not os.access(place := next(part for part in (folder, *folder.parents) if part.exists()), os.W_OK):
+            number = errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES
+            raise OSError(number, os.strerror(number))
         found = {path.name for path in folder.iterdir()} - JUNK if folder.exists() else set()
         taken = kind_of(folder, mark=mark)
     except OSError as error:
@@ -178,9 +180,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
-        raise DataError(
-            f"cannot write: {error.strerror or error}", path=path, remedy="free space or use another --out"
-        ) from error
+        reason, remedy = f"cannot write: {error.strerror or error}", "free space or use another --out"
+        raise DataError(reason, path=path, remedy=remedy) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):  # what matters was said; the next run removes it

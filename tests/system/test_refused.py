@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -78,3 +80,10 @@ def test_a_place_that_may_not_be_written_is_refused_before_anything_is_read(tmp_
         with pytest.raises(DataError, match="cannot write: Permission denied"):
             check_claim(out, "scores")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_system_that_may_only_be_read_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("os.statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    with pytest.raises(DataError, match="cannot write: Read-only file system"):
+        check_claim(tmp_path / "new", "scores")
