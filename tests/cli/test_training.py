@@ -70,6 +70,15 @@ def test_another_preset_or_seed_than_the_folders_is_refused_before_hours_of_read
     assert len(loaded) == 2
 
 
+def test_weights_to_start_from_that_do_not_fit_are_refused_before_hours_of_reading(asked, tmp_path):
+    loaded = asked(datasets, "load", "slices")
+    (tmp_path / "cut.pth").write_bytes(b"PK")
+    for name, why in (("none.pth", "cannot be read: No such file"), ("cut.pth", "cannot be read as a checkpoint")):
+        with pytest.raises(DataError, match=f"{name}: {why}"):
+            typed("train", "data", "--out", tmp_path / "o", "--preset", "tiny", "--init", tmp_path / name)
+    assert not loaded
+
+
 def test_a_folder_that_another_training_writes_into_is_refused_before_hours_of_reading(asked, tmp_path):
     loaded = asked(datasets, "load", "slices")
     with taken(tmp_path / "o", "a training run"), pytest.raises(DataError, match="another run is writing here"):

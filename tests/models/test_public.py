@@ -104,7 +104,7 @@ def test_files_that_are_no_weights_are_one_line(tmp_path, name):
 
 
 def test_what_is_not_there_is_said_in_words(tmp_path):
-    with pytest.raises(DataError, match=r"^\S+w\.pth: cannot be read as a checkpoint: No such file or directory \("):
+    with pytest.raises(DataError, match=r"^\S+w\.pth: cannot be read: No such file or directory \("):
         start_from_public(MaskedAutoencoder(SIZE), tmp_path / "w.pth")
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from maescan.config import ModelConfig
+from maescan.errors import DataError
 from maescan.models import Classifier
 from maescan.models.weights import load_public, load_weights, save_weights
 
@@ -47,3 +48,31 @@ def test_our_own_files_hold_every_weight(classifier, tmp_path):
     other = Classifier(MODEL)
     load_weights(tmp_path / "c.safetensors", other)
     assert same(other, classifier)
+
+
+@pytest.mark.parametrize("name", ["c.pth", "c.safetensors"])
+def test_a_file_that_is_not_there_is_looked_for_by_its_path(classifier, tmp_path, name):
+    (tmp_path / "folder.pth").mkdir()
+    for file, why in ((name, "No such file or directory"), ("folder.pth", "Is a directory")):
+        with pytest.raises(DataError, match=rf"{file}: cannot be read: {why} \(check the path"):
+            load_public(tmp_path / file, classifier)
+
+
+def test_weights_that_are_not_finite_are_named_before_anything_is_trained_on_them(classifier, tmp_path):
+    """The training that began with them was called one whose rate is too high, or of extreme scans."""
+    state = classifier.state_dict()
+    name = next(iter(state))
+    torch.save(state | {name: torch.full_like(state[name], float("nan"))}, tmp_path / "c.pth")
+    with pytest.raises(DataError, match=f"weights that are not finite: {name}"):
+        load_public(tmp_path / "c.pth", Classifier(MODEL))
+
+
+def test_a_file_that_is_cut_off_is_called_damaged(classifier, tmp_path):
+    torch.save(classifier.state_dict(), tmp_path / "c.pth")
+    whole = (tmp_path / "c.pth").read_bytes()
+    for kept in range(100, len(whole), len(whole) // 7):
+        (tmp_path / "c.pth").write_bytes(whole[:kept])
+        with pytest.raises(
+            DataError, match=r"it is no file of torch.save, or damaged|PytorchStreamReader|it holds code"
+        ):
+            load_public(tmp_path / "c.pth", Classifier(MODEL))

@@ -54,6 +54,7 @@ def train(
     from maescan.errors import typed
     from maescan.files import check_claim
     from maescan.folders import check_free
+    from maescan.train.run import try_weights
     from maescan.train.setup import check_started, device_of
     from maescan.train.state import check_asked, kept_precision
 
@@ -66,6 +67,7 @@ def train(
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, fresh_negatives)
     if options.resume:
         check_asked(out, chosen, options.seed)
+    try_weights(chosen, options)
     with shown("train", quiet):
         slices = datasets.load(data, chosen, modality=modality, listen=_say)
         run = training.train(slices, chosen, out, options, progress=training_bar(quiet))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import pathlib
 import re
@@ -82,7 +83,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
             return load_file(path)
     except Exception as error:  # the library has a class of its own, and others for what it does not expect
         remedy = "give safetensors, or a file saved by torch.save with tensors only"
-        raise DataError(_reason(error), path=path, remedy=remedy) from None
+        raise _unreadable(error, path, remedy) from None
 
 
 def load_plain(path: Path, remedy: str) -> object:
@@ -94,7 +95,13 @@ def load_plain(path: Path, remedy: str) -> object:
             with opened(path) as stream:
                 return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises whatever its reader stumbles over
-        raise DataError(_reason(error), path=path, remedy=remedy) from None
+        raise _unreadable(error, path, remedy) from None
+
+
+def _unreadable(error: Exception, path: Path, remedy: str) -> DataError:
+    if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
+        return DataError(f"cannot be read: {error.strerror}", path=path, remedy="check the path and its permissions")
+    return DataError(_reason(error), path=path, remedy=remedy)
 
 
 def _plain() -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
@@ -117,6 +124,8 @@ def _plain() -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
 def _reason(error: Exception) -> str:
     """One line, without torch's advice to load the file by running what is in it."""
     text = str((isinstance(error, OSError) and error.strerror) or error)
+    if isinstance(error, OSError) and error.errno == errno.EINVAL:  # a place that a file cut off does not have
+        text = ""
     if "weights_only" in text or "Weights only" in text:
         name = re.search(r"(?:GLOBAL|type|class|global) [`'\"]?([\w.]+\.[\w.]+)", text)
         held = f"it holds {name[1]}" if name else "it holds code, or is damaged"
@@ -132,7 +141,7 @@ def _bare(name: str) -> str:
 
 
 def weight_faults(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """Weights that are missing, unknown or of another shape, in words."""
+    """Weights that are missing, unknown, of another shape or not finite, in words."""
     shapes = [
         f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
         for name in wanted
@@ -142,8 +151,14 @@ def weight_faults(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> 
         "missing weights": [name for name in wanted if name not in state],
         "unknown weights": [name for name in state if name not in wanted],
         "weights of another shape": shapes,
+        "weights that are not finite": [name for name in wanted if name in state and not _finite(state[name])],
     }
     return [f"{fault}: {_few(names)}" for fault, names in named.items() if names]
+
+
+def _finite(value: Tensor) -> bool:
+    plain = value.layout == torch.strided and value.is_floating_point()
+    return not plain or bool(torch.isfinite(value.float()).all())
 
 
 def _few(names: list[str], most: int = 8) -> str:

@@ -87,7 +87,7 @@ def train(
         key["init"] = _hash(options.init)
     alone = taken(Path(out), "a training run", before=OURS) if fabric.is_global_zero else nullcontext()
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []), alone as folder:
-        _try_weights(preset, options, mae)
+        try_weights(preset, options, mae)
         run = _open(Path(out), fabric, key, options, folder, slices.taken)
         run.progress = progress
         if run.checkpoint is None or run.checkpoint["at"].phase != "done":
@@ -107,8 +107,9 @@ def _hash(weights: Path) -> str:
         raise DataError(f"cannot be read: {error.strerror}", path=weights, remedy="check the path") from error
 
 
-def _try_weights(preset: Preset, options: TrainOptions, mae: Path | None) -> None:
-    """Raises DataError for given weights that do not fit, before a run in the folder makes way for a new one."""
+def try_weights(preset: Preset, options: TrainOptions, mae: Path | None = None) -> None:
+    """Raises DataError for given weights that do not fit, before scans are read, and before a run in the folder makes
+    way for a new one."""
     if options.init is None and mae is None:
         return
     model = build(MaskedAutoencoder, options.seed, preset.model)
