@@ -46,3 +46,11 @@ def test_no_module_of_the_folder_at_hand_is_run(tmp_path):
     command = [sys.executable, str(tmp_path / "sub" / "script.py")]  # -P would be theirs too
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == "3\n" and not (tmp_path / "ran").exists(), done.stderr
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_torchscript_which_can_run_any_code_takes_trust(bundle, trust, monkeypatch):
+    asked = {}
+    monkeypatch.setattr("maescan.engines.load", lambda bundle, **named: asked.update(named))
+    engines.loaded(bundle, EngineOptions(target="torchscript", trust=trust))
+    assert asked["trust"] is trust and asked["target"] == "torchscript"

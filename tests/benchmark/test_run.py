@@ -85,3 +85,17 @@ def test_pictures_of_an_earlier_benchmark_go_and_one_at_a_time_writes(tmp_path, 
     run.bench(out, subject, listen=said.append)
     assert said == [f"{out}: replaces a benchmark of before: bundle {tmp_path / 'b'}"]
     assert {path.name for path in out.iterdir()} == {".maescan", "bench.md", "notes.txt"}
+
+
+@pytest.mark.parametrize(
+    ("given", "trusted"), [({}, False), ({"trust": True}, True), ({"random_weights": True}, True)]
+)
+def test_a_bundles_torchscript_is_trusted_when_that_is_said(bundle, tmp_path, monkeypatch, given, trusted):
+    asked = []
+    monkeypatch.setattr(run, "device_for", lambda bundle, device, trust: asked.append(trust) or "cpu")
+    monkeypatch.setattr(
+        engines, "apart", lambda call, path, engine, *_: asked.append(engine.trust) or {"skipped": ""}
+    )
+    monkeypatch.setattr(run.limits, "measure", lambda *_, **__: {})
+    run._measure(bundle, tmp_path, run.Subject(bundle=bundle, **given), lambda text: None)
+    assert asked == [trusted, trusted]

@@ -87,13 +87,13 @@ def _measure(path: Path, asked: EngineOptions, images: Floats, batches: tuple[in
 
 
 def loaded(path: Path, engine: EngineOptions) -> tuple[Bundle, Engine]:
-    """A bundle and its engine."""
+    """A bundle and its engine. Raises EngineError for TorchScript where `engine` does not trust it."""
     from maescan import engines
     from maescan.engines.bundle import Bundle
 
     bundle = Bundle.load(path)
-    asked = {name: getattr(engine, name) for name in ("device", "target", "precision", "threads")}
-    return bundle, engines.load(bundle, **asked, trust=True)
+    asked = {name: getattr(engine, name) for name in ("device", "target", "precision", "threads", "trust")}
+    return bundle, engines.load(bundle, **asked)
 
 
 def timed(call: Callable[[], object], seconds: float, *, least: int = 3, warm: bool = True) -> list[float]:

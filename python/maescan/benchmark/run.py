@@ -43,7 +43,8 @@ QUICK = Size((1, 8), 0.3, 4.0, 2, 32, (2, 8))
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """What is measured: a bundle, or a preset with random weights; on which device, with how many threads and
-    readers; quick: in a minute. size: how much, where neither is."""
+    readers; trust: TorchScript of a bundle too, which can run any code; quick: in a minute. size: how much, where
+    neither is."""
 
     bundle: Path | None = None
     preset: str = "brats"
@@ -51,6 +52,7 @@ class Subject:
     device: str = "cpu"
     threads: int | None = None
     workers: int = 2
+    trust: bool = False
     quick: bool = False
     size: Size | None = None
 
@@ -100,7 +102,8 @@ def _random(preset: Preset, at: Path, device: str, quick: bool) -> Path:
 
 def _measure(bundle: Path, at: Path, subject: Subject, say: Callable[[str], None]) -> Json:
     loaded, size = Bundle.load(bundle), subject.size or (QUICK if subject.quick else Size())
-    threads, device = subject.threads, device_for(loaded, subject.device, trust=True)
+    threads, trust = subject.threads, subject.trust or subject.random_weights
+    device = device_for(loaded, subject.device, trust=trust)
     preset, found = loaded.preset, engines.runnable(loaded, device)
     if not found:
         raise EngineError(f"has no engine for '{device}'", path=bundle, remedy="see `maescan export --help`")
@@ -110,7 +113,7 @@ def _measure(bundle: Path, at: Path, subject: Subject, say: Callable[[str], None
     images, rows = weights.slices_of_a_phantom(preset, at / "slices", 48)[8:40], []
     for target, precision in found:
         say(f"engine {target}-{precision}")
-        engine = EngineOptions(device=device, target=target, precision=precision, threads=threads)
+        engine = EngineOptions(device=device, target=target, precision=precision, threads=threads, trust=trust)
         rows.append(engines.apart(engines.measure, bundle, engine, images, size.batches, size.seconds))
     working = [row for row in rows if "batches" in row]
     _beside(working, bounds, preset)
@@ -119,7 +122,8 @@ def _measure(bundle: Path, at: Path, subject: Subject, say: Callable[[str], None
     if not working:
         return values
     best = max(working, key=lambda row: max(each["slices_per_second"] for each in row["batches"]))
-    engine = EngineOptions(device=device, target=best["target"], precision=best["precision"], threads=threads)
+    chosen = {name: best[name] for name in ("target", "precision")}
+    engine = EngineOptions(device=device, **chosen, threads=threads, trust=trust)
     say(f"folders, with {best['engine']}")
     rate = max(each["slices_per_second"] for each in best["batches"])
     values["folders"] = _folders(bundle, at, size, rate, engine, subject.workers)

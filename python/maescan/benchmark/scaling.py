@@ -57,10 +57,8 @@ def sizes(bundle: Path, images: Floats, seconds: float, asked: EngineOptions) ->
     (opened, engine), rows = loaded(bundle, asked), []
     grid = opened.preset.replace(tokens__method="all")
     batch, ids = _some(images, engine.batch)
-    for passes in (1, 2, 4, 8):
+    for passes in () if grid.masks.strategy == "complementary" else (1, 2, 4, 8):
         preset = grid.replace(masks__passes=passes)
-        if preset.masks.strategy == "complementary":
-            break
         taken = timed(lambda p=preset: score_slices(batch, ids, engine, p), seconds)  # type: ignore[misc]
         row = {"passes": passes, "tokens": grid.model.tokens, "operations": cost.engine_operations(preset)}
         rows.append({**row, **summary(taken, len(batch))})

@@ -13,15 +13,14 @@ import typer
 from maescan.cli.options import Device, Out, PresetOption, Quiet, Threads
 
 commands = typer.Typer()
+Trust = Annotated[bool, typer.Option("--trust", help="Also run TorchScript engines, which can run any code.")]
 
 
 @commands.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(help="The bundle.")],
     device: Annotated[str | None, typer.Option(help="Only engines of this device: auto, cpu, gpu or cuda:N.")] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Also run TorchScript engines, which can run any code.")
-    ] = False,
+    trust: Trust = False,
     key: Annotated[
         str | None,
         typer.Option(
@@ -109,6 +108,7 @@ def bench(
     threads: Threads = None,
     workers: Annotated[int, typer.Option(min=1, help="Reader processes.")] = 2,
     out: Out = Path("bench-out"),
+    trust: Trust = False,
     quick: Annotated[bool, typer.Option("--quick", help="About a minute: two batch sizes, small folders.")] = False,
 ) -> None:
     """How many scans per hour this machine scores, where the time goes, how far that is from its limit."""
@@ -121,6 +121,7 @@ def bench(
         device=device,
         threads=threads,
         workers=workers,
+        trust=trust,
         quick=quick,
     )
     values = run.bench(
