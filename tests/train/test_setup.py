@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from helpers.tiny_training import PRESET, run, slices
 from maescan.cli import app
 from maescan.config import PRESETS
-from maescan.errors import ConfigError, DataError
+from maescan.errors import ConfigError, DataError, TrainingError
 from maescan.options import TrainOptions
-from maescan.train.setup import check_started, make_fabric, split
+from maescan.train.setup import check_started, first_process, make_fabric, split, together
 
 
 def test_the_sets_own_split_decides():
@@ -51,6 +51,27 @@ def test_a_device_is_refused_before_hours_of_reading(command, tmp_path):
     words = [*command, str(tmp_path / "none"), "--preset", "tiny", "--out", str(tmp_path / "o"), "--device"]
     for device, why in (("cuda", "is not here"), ("cuda:x", "unknown device 'cuda:x'")):
         assert why in str(CliRunner().invoke(app, [*words, device]).exception)
+
+
+def test_a_process_that_another_has_left_says_so_and_calls_it_no_fault_of_maescan():
+    lost = RuntimeError("[pair.cc:561] Connection closed by peer [127.0.0.1]:12498.")
+    with (
+        pytest.raises(TrainingError, match=r"another process of this training has ended \(mend what that one says"),
+        together(2),
+    ):
+        raise lost
+    for processes, error in ((1, lost), (2, RuntimeError("shapes differ"))):
+        with pytest.raises(RuntimeError) as raised, together(processes):
+            raise error
+        assert raised.value is error
+
+
+@pytest.mark.parametrize(("rank", "said"), [(0, True), (1, False)])
+def test_what_all_processes_would_say_alike_is_said_once(rank, said, monkeypatch):
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+    monkeypatch.setattr(rank_zero_only, "rank", rank, raising=False)
+    assert first_process() is said
 
 
 SLURM = {

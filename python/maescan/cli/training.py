@@ -55,7 +55,7 @@ def train(
     from maescan.files import check_claim
     from maescan.folders import check_free
     from maescan.train.run import try_weights
-    from maescan.train.setup import check_started, device_of
+    from maescan.train.setup import check_started, device_of, first_process
     from maescan.train.state import check_asked, kept_precision
 
     check_claim(out, "a training run")  # before hours of reading
@@ -69,9 +69,10 @@ def train(
         check_asked(out, chosen, options.seed)
     try_weights(chosen, options)
     with shown("train", quiet):
-        slices = datasets.load(data, chosen, modality=modality, listen=_say)
+        slices = datasets.load(data, chosen, modality=modality, listen=_say if first_process() else None)
         run = training.train(slices, chosen, out, options, progress=training_bar(quiet))
-    print(f"trained; next: maescan export {typed(run)} --out BUNDLE")
+    if first_process():
+        print(f"trained; next: maescan export {typed(run)} --out BUNDLE")
 
 
 To = Annotated[

@@ -29,7 +29,7 @@ from maescan.train.folds import fit_judge
 from maescan.train.loop import Progress, Trainer, TrainingRun
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase
-from maescan.train.setup import PRECISIONS, build, make_fabric, split, with_tokens
+from maescan.train.setup import PRECISIONS, build, make_fabric, split, together, with_tokens
 from maescan.train.state import (
     Log,
     Position,
@@ -86,7 +86,11 @@ def train(
     if options.init is not None:
         key["init"] = _hash(options.init)
     alone = taken(Path(out), "a training run", before=OURS) if fabric.is_global_zero else nullcontext()
-    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []), alone as folder:
+    with (
+        torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []),
+        alone as folder,
+        together(fabric.world_size),
+    ):
         try_weights(preset, options, mae)
         run = _open(Path(out), fabric, key, options, folder, slices.taken)
         run.progress = progress

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,7 +13,7 @@ from torch import nn
 
 from maescan.config import ModelConfig, Preset
 from maescan.datasets.sliceset import SliceSet
-from maescan.errors import ConfigError, DataError
+from maescan.errors import ConfigError, DataError, TrainingError
 from maescan.method.tokens import air_level, choose_buckets, token_sets
 from maescan.options import TrainOptions
 
@@ -130,6 +132,25 @@ def make_fabric(options: TrainOptions, config: ModelConfig) -> Any:
     )
     fabric.launch()
     return fabric
+
+
+def first_process() -> bool:
+    """Whether this process says what all of a training's would say alike."""
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+@contextlib.contextmanager
+def together(processes: int) -> Iterator[None]:
+    """Raises TrainingError in a process that one of the others has left: that one says why it ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        if processes > 1 and any(word in str(error) for word in ("Connection", "gloo", "NCCL")):
+            remedy = "mend what that one says, and type the same command again: it goes on"
+            raise TrainingError("another process of this training has ended", remedy=remedy) from error
+        raise
 
 
 def _precision(precision: str, kind: str, config: ModelConfig) -> Any:
