@@ -73,6 +73,25 @@ def test_a_watch_waits_while_its_disk_is_full_and_goes_on(tmp_path, inbox, monke
 
 
 @pytest.mark.slow
+def test_one_that_starts_on_a_full_disk_waits_too(tmp_path, inbox, monkeypatch):
+    """As after a reboot, when nobody is there to start it again; a new folder says at once what is wrong."""
+    out, tried = tmp_path / "out", []
+
+    def refusal(_):
+        tried.append(1)
+        return OSError(errno.ENOSPC, "full") if len(tried) < 4 else None
+
+    monkeypatch.setattr(room, "refusal", refusal)
+    monkeypatch.setattr(room, "LOOK_S", 0.05)
+    Database(out).close()
+    watching = Watching(inbox, out)
+    watching.until("scored", 3)
+    assert watching.end() is None and watching.events[0][0] == "full" and len(tried) == 4
+    room.await_room(tmp_path / "new", watching.hear, threading.Event())
+    assert len(tried) == 4
+
+
+@pytest.mark.slow
 def test_told_to_stop_while_the_disk_is_full_it_ends_with_the_reason(tmp_path, inbox, monkeypatch):
     monkeypatch.setattr(Ledger, "add", full)
     monkeypatch.setattr(room, "has_room", lambda _: False)

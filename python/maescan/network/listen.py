@@ -24,6 +24,7 @@ from maescan.network.spool import folder_of
 from maescan.scans.budget import Limits
 from maescan.scoring.alerts import passed_on
 from maescan.scoring.options import AlertOptions, EngineOptions, ScoreOptions
+from maescan.scoring.room import await_room
 from maescan.scoring.run import opened, unheard
 from maescan.scoring.summary import Summary
 from maescan.scoring.watch import stopped_by_signals, watch_origin
@@ -57,11 +58,13 @@ def listen(
     tell = _nameless(show)
     with opened(bundle, engine, score) as (loaded, started), stopped_by_signals() as stop:
         private(out)
-        with passed_on(tell, alerts) as event, _processes(out, options, event):
-            if options.forward and not score.dicom:
-                score = replace(score, dicom=results_of(loaded))
-            origin = SpoolOrigin(out, options, Limits.of(score.read), stop, event)
-            return watch_origin(origin, loaded, started, out, score, event)
+        if options.forward and not score.dicom:
+            score = replace(score, dicom=results_of(loaded))
+        with passed_on(tell, alerts) as event:
+            await_room(out, event, stop)
+            with _processes(out, options, event):
+                origin = SpoolOrigin(out, options, Limits.of(score.read), stop, event)
+                return watch_origin(origin, loaded, started, out, score, event)
 
 
 def _check_place(host: str, port: int) -> None:

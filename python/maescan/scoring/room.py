@@ -6,6 +6,7 @@ import errno
 import sqlite3
 import threading
 from pathlib import Path
+from typing import cast
 
 from maescan.errors import DataError
 from maescan.files import OUTPUT, atomic_file
@@ -26,19 +27,30 @@ def is_full(error: BaseException | None) -> bool:
     return error is not None and is_full(error.__cause__)
 
 
-def has_room(out: Path) -> bool:
-    """Whether something can be written into an output folder now."""
+def refusal(out: Path) -> Exception | None:
+    """Why nothing can be written into an output folder of ours now; None where something can."""
     probe = out / OUTPUT / "room"
     try:
         with atomic_file(probe) as temporary:
             temporary.write_bytes(bytes(ROOM))
-        probe.unlink()
-    except (DataError, OSError):
-        return False
-    return True
+        probe.unlink(missing_ok=True)
+    except (DataError, OSError) as error:
+        return error
+    return None
 
 
-def waited(out: Path, error: BaseException, tell: Event, stop: threading.Event) -> bool:
+def has_room(out: Path) -> bool:
+    """Whether something can be written into an output folder now."""
+    return refusal(out) is None
+
+
+def await_room(out: Path, tell: Event, stop: threading.Event) -> None:
+    """Waits where an output folder of ours is on a full disk as a service starts, as after a reboot."""
+    if (out / OUTPUT / "kind").is_file() and is_full(error := refusal(out)):
+        waited(out, cast(Exception, error), tell, stop)
+
+
+def waited(out: Path, error: Exception, tell: Event, stop: threading.Event) -> bool:
     """Waits until the disk that `error` came of takes what is written again, and tells of it ("full"); False for any
     other error, and once `stop` is set."""
     if has_room(out) and not is_full(error):

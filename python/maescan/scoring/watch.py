@@ -34,7 +34,7 @@ from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import ScoreOptions, WatchOptions
 from maescan.scoring.pipeline import check_apart, opened_job, score_sources, tell_population, tell_replaced
 from maescan.scoring.places import place_of
-from maescan.scoring.room import waited
+from maescan.scoring.room import await_room, waited
 from maescan.scoring.summary import Summary, write_results
 
 
@@ -82,9 +82,13 @@ def watch_origin(
 ) -> Summary:
     """`watch_folder` for scans that come from anywhere."""
     tell = one_at_a_time(event or (lambda name, facts: None))
+    await_room(out, tell, origin.stop)
+    begun = False
     while True:
-        watch, begun = _Watch(origin, tell, lambda job, alerting: settle(event, job, alerting)), False
+        watch = _Watch(origin, tell, lambda job, alerting: settle(event, job, alerting))
         try:
+            if begun:
+                origin.begin()
             with opened_job(bundle, engine, out, options, watch.report) as job, told_of(event, job):
                 tell_replaced(job, tell)
                 begun = True
@@ -94,7 +98,6 @@ def watch_origin(
         except (DataError, OSError, sqlite3.Error) as error:
             if not (begun and waited(out, error, tell, origin.stop)):
                 raise
-        origin.begin()
 
 
 class Origin(Protocol):
