@@ -15,6 +15,9 @@ from helpers.scan_files import write_nifti
 from helpers.scoring_stub import rows, write_scan
 from maescan.cli.demo import unpack
 from maescan.datasets.phantom import write_phantom
+from maescan.engines.bundle import Bundle
+from maescan.options import ReadOptions
+from maescan.scoring.preview import judge_of
 
 
 def maescan(*arguments):
@@ -69,3 +72,9 @@ def test_a_refusal_has_exit_code_3_without_a_bundle_too(tree):
     _, scans, _ = tree
     assert maescan("inspect", scans).returncode == 3
     assert maescan("inspect", scans / "phantom").returncode == 0
+
+
+def test_an_engine_that_score_runs_only_when_told_to_says_so(tree, monkeypatch):
+    monkeypatch.setattr(Bundle, "engines", lambda bundle: {"torchscript-fp32": {}, "openvino-fp32": {}})
+    _, told = judge_of(tree[0], ReadOptions())
+    assert "openvino-fp32, torchscript-fp32 (any code: with --trust alone); calibrated" in told

@@ -26,7 +26,8 @@ def judge_of(bundle: Path, options: ReadOptions) -> tuple[Judge, str]:
     regions.check_reference(loaded.manifest, options.regions)
     reference = Reference.of(loaded.manifest, ScoreOptions().alert_rate)
     told = "calibrated: scans get p-values" if reference else "not calibrated: scans get scores alone"
-    engines = ", ".join(sorted(loaded.engines())) or "no engine"
+    code = {name: " (any code: with --trust alone)" for name in loaded.engines() if name.startswith("torchscript-")}
+    engines = ", ".join(f"{name}{code.get(name, '')}" for name in sorted(loaded.engines())) or "no engine"
     expected, prints = loaded.manifest.get("intensity"), loaded.manifest["provenance"].get("prints")
     how = {"preset": loaded.preset, "options": options, "expected": expected, "training": prints}
     judge = partial(_judge, reference=reference, **how)
