@@ -72,6 +72,23 @@ def test_two_at_once_are_refused(made, tmp_path):
     first.close()
 
 
+def test_a_cache_that_is_read_is_not_prepared_anew_and_the_other_way_round(own):
+    """It was cut off under a training, which ended by SIGBUS or went on with other slices than it had begun with."""
+    tree, cache = own
+    training = datasets.load(cache, TINY).select([0, 3]).images
+    with pytest.raises(DataError, match=r"prepares it or learns from it \(wait for it, or use another --out\)"):
+        datasets.prepare(tree, TINY, cache)
+    assert training[1].shape == (64, 64) and datasets.load(cache, TINY)
+    del training
+    writer = store.CacheWriter(cache, 64)
+    with pytest.raises(DataError, match="another process prepares it"):
+        datasets.load(cache, TINY)
+    writer.close()
+    assert datasets.prepare(tree, TINY, cache, readers=datasets.Workers(1))["kept"] == 5
+    (cache / ".lock").unlink()
+    assert datasets.load(cache, TINY)  # of a copy
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(made, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write: Not a directory"):

@@ -49,6 +49,7 @@ def test_a_cache_keeps_them_and_takes_other_ones_without_reading_anew(tree, tmp_
     datasets.prepare(tree, TINY, tmp_path / "cache")
     cached = datasets.load(tmp_path / "cache", TINY)
     assert set(cached.subject) == {"a"} and set(cached.split) == {"train"} and "of 1 patient (" in cached.taken
+    del cached  # a cache that is read is not prepared
     write(tree, *(f"{name},0,{number // 2},{'train' if number < 2 else 'test'}" for number, name in enumerate(NAMES)))
     assert datasets.prepare(tree, TINY, tmp_path / "cache")["kept"] == 4
     cached = datasets.load(tmp_path / "cache", TINY)

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,21 +72,42 @@ def content_hash(images: Slices, masks: Slices) -> str:
 
 
 def load_array(folder: Path, name: str) -> Slices:
-    """`images` or `masks` of a cache, mapped. Raises DataError for what is no such array."""
+    """`images` or `masks` of a cache, mapped; while they are nobody prepares it anew. Raises DataError for what is no
+    such array, and while another process prepares it."""
     file, dtype = FILES[name]
     remedy = "prepare it anew, into another folder"
-    try:
-        mapped: Slices = np.load(folder / file, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"cannot be read: {reason}", path=folder / file, remedy=remedy) from error
-    if mapped.ndim != 3 or mapped.dtype != dtype:
-        raise DataError("is no array of slices", path=folder / file, remedy=remedy)
+    with contextlib.ExitStack() as failed:
+        if share := _share(folder):
+            failed.callback(share.close)
+        try:
+            mapped: Slices = np.load(folder / file, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataError(f"cannot be read: {reason}", path=folder / file, remedy=remedy) from error
+        if mapped.ndim != 3 or mapped.dtype != dtype:
+            raise DataError("is no array of slices", path=folder / file, remedy=remedy)
+        weakref.finalize(mapped.base, failed.pop_all().close)  # the map itself: every slice of it keeps it
     return mapped
 
 
+def _share(folder: Path) -> IO[bytes] | None:
+    """A reader's share of a cache's lock; None where there is none to have, as in a copy without it."""
+    try:
+        share = open(folder / ".lock", "rb")  # noqa: SIM115
+    except OSError:
+        return None
+    try:
+        fcntl.flock(share, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return share
+    except OSError as error:
+        share.close()
+        if isinstance(error, BlockingIOError):
+            raise DataError("another process prepares it", path=folder, remedy="wait for it") from error
+        return None  # a file system without locks
+
+
 class CacheWriter:
-    """An open cache folder. Raises DataError where it cannot be written, or another process writes it."""
+    """An open cache folder. Raises DataError where it cannot be written, or another process writes or reads it."""
 
     def __init__(self, folder: Path, size: int):
         self.folder = folder
@@ -97,7 +119,8 @@ class CacheWriter:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
-            raise DataError("another process prepares it", path=folder, remedy="wait for it") from error
+            remedy = "wait for it, or use another --out"
+            raise DataError("another process prepares it or learns from it", path=folder, remedy=remedy) from error
 
     def begin(self, records: list[Json]) -> None:
         """Opens the files behind the slices of `records`, the first of the journal's lines; later ones are undone."""
