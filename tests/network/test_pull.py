@@ -253,6 +253,22 @@ def test_addresses():
             web_address(wrong, None)
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("https://me:SECRET@host/b.zip", "holds a name or a password"),
+        ("https://SECRET@host/b/", "holds a name or a password"),
+        ("https://host/b/?token=SECRET", "https://host/b/ is no archive"),
+        ("http://host/b.zip?token=SECRET", "http://host/b.zip can be changed"),
+        ("https://localhost:1/b.zip?token=SECRET", "https://localhost:1/b.zip: cannot be fetched"),
+    ],
+)
+def test_what_opens_an_address_is_not_said_again(tmp_path, address, told):
+    with pytest.raises(MaescanError) as error:
+        pull(address, tmp_path / "got")
+    assert "SECRET" not in str(error.value) and told in str(error.value)
+
+
 @pytest.mark.slow
 def test_a_signature_comes_along(served, tmp_path):
     address, root = served

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -20,7 +21,7 @@ from maescan import progress
 from maescan.engines.bundle import Bundle, share
 from maescan.engines.card import write_card
 from maescan.engines.signing import SIGNATURE
-from maescan.errors import BundleError, ConfigError, DataError
+from maescan.errors import BundleError, ConfigError, DataError, MaescanError
 from maescan.files import written_into
 from maescan.records import Record, read
 from maescan.scans.scratch import folder_beside
@@ -54,7 +55,7 @@ def pull(address: str, out: Path, sha256: str | None = None) -> tuple[Path, str]
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ConfigError(f"--sha256 {sha256} is no hash", remedy="give its 64 hexadecimal digits")
     url = web_address(address, sha256)
-    with written_into(out), folder_beside(out) as folder:
+    with written_into(out), folder_beside(out) as folder, _without_query():
         made = folder / "bundle"
         if urlsplit(url).path.endswith(ARCHIVES):
             found = _archive(url, folder, made, sha256)
@@ -64,6 +65,17 @@ def pull(address: str, out: Path, sha256: str | None = None) -> tuple[Path, str]
         share(made)
         made.rename(out)
     return out, found
+
+
+@contextlib.contextmanager
+def _without_query() -> Iterator[None]:
+    """Errors name addresses without what follows the ?, which may be what opens them."""
+    try:
+        yield
+    except MaescanError as error:
+        if isinstance(error.path, str):
+            error.path = error.path.partition("?")[0]
+        raise
 
 
 def _check(made: Path, address: str) -> None:
@@ -93,8 +105,17 @@ def web_address(address: str, sha256: str | None) -> str:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(f"'{address}' is no address", remedy="give https://HOST/BUNDLE.zip or hf://ORG/NAME")
+    if "@" in parts.netloc:
+        remedy = "leave them out; what is private, fetch with its owner's tools"
+        raise ConfigError("the address holds a name or a password, which are not sent", remedy=remedy)
+    if parts.query and not parts.path.endswith(ARCHIVES):
+        raise ConfigError(
+            f"{address.partition('?')[0]} is no archive: of a folder nothing follows a ?",
+            remedy=f"leave the ? out, or give the address of a file that ends in {', '.join(ARCHIVES)}",
+        )
     if parts.scheme == "http" and not sha256:
-        raise ConfigError(f"{address} can be changed on its way", remedy="use https, or add --sha256")
+        reason = f"{address.partition('?')[0]} can be changed on its way"
+        raise ConfigError(reason, remedy="use https, or add --sha256")
     return urlunsplit(parts._replace(path=quote(parts.path, safe=PLAIN), query=quote(parts.query, safe=PLAIN)))
 
 
