@@ -37,3 +37,11 @@ def test_preset_file(tmp_path):
 @pytest.mark.parametrize("name", ["tiny", "tiny-fg", "brats-fg"])
 def test_ours_draw_boxes_where_there_is_tissue_and_leave_blank_slices_alone(name):
     assert PRESETS[name].pseudo.where == "tissue" and not PRESETS[name].classifier.altered_blanks
+
+
+def test_a_preset_file_that_is_not_there_is_looked_for_by_its_path(tmp_path):
+    (tmp_path / "folder.json").mkdir()
+    for name, why in (("none.json", "No such file or directory"), ("folder.json", "Is a directory")):
+        with pytest.raises(ConfigError) as error:
+            preset(str(tmp_path / name))
+        assert str(error.value) == f"{tmp_path / name}: cannot be read: {why} (check the path)"

@@ -117,7 +117,9 @@ def preset(name: str) -> Preset:
         remedy = "give a preset's JSON file, as preset.json of a run folder"
         try:
             values = msgspec.json.decode(read_content(name), type=dict[str, object])
-        except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except OSError as error:
+            raise ConfigError(f"cannot be read: {error.strerror}", path=name, remedy="check the path") from error
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise ConfigError(f"cannot read the preset: {error}", path=name, remedy=remedy) from error
         try:
             return Preset.from_dict(values)
