@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
 import threading
 
@@ -8,6 +9,7 @@ import pytest
 
 from helpers.scoring_stub import BUNDLE, Engine, write_scan
 from maescan.errors import DataError
+from maescan.files import claim
 from maescan.scoring import room
 from maescan.scoring.database import Database, GoneError
 from maescan.scoring.ledger import Ledger
@@ -135,14 +137,23 @@ def test_what_a_full_disk_is():
 
 
 def test_room_is_tried_by_writing_and_nothing_is_left_of_it(tmp_path):
-    (tmp_path / ".maescan").mkdir()
-    assert room.has_room(tmp_path) and not list((tmp_path / ".maescan").iterdir())
-    (tmp_path / ".maescan").rmdir()
+    claim(tmp_path, "scores")
+    assert room.has_room(tmp_path) and [path.name for path in (tmp_path / ".maescan").iterdir()] == ["kind"]
+    shutil.rmtree(tmp_path / ".maescan")
     (tmp_path / ".maescan").write_text("no folder")
     assert not room.has_room(tmp_path)
 
 
+def test_a_folder_that_is_gone_is_not_made_anew_by_who_looks_for_room(tmp_path):
+    error, told = OSError(errno.ENOSPC, "full"), []
+    assert not room.has_room(tmp_path / "out") and not (tmp_path / "out").exists()
+    with pytest.raises(GoneError, match="moved or removed"):
+        room.waited(tmp_path / "out", error, lambda *event: told.append(event), threading.Event())
+    assert not told and not (tmp_path / "out").exists()
+
+
 def test_other_errors_are_not_waited_for(tmp_path):
+    claim(tmp_path, "scores")
     told = []
     assert not room.waited(tmp_path, DataError("is no ledger"), lambda *event: told.append(event), threading.Event())
     assert not told

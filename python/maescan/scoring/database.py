@@ -48,6 +48,12 @@ class GoneError(DataError):
     its ledger and open to all."""
 
 
+def gone(out: Path) -> GoneError:
+    """What is said of such a folder."""
+    remedy = "put it back, or make a new one, and run again"
+    return GoneError("was moved or removed while it was written into", path=out, remedy=remedy)
+
+
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection, mutex: threading.RLock) -> Iterator[None]:
     """What is changed inside is recorded as one, or not at all, also where recording it fails; inside another one it
@@ -90,8 +96,7 @@ class Database:
         except OSError:  # a share that does not answer for a moment
             return
         if found is None or not os.path.samestat(found, os.fstat(self._lock.fileno())):
-            remedy = "put it back, or make a new one, and run again"
-            raise GoneError("was moved or removed while it was written into", path=self.folder.parent, remedy=remedy)
+            raise gone(self.folder.parent)
 
     def _connect(self, out: Path) -> sqlite3.Connection:
         """The ledger; one that is damaged or older is set aside, which `notes` say, and a new one is begun."""

@@ -10,6 +10,7 @@ from typing import cast
 
 from maescan.errors import DataError
 from maescan.files import OUTPUT, atomic_file
+from maescan.scoring.database import gone
 from maescan.scoring.job import Event
 
 ROOM = 16 << 20
@@ -27,10 +28,24 @@ def is_full(error: BaseException | None) -> bool:
     return error is not None and is_full(error.__cause__)
 
 
+def _is_gone(out: Path) -> bool:
+    """Whether an output folder of ours is no longer there."""
+    try:
+        (out / OUTPUT / "kind").stat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # a share that does not answer for a moment
+        return False
+    return False
+
+
 def refusal(out: Path) -> Exception | None:
-    """Why nothing can be written into an output folder of ours now; None where something can."""
+    """Why nothing can be written into an output folder of ours now; None where something can. One that is not there
+    is not made: its disk may be away."""
     probe = out / OUTPUT / "room"
     try:
+        if _is_gone(out):
+            return gone(out)
         with atomic_file(probe) as temporary:
             temporary.write_bytes(bytes(ROOM))
         probe.unlink(missing_ok=True)
@@ -52,7 +67,9 @@ def await_room(out: Path, tell: Event, stop: threading.Event) -> None:
 
 def waited(out: Path, error: Exception, tell: Event, stop: threading.Event) -> bool:
     """Waits until the disk that `error` came of takes what is written again, and tells of it ("full"); False for any
-    other error, and once `stop` is set."""
+    other error, and once `stop` is set. Raises GoneError where the folder is no longer there when it begins."""
+    if _is_gone(out):
+        raise gone(out) from error
     if has_room(out) and not is_full(error):
         return False
     tell("full", {"reason": error.reason if isinstance(error, DataError) else str(error), "remedy": REMEDY})
