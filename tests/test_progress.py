@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import threading
@@ -86,6 +87,16 @@ def test_who_prints_to_nobody_goes_on():
     running.stdout.close()
     assert running.stderr.read() == "whole\n" and running.wait() == 0
     running.stderr.close()
+
+
+def test_who_prints_to_a_terminal_that_was_closed_goes_on():
+    code = "import sys\nfrom maescan.progress import say\nsys.stdin.read()\nsay('line')\nsys.stderr.write('whole\\n')"
+    ours, terminal = os.openpty()
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = subprocess.Popen([sys.executable, "-c", code], stdout=terminal, **pipes)
+    os.close(ours)
+    os.close(terminal)
+    assert running.communicate()[1] == "whole\n" and running.returncode == 0
 
 
 def test_a_part_is_heard_only_where_the_whole_is(monkeypatch):

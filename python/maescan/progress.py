@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
+import stat
 import sys
 import threading
 import time
@@ -43,8 +45,8 @@ def say(text: str) -> None:
 
 
 class Output(io.TextIOWrapper):
-    """Standard output. Nobody may listen any more, as after `| head`: then all goes on without a word. Raises
-    DataError where it cannot be written, as on a full disk."""
+    """Standard output. Nobody may listen any more, as after `| head` or where its terminal was closed: then all goes
+    on without a word. Raises DataError where it cannot be written, as on a full disk."""
 
     def write(self, text: str, /) -> int:
         """All of it, or nowhere."""
@@ -89,7 +91,10 @@ def _written() -> Iterator[None]:
     except BrokenPipeError:
         closed()
     except OSError as error:
+        terminal = stat.S_ISCHR(os.fstat(1).st_mode)
         closed()
+        if terminal and error.errno == errno.EIO:  # it was closed
+            return
         remedy = "free space, or print elsewhere"
         raise DataError(f"cannot write: {error.strerror}", path="standard output", remedy=remedy) from error
 

@@ -116,7 +116,7 @@ def test_received_scored_and_private_and_both_processes_may_be_killed(exported_b
 
 
 def test_a_signal_to_every_process_is_an_end_without_a_restart(exported_bundle, tmp_path):
-    """As systemd and Ctrl-C in a terminal send it."""
+    """As systemd, Ctrl-C in a terminal and one that is closed send it."""
     node = Listening(exported_bundle, tmp_path / "out", "--forward", "PACS@127.0.0.1:9")
     node.until("forwarding")
     children = node.children()
@@ -124,6 +124,7 @@ def test_a_signal_to_every_process_is_an_end_without_a_restart(exported_bundle, 
     for child in children.values():
         os.kill(child, signal.SIGTERM)
         os.kill(child, signal.SIGINT)
+        os.kill(child, signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
         node.process.wait(2.5)
     assert node.children() == children

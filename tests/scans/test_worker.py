@@ -73,6 +73,11 @@ def test_a_crash_is_the_scans_failure_and_the_next_one_is_read(worker, number):
     assert worker.call("sleep", 0, path=PATH) == "slept"
 
 
+def test_a_terminal_that_is_closed_is_no_crash(worker):
+    """The system tells all that run in it: the watch decides, which finishes what is being read."""
+    assert worker.call("die", signal.SIGHUP, path=PATH) is None
+
+
 @pytest.mark.slow
 def test_a_read_that_never_returns_is_ended(worker):
     with pytest.raises(WorkerLostError, match=r"scan\.nii: reading took over 1 s"):

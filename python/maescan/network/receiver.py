@@ -227,10 +227,11 @@ class Told(Record, frozen=True):
 
 
 def told() -> tuple[Told, threading.Event]:
-    """What the parent says on standard input, and an event that is set when it closes it. SIGTERM and SIGINT are the
-    parent's: systemd and Ctrl-C send them to every process, and it ends this one when it is done."""
+    """What the parent says on standard input, and an event that is set when it closes it. SIGTERM, SIGINT and SIGHUP
+    are the parent's: systemd, Ctrl-C and a closed terminal send them to every process, and it ends this one when it
+    is done."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     # a traceback may quote what a sender wrote
     threading.excepthook = lambda failed: tell("fault", {"reason": failed.exc_type.__name__})

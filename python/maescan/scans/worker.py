@@ -46,7 +46,7 @@ def get_ready() -> None:
     tidy_up()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    with _without_ctrl_c():
+    with _without_terminal():
         forkserver.ensure_running()
 
 
@@ -137,7 +137,7 @@ class Worker:
         try:
             self._pipe, child = self._context.Pipe()
             process = self._context.Process(target=_serve, args=(child, *self._arguments), daemon=True)
-            with _without_ctrl_c(), _without_script():
+            with _without_terminal(), _without_script():
                 process.start()
             self._process = process
             child.close()
@@ -167,11 +167,12 @@ class Worker:
 
 
 @contextlib.contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """What is started here, and by that, is not told of Ctrl-C, from its first moment: this process decides."""
+def _without_terminal() -> Iterator[None]:
+    """What is started here, and by that, is not told of Ctrl-C, nor that its terminal is closed, from its first
+    moment: this process decides."""
     with safe_path():
         resource_tracker.ensure_running()  # it would take the mask away
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
         try:
             yield
         finally:
