@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,9 @@ from helpers.series import write_slices
 from maescan import datasets
 from maescan.config import preset
 from maescan.datasets.phantom import Look, write_phantom
+from maescan.datasets.table import Said, whose_of
 from maescan.errors import DataError
+from maescan.scans import ScanSource
 from maescan.train.setup import split
 
 TINY = preset("tiny")
@@ -93,3 +97,15 @@ def test_series_of_one_patient_id_are_one_patients_whatever_their_folders(tmp_pa
     assert others[1:] == ["", ""]  # who is called Anonymous may be anybody
     write(tmp_path, *(f"{item.name},0,{item.name[0]}," for item in items))
     assert sorted(item.whose for item in datasets.find(tmp_path)[1]) == ["a", "b", "c", "d", "e"]
+
+
+def test_a_patient_id_is_called_as_a_table_or_a_study_calls_one_of_its_scans():
+    """Else the series and the NIfTI of sub-01, or the scans that a table leaves out, would be another patient's."""
+
+    def found(*scans, **said):
+        sources = [ScanSource(name, Path(name), "dicom", (), patient=number) for name, number in scans]
+        return list(whose_of(sources, {name: Said(patient=who) for name, who in said.items()}).values())
+
+    assert found(("sourcedata/sub-01/ses-1/2-T1", "h"), ("sourcedata/sub-01/ses-2/2-T1", "i")) == ["sub-01"] * 2
+    assert found(("a", "h"), ("b", "h"), ("c", "i"), ("d", ""), b="7") == ["7", "7", "c", ""]
+    assert found(("2-FLAIR", "h"), ("2-T1", "i")) == ["2-FLAIR", "2-T1"]  # numbers of series in one folder

@@ -96,6 +96,16 @@ def test_slices_of_one_alone_are_left_out_and_counted(tmp_path):
     assert (found["patients"], found["left_out"]) == (11, 20)
 
 
+@pytest.mark.parametrize("newer", ["a", "b"])
+def test_patients_that_one_of_them_alone_names_are_these(tmp_path, newer):
+    """An older maescan did not write whose a scan is."""
+    folders = [evaluation(tmp_path / name) for name in "ab"]
+    file = tmp_path / newer / "slices.csv"
+    header, *rows = (line.split(",") for line in file.read_text().splitlines())
+    write_csv(file, [*header, "patient"], [[*row, f"q{int(row[0][1:]) // 2}"] for row in rows])
+    assert compare(*folders)["patients"] == 6
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path):
     a, b = evaluation(tmp_path / "a"), evaluation(tmp_path / "b")
     with pytest.raises(DataError, match="holds no evaluation"):

@@ -40,12 +40,22 @@ def subjects_of(scans: ArrayLike, whose: ArrayLike | None = None) -> NDArray[np.
     return named if whose is None else np.where(np.asarray(whose, str) == "", named, np.asarray(whose, str))
 
 
-@cache
-def _subject(name: str) -> str:
+def named_subject(name: str) -> str:
+    """Whom a scan is of by the names of BIDS or of a public study, whatever it says itself; "" for other names.
+
+    >>> print(named_subject("sourcedata/sub-01/ses-1/1-T1"), named_subject("TCGA-02-0001_T1.nii"))
+    sub-01 TCGA-02-0001
+    """
     if known := _STUDIES.search(name):
         return known[1]
-    if subject := _SUBJECT.search(name):
-        return _BESIDE.sub("", name[: subject.end()])
+    subject = _SUBJECT.search(name)
+    return _BESIDE.sub("", name[: subject.end()]) if subject else ""
+
+
+@cache
+def _subject(name: str) -> str:
+    if named := named_subject(name):
+        return named
     if known := _FREESURFER.fullmatch(name):
         return known[1]
     if known := _CHANNEL.fullmatch(stem_of(name)):

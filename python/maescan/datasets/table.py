@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from maescan.datasets.items import PARTS
 from maescan.datasets.members import REMEDY, Label, read_labels
 from maescan.datasets.splits import WORDS
-from maescan.datasets.subjects import stem_of, subjects_of
+from maescan.datasets.subjects import named_subject, stem_of, subjects_of
 from maescan.errors import DataError, quoted
 from maescan.scans import ScanSource
 
@@ -26,6 +26,7 @@ class Said:
 
 
 Table = Mapping[str, Said]
+NOTHING = Said()
 
 
 def read_table(file: Path, scans: Iterable[str]) -> Table | None:
@@ -61,17 +62,21 @@ def _add(said: Said, row: Label, line: int, file: Path) -> None:
     said.patient, said.split = said.patient or row.patient.strip(), said.split or part
 
 
-def whose_of(sources: Iterable[ScanSource], table: Table) -> dict[str, str]:
+def whose_of(sources: Collection[ScanSource], table: Table) -> dict[str, str]:
     """Whom each scan is of, by its name; "" where names alone tell that. As the table says, else as PatientID does:
-    a patient is called by the first scan, for the number is nobody's business."""
-    found, first = dict[str, str](), dict[str, str]()
-    for source in sorted(sources, key=lambda source: source.name):
-        said = table[source.name].patient if source.name in table else ""
-        found[source.name] = said or (source.patient and first.setdefault(source.patient, stem_of(source.name)))
-    return found
+    a patient is called as the table or a study calls one of the scans, else by the first, for the number is nobody's
+    business."""
+    said = {source.name: table.get(source.name, NOTHING).patient for source in sources}
+    ids = {source.name: source.patient for source in sources if source.patient}
+    called: dict[str, str] = {}
+    for known in (said.get, named_subject, stem_of):
+        for name in sorted(ids):
+            if who := known(name):
+                called.setdefault(ids[name], who)
+    return {name: said[name] or called.get(ids.get(name, ""), "") for name in sorted(said)}
 
 
-def patients_of(sources: Iterable[ScanSource]) -> dict[str, str]:
+def patients_of(sources: Collection[ScanSource]) -> dict[str, str]:
     """Whom each scan is of, by its name: as PatientID says, else as names do."""
     whose = whose_of(sources, {})
     return dict(zip(whose, subjects_of(list(whose), list(whose.values())).tolist(), strict=True))

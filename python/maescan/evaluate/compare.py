@@ -168,7 +168,7 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
     scan, height, area = (
         np.array(column) for column in zip(*((r.scan, r.lies_at, r.area) for r in rows), strict=True)
     )
-    patient = subjects_of(scan, [row.patient for row in rows])
+    patient = subjects_of(scan, [row.patient or two.rows[key].patient for key, row in zip(keys, rows, strict=True)])
     position = position_in_brain(scan, height, area)
     samples = [bootstrap(label, score, patient, resamples=resamples, seed=seed) for score in scores]
     few = fewest(label, patient)
