@@ -68,6 +68,17 @@ def test_a_value_out_of_range_is_a_line_that_names_it(change, message, tmp_path)
     assert message in str(error.value) and "\n" not in str(error.value) and "mine.json" in str(error.value)
 
 
+@pytest.mark.parametrize(("passes", "size"), [(2, 224), (3, 96), (5, 160), (7, 224), (98, 224)])
+def test_the_ratio_that_a_refusal_names_makes_complementary_masks(passes, size):
+    """Of 9 tokens 1 - 1 / 3 shows 2: what is left of 1 is less than a third."""
+    change = {"masks__strategy": "complementary", "masks__passes": passes, "model__image_size": size}
+    with pytest.raises(ConfigError) as error:
+        preset("brats").replace(masks__ratio=0.4, **change)
+    ratio = float(error.value.remedy.split("masks.ratio to ")[1].split(",")[0])
+    masks = preset("brats").replace(masks__ratio=ratio, **change).masks
+    assert masks.visible((size // 16) ** 2) * passes == (size // 16) ** 2
+
+
 def test_an_autoencoder_sees_all_and_a_classifier_of_images_needs_no_masks():
     assert preset("brats").replace(masks__ratio=0.0, masks__paste=False).masks.visible(196) == 196
     assert preset("brats").replace(masks__ratio=0.0, input="image").masks.paste

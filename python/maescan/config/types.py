@@ -96,12 +96,14 @@ class MaskConfig(Checked):
             raise ConfigError(f"ratio is {self.ratio}: it hides none of {tokens} tokens", remedy=remedy)
         if self.strategy == "complementary" and self.passes * keep != tokens:
             shown = f"{self.passes} x {keep} of {tokens} at ratio {self.ratio}"
-            remedy = (
-                f"set masks.ratio to 1 - 1 / masks.passes, with passes that divide {tokens}, or strategy to random"
-            )
-            raise ConfigError(
-                f"passes is {self.passes}: complementary ones show each token once, not {shown}", remedy=remedy
-            )
+            reason = f"passes is {self.passes}: complementary ones show each token once, not {shown}"
+            raise ConfigError(reason, remedy=f"set {self._shared(tokens)}, or masks.strategy to random")
+
+    def _shared(self, tokens: int) -> str:
+        """What makes complementary masks of a set of `tokens`: a little under 1 - 1 / passes where that is rounded."""
+        ratios = [round(1 - 1 / self.passes - less, 4) for less in (0, 1e-4)]
+        whole = [ratio for ratio in ratios if ratio <= 0.99 and self.passes * int(tokens * (1 - ratio)) == tokens]
+        return f"masks.ratio to {whole[0]}" if whole else f"masks.passes to less that divides {tokens}"
 
     def pasted(self, keep: int) -> int:
         """How many of `keep` visible tokens hold original pixels in a reconstruction: all or none."""
