@@ -100,7 +100,7 @@ class MaskConfig(Checked):
             raise ConfigError(reason, remedy=f"set {self._shared(tokens)}, or masks.strategy to random")
 
     def _shared(self, tokens: int) -> str:
-        """What makes complementary masks of a set of `tokens`: a little under 1 - 1 / passes where that is rounded."""
+        """What makes complementary masks of a set of `tokens`: 1 - 1 / passes, or just under it."""
         ratios = [round(1 - 1 / self.passes - less, 4) for less in (0, 1e-4)]
         whole = [ratio for ratio in ratios if ratio <= 0.99 and self.passes * int(tokens * (1 - ratio)) == tokens]
         return f"masks.ratio to {whole[0]}" if whole else f"masks.passes to less that divides {tokens}"
