@@ -7,6 +7,7 @@ import pytest
 
 from helpers.scan_files import UID, VALUES, dicom_slice, save, write_series
 from maescan.scans import find_scans, read_scan
+from maescan.scans.dicom.group import patient_of
 from maescan.scans.find import survey
 
 pytest.importorskip("pydicom")
@@ -152,3 +153,9 @@ def test_a_result_that_is_named_is_passed_over_too(tmp_path):
 
 def test_slices_that_are_named_one_by_one_are_one_scan(tmp_path):
     assert len(find_scans(write_series(tmp_path / "s"))) == 1
+
+
+@pytest.mark.parametrize("number", ["redacted", "anonymous patient", "anon_id", "not available", "no id", "xxx", "-"])
+def test_a_patient_id_that_says_nothing_is_nobodys(number):
+    """Taken for one patient's, all of an archive would count as its first scan alone."""
+    assert patient_of(number) == "" and patient_of(f"{number}7") != ""

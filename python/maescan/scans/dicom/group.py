@@ -26,8 +26,9 @@ TOLD_APART = (
 )
 """What tells the volumes of a series apart where several images lie at one position; the first that does so."""
 NOBODYS = re.compile(
-    r"(?:anon(?:ym(?:ous|i[sz]ed))?|unknown|none|null|n/?a|(?:no[ _-]?)?(?:patient(?:[ _-]?id)?|id|name)|removed|test"
-    r"|de-?identified|[0x-]|(.)\1{2,})?"
+    r"(?:anon(?:ym(?:ous|i[sz]ed))?(?:[ _^-]?(?:patient|subject|id))?|unknown|undefined|none|null|n/?a"
+    r"|(?:no[ _-]?)?(?:patient(?:[ _-]?id)?|id|name)|not[ _-]?(?:available|known|specified|applicable)|removed"
+    r"|redacted|deleted|hidden|private|confidential|blank|empty|dummy|test|de-?identified|[0x-]|(.)\1{2,})?"
 )
 """A PatientID that tools put in the place of everybody's, in small letters: Anonymous, 0, XXXX."""
 TOLERANT = ("EchoTime", "TriggerTime", "DiffusionBValue", "InversionTime")
