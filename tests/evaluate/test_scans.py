@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,9 @@ def test_scans_unlike_trainings_are_counted_and_said():
     manifest = {"intensity": {"mean": [0.5, 1.5]}}
     assert unlike_scans(data, data.patient, manifest) == 2 and unlike_scans(data, ["a", "b", "b"], manifest) == 1
     assert unlike_scans(data, data.patient, {}) == 0
+    patches = replace(data, key=np.arange(12, dtype=np.uint64))
+    assert unlike_scans(patches, data.patient, manifest) == 0  # of so few patches score says nothing either
+    assert unlike_scans(SliceSet.join([patches] * 2), data.patient, manifest) == 2
     assert "Of these scans 2 have values outside training's" in training_text({"model": {"unlike_scans": 2}})
 
 

@@ -11,6 +11,7 @@ from maescan.evaluate.ranking import auroc
 from maescan.method.aggregate import scan_score
 from maescan.method.intensity import intensity_statistics, outside_training
 from maescan.method.prints import seen, slice_prints
+from maescan.method.regions import FEW
 
 
 def scan_labels(labels: ArrayLike, patients: ArrayLike) -> NDArray[np.int64]:
@@ -40,11 +41,12 @@ def trained_scans(slices: SliceSet, manifest: Json) -> int:
 
 def unlike_scans(data: SliceSet, names: ArrayLike, manifest: Json) -> int:
     """How many of the scans `names` have values outside training's, by all slices that `data` has of each; 0 also for
-    a bundle that does not tell. manifest: the bundle's."""
+    a bundle that does not tell, and of few patches, which tell as little as when scoring. manifest: the bundle's."""
     expected: dict[str, list[float]] = manifest.get("intensity") or {}
-    patients = np.asarray(data.patient)
-    rows = (np.flatnonzero(patients == name) for name in np.unique(np.asarray(names))) if expected else ()
-    return sum(bool(outside_training(intensity_statistics(np.asarray(data.images[row])), expected)) for row in rows)
+    patients, least = np.asarray(data.patient), 1 if data.key is None else FEW
+    rows = [np.flatnonzero(patients == name) for name in np.unique(np.asarray(names))] if expected else []
+    found = (intensity_statistics(np.asarray(data.images[row])) for row in rows if len(row) >= least)
+    return sum(bool(outside_training(figures, expected)) for figures in found)
 
 
 def training_text(metrics: Json) -> str:
