@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from helpers.bundles import rewrite
+from helpers.bundles import reseal, rewrite
 from maescan import cli
 from maescan.engines import signing, verify
 from maescan.engines.bundle import Bundle, put_engine, update
@@ -89,6 +89,15 @@ def test_a_change_of_nothing_keeps_a_signature(bundle, tmp_path, monkeypatch):
     assert "verified" in minisign(bundle, public).stdout and "million" not in (bundle / "README.md").read_text()
     name, folder = next((name, Bundle.load(bundle).engine_folder(name)) for name in Bundle.load(bundle).engines())
     put_engine(bundle, name, shutil.copytree(folder, tmp_path / "same"))
+    assert "verified" in minisign(bundle, public).stdout
+
+
+def test_a_card_that_is_not_there_is_not_a_change(bundle, tmp_path):
+    public, secret = key_pair(tmp_path / "keys", "ours")
+    reseal(bundle)
+    assert "card" not in Bundle.load(bundle).manifest
+    sign(bundle, secret)
+    fill_card(bundle, None)
     assert "verified" in minisign(bundle, public).stdout
 
 

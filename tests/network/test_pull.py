@@ -10,6 +10,7 @@ import shutil
 import ssl
 import stat
 import subprocess
+import tarfile
 import threading
 import urllib.request
 import zipfile
@@ -112,6 +113,19 @@ def test_of_an_archive_the_bundle_alone_is_taken(served, tmp_path, end):
         os.umask(before)
     assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == listed
     assert {stat.S_IMODE(path.stat().st_mode) for path in (out, *out.rglob("*"))} == {0o755, 0o644}
+
+
+def test_an_archive_is_unpacked_as_it_lies(served, tmp_path, monkeypatch):
+    """Each step back in a .tar.gz unpacks all of it from the beginning: that took minutes for large bundles."""
+    address, root = served
+    made = root / "bundle"
+    with tarfile.open(root / "back.tar.gz", "w:gz") as archive:
+        for name in sorted((str(file.relative_to(made)) for file in made.rglob("*.*")), reverse=True):
+            archive.add(made / name, name)
+    taken, extract = [], tarfile.TarFile.extract
+    monkeypatch.setattr(tarfile.TarFile, "extract", lambda *how: taken.append(how[1]) or extract(*how))
+    assert pull(f"{address}/back.tar.gz", tmp_path / "out")
+    assert taken[0] == "manifest.json" and taken[1:] == sorted(taken[1:], reverse=True) and len(taken) > 3
 
 
 def test_another_hash_is_refused_and_nothing_is_left(served, tmp_path):
@@ -260,6 +274,7 @@ def test_addresses():
         ("https://SECRET@host/b/", "holds a name or a password"),
         ("https://host/b/?token=SECRET", "https://host/b/ is no archive"),
         ("http://host/b.zip?token=SECRET", "http://host/b.zip can be changed"),
+        ("ftp://me:SECRET@host/b.zip?token=SECRET", "'host/b.zip' is no address"),
         ("https://localhost:1/b.zip?token=SECRET", "https://localhost:1/b.zip: cannot be fetched"),
     ],
 )

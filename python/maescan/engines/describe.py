@@ -60,7 +60,7 @@ def fill_card(path: Path, evaluation: Path | None, **said: str) -> Bundle:
         found = read(Metrics, evaluation / "metrics.json", remedy="give the --out of `maescan evaluate`")
         _check_same(bundle, found.model, evaluation / "metrics.json")
         card["evaluation"] = _evaluated(found)
-    return update(path, card=card or bundle.manifest.get("card"))
+    return update(path, card=card) if card else update(path)
 
 
 def _check_same(bundle: Bundle, evaluated: Model, file: Path) -> None:

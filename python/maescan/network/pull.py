@@ -104,7 +104,8 @@ def web_address(address: str, sha256: str | None) -> str:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ConfigError(f"'{address}' is no address", remedy="give https://HOST/BUNDLE.zip or hf://ORG/NAME")
+        said = address.partition("?")[0].rpartition("@")[2]
+        raise ConfigError(f"'{said}' is no address", remedy="give https://HOST/BUNDLE.zip or hf://ORG/NAME")
     if "@" in parts.netloc:
         remedy = "leave them out; what is private, fetch with its owner's tools"
         raise ConfigError("the address holds a name or a password, which are not sent", remedy=remedy)
@@ -145,9 +146,11 @@ def _unpack(archive: zipfile.ZipFile | tarfile.TarFile, into: Path, url: str) ->
     if not tops or len(tops[0].parts) > 1:
         raise BundleError("holds no manifest.json", path=url, remedy="check the address")
     archive.extract(names[tops[0] / "manifest.json"], into)
-    for name in (SIGNATURE, *(name for name, _ in _listed(into / tops[0] / "manifest.json", url))):
-        if tops[0] / name in names:
-            archive.extract(names[tops[0] / name], into)
+    listed = (name for name, _ in _listed(into / tops[0] / "manifest.json", url))
+    wanted = {tops[0] / name for name in (SIGNATURE, *listed)}
+    for path, name in names.items():  # as they lie there: each step back unpacks all from the beginning
+        if path in wanted:
+            archive.extract(name, into)
     return into / tops[0]
 
 
