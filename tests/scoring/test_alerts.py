@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from maescan.errors import BundleError, DataError
+from maescan.files import umask
 from maescan.scoring import alerts
 from maescan.scoring.alerts import passed_on, run_command
 from maescan.scoring.options import AlertOptions
@@ -151,6 +152,24 @@ def test_a_log_that_was_put_aside_by_another_program_goes_on_under_its_name(tmp_
         tell("found", {"scans": 3})
     counts = [json.loads(file.read_text())["scans"] for file in (aside, tmp_path / "second", log)]
     assert counts == [1, 2, 3]
+
+
+def test_a_log_that_cannot_be_opened_anew_for_a_moment_goes_on(tmp_path, monkeypatch):
+    """Its folder may be root's: then logrotate alone, which comes a moment later, makes the next one."""
+    log = tmp_path / "events"
+    log.touch()
+    log.chmod(0o640)
+    with passed_on(lambda name, facts: None, AlertOptions(log=log)) as tell:
+        log.rename(tmp_path / "aside")
+        tell("found", {"scans": 1})
+        assert stat.S_IMODE(log.stat().st_mode) == 0o640 & ~umask()  # as it was made with beforehand
+        log.rename(tmp_path / "aside")
+        with monkeypatch.context() as root:
+            root.setattr(alerts._Private, "_open", lambda _: (tmp_path / "not" / "there").open())
+            tell("found", {"scans": 2})
+        log.touch()
+        tell("found", {"scans": 3})
+    assert json.loads(log.read_text())["scans"] == 3
 
 
 def test_a_file_of_others_in_the_place_of_a_log_is_left_alone(tmp_path, capsys):

@@ -197,9 +197,11 @@ def run_command(command: str, text: str, limit_s: float = LIMIT_S) -> str:
 class _Private(RotatingFileHandler):
     """A new log names scans: it is open to its user alone, the next one to whom the one put aside is open to."""
 
+    _mode = 0o600
+
     def _open(self) -> io.TextIOWrapper:
         aside = Path(f"{self.baseFilename}.1")
-        mode = aside.stat().st_mode & 0o666 if aside.exists() else 0o600
+        mode = aside.stat().st_mode & 0o666 if aside.exists() else self._mode
         opener = partial(os.open, mode=mode)
         return open(self.baseFilename, "a", encoding=self.encoding, opener=opener)
 
@@ -208,8 +210,9 @@ class _Private(RotatingFileHandler):
         place = Path(self.baseFilename)
         if self.stream and not (place.exists() and os.path.samestat(place.stat(), os.fstat(self.stream.fileno()))):
             _check_log(place)
-            self.stream.close()
-            self.stream = self._open()
+            stream, self.stream = self.stream, None  # opened now, or with the next line where it cannot be
+            self._mode = os.fstat(stream.fileno()).st_mode & 0o666
+            stream.close()
         return bool(super().shouldRollover(record))
 
 
