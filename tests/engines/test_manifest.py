@@ -18,7 +18,12 @@ from maescan.scoring.conformal import Reference
 def bundle(exported_bundle, tmp_path):
     path = shutil.copytree(exported_bundle, tmp_path / "bundle")
     calibration = {"scans": [0.25, 0.5], "slices": [0.25, 0.5], "scores_sha256": "0" * 64}
-    calibration |= {"positions": [0.25, 0.5], "worst": [0.25, 0.5], "figures": {"noise": [0.1, 0.2]}}
+    calibration |= {
+        "positions": [0.25, 0.5],
+        "worst": [0.25, 0.5],
+        "counts": [1, 1],
+        "figures": {"noise": [0.1, 0.2]},
+    }
     ranges = {name: [0.0, 1.0] for name in ("mean", "std", "share", "contrast", "noise", "detail")}
     ranges["histogram"] = [0.1, 0.4, 0.6, 1.0, 1.2, 1.4, 1.6, 0.2]
     update(path, calibration=calibration, intensity=ranges, aggregation={"method": "top", "k": 3})

@@ -126,7 +126,8 @@ def test_a_scan_of_many_slices_has_many_chances_and_its_own_p_value():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"positions": [0.1]}, {"worst": [None]}, {"figures": [1]}, {"figures": {"a": ["b"]}}]
+    "wrong",
+    [{"positions": [0.1]}, {"worst": [None]}, {"counts": [2, 2]}, {"figures": [1]}, {"figures": {"a": ["b"]}}],
 )
 def test_more_of_a_calibration_that_is_none_is_refused(wrong):
     with pytest.raises(BundleError, match="positions or figures"):
@@ -150,6 +151,14 @@ def test_a_scan_of_other_voxels_or_of_few_slices_is_not_like_the_calibrations():
     few = "it has 1 slice, the calibration's scans 32: the more, the higher the highest"
     assert reference.unlike({"voxel size": 2.4}, 1)[1:] == [few] and not reference.unlike({}, 0)
     assert Reference((0.1,), (0.1,), 0.05).unlike({"voxel size": 9.0}, 32) == []  # of an older maescan
+
+
+def test_a_scan_of_as_many_slices_as_some_of_the_calibrations_is_like_these():
+    """Of thick and thin slices, 24 and 160, each would lie far from their mean."""
+    found = {"scans": [0.1] * 4, "slices": [0.1] * 368, "counts": [24, 24, 160, 160], "figures": {"noise": [1.0] * 4}}
+    reference = Reference.of({"calibration": found}, 0.05)
+    assert reference and not reference.unlike({}, 24) and not reference.unlike({}, 160)
+    assert "11 slices, the calibration's scans 24 to 160: the" in reference.unlike({}, 11)[0]
 
 
 def test_a_reference_says_of_how_many_patients_it_is():

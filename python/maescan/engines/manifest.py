@@ -59,6 +59,7 @@ class Calibration(Record, frozen=True):
     unlike: int = 0
     positions: list[float] = field(default_factory=list)
     worst: list[float] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
     figures: dict[str, list[float]] = field(default_factory=dict)
 
 

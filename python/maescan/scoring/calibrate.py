@@ -149,7 +149,7 @@ def no_reference(rows: Sequence[ScanRow]) -> dict[str, str]:
 
 def reference_of(rows: Sequence[ScanRow], rule: Mapping[str, object]) -> dict[str, object]:
     """A manifest's "calibration": ascending scores of the scans and of all their slices, to the last bit; where in
-    their scans these slices lie; the highest slice of each scan; and what the scans are like (`Reference`)."""
+    their scans these slices lie; the highest slice of each scan and how many it has; and what the scans are like."""
     slices = {row.label: row.scores.astype(np.float64).tolist() for row in rows}
     places = [row.positions for row in rows]
     pairs = sorted(
@@ -163,6 +163,7 @@ def reference_of(rows: Sequence[ScanRow], rule: Mapping[str, object]) -> dict[st
         "slices": [score for score, _ in pairs],
         "positions": [at for _, at in pairs] if all(place is not None for place in places) else [],
         "worst": sorted(max(scores) for scores in slices.values()),
+        "counts": sorted(map(len, slices.values())),
         "figures": {name: sorted(row.figures[name] for row in rows) for name in names},
         "scores_sha256": hashlib.sha256(repr(sorted(slices.items())).encode()).hexdigest(),
     }

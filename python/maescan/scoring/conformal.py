@@ -7,7 +7,7 @@ mean. The reference travels in the bundle's manifest.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,7 +29,7 @@ class Reference:
     """scans, slices: ascending scores of healthy ones, to the last bit: rounded ones would lie under their own. rate:
     the share of healthy scans that may alert. positions: of `slices`; highest: ascending highest slice scores of the
     scans; figures: what the scans are like, by name, one value per scan; patients: how many, where some have several
-    scans, else 0. Bundles calibrated by an older maescan lack the last four."""
+    scans, else 0; counts: slices of the scans. Bundles calibrated by an older maescan lack the last five."""
 
     scans: tuple[float, ...]
     slices: tuple[float, ...]
@@ -38,6 +38,7 @@ class Reference:
     highest: tuple[float, ...] = ()
     figures: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     patients: int = 0
+    counts: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, manifest: Json, rate: float) -> Reference | None:
@@ -49,14 +50,17 @@ class Reference:
         if not all(isinstance(scores, list) and scores and all(map(_is_score, scores)) for scores in kinds):
             raise BundleError("its calibration is not lists of scores", remedy="calibrate it anew")
         scans, slices = (tuple(map(float, scores)) for scores in kinds)
-        positions, highest, figures = (found.get(name) or () for name in ("positions", "worst", "figures"))
-        if not (_numbers(positions, len(slices)) and _numbers(highest, len(scans)) and _figures(figures)):
+        positions, figures, *each = (found.get(name) or () for name in ("positions", "figures", "worst", "counts"))
+        if not (
+            _numbers(positions, len(slices)) and all(_numbers(n, len(scans)) for n in each) and _figures(figures)
+        ):
             raise BundleError("its calibration's positions or figures are none", remedy="calibrate it anew")
         order = sorted(range(len(slices)), key=slices.__getitem__)
         places = tuple(float(positions[i]) for i in order) if positions else ()
         more = {name: tuple(values) for name, values in dict(figures).items()}
+        highest, counts = (tuple(sorted(values)) for values in each)
         patients = int(found.get("patients") or 0)
-        return cls(tuple(sorted(scans)), tuple(sorted(slices)), rate, places, tuple(sorted(highest)), more, patients)
+        return cls(tuple(sorted(scans)), tuple(sorted(slices)), rate, places, highest, more, patients, counts)
 
     def slice_p(self, scores: np.ndarray, positions: np.ndarray | None = None) -> list[float]:
         """p-values of slice scores [S]: among all healthy slices, or among those of like position [S] where there are
@@ -88,12 +92,12 @@ class Reference:
         values are: resampled it scores otherwise, and few slices have few chances of a high one."""
         said, size, sizes = [], figures.get("voxel size"), self.figures.get("voxel size")
         if size and sizes and not min(sizes) / NEAR <= size <= max(sizes) * NEAR:
-            theirs = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (min(sizes), max(sizes))))
+            theirs = _span(sizes, ".3g")
             said.append(f"its voxels are as large as cubes of {size:.3g} mm, the calibration's of {theirs} mm")
-        mean = len(self.slices) / len(self.scans)
-        if self.figures and slices and not mean / 2 <= slices <= mean * 2:
-            count = f"{slices} slice{'s' * (slices != 1)}"
-            said.append(f"it has {count}, the calibration's scans {mean:.0f}: the more, the higher the highest")
+        counts = self.counts or (len(self.slices) / len(self.scans),)
+        if self.figures and slices and not min(counts) / 2 <= slices <= max(counts) * 2:
+            count, theirs = f"{slices} slice{'s' * (slices != 1)}", _span(counts, ".0f")
+            said.append(f"it has {count}, the calibration's scans {theirs}: the more, the higher the highest")
         return said
 
     def state(self) -> Json:
@@ -142,6 +146,10 @@ def surplus(reference: int, judged: int, alerts: int, rate: float) -> float:
 def _rounded(p_values: Iterable[float]) -> list[float]:
     """Six decimals; of millions of slices the least p-value has more, and is not 0."""
     return [round(float(p), 6) or float(p) for p in p_values]
+
+
+def _span(values: Sequence[float], form: str) -> str:
+    return " to ".join(dict.fromkeys(f"{end:{form}}" for end in (min(values), max(values))))
 
 
 def _numbers(values: object, count: int | None = None) -> bool:
