@@ -28,8 +28,8 @@ FLAGS = {
     for name, command in ROOTS.commands.items()
 }
 EVERY = set().union(*FLAGS.values())
-OTHERS = {"--editable", "--head"}
-"""Flags of pip and ray."""
+OTHERS = {"--editable", "--head", "--ntasks-per-node"}
+"""Flags of pip, ray and srun."""
 
 
 def said() -> Iterator[tuple[str, str]]:
