@@ -5,6 +5,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -287,12 +289,17 @@ def test_an_inbox_that_is_away_is_told_and_so_is_its_return(inbox, tmp_path):
     assert watched.end() == 0
 
 
-@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
-def test_a_terminal_that_is_closed_ends_it_in_order_unless_nohup_says_otherwise(before):
-    kept = signal.signal(signal.SIGHUP, before)
-    try:
-        with stopped_by_signals() as stop:
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert stop.wait(0.2) == (before == signal.SIG_DFL)
-    finally:
-        signal.signal(signal.SIGHUP, kept)
+CLOSED = """
+import os, signal, sys
+from maescan.scoring.watch import stopped_by_signals
+signal.signal(signal.SIGHUP, signal.Handlers[sys.argv[1]])
+with stopped_by_signals() as stop:
+    os.kill(os.getpid(), signal.SIGHUP)
+    print(stop.wait(0.2))
+"""
+
+
+@pytest.mark.parametrize(("before", "ends"), [("SIG_DFL", "True"), ("SIG_IGN", "False")])
+def test_a_terminal_that_is_closed_ends_it_in_order_unless_nohup_says_otherwise(before, ends):
+    run = subprocess.run([sys.executable, "-c", CLOSED, before], capture_output=True, text=True)
+    assert (run.returncode, run.stdout.strip()) == (0, ends)
