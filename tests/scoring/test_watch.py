@@ -289,17 +289,11 @@ def test_an_inbox_that_is_away_is_told_and_so_is_its_return(inbox, tmp_path):
     assert watched.end() == 0
 
 
-CLOSED = """
-import os, signal, sys
-from maescan.scoring.watch import stopped_by_signals
-signal.signal(signal.SIGHUP, signal.Handlers[sys.argv[1]])
-with stopped_by_signals() as stop:
-    os.kill(os.getpid(), signal.SIGHUP)
-    print(stop.wait(0.2))
-"""
-
-
 @pytest.mark.parametrize(("before", "ends"), [("SIG_DFL", "True"), ("SIG_IGN", "False")])
 def test_a_terminal_that_is_closed_ends_it_in_order_unless_nohup_says_otherwise(before, ends):
-    run = subprocess.run([sys.executable, "-c", CLOSED, before], capture_output=True, text=True)
+    code = (
+        f"import os; from maescan.scoring.watch import *; from signal import *; signal(SIGHUP, {before})\n"
+        "with stopped_by_signals() as stop: os.kill(os.getpid(), SIGHUP); print(stop.wait(0.2))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (run.returncode, run.stdout.strip()) == (0, ends)
