@@ -25,7 +25,7 @@ from maescan.datasets.members import (
 )
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.subjects import contrast_of, stem_of
-from maescan.datasets.table import Labels, Said, Table, check_parts, read_table, whose_of
+from maescan.datasets.table import NOTHING, Labels, Table, check_parts, read_table, whose_of
 from maescan.errors import DataError, typed
 from maescan.scans import Scan, ScanSource
 from maescan.scans.scan import axial_axes
@@ -63,8 +63,9 @@ def find_folder(path: Path) -> list[LabelledScan]:
         refuse_ill(path, bare, beside=not masks)
     note = _note(table is not None, bool(masks), len(bare)) + _contrasts(scans) + _unread(everything.passed_over)
     note += columns_not_read(path / LABELS) + tables_not_read(path)
+    parted = table is not None and any(said.split for said in table.values())
     items = [_item(source, masks.get(source.name), table, bool(masks)) for source in scans]
-    return [replace(item, whose=whose[item.name], note=note) for item in items]
+    return [replace(item, split=item.split if parted else None, whose=whose[item.name], note=note) for item in items]
 
 
 def _called_a_mask(name: str) -> bool:
@@ -103,13 +104,12 @@ def _unread(passed_over: Iterable[PassedOver]) -> str:
 
 
 def _item(source: ScanSource, mask: ScanSource | None, table: Table | None, masked: bool) -> LabelledScan:
-    said = (table or {}).get(source.name, Said())
+    said = (table or {}).get(source.name, NOTHING)
     own = None if table is None else said.labels
-    split = said.split if any(other.split for other in (table or {}).values()) else None
     files = source.files + (mask.files if mask else ())
     read = partial(read_labelled, source, mask, own, masked=masked)
     detail = [masked, None if own is None else sorted(map(str, own.items()))]
-    return LabelledScan(source.name, files, read, detail, split)
+    return LabelledScan(source.name, files, read, detail, said.split)
 
 
 def read_labelled(
