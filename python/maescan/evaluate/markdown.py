@@ -119,7 +119,9 @@ def _detail(metrics: Json) -> str:
     ]
     text = table(("what", "value", "interval"), rows)
     if within := slice_["within_patients"]:
-        text += f"\nWithin patients: the mean AUROC of the {within['patients']} patients with slices of both kinds.\n"
+        count = within["patients"]
+        of = f"mean AUROC of the {count} patients" if count > 1 else "AUROC of the one patient"
+        text += f"\nWithin patients: the {of} with slices of both kinds.\n"
     if matched := slice_["area_matched"]:
         text += (
             f"\nArea-matched: {matched['matched']} of {matched['abnormal']} abnormal slices have normal partners "
