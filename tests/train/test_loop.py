@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,32 @@ def test_killed_between_weights_and_checkpoint(unbroken, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Trainer, "_save", dies)
         run(tmp_path)
+    run(tmp_path)
+    assert differences(unbroken, tmp_path) == {"mae": 0, "classifier": 0} and log(tmp_path) == log(unbroken)
+
+
+STOPPED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from helpers import tiny_training
+from maescan.train.loop import Trainer
+
+def step(self, loaded, epoch, number, old=Trainer._step):
+    if (self.phase.name, epoch, number) == ("mae", 1, 1):
+        os.kill(os.getpid(), signal.SIGTERM)
+    old(self, loaded, epoch, number)
+
+Trainer._step = step
+tiny_training.run({out!r}, checkpoint_s=1e9)
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_saves_the_step_it_comes_in(unbroken, tmp_path):
+    done = subprocess_run(STOPPED.format(tests=str(Path(__file__).parents[1]), out=str(tmp_path)))
+    assert done.returncode == -signal.SIGTERM, done.stderr
+    at = torch.load(tmp_path / "checkpoint.pt", weights_only=False)["at"]
+    assert (at["phase"], at["epoch"], at["step"]) == ("mae", 1, 2)
     run(tmp_path)
     assert differences(unbroken, tmp_path) == {"mae": 0, "classifier": 0} and log(tmp_path) == log(unbroken)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,8 @@ class Trainer:
     def fit(self) -> Position:
         """Runs what is left. Raises TrainingError when the loss is not finite."""
         steps, progress = self.phase.training.epochs * self.steps, self.run.progress if self.run.first else None
-        with progress(self.phase.name, steps) if progress else nullcontext() as self.show:
+        shown = progress(self.phase.name, steps) if progress else nullcontext()
+        with shown as self.show, told_to_stop(self.run.fabric.world_size) as self.stop:
             while self.at.epoch < self.phase.training.epochs:
                 self._epoch(self.at.epoch)
         self.at.seconds = time.monotonic() - self.started
@@ -135,8 +138,10 @@ class Trainer:
         run.log.samples += self.batch
         if (step + 1) % run.log_steps == 0 and step + 1 < self.steps:
             self._log()
-        if time.monotonic() - self.saved_at > run.options.checkpoint_s:
+        if self.stop.is_set() or time.monotonic() - self.saved_at > run.options.checkpoint_s:
             self._save()
+        if self.stop.is_set():
+            signal.raise_signal(signal.SIGTERM)
 
     def _accumulate(self, ids: Ids, batch: tuple[Tensor, ...], epoch: int, *, last: bool) -> None:
         fabric = self.run.fabric
@@ -190,6 +195,29 @@ class Trainer:
             parts = {"model": self.phase.model, "optimiser": self.optimiser}
             save_checkpoint(self.run.out / "checkpoint.pt", self.run.key, self.at, **parts)
         self.saved_at = time.monotonic()
+
+
+@contextmanager
+def told_to_stop(processes: int) -> Iterator[threading.Event]:
+    """An event that SIGTERM sets where it would end the process at once, as a scheduler's or a machine's going down
+    does: there is time for a checkpoint. A second one ends it. Of several processes none could wait for the others."""
+    stop = threading.Event()
+
+    def handle(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    ours = processes == 1 and threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield stop
+        return
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if stop.is_set():
+            signal.raise_signal(signal.SIGTERM)
 
 
 def batches(samples: int, batch_size: int, parts: int) -> tuple[int, int]:
