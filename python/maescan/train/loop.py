@@ -199,8 +199,8 @@ class Trainer:
 
 @contextmanager
 def told_to_stop(processes: int) -> Iterator[threading.Event]:
-    """An event that SIGTERM sets where it would end the process at once, as a scheduler's or a machine's going down
-    does: there is time for a checkpoint. A second one ends it. Of several processes none could wait for the others."""
+    """An event that SIGTERM sets where it would end the process at once: a scheduler's, or a machine's that goes down,
+    leaves time for a checkpoint. A second one ends it. Of several processes none would wait for the others."""
     stop = threading.Event()
 
     def handle(*_: object) -> None:
