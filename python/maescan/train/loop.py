@@ -199,7 +199,7 @@ class Trainer:
 
 @contextmanager
 def told_to_stop(processes: int) -> Iterator[threading.Event]:
-    """An event that SIGTERM sets where it would end the process at once: a scheduler's, or a machine's that goes down,
+    """An event that SIGTERM sets where it would end the process at once: a scheduler's, or a machine's going down,
     leaves time for a checkpoint. A second one ends it. Of several processes none would wait for the others."""
     stop = threading.Event()
 
