@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import csv
-from types import SimpleNamespace
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -10,10 +10,10 @@ import pytest
 from helpers.stubs import StubEngine, stub_bundle
 from maescan.config import preset
 from maescan.datasets.phantom import make_phantom, write_scan
-from maescan.errors import ConfigError, ScanError
+from maescan.errors import ConfigError, DataError, ScanError
 from maescan.method import regions
 from maescan.options import CandidateTable, LungTiles, ReadOptions
-from maescan.scans import axial_view, read_scan
+from maescan.scans import ScanSource, axial_view, read_scan
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
@@ -75,7 +75,7 @@ def test_candidates_are_scored_at_their_places(chest, tmp_path):
     with open(tmp_path / "out" / "regions.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert np.allclose([[float(row[axis]) for axis in "xyz"] for row in rows], ras, atol=1e-3)
-    source = SimpleNamespace(series_uid="", name="1.2.3.nii.gz", path=chest)
+    source = ScanSource("1.2.3.nii.gz", chest, "nifti", (chest,))
     cut = regions.cut(scan, source, PRESET, option)
     hounsfield = [scan.voxels[tuple(voxel)] * scan.slope + scan.intercept for voxel in voxels]
     assert cut.images.shape == (3, 64, 64) and np.ptp(cut.images) > 1
@@ -84,7 +84,7 @@ def test_candidates_are_scored_at_their_places(chest, tmp_path):
 
 
 def test_what_cannot_be_cut_is_said(chest, tmp_path):
-    scan, source = read_scan(chest), SimpleNamespace(series_uid="", name="1.2.3.nii.gz", path=chest)
+    scan, source = read_scan(chest), ScanSource("1.2.3.nii.gz", chest, "nifti", (chest,))
     other = CandidateTable.read(write_table(tmp_path / "a.csv", [("9.9", (0, 0, 0), 0)]))
     with pytest.raises(ScanError, match="no candidate"):
         regions.cut(scan, source, PRESET, other)
@@ -96,6 +96,47 @@ def test_what_cannot_be_cut_is_said(chest, tmp_path):
         regions.check(preset("brats"), LungTiles())
     with pytest.raises(ConfigError, match="patches"):
         regions.check(preset("luna16"), None)
+
+
+def _source(name, series="", patient=""):
+    return ScanSource(
+        name, Path("in", *Path(name).parts[: -1 if series else None]), "any", (), series, patient=patient
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "row", "refused"),
+    [
+        (["a/ct.nii.gz", "b/ct.nii.gz"], "ct", ["a/ct.nii.gz", "b/ct.nii.gz"]),
+        (["ct.nii.gz", "b/ct.mhd"], "ct", ["ct.nii.gz", "b/ct.mhd"]),
+        (["ct.nii.gz", "b/ct.nii.gz"], "ct.nii.gz", ["b/ct.nii.gz"]),  # as the other is called
+        (["a/ct.nii.gz", "b/ct.nii.gz"], "b/ct", []),
+        (["a/1.2.mhd", "b/1.3.mhd"], "1.2", []),
+    ],
+)
+def test_rows_that_may_be_another_scans_are_nobodys(tmp_path, names, row, refused):
+    table = CandidateTable.read(write_table(tmp_path / "c.csv", [(row, (0, 0, 0), 0)]))
+    told = regions.told_apart([_source(name) for name in names], table)
+    assert [source.name for source in told if source.fault] == refused
+    assert all("may be another scan's: 2 have the name" in str(source.fault) for source in told if source.fault)
+
+
+def test_a_folders_name_is_one_patients(tmp_path):
+    table = CandidateTable.read(write_table(tmp_path / "c.csv", [("7", (0, 0, 0), 0), ("1.5", (1, 1, 1), 0)]))
+    for patients, faults in ((("x", "x"), 0), (("x", "y"), 2)):
+        series = [_source(f"7/{n}", f"1.{n}", patient) for n, patient in enumerate(patients)]
+        assert sum(bool(source.fault) for source in regions.told_apart(series, table)) == faults
+    of_a_number = [_source("7/a", "1.5.3"), _source("1.5.3/b", "1.4")]  # the end of a number is no extension
+    assert not any("1.5" in regions.called(source)[1] for source in of_a_number)
+
+
+def test_a_table_that_changes_meanwhile_is_refused(chest, tmp_path):
+    table = write_table(tmp_path / "c.csv", [("1.2.3", (0, 0, 0), 0)])
+    option = CandidateTable.read(table)
+    write_table(table, [("1.2.3", (9, 9, 9), 0)])
+    source = ScanSource("1.2.3.nii.gz", chest, "nifti", (chest,))
+    with pytest.raises(DataError, match="has changed since this run began"):
+        regions.cut(read_scan(chest), source, PRESET, option)
 
 
 def test_tiles_are_not_judged_by_candidates(tmp_path):

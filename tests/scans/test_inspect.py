@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from typer.testing import CliRunner
 
@@ -93,3 +95,12 @@ def test_what_is_passed_over_is_told(folder):
     assert [(row.name, row.files) for row in rows[-3:]] == [("d.mif", 1), ("(other files)", 1), ("(other files)", 2)]
     assert {row.notes for row in rows[:-3]} == {"is no scan but a DICOM Segmentation"} and len(rows) == 6 + 3
     assert [row.notes for row in rows[-2:]] == ["each is hidden", "each is no scan"]
+
+
+@pytest.mark.slow
+def test_what_the_others_make_doubtful_is_refused(folder):
+    def doubt(sources):
+        return [replace(sources[0], fault=ScanError("is called as another", path=sources[0].path)), *sources[1:]]
+
+    a, _, _ = inspect([folder], doubt=doubt)
+    assert (a.name, a.verdict, a.notes) == ("a.nii.gz", "refused", "is called as another")

@@ -15,13 +15,13 @@ import pytest
 from helpers.inputs import given
 from helpers.scoring_stub import BUNDLE, write_scan
 from maescan.errors import ScanError
-from maescan.options import ReadOptions
-from maescan.scans import find_scans
+from maescan.options import CandidateTable, ReadOptions
+from maescan.scans import ScanSource, find_scans
 from maescan.scans.budget import Limits
 from maescan.scans.streams import content_hash
 from maescan.scans.worker import Worker
 from maescan.scoring import readers
-from maescan.scoring.readers import Reader, ScanReader
+from maescan.scoring.readers import Reader, ScanReader, told_apart
 
 
 def reader_of(**options):
@@ -168,3 +168,13 @@ def test_wherever_memory_ends_it_costs_the_scan_and_the_next_is_read(tmp_path):
         finally:
             worker.close()
     assert outcomes.count(None) > 3 and outcomes.count(outcomes[0]) > 3 and len(set(outcomes)) == 2
+
+
+def test_a_mask_takes_no_row_from_its_scan(tmp_path):
+    (tmp_path / "c.csv").write_text("seriesuid,coordX,coordY,coordZ\n1.2,0,0,0\n")
+    asked = ReadOptions(regions=CandidateTable.read(tmp_path / "c.csv"))
+    names = "masks/1.2.mhd", "seg-lungs-LUNA16/1.2.mhd", "subset0/1.2.mhd", "subset1/1.2.mhd"
+    found = [ScanSource(name, Path(name), "metaimage", ()) for name in names]
+    assert [source.name for source in told_apart(found[:3], asked)] == list(names[:3])
+    assert not any(source.fault for source in told_apart(found[:3], asked))
+    assert [bool(source.fault) for source in told_apart(found, asked)] == [False, False, True, True]

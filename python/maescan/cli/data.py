@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -86,13 +87,15 @@ def inspect(
     from maescan.cli.progress import shown
     from maescan.scans import inspect as inspection
 
-    judge, about = None, ""
+    judge, doubt, about = None, None, ""
     if bundle is not None:
         from maescan.scoring.preview import judge_of
+        from maescan.scoring.readers import told_apart
 
         judge, about = judge_of(bundle, read)
+        doubt = partial(told_apart, options=read)
     with shown("inspect", quiet):
-        rows = inspection.show(paths, read, picture=picture, judge=judge, as_json=as_json)
+        rows = inspection.show(paths, read, picture=picture, judge=judge, doubt=doubt, as_json=as_json)
     if about and not as_json:
         print(about)
     blank = picture is not None and not any(row.slices for row in rows)

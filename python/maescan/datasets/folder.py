@@ -48,7 +48,7 @@ def find_folder(path: Path) -> list[LabelledScan]:
         if source.fault and source.path == path and path.is_dir():  # what lies in it is not known
             raise source.fault
     scans = [s for s in found if "masks" not in Path(s.name).parts[:-1]]
-    if maps := [s for s in scans if _called_a_mask(s.name)]:
+    if maps := [s for s in scans if called_a_mask(s.name)]:
         reason = f"is a label map by its name, no scan{f', as {len(maps) - 1} more are' if len(maps) > 1 else ''}"
         raise DataError(reason, path=maps[0].path, remedy=_MAP)
     if not scans:
@@ -68,13 +68,16 @@ def find_folder(path: Path) -> list[LabelledScan]:
     return [replace(item, split=item.split if parted else None, whose=whose[item.name], note=note) for item in items]
 
 
-def _called_a_mask(name: str) -> bool:
-    """Whether a scan's path says that it is a label map: labelsTr/a.nii.gz, Masks/a.nii.gz, a_seg.nii.gz."""
+def called_a_mask(name: str) -> bool:
+    """Whether a scan's path says that it is a label map: labelsTr/a.nii.gz, Masks/a.nii.gz, a_seg.nii.gz, and
+    LUNA16's seg-lungs-LUNA16/a.mhd."""
     *folders, file = Path(stem_of(name).lower()).parts
     return any(map(_FOLDER.fullmatch, folders)) or bool(_MASK.search(file))
 
 
-_FOLDER = re.compile("masks?|labels?(?:tr|ts|val)?|segs?|segmentations?|annotations?|gt|ground[_-]?truth|rois?")
+_FOLDER = re.compile(
+    r"masks?|labels?(?:tr|ts|val)?|segs?|segmentations?|annotations?|gt|ground[_-]?truth|rois?|seg-lungs[\w-]*"
+)
 _MASK = re.compile(
     r"(?:^|[_.-])(?:(?:mask|seg|segm|segmentation|label|labels|labelmap|dseg|probseg|annotation|gt|roi)\d*"
     r"|ground[_-]?truth|(?:aparc[\w.]*\+)?aseg|wmparc|(?:[lr]h\.)?ribbon)$"

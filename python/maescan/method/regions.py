@@ -4,8 +4,9 @@ candidates of a table or tiling the lungs. Each patch is scored as a slice is.""
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.config.types import Json
-from maescan.errors import ConfigError, ScanError, require, typed
+from maescan.content import sha256
+from maescan.errors import ConfigError, DataError, ScanError, quoted, require, typed
 from maescan.method.candidates import BELONG, Candidates, read_candidates, told_outside
 from maescan.method.intensity import outside_training
 from maescan.method.lungs import lungs, tiles
 from maescan.method.patches import crop_patches, to_view
 from maescan.options import CandidateTable, LungTiles
-from maescan.scans import Scan, axial_view
+from maescan.scans import Scan, ScanSource, axial_view
 from maescan.scans.budget import check_slices
+from maescan.scans.source import EXTENSIONS
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def check(preset: Preset, asked: CandidateTable | LungTiles | None) -> None:
     if preset.patches and not asked:
         raise ConfigError(f"preset '{preset.name}' scores patches of a CT", remedy="use --tile or --candidates TABLE")
     if isinstance(asked, CandidateTable):
-        _table(str(asked.path))
+        _table(asked)
     if isinstance(asked, LungTiles):
         require("scipy", "--tile")
 
@@ -92,20 +95,20 @@ FEW = 8
 
 def cut(
     scan: Scan,
-    source: Any,
+    source: ScanSource,
     preset: Preset,
     option: CandidateTable | LungTiles,
     *,
     expected: Mapping[str, Sequence[float]] | None = None,
 ) -> Regions:
     """The patches of one CT. expected: as `preprocess.prepare` takes it. Raises ScanError: no candidate, one outside
-    of it, no lungs."""
+    of it, no lungs; DataError for a table that is no longer what it was."""
     view, axes = axial_view(scan)
     side = preset.model.image_size
     notes: tuple[str, ...] = ()
     places, half = None, np.array([0, side // 2, side // 2])
     if isinstance(option, CandidateTable):
-        rows, places = _candidates(source, str(option.path))
+        rows, places = _candidates(source, option)
         centres = to_view(places, scan, axes, view.shape)
         if beside := told_outside(places, centres, view.shape, rows):
             raise ScanError(beside, path=scan.path, remedy=BELONG)
@@ -123,17 +126,56 @@ def cut(
     )
 
 
+def told_apart(sources: Sequence[ScanSource], asked: CandidateTable | LungTiles | None) -> list[ScanSource]:
+    """Scans that were found together; with a fault where a table's rows may be another's: it calls a scan by the name
+    of its file, and several files that are not one patient's in one folder have it."""
+    if not isinstance(asked, CandidateTable):
+        return list(sources)
+    named, holders = set(_table(asked).series.tolist()), defaultdict[str, set[tuple[Path, str]]](set)
+    for source in sources:
+        for name in named.intersection(set[str]().union(*called(source))):
+            holders[name].add((source.path, source.patient if source.series_uid else source.name))
+    return [_told(source, named, holders, asked) for source in sources]
+
+
+def _told(
+    source: ScanSource, named: set[str], holders: Mapping[str, Collection[object]], asked: CandidateTable
+) -> ScanSource:
+    own, files = called(source)
+    shared = next((name for name in sorted(files & named) if len(holders[name]) > 1), "")
+    if source.fault or own & named or not shared:
+        return source
+    reason = f"the table's rows of {quoted(shared)} may be another scan's: {len(holders[shared])} have the name"
+    remedy = f"name it in {typed(asked.path)} by its series, or by its path below the folder that you give"
+    return replace(source, fault=ScanError(reason, path=source.path, remedy=remedy))
+
+
 @functools.cache
-def _table(path: str) -> Candidates:
-    return read_candidates(Path(path), labelled=False)
+def _table(asked: CandidateTable) -> Candidates:
+    found = read_candidates(asked.path, labelled=False)
+    if sha256(asked.path) != asked.sha256:
+        raise DataError("has changed since this run began", path=asked.path, remedy="run the command again")
+    return found
 
 
-def _candidates(source: Any, table: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows [N] of a scan, those of its series or of its file's name, and their places [N, 3]."""
-    rows, file = _table(table), Path(source.path).name
-    names = {source.series_uid, source.name, file, file.split(".nii")[0], Path(file).stem} - {""}
-    own = np.flatnonzero(np.isin(rows.series, sorted(names)))
-    if not len(own):
-        remedy = f"name its series, or its file without the extension, in {typed(table)}"
-        raise ScanError("the table has no candidate of it", path=source.path, remedy=remedy)
-    return own, np.asarray(rows.place[own])
+def _candidates(source: ScanSource, asked: CandidateTable) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows [N] of a scan, those of its series or label, else those of its file's name, and their places [N, 3]."""
+    rows = _table(asked)
+    for names in called(source):
+        if len(own := np.flatnonzero(np.isin(rows.series, sorted(names)))):
+            return own, np.asarray(rows.place[own])
+    remedy = f"name its series, or its file without the extension, in {typed(asked.path)}"
+    raise ScanError("the table has no candidate of it", path=source.path, remedy=remedy)
+
+
+def called(source: ScanSource) -> tuple[set[str], set[str]]:
+    """What a table may call a scan: its series and its label, which no other of those found with it has; and what
+    others may be called too, the name of its file or folder, and what is without an extension."""
+    file = Path(source.path).name
+    files = {file} if source.series_uid else {file, Path(source.name).name}
+    return {source.series_uid, source.name} - {""}, files | {_stem(name) for name in (*files, source.name)}
+
+
+def _stem(name: str) -> str:
+    ends = [end for end in EXTENSIONS if name.lower().endswith(end)]
+    return name[: -len(max(ends, key=len))] if ends else name

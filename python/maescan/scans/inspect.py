@@ -49,6 +49,8 @@ class Row:
 
 Judge = Callable[[ScanSource], tuple[str, str]]
 """What would come of a scan that can be read, and what there is to say of it; called in the worker."""
+Doubt = Callable[[Sequence[ScanSource]], Sequence[ScanSource]]
+"""The scans, some with a fault that the others show."""
 
 
 def inspect(
@@ -57,12 +59,14 @@ def inspect(
     *,
     picture: Path | None = None,
     judge: Judge | None = None,
+    doubt: Doubt | None = None,
 ) -> Iterator[Row]:
     """A `Row` for every scan in files and folders, read one after the other in a worker, and for what was passed over
     though it is a medical image; with `picture`, a PNG of a few axial slices of each at the end, where any can be
     read. Raises ScanError where a path does not exist.
 
-    judge: gives verdict and notes in place of what reading alone says; a ScanError of it refuses the scan."""
+    judge: gives verdict and notes in place of what reading alone says; a ScanError of it refuses the scan. doubt:
+    what it gives a fault is refused."""
     options = options or ReadOptions()
     if picture:
         check_picture(picture)
@@ -71,7 +75,7 @@ def inspect(
     worker = Worker(Inspector, options, picture is not None, judge, limits=limits)
     try:
         found = search_all(paths, limits)
-        for done, source in enumerate(found.sources):
+        for done, source in enumerate(doubt(found.sources) if doubt else found.sources):
             progress.tell(done, len(found.sources))
             row, tiles = _inspected(worker, source)
             if montage:
@@ -90,11 +94,12 @@ def show(
     *,
     picture: Path | None = None,
     judge: Judge | None = None,
+    doubt: Doubt | None = None,
     as_json: bool = False,
 ) -> list[Row]:
     """Print a line for each row of `inspect`, or its JSON; the rows. Raises ScanError where there is no scan."""
     paths = list(paths)
-    rows = list(inspect(paths, options, picture=picture, judge=judge))
+    rows = list(inspect(paths, options, picture=picture, judge=judge, doubt=doubt))
     if all(row.verdict == "passed over" for row in rows) and not any(row.name != "(other files)" for row in rows):
         raise ScanError("holds no scan", path=paths[0], remedy=READ)
     for text in (json.dumps(asdict(row), sort_keys=True) for row in rows) if as_json else lines(rows):

@@ -40,6 +40,7 @@ from maescan.scoring.merge import unmerged
 from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pool import ReaderPool
+from maescan.scoring.readers import told_apart
 from maescan.scoring.summary import Listing, Summary, write_results
 from maescan.scoring.writer import ScanWriter
 
@@ -84,7 +85,8 @@ def score_folder(
         for path in paths if options.healthy else ():
             refuse_reference(Path(path), found.sources)
         with opened_job(bundle, engine, out, options, report) as job, told_of(event, job):
-            sources = [source for source in found.sources if in_shard(source, options.shard)]
+            told = told_apart(found.sources, options.read)
+            sources = [source for source in told if in_shard(source, options.shard)]
             tell_replaced(job, tell)
             tell("found", {"scans": len(sources)})
             job.ledger.expect(sources, found.sources)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from maescan.config import Preset
+from maescan.datasets.folder import called_a_mask
 from maescan.method.prints import TrainingPrints
 from maescan.method.raw import RawSlices, Slices
 from maescan.options import ReadOptions
@@ -31,6 +32,15 @@ class Reading(NamedTuple):
     prepared: Any
     images: Slices
     facts: dict[str, Any]
+
+
+def told_apart(sources: Sequence[ScanSource], options: ReadOptions) -> list[ScanSource]:
+    """`regions.told_apart`; a mask that has its scan's name takes no row from it."""
+    from maescan.method import regions
+
+    masks = [source for source in sources if called_a_mask(source.name)]
+    scans = [source for source in sources if not called_a_mask(source.name)]
+    return sorted([*regions.told_apart(scans, options.regions), *masks], key=lambda source: source.name)
 
 
 def read_and_prepare(
