@@ -46,8 +46,8 @@ class Listing:
 
 @dataclass
 class Summary:
-    """What a run did. scored: {scan, score, slices, highest_slice, warnings} of its scans; skipped: how many of them
-    had been scored before; stages: seconds. archive: scans in the tables; gone: labels of those that are no longer
+    """What a run did. scored: the rows that scans.csv has of its scans; skipped: how many of them had been scored
+    before; stages: seconds. archive: scans in the tables; gone: labels of those that are no longer
     where they were; other_jobs: scans scored otherwise, which are in no table; passed_over: what could be read and is
     no scan; population: whether all scans are like the calibration's; refused: why scored scans have no DICOM
     results; notes: what was found wrong with the folder; alerting: labels of all in the tables that alert; whose: by

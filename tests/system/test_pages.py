@@ -1,0 +1,68 @@
+"""Pages name commands' options, and events, that are there, and all events."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from maescan.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+TOLD = ("tell", "_tell", "event", "listen", "report", "add", "self")
+
+
+def _options() -> dict[str, set[str]]:
+    """Of each command."""
+    commands = vars(get_command(app))["commands"]
+    shared = {"--help", "--config", "--verbose"}
+    return {
+        name: shared.union(*(each.opts + each.secondary_opts for each in command.params))
+        for name, command in commands.items()
+    }
+
+
+def _wrong(text: str, known: dict[str, set[str]]) -> list[str]:
+    """Options in command lines of a page that their command has not, and commands that are none."""
+    lines = re.findall(r"maescan ([a-z][a-z-]+)([^`\n]*)", text.replace("\\\n", " "))
+    wrong = [
+        f"{command} {option}"
+        for command, rest in lines
+        for option in re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", re.split(r"&&|[;#]", rest)[0])
+        if command in known and option not in known[command]
+    ]
+    blocks = "\n".join(re.findall(r"(?ms)^```\w*\n(.*?)^```", text))
+    typed = re.findall(r"`maescan ([a-z][a-z-]+)", text) + re.findall(r"(?m)^maescan ([a-z][a-z-]+)", blocks)
+    return wrong + [f"maescan {command}" for command in typed if command not in known]
+
+
+@pytest.mark.parametrize(
+    "text", ["maescan score SCANS --bundel B", "```sh\nmaescan scor A\n```", "x\n`maescan send O --tile`"]
+)
+def test_a_wrong_option_is_found(text):
+    assert _wrong(text, _options())
+
+
+def test_pages_name_options_that_commands_have():
+    known = _options()
+    found = {page.name: _wrong(page.read_text(), known) for page in PAGES}
+    assert not {name: wrong for name, wrong in found.items() if wrong}
+
+
+def test_pages_name_every_event():
+    """Of scoring and of `listen`."""
+    modules = [path for room in ("scoring", "network") for path in (ROOT / "python/maescan" / room).glob("*.py")]
+    calls = [node for path in modules for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    names = {
+        node.args[0].value
+        for node in calls
+        if len(node.args) == 2 and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
+        and getattr(node.func, "attr", getattr(node.func, "id", "")) in TOLD
+    }  # fmt: skip
+    assert {"found", "alert_failed", "forwarded", "restarted"} <= names
+    text = "".join((ROOT / "docs" / page).read_text() for page in ("scoring.md", "hospital.md"))
+    assert not {name for name in names if f"`{name}`" not in text}
