@@ -43,6 +43,15 @@ def test_tags_decide_where_there_are_any():
     assert other_kind(scan(knee.voxels, Modality="MR", BodyPartExamined="Head"), BRAIN) == ""
 
 
+def test_a_ct_whose_values_are_not_rescaled_is_of_another_kind():
+    stored, body = of_phantom("lung").voxels.astype(np.int32) + 1024, preset("luna16").replace(name="body")
+    told = "its values are not Hounsfield units but 0 to"
+    assert other_kind(scan(stored, Modality="CT"), LUNG).startswith(told)
+    assert other_kind(scan(stored, Modality="CT", unscaled=True), body).startswith(told)
+    assert other_kind(scan(np.maximum(stored, 1024), 1, -1024, Modality="CT"), body) == ""  # a part without air
+    assert other_kind(scan(stored, 1, -1024, Modality="CT", unscaled=True), LUNG) == ""
+
+
 @pytest.mark.parametrize(
     ("image_type", "what"),
     [
@@ -76,7 +85,9 @@ def test_body_parts_that_hold_the_organ_in_any_spelling(kind, parts):
     modality = "CT" if kind is LUNG else "MR"
     spaced = ["WHOLE BODY", "-", "HEAD AND NECK" if kind is BRAIN else "CHEST ABDOMEN"]
     for part in [*parts.split(), *spaced]:
-        assert other_kind(scan(np.zeros((2, 2, 2)), Modality=modality, BodyPartExamined=part), kind) == "", part
+        assert other_kind(scan(np.full((2, 2, 2), -900.0), Modality=modality, BodyPartExamined=part), kind) == "", (
+            part
+        )
     for part in ("KNEE", "L_SPINE", "NECK"):
         assert other_kind(scan(np.zeros((2, 2, 2)), Modality=modality, BodyPartExamined=part), kind), part
 

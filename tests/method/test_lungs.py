@@ -61,6 +61,15 @@ def test_a_lung_that_the_field_of_view_cuts_is_said():
         lungs.lungs(view[:, 20:80], scan, (1, 1, 1))  # a body's width of it, without the air before and behind
 
 
+def test_lungs_are_not_open_through_a_slice_that_is_missing():
+    view, scan = a_chest()
+    view[30:32] = -1024
+    found, notes = lungs.lungs(view, scan, (1, 1, 1))
+    assert (
+        found[:30, 20:80, 30:90].all() and found[32:, 20:80, 110:170].all() and not found[30:32].any() and not notes
+    )
+
+
 def test_where_there_are_none_it_is_said_why():
     view, scan = a_chest()
     with pytest.raises(ScanError, match="no lungs were found: the most air that is enclosed has 72 ml"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -128,6 +129,23 @@ def test_a_folders_name_is_one_patients(tmp_path):
         assert sum(bool(source.fault) for source in regions.told_apart(series, table)) == faults
     of_a_number = [_source("7/a", "1.5.3"), _source("1.5.3/b", "1.4")]  # the end of a number is no extension
     assert not any("1.5" in regions.called(source)[1] for source in of_a_number)
+
+
+def test_a_place_that_comes_twice_counts_once(chest, tmp_path):
+    places = [(0, 0, 0), (9, 9, 9), (0, 0, 0), (9, 9, 9), (-9, 0, 0)]
+    table = CandidateTable.read(write_table(tmp_path / "c.csv", [("1.2.3", place, 0) for place in places]))
+    cut = regions.cut(read_scan(chest), ScanSource("1.2.3.nii.gz", chest, "nifti", (chest,)), PRESET, table)
+    assert np.array_equal(cut.places, np.array([(0, 0, 0), (9, 9, 9), (-9, 0, 0)]) * [-1, -1, 1])
+    assert cut.notes == ("2 of its 5 candidates are at places of others, and not counted",)
+
+
+def test_candidates_of_slices_that_are_not_evenly_apart_are_refused(chest, tmp_path):
+    table = CandidateTable.read(write_table(tmp_path / "c.csv", [("1.2.3", (0, 0, 0), 0)]))
+    scan, source = read_scan(chest), ScanSource("1.2.3.nii.gz", chest, "nifti", (chest,))
+    uneven = replace(scan, meta={"accepted": ["irregular-spacing"]})
+    with pytest.raises(ScanError, match="not evenly apart"):
+        regions.cut(uneven, source, PRESET, table)
+    assert len(regions.cut(replace(scan, meta={"accepted": ["tilt"]}), source, PRESET, table).images) == 1
 
 
 def test_a_table_that_changes_meanwhile_is_refused(chest, tmp_path):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.errors import NoScanError, quoted
+from maescan.method.lungs import LUNG_HU
 from maescan.scans.scan import Scan
 
 CT, MR = "CT", "MR"
@@ -106,7 +107,7 @@ def other_kind(scan: Scan, preset: Preset) -> str:
     if organ and (plain := MARKS.sub("", part)) and plain not in BODY[organ]:
         return f"its body part is {quoted(part)}, the bundle judges the {organ}"
     if modality:
-        return _no_anatomy(scan)
+        return _no_anatomy(scan) or (_no_air(scan, organ) if expected == CT else "")
     hounsfield = holds_hounsfield(scan)
     if expected == MR and hounsfield:
         return "its values are Hounsfield units, the bundle judges MR"
@@ -121,6 +122,15 @@ def _no_anatomy(scan: Scan) -> str:
         if term := next((term for term in terms if term in names), ""):
             return f"it is {what} ({term}), the bundle judges anatomy"
     return ""
+
+
+def _no_air(scan: Scan, organ: str | None) -> str:
+    """Why the values of a CT by its tags are none: a chest holds what is as dark as lung, and where nothing says how
+    values are rescaled the air beside a patient tells."""
+    low, high = sorted(float(end) * scan.slope + scan.intercept for end in (scan.voxels.min(), scan.voxels.max()))
+    if low < LUNG_HU or not (organ == "chest" or scan.meta.get("unscaled")):
+        return ""
+    return f"its values are not Hounsfield units but {low:.0f} to {high:.0f}, the bundle judges CT"
 
 
 def holds_hounsfield(scan: Scan) -> bool:

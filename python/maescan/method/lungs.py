@@ -27,7 +27,9 @@ def lungs(
     Raises ScanError where there are none."""
     from scipy import ndimage
 
-    labels, _ = ndimage.label(view * np.float32(scan.slope) + np.float32(scan.intercept) < LUNG_HU)
+    dark = view * np.float32(scan.slope) + np.float32(scan.intercept) < LUNG_HU
+    dark[dark.all(axis=(1, 2))] = False  # no patient: through a missing slice lungs would be open
+    labels, _ = ndimage.label(dark)
     sizes = np.bincount(labels.ravel()) * np.prod(spacing) / 1000.0
     sizes[0] = 0
     open_ml = _open_at_a_side(labels, sizes)

@@ -108,7 +108,10 @@ def cut(
     notes: tuple[str, ...] = ()
     places, half = None, np.array([0, side // 2, side // 2])
     if isinstance(option, CandidateTable):
-        rows, places = _candidates(source, option)
+        if "irregular-spacing" in scan.meta.get("accepted", ()):
+            reason = "its slices are not evenly apart: which one a candidate lies in is not known"
+            raise ScanError(reason, path=scan.path, remedy="resample it evenly")
+        rows, places, notes = _candidates(source, option)
         centres = to_view(places, scan, axes, view.shape)
         if beside := told_outside(places, centres, view.shape, rows):
             raise ScanError(beside, path=scan.path, remedy=BELONG)
@@ -158,12 +161,20 @@ def _table(asked: CandidateTable) -> Candidates:
     return found
 
 
-def _candidates(source: ScanSource, asked: CandidateTable) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows [N] of a scan, those of its series or label, else those of its file's name, and their places [N, 3]."""
+def _candidates(
+    source: ScanSource, asked: CandidateTable
+) -> tuple[NDArray[np.int64], NDArray[np.float64], tuple[str, ...]]:
+    """Rows [N] of a scan, those of its series or label, else those of its file's name, and their places [N, 3]; a
+    place that comes twice counts once, which is noted: its score would weigh as much as several."""
     rows = _table(asked)
     for names in called(source):
-        if len(own := np.flatnonzero(np.isin(rows.series, sorted(names)))):
-            return own, np.asarray(rows.place[own])
+        own = np.flatnonzero(np.isin(rows.series, sorted(names)))
+        if not len(own):
+            continue
+        once = own[np.sort(np.unique(rows.place[own], axis=0, return_index=True)[1])]
+        again = len(own) - len(once)
+        notes = (f"{again} of its {len(own)} candidates are at places of others, and not counted",) if again else ()
+        return once, np.asarray(rows.place[once]), notes
     remedy = f"name its series, or its file without the extension, in {typed(asked.path)}"
     raise ScanError("the table has no candidate of it", path=source.path, remedy=remedy)
 

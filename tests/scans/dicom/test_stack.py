@@ -33,7 +33,11 @@ def test_slice_0_is_inferior_and_column_0_right(tmp_path):
     [
         ("missing-slices", (0, 1, 3, 4, 7, 8), "lacks 3 of 9 slices"),
         ("duplicate-slices", (0, 1, 1, 2, 3, 4), r"has 1 duplicate slices, at the positions of others: '00\d.dcm'"),
-        ("irregular-spacing", (0, 1, 2, 3, 4.4, 5.4), r"has slices 2\.5 to 3\.5 mm apart"),
+        (
+            "irregular-spacing",
+            (0, 1, 2, 3, 4.4, 5.4),
+            r"has slices 2\.5 to 3\.5 mm apart, up to 0\.6 mm off their even places",
+        ),
     ],
 )
 def test_faults_of_spacing_are_named_and_accepted_by_name(tmp_path, fault, depths, reason):
@@ -41,7 +45,7 @@ def test_faults_of_spacing_are_named_and_accepted_by_name(tmp_path, fault, depth
     with pytest.raises(ScanError, match=f"{reason}.*or --accept {fault}"):
         read_scan(tmp_path)
     scan = read_scan(tmp_path, accept=[fault])
-    assert re.search(reason, scan.warnings[0])
+    assert re.search(reason, scan.warnings[0]) and scan.meta["accepted"] == [fault]
 
 
 def test_a_missing_slice_leaves_an_empty_one_in_its_place(tmp_path):

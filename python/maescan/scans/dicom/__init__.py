@@ -44,6 +44,7 @@ def read_dicom(
     warnings += told + (("all voxels are equal",) if check_finite(array, path) else ())
     kind = "\\".join(frame_type(ordered.frames[0]))
     meta = _meta(first) | {"instances": _instances(ordered)} | ({"ImageType": kind} if kind else {})
+    meta |= {"accepted": list(ordered.accepted), "unscaled": _unscaled(ordered.frames)}
     return Scan(array.transpose(2, 1, 0), slope, intercept, ordered.affine, name, path, "dicom", warnings, meta)
 
 
@@ -94,16 +95,21 @@ def _columns(frames: list[Frame]) -> dict[str, tuple[str, ...]]:
 def _notes(frames: list[Frame]) -> tuple[str, ...]:
     """What is taken for granted of the values, and what of an enhanced image's frames differs; what of a series'
     images does was noted when it was found."""
-    header, notes = frames[0].image.header, list[str]()
+    notes = list[str]()
     if frames[0].image.frames > 1:
         notes += [note for _, told in by_contrast(_columns(frames), len(frames)) for note in told]
-    if header.get("Modality") == "CT" and not any(_rescaled(frame) for frame in frames):
+    if _unscaled(frames):
         notes.append("does not say how its values are rescaled: taken as Hounsfield units")
     if any("DERIVED" in frame_type(frame)[:1] for frame in frames):
         notes.append("its images are derived from others, not as they were acquired")
     if any(frame.image.header.get("RescaleSlope") == 0 for frame in frames):
         notes.append("has a RescaleSlope of 0: taken as 1")
     return tuple(notes)
+
+
+def _unscaled(frames: list[Frame]) -> bool:
+    """Whether they are of a CT that does not say what its values are."""
+    return frames[0].image.header.get("Modality") == "CT" and not any(_rescaled(frame) for frame in frames)
 
 
 def _rescaled(frame: Frame) -> bool:

@@ -26,12 +26,13 @@ STEEP = 0.01
 @dataclass(frozen=True)
 class Stack:
     """frames, with the slice index of each (a missing slice has no frame), and the affine [4, 4] to RAS+ mm of
-    voxels indexed [column, row, slice]."""
+    voxels indexed [column, row, slice]. accepted: faults by their names."""
 
     frames: list[Frame]
     slots: list[int]
     affine: Affine
     warnings: tuple[str, ...]
+    accepted: tuple[str, ...] = ()
 
     @property
     def slices(self) -> int:
@@ -51,7 +52,8 @@ def stack(frames: Sequence[Frame], path: Path, accept: frozenset[str]) -> Stack:
     slots = _slots(depths, _numbers(frames), faults)
     step = (frames[-1].position - frames[0].position) / slots[-1]
     _check_tilt(frames, slots, step, normal, faults)
-    return Stack(frames, slots, _affine(frames[0], step), tuple(faults.accepted))
+    names, reasons = zip(*faults.accepted, strict=True) if faults.accepted else ((), ())
+    return Stack(frames, slots, _affine(frames[0], step), reasons, names)
 
 
 class _Faults:
@@ -59,13 +61,13 @@ class _Faults:
 
     def __init__(self, path: Path, accept: frozenset[str]):
         self.path, self.accept = path, accept
-        self.accepted: list[str] = []
+        self.accepted: list[tuple[str, str]] = []
 
     def add(self, name: str, reason: str, remedy: str, file: Path | None = None) -> None:
         """file: the one at fault, where there is one."""
         if name not in self.accept:
             raise ScanError(reason, path=self.path, remedy=f"{remedy}, or --accept {name}", file=file)
-        self.accepted.append(reason)
+        self.accepted.append((name, reason))
 
 
 def _without_duplicates(frames: list[Frame], normal: np.ndarray, faults: _Faults) -> list[Frame]:
@@ -111,8 +113,9 @@ def _slots(depths: np.ndarray, numbers: np.ndarray | None, faults: _Faults) -> l
     else:
         slots = np.arange(len(depths))
     places = depths[0] + slots * (depths[-1] - depths[0]) / slots[-1]
-    if np.abs(depths - places).max() > UNEVEN * spacing or gaps.min() < spacing * (1 - 2 * UNEVEN):
-        reason = f"has slices {gaps.min():.3g} to {gaps.max():.3g} mm apart"
+    off = np.abs(depths - places).max()
+    if off > UNEVEN * spacing or gaps.min() < spacing * (1 - 2 * UNEVEN):
+        reason = f"has slices {gaps.min():.3g} to {gaps.max():.3g} mm apart, up to {off:.2g} mm off their even places"
         faults.add("irregular-spacing", reason, "resample it evenly")
     return [int(slot) for slot in slots]
 
