@@ -48,14 +48,15 @@ def test_whole_slices_need_no_sets_and_zscores_have_none():
         )
 
 
+@pytest.mark.parametrize("method", tokens.PADDING)
 @pytest.mark.parametrize("seed", range(5))
-def test_buckets_waste_little_and_hold_every_slice(seed):
-    counts = np.random.default_rng(seed).integers(0, 90, 500)
-    buckets = tokens.choose_buckets(counts, preset("brats-fg"))
-    least = sum(-(-c // tokens.MULTIPLE) * tokens.MULTIPLE for c in counts)
+def test_buckets_waste_little_and_hold_every_slice(seed, method):
+    counts, (multiple, waste) = np.random.default_rng(seed).integers(0, 90, 500), tokens.PADDING[method]
+    buckets = tokens.choose_buckets(counts, preset("brats-fg").replace(tokens__method=method))
+    least = sum(-(-c // multiple) * multiple for c in counts)
     padded = [min(b for b in buckets if b >= c) for c in counts if c]
-    assert sum(padded) <= max(1.05 * counts.sum(), least) and buckets[-1] == 196 and len(buckets) <= 13
-    assert all(size % tokens.MULTIPLE == 0 for size in buckets[:-1])
+    assert sum(padded) <= max((1 + waste) * counts.sum(), least) and buckets[-1] == 196
+    assert all(size % multiple == 0 for size in buckets[:-1]) and len(buckets) <= -(-90 // multiple) + 1
 
 
 def test_one_bucket_where_one_is_enough():

@@ -23,8 +23,8 @@ BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
 FIRST_BIT, LAST_BIT = BITS.argmax(axis=1), 7 - BITS[:, ::-1].argmax(axis=1)
 LEAST = 0.01
 """Share of a patch that a hull must have."""
-MULTIPLE, WASTE = 8, 0.05
-"""Token counts of buckets are multiples of so many (of 4, sets are smaller and no faster); share of padding."""
+PADDING = {"foreground": (8, 0.05), "hull": (4, 0.03)}
+"""Of what token counts of buckets are multiples, and the share of padding, by method."""
 
 
 def foreground_patches(foreground: NDArray[np.bool_], patch: int, *, margin: int = 2) -> NDArray[np.bool_]:
@@ -89,13 +89,15 @@ def _hull_ends(reached: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def multiple_of(preset: Preset) -> int:
     """Of what token counts are multiples; complementary masks divide it."""
-    return math.lcm(MULTIPLE, preset.masks.passes) if preset.masks.strategy == "complementary" else MULTIPLE
+    multiple, _ = PADDING[preset.tokens.method]
+    return math.lcm(multiple, preset.masks.passes) if preset.masks.strategy == "complementary" else multiple
 
 
 def choose_buckets(counts: Sequence[int] | NDArray[np.integer], preset: Preset) -> tuple[int, ...]:
     """Few token counts (multiples of `multiple_of`, the last being L, all) that pad slices of `counts` foreground
-    patches by no more than the share WASTE in all, or by as little as such multiples can. Slices without
+    patches by no more than the share of PADDING in all, or by as little as such multiples can. Slices without
     foreground cost nothing and do not count."""
+    _, waste = PADDING[preset.tokens.method]
     needed, tokens, multiple = np.asarray(counts)[np.asarray(counts) > 0], preset.model.tokens, multiple_of(preset)
 
     def padded(sizes: list[int]) -> int:
@@ -104,7 +106,7 @@ def choose_buckets(counts: Sequence[int] | NDArray[np.integer], preset: Preset) 
     sizes = [*(size for size in range(multiple, tokens, multiple) if preset.masks.visible(size)), tokens]
     while len(sizes) > 1:
         fewer = min(([s for s in sizes if s != gone] for gone in sizes[:-1]), key=padded)
-        if padded(fewer) > max((1 + WASTE) * needed.sum(), padded(sizes)):
+        if padded(fewer) > max((1 + waste) * needed.sum(), padded(sizes)):
             break
         sizes = fewer
     return tuple(sizes)
