@@ -87,7 +87,7 @@ def test_unexpected_fault_is_one_line(maescan, monkeypatch, tmp_path, fault):
     monkeypatch.setattr(bundle.Bundle, "load", Mock(side_effect=fault))
     code, _, error = maescan("score", tmp_path, "--bundle", tmp_path, "--out", tmp_path / "out")
     assert code == 1
-    is_one_line_naming(error, f"{type(fault).__name__}: {fault}", "MAESCAN_DEBUG")
+    is_one_line_naming(error, f"{type(fault).__name__}: {fault}", "-v shows")
 
 
 LONG = "a" * 300

@@ -110,7 +110,7 @@ def _run(stops: list[int]) -> int | str | None:
         if known := lacking(error) if isinstance(error, ImportError) else refused(error):
             return _say(str(known))
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return _say(f"{reason} (a fault of maescan; MAESCAN_DEBUG=1 shows where)", 1)
+        return _say(f"{reason} (a fault of maescan: please report it with what -v shows)", 1)
 
 
 def _command(typed: list[str]) -> int | str | None:
