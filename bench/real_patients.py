@@ -5,7 +5,7 @@ python bench/real_patients.py BRATS OTHERS --modality t1ce --out OUT [--init MAE
 Of BRATS's patients, in order, one is held out, the next is for validation, the others and the healthy slices of
 OTHERS are learnt from. The preset is `tiny+` with an encoder 64 and a decoder 48 wide, 25 epochs of the MAE and 20 of
 the judge; --set changes it. MAEs are kept in OUT. OUT/real.json has AUROC and area-matched AUROC of every patient by
-each measure and by brain area alone, and how often lesions put into healthy slices raise a score.
+each measure and by tissue area alone, and how often lesions put into healthy slices raise a score.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SHORT = {"judge__epochs": 20, "judge__least_steps": 0}
 def found(run: Path, test: SliceSet) -> Json:
     """Of the held-out patient's slices."""
     own = Preset.from_dict(json.loads((run / "preset.json").read_text())).replace(measure="judge")
-    engine, values = TorchEngine(run, own), {"brain area": _found(test, test.area.astype(np.float64))}
+    engine, values = TorchEngine(run, own), {"tissue area": _found(test, test.area.astype(np.float64))}
     for measure in MEASURES:
         values[measure] = _found(test, score_set(test, engine, own.replace(measure=measure)).score)
     stressed = stress_set(test, engine, own)
@@ -82,7 +82,7 @@ def main() -> None:
         rows["patients"][name] = found(run, data.select(data.patient == name))
         print(name, json.dumps(rows["patients"][name]["slices"]), flush=True)
         write_json(given.out / "real.json", rows)
-    for measure in ("brain area", *MEASURES):
+    for measure in ("tissue area", *MEASURES):
         each = [row["slices"][measure] for row in rows["patients"].values()]
         print(measure, {key: round(float(np.mean([one[key] for one in each])), 3) for key in each[0]})
     for measure in rows["patients"][patients[0]]["stress"]:

@@ -34,7 +34,7 @@ def test_it_scores_without_torch_and_says_how_well(demo):
     assert done.returncode == 0, done.stderr
     values = {name.strip(): float(value) for name, value in re.findall(r"│ ([\w ()]+?) *│ +(\d\.\d+) │", done.stdout)}
     assert values.pop("maescan (MAE and judge)") > max(values.values()) + 0.15
-    assert set(values) >= {"brain area alone", "slice position alone"}
+    assert set(values) >= {"tissue area alone", "slice position alone"}
     maps = list((out / "scores" / "maps").rglob("*_anomaly.nii.gz"))
     assert (out / "scores" / "report.html").is_file() and len(maps) == 24
 

@@ -31,13 +31,13 @@ def slices(n=40, seed=0):
 def test_trivial_baselines_take_the_better_direction():
     data = slices()
     found = trivial_baselines(data)
-    assert list(found) == ["brain area", "slice position", "mean intensity", "bright pixels"]
+    assert list(found) == ["tissue area", "slice position", "mean intensity", "bright pixels"]
     known = data.label >= 0
     expected = roc_auc_score(data.label[known], data.area[known])
-    assert found["brain area"] == (pytest.approx(expected), "higher")
+    assert found["tissue area"] == (pytest.approx(expected), "higher")
     data = replace(data, area=-data.area)
-    assert found["brain area"][0] == pytest.approx(trivial_baselines(data)["brain area"][0])
-    assert trivial_baselines(data)["brain area"][1] == "lower"
+    assert found["tissue area"][0] == pytest.approx(trivial_baselines(data)["tissue area"][0])
+    assert trivial_baselines(data)["tissue area"][1] == "lower"
 
 
 def test_trivial_scores_are_what_they_say():

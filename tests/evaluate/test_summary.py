@@ -26,7 +26,7 @@ def test_metrics_hold_every_baseline_and_the_report_shows_them(tmp_path):
         "interval": "patients with slices of one class: 6; of under 10 intervals are too narrow",
     }
     text = (tmp_path / "report.md").read_text()
-    for name in ("brain area", "slice position", "mean intensity", "bright pixels"):
+    for name in ("tissue area", "slice position", "mean intensity", "bright pixels"):
         assert f"| {name} (" in text
         raw, values = roc_auc_score(data.label, trivial_scores(data)[name]), found["baselines"][name]
         assert values["auroc"] == pytest.approx(max(raw, 1 - raw))

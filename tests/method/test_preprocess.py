@@ -188,6 +188,8 @@ def test_tissue_outside_the_field_is_told_and_moves_nothing(axis, before, orient
     seen = np.take(kept, range(start, start + view.shape[axis]), axis).sum() / inside.sum()
     assert abs(float(note.partition("%")[0]) / 100 - (1 - seen)) < 0.03
     assert "crop the scan around the head" in note and wide.warnings == ()
+    (of_ct,) = prepare(scan_of(np.pad(view, pads)), narrow.replace(intensity__method="hu")).notes
+    assert "crop the scan around the body part that is meant" in of_ct
 
 
 def test_little_tissue_outside_the_field_is_its_edge():

@@ -10,7 +10,9 @@ from helpers.dicom_results import CALIBRATION, write_oriented
 from helpers.inputs import given
 from helpers.scoring_stub import Engine, files_of, rows, write_scan
 from helpers.stubs import stub_bundle
+from maescan.config import preset
 from maescan.errors import ConfigError
+from maescan.scoring.dicom import organ_of
 from maescan.scoring.merge import merge
 from maescan.scoring.options import ScoreOptions, Shard, parse_kinds
 from maescan.scoring.pipeline import score_folder
@@ -208,6 +210,14 @@ def test_kinds_are_known(text):
     with pytest.raises(ConfigError, match="use some of sr,sc,seg,ko,pm"):
         parse_kinds(text)
     assert parse_kinds("KO, sr,,") == ("sr", "ko")
+
+
+def test_a_ct_that_is_no_chest_is_not_called_one():
+    named = {"luna16+": "chest", "brats-fg": "brain", "tiny": "brain"}
+    assert {name: organ_of(preset(name)) for name in named} == named
+    whole = preset("luna16").replace(grid__field_mm=400.0)
+    assert organ_of(whole.replace(name="luna16-whole")) == "chest"
+    assert [organ_of(whole.replace(name=name)) for name in ("body", "tiny-head-ct")] == ["", ""]
 
 
 def test_options_survive_a_run_record():

@@ -101,7 +101,7 @@ def test_labelled_validation_slices_are_ranked_beside_the_baselines(tmp_path):
     label[::3] = 1
     report, _ = trained(tmp_path, data=dataclasses.replace(data, label=label))
     assert report["validation"]["auroc"].keys() == {"judge", "mse", "mae", "ssim"}
-    assert "brain area" in report["validation"]["baselines"]
+    assert "tissue area" in report["validation"]["baselines"]
     assert report["validation"]["area_matched"] is None or report["validation"]["area_matched"].keys() == {
         "judge",
         "mse",

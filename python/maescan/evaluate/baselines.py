@@ -16,13 +16,13 @@ from maescan.method.slices import SliceStore
 from maescan.method.tokens import not_air
 
 BRIGHT = 0.95
-NAMES = ("brain area", "slice position", "mean intensity", "bright pixels")
+NAMES = ("tissue area", "slice position", "mean intensity", "bright pixels")
 
 
 def trivial_scores(slices: SliceSet) -> dict[str, NDArray[np.float64]]:
     """Four numbers per slice [N] of a SliceSet:
 
-    brain area: share of foreground. slice position: how near to the middle of the patient's brain, -|position - 0.5|.
+    tissue area: share of foreground. slice position: how near to the patient's middle, -|position - 0.5|.
     mean intensity: over the whole slice. bright pixels: how many lie over the set's 95th percentile of foreground.
     """
     limit, means, bright = _bright_limit(slices.images), [], []

@@ -167,8 +167,8 @@ def _groups(metrics: Json) -> str:
 
 
 def _pixels(metrics: Json) -> str:
-    names = {"heat": "heat map, in the brain", "heat_everywhere": "heat map, air included"}
-    names["brightness"] = "brightness alone, in the brain"
+    names = {"heat": "heat map, in tissue", "heat_everywhere": "heat map, air included"}
+    names["brightness"] = "brightness alone, in tissue"
     rows = [[names[key], value["auroc"], value["best_dice"]] for key, value in metrics["pixels"].items()]
     note = "\nBest Dice: one threshold for all slices, chosen in hindsight.\n"
     if beside := metrics.get("dice"):
@@ -181,7 +181,7 @@ def _pixels(metrics: Json) -> str:
 
 def _lesions(metrics: Json) -> str:
     text = "Sensitivity at 95 % specificity.\n"
-    for key, title in (("size", "lesion, share of the brain's slice"), ("contrast", "lesion against other brain")):
+    for key, title in (("size", "lesion, share of the slice's tissue"), ("contrast", "lesion against other tissue")):
         rows = [list(row.values()) for row in metrics["lesions"][key]]
         text += "\n" + table((title, "slices", "sensitivity"), rows)
     return text

@@ -76,7 +76,7 @@ def area_matched_auroc(
             values.append(np.mean([np.mean((side < mine[2]) + (side == mine[2]) / 2) for side in sides]))
             pairs += len(sides[0]) + len(sides[1])
     if not values:
-        raise DataError("no abnormal slice has normal slices of like position and brain area to compare with")
+        raise DataError("no abnormal slice has normal slices of like position and tissue area to compare with")
     return Matched(float(np.mean(values)), len(values), int(abnormal.sum()), pairs)
 
 
@@ -106,5 +106,5 @@ def auroc_in_area_strata(labels: ArrayLike, scores: ArrayLike, area: ArrayLike, 
         below += (np.searchsorted(normal, mine, "left") + np.searchsorted(normal, mine, "right")).sum() / 2
         pairs += len(normal) * len(mine)
     if not pairs:
-        raise DataError("no stratum of brain area holds both normal and abnormal slices")
+        raise DataError("no stratum of tissue area holds both normal and abnormal slices")
     return float(below / pairs)

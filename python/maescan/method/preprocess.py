@@ -92,7 +92,8 @@ def _cropped(laid: _Laid, pixels: int, preset: Preset) -> tuple[str, ...]:
     if share <= CROPPED:
         return ()
     field = f"the middle {preset.grid.field_mm:g} mm that the bundle judges"
-    return (f"{share:.0%} of its tissue lies outside {field}: crop the scan around the head, and score it again",)
+    part = "the body part that is meant" if preset.intensity.method == "hu" else "the head"
+    return (f"{share:.0%} of its tissue lies outside {field}: crop the scan around {part}, and score it again",)
 
 
 def _tissue(voxels: Array, fit: IntensityMap) -> int:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 
 from maescan import __version__
+from maescan.config import Preset
 from maescan.results.dicom import OBJECTS
 from maescan.results.dicom.finding import Earlier, Maker
 from maescan.results.dicom.uids import WRITER
@@ -54,10 +55,15 @@ def results_key(job: Job) -> str:
 
 def maker_of(job: Job, record: DicomRecord | None) -> Maker:
     """told: of the results of before, whose report the new one takes the place of where it says something else."""
-    name, hounsfield = job.bundle.preset.name, job.bundle.preset.intensity.method == "hu"
-    organ = "chest" if hounsfield else "brain" if name.startswith(("brats", "tiny")) else ""
+    name, organ = job.bundle.preset.name, organ_of(job.bundle.preset)
     earlier = record and Earlier(record["uid"], _pair(record["report"]), _pair(record["supersedes"]))
     return Maker(results_key(job), job.bundle.hash, name, job.engine.name, __version__, organ, earlier=earlier)
+
+
+def organ_of(preset: Preset) -> str:
+    """What a preset judges, as its name and its intensities say together; "" for one that its user named."""
+    known = {"luna16": "chest"} if preset.intensity.method == "hu" else {"brats": "brain", "tiny": "brain"}
+    return next((organ for start, organ in known.items() if preset.name.startswith(start)), "")
 
 
 def _pair(uids: list[str] | None) -> tuple[str, str] | None:

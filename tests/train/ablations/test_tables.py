@@ -20,7 +20,7 @@ def test_mean_and_deviation_are_of_the_judged_folds(done):
         assert row["auroc"]["mean"] == pytest.approx(np.mean(means))
         assert row["auroc"]["sd"] == pytest.approx(np.std(means, ddof=1))
     names = [row["name"] for row in result["baselines"]]
-    assert names == ["brain area", "slice position", "mean intensity", "bright pixels"]
+    assert names == ["tissue area", "slice position", "mean intensity", "bright pixels"]
 
 
 @pytest.mark.slow
