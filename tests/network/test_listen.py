@@ -90,8 +90,9 @@ def test_received_scored_and_private_and_both_processes_may_be_killed(exported_b
     out = tmp_path / "out"
     files = write_slices(tmp_path / "s", range(8), patient=SECRET)
     listening = Listening(exported_bundle, out, "--log", tmp_path / "events")
-    port = listening.until("receiving")["port"]
-    assert send(port, files[:4]) == [0] * 4
+    began = listening.until("receiving")
+    port = began["port"]
+    assert began["host"] == "127.0.0.1" and send(port, files[:4]) == [0] * 4
     told = {json.loads(line)["event"] for line in (tmp_path / "events").read_text().splitlines()}
     assert "receiving" in told and all(event["time"] for event in listening.events)
     first = listening.until("scored")

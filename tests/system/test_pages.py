@@ -53,6 +53,13 @@ def test_pages_name_options_that_commands_have():
     assert not {name: wrong for name, wrong in found.items() if wrong}
 
 
+def test_the_readme_names_every_command():
+    text = (ROOT / "README.md").read_text()
+    assert not {
+        name for name in _options() if name != "version" and f"maescan {name}" not in text and f"`{name}`" not in text
+    }
+
+
 def test_pages_name_every_event():
     """Of scoring and of `listen`."""
     modules = [path for room in ("scoring", "network") for path in (ROOT / "python/maescan" / room).glob("*.py")]

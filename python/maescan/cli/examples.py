@@ -13,7 +13,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "calibrate": (SCORE, "maescan calibrate BUNDLE HEALTHY_SCANS"),
     "pseudonym": (SCORE, "maescan pseudonym KEYFILE SCANS --out SCORES --label p0123456789abcdef"),
     "view": (SCORE, "maescan view SCORES patient/scan.nii.gz"),
-    "listen": (NETWORK, "maescan listen --bundle BUNDLE -o SCORES --from CT1@10.0.0.7"),
+    "listen": (NETWORK, "maescan listen --bundle BUNDLE -o SCORES --host 10.0.0.5 --from CT1@10.0.0.7"),
     "send": (NETWORK, "maescan send SCORES --forward PACS@pacs.example:104"),
     "echo": (NETWORK, "maescan echo PACS@pacs.example:104"),
     "train": (LEARN, "maescan train HEALTHY_SCANS --preset brats-fg -o RUN"),

@@ -197,7 +197,8 @@ class Receiver:
         thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True)
         thread.start()
         more = {"unread": self._spool.unread} if self._spool.unread else {}
-        self._tell("receiving", {"port": self.server.server_address[1], **more})
+        host, port = self.server.server_address[:2]
+        self._tell("receiving", {"host": host, "port": port, **more})
         while not stop.wait(HOUSE_S):
             self._keep_house()
         self.server.shutdown()
