@@ -5,6 +5,7 @@ import pickle
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from maescan.errors import ConfigError, DataError
@@ -33,6 +34,36 @@ TABLE = CandidateTable(Path("candidates.csv"), "0" * 64)
 def test_a_value_outside_its_limits_is_refused_by_the_name_of_its_flag(make, flag):
     with pytest.raises(ConfigError, match=flag):
         make()
+
+
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda: ScoreOptions(include="sub-01*"), r"--include cannot be 'sub-01\*', a str \(its type: tuple\[str"),
+        (lambda: ScoreOptions(exclude=("a", 3)), "--exclude"),
+        (lambda: ScoreOptions(maps="no"), "--maps cannot be 'no', a str .its type: bool"),
+        (lambda: ScoreOptions(workers="2"), "--workers"),
+        (lambda: ScoreOptions(workers=True), "--workers"),
+        (lambda: ScoreOptions(alert_rate=None), "--alert-rate cannot be 'None'"),
+        (lambda: ScoreOptions(shard=Shard(3, 2)), "--shard 3/2"),
+        (lambda: ScoreOptions(dicom=("xx",)), "--dicom-out has no 'xx'"),
+        (lambda: ScoreOptions(format="xml"), "--format"),
+        (lambda: ScoreOptions(read=None), "--read"),
+        (lambda: ReadOptions(accept="shear"), "--accept cannot be 'shear'"),
+        (lambda: ReadOptions(regions="tile"), "--candidates"),
+        (lambda: EngineOptions(device=0), "--device cannot be '0', a int"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_for_it_would_mean_something_else(make, said):
+    with pytest.raises(ConfigError, match=said):
+        make()
+
+
+def test_what_stands_for_a_type_becomes_of_it():
+    made = ScoreOptions(workers=np.int64(3), alert_rate=np.float32(0.5), include=["a"], format="parquet")
+    assert made == ScoreOptions(workers=3, alert_rate=0.5, include=("a",), format=Format.parquet)
+    json.dumps(made.to_json())
+    assert ReadOptions(accept={"tilt"}, volume=0).accept == frozenset({"tilt"})
 
 
 @pytest.mark.parametrize(

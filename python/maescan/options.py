@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import enum
 import math
+import numbers
+import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from maescan.content import sha256
 from maescan.errors import ConfigError, DataError
@@ -86,19 +90,49 @@ def several(default: T, *flags: Flag, parse: Callable[..., T]) -> T:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Base of all. Raises ConfigError for a value outside its limits."""
+    """Base of all. Raises ConfigError for a value of another type than its field's, or outside its limits."""
 
     def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
         for item in fields(self):
-            value = getattr(self, item.name)
-            for flag in item.metadata.get("flags", ()):
+            flags = item.metadata.get("flags", ())
+            name = (flags and flags[0].name) or item.name.replace("_", "-")
+            value = _taken(hints[item.name], getattr(self, item.name), name)
+            object.__setattr__(self, item.name, value)
+            for flag in flags:
                 if isinstance(value, int | float) and not flag.allows(value):
-                    name = flag.name or item.name.replace("_", "-")
                     raise ConfigError(f"--{name} {value} is out of range", remedy=f"it is {flag.limits}")
 
     def to_json(self) -> dict[str, Any]:
         """The values as JSON has them, for run.json."""
         return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+
+
+def _taken(hint: type, value: object, name: str) -> object:
+    """`value` as its field's type: a number of numpy is one, a list several texts, a text not. Raises ConfigError."""
+    for kind in get_args(hint) if type(None) in get_args(hint) else (hint,):
+        with contextlib.suppress(TypeError, ValueError):
+            return _as(kind, value)
+    words = str(hint) if get_args(hint) else hint.__name__
+    raise ConfigError(
+        f"--{name} cannot be {str(value)[:80]!r}, a {type(value).__name__}", remedy=f"its type: {words}"
+    )
+
+
+def _as(kind: type, value: object) -> object:
+    """Raises TypeError or ValueError where `value` is none of its type, and cannot stand for one."""
+    texts = get_origin(kind)
+    if isinstance(value, bool) != (kind is bool) or (texts and isinstance(value, str)):
+        raise TypeError
+    if texts and {*map(type, made := texts(value))} <= {str}:
+        return made
+    if not texts and isinstance(value, kind):
+        return value
+    if kind is int:
+        return operator.index(value)  # type: ignore[arg-type]
+    if kind is Path or (kind is float and isinstance(value, numbers.Real)) or kind in enum.StrEnum.__subclasses__():
+        return kind(value)  # type: ignore[arg-type]
+    raise TypeError
 
 
 def _plain(value: object) -> Any:

@@ -100,6 +100,8 @@ class ScoreOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        Shard.parse("/".join(map(str, self.shard)))
+        object.__setattr__(self, "dicom", parse_kinds(",".join(self.dicom)))
         if self.pseudonyms and self.dicom:
             remedy = "leave out one of them"
             raise ConfigError(
