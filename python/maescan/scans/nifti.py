@@ -48,7 +48,7 @@ def read_nifti(path: Path, name: str, *, volume: int | None = None, accept: froz
     image = _image(path, header)
     shape, before = _volume(header, path, volume)
     check_shape(shape, path)
-    affine, warnings = _affine(header, path)
+    affine, warnings = affine_of(header, path)
     warnings += check_affine(affine, path, accept)
     slope, intercept = _scaling(header, path)
     voxels = _voxels(image, header, shape, before)
@@ -147,7 +147,7 @@ def _volume(header: Header, path: Path, volume: int | None) -> tuple[tuple[int, 
     return (shape[0], shape[1], shape[2]), index * math.prod(shape[:3])
 
 
-def _affine(header: Header, path: Path) -> tuple[Affine, tuple[str, ...]]:
+def affine_of(header: Header, path: Path) -> tuple[Affine, tuple[str, ...]]:
     """Voxel to RAS mm: sform, else qform, else a guess; and what was guessed, or passed over."""
     notes: tuple[str, ...] = ()
     if (header["pixdim"][1:4] < 0).any():
@@ -164,8 +164,13 @@ def _affine(header: Header, path: Path) -> tuple[Affine, tuple[str, ...]]:
     elif sform is not None and qform is not None and (text := _difference(sform, qform)):
         notes += (f"its qform and sform differ ({text}): its sform was taken",)
     affine = affine.copy()
-    affine[:3] *= UNITS.get(int(header["xyzt_units"]) & 7, 1.0)
+    affine[:3] *= unit_of(header)
     return affine, notes
+
+
+def unit_of(header: Header) -> float:
+    """Millimetres in the unit of a header."""
+    return UNITS.get(int(header["xyzt_units"]) & 7, 1.0)
 
 
 def _qform(header: Header, path: Path, *, needed: bool) -> Affine | None:
