@@ -7,6 +7,8 @@ import importlib
 import os
 import re
 import shlex
+from collections.abc import Iterable
+from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
@@ -152,6 +154,31 @@ def refused(error: Exception) -> MaescanError | None:
     return MaescanError(
         f"cannot be used: {error.strerror}", path=error.filename, remedy=known.get(error.errno, "check the path")
     )
+
+
+Kind = TypeVar("Kind")
+
+
+def given(kind: type[Kind], value: object, name: str) -> Kind:
+    """`value`, which is a `kind`. Raises ConfigError for anything else."""
+    if isinstance(value, kind):
+        return value
+    made = f"maescan.{kind.__name__}"
+    raise ConfigError(f"{name} cannot be {str(value)[:80]!r}, a {type(value).__name__}", remedy=f"give a {made}")
+
+
+def given_path(value: object, name: str = "a path") -> Path:
+    """A path as a caller gives it. Raises ConfigError for what is none, and for an empty text: as a variable that is
+    not set, which would name the current folder."""
+    if isinstance(value, str | os.PathLike) and isinstance(text := os.fspath(value), str) and text:
+        return Path(text)
+    raise ConfigError(f"{name} cannot be {str(value)[:80]!r}, a {type(value).__name__}", remedy="give a path")
+
+
+def given_paths(value: object, name: str = "a path") -> list[Path]:
+    """One path or several; raises as `given_path`."""
+    several = value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [value]
+    return [given_path(item, name) for item in several]
 
 
 class ScanError(MaescanError):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -73,6 +74,50 @@ def test_one_volume_of_several_and_faults_are_chosen_as_on_the_command_line(mode
         model.score_scan((labels, np.eye(4)))
     taken = model.score_scan((labels, np.eye(4)), read=maescan.ReadOptions(accept=frozenset({"labels"})))
     assert len(taken.slice_scores) == 4
+
+
+@pytest.mark.parametrize(
+    "use, words",
+    [
+        (lambda model, path: model.score([], "out"), "no path was given"),
+        (lambda model, path: model.score("", "out"), "a scan's path cannot be '', a str"),
+        (lambda model, path: model.score([path, None], "out"), "a scan's path cannot be 'None', a NoneType"),
+        (lambda model, path: model.score(path, ""), "out cannot be ''"),
+        (
+            lambda model, path: model.score(path, "out", {"maps": True}),
+            "options .*give a maescan.ScoreOptions",
+        ),
+        (lambda model, path: model.score_scan(""), "a path cannot be ''"),
+        (
+            lambda model, path: model.score_scan(path, read={"volume": 1}),
+            "read .*give a maescan.ReadOptions",
+        ),
+        (lambda model, path: model.score_scan(path, alert_rate="0.05"), "--alert-rate cannot be '0.05', a str"),
+        (lambda model, path: maescan.load(None), "bundle cannot be 'None'"),
+        (lambda model, path: maescan.Model(path, {}), "options cannot be '{}'"),
+        (lambda model, path: maescan.read_scan(3), "a path cannot be '3'"),
+        (lambda model, path: maescan.read_scan(path, accept="shear"), "--accept cannot be 'shear'"),
+        (lambda model, path: maescan.read_scan(path, volume="0"), "--volume cannot be '0'"),
+        (lambda model, path: maescan.find_scans(None), "a path cannot be 'None'"),
+        (lambda model, path: maescan.preset(3), "unknown preset '3'"),
+    ],
+)
+def test_what_python_gives_of_another_kind_is_refused_in_one_line(model, tmp_path, monkeypatch, use, words):
+    path = write_scan(tmp_path / "scan.nii.gz", 3)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(maescan.ConfigError, match=words):
+        use(model, path)
+    assert [item.name for item in tmp_path.iterdir()] == ["scan.nii.gz"]
+
+
+def test_in_a_process_that_forked_a_model_says_so_instead_of_waiting_for_ever(model, tmp_path, monkeypatch):
+    path = write_scan(tmp_path / "scan.nii.gz", 3)
+    with monkeypatch.context() as child:
+        child.setattr(os, "getpid", lambda: -1)
+        with pytest.raises(maescan.ConfigError, match=r"was loaded in another process \(load it in the process"):
+            model.score_scan(path)
+        model.close()
+    assert model.score_scan(path).score > 0
 
 
 def test_a_rate_out_of_range_is_refused(model, tmp_path):

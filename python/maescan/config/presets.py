@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from maescan.config.training import ClassifierTraining, JudgeTraining, MaeTraining
@@ -109,8 +111,9 @@ PRESETS["brats-fast"] = PRESETS["brats+"].replace(
 )
 
 
-def preset(name: str) -> Preset:
+def preset(name: str | Path) -> Preset:
     """The preset of that name, or the one in that JSON file. Raises ConfigError for neither."""
+    name = str(name)
     if name in PRESETS:
         return PRESETS[name]
     if name.endswith(".json"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from maescan.errors import ScanError
+from maescan.errors import ScanError, given_paths
 from maescan.scans.budget import touching
 from maescan.scans.hollow import hollow, pointer_at, slice_like
 from maescan.scans.labels import file_label, tell_apart
@@ -48,7 +48,7 @@ def survey(paths: str | Path | Iterable[str | Path], *, faults: Faults | None = 
     _real.cache_clear()  # links may lead elsewhere since
     found: dict[tuple[object, ...], tuple[Path, ScanSource]] = {}
     passed: dict[str, PassedOver] = {}
-    roots = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
+    roots = given_paths(paths)
     for root, item in _in_roots(sorted(roots, key=_depth), faults or {}):
         if isinstance(item, PassedOver):
             passed.setdefault(_place(item.path), item)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from maescan.errors import ConfigError, MaescanError, ScanError
-from maescan.options import FAULTS
+from maescan.errors import MaescanError, ScanError, given_path
+from maescan.options import ReadOptions
 from maescan.scans.find import ScanSource, find_scans
 from maescan.scans.quiet import one_line, quiet
 from maescan.scans.scan import Scan
@@ -18,12 +18,11 @@ def read_scan(source: ScanSource | str | Path, *, volume: int | None = None, acc
     """The `Scan` of a source, or of a path that holds exactly one. volume: which one of a 4-D file, from 0.
 
     accept: names of `FAULTS` that are not to be refused. Raises ScanError, in one line, for whatever cannot be
-    read or must not be scored; ConfigError for a name that is not in FAULTS."""
-    flags = frozenset(accept)
-    if unknown := ", ".join(sorted(flags - FAULTS)):
-        raise ConfigError(f"cannot accept '{unknown}'", remedy=f"use {', '.join(sorted(FAULTS))}")
+    read or must not be scored; ConfigError for a name that is not in FAULTS, and a path that is none."""
+    asked = ReadOptions(volume=volume, accept=accept)  # type: ignore[arg-type]
+    volume, flags = asked.volume, asked.accept
     if not isinstance(source, ScanSource):
-        source = _only(Path(source))
+        source = _only(given_path(source))
     if source.fault is not None:
         raise source.fault
     try:

@@ -119,6 +119,9 @@ class Worker:
 
     def _start(self) -> None:
         """Raises WorkerLostError for a process killed each time as it starts, ConfigError where none can run."""
+        if multiprocessing.current_process().daemon:
+            remedy = "use concurrent.futures.ProcessPoolExecutor, whose processes may, or score_scan"
+            raise ConfigError("a process of multiprocessing.Pool may start no readers", remedy=remedy)
         tidy_up()
         for _ in range(TRIES):
             if self._process is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
-from maescan.errors import ConfigError, ScanError
+from maescan.errors import ConfigError, ScanError, given, given_path, given_paths
 from maescan.method.raw import RawSlices, Slices
 from maescan.options import EngineOptions, ReadOptions
 from maescan.results.maps import Scale, write_values
@@ -62,7 +63,7 @@ class ScanScores:
 
     def save_map(self, path: str | Path) -> None:
         """Writes the map as NIfTI, whole or not at all. Raises DataError where `path` cannot be written."""
-        write_values(Path(path), self.map, (self.affine, self.placed), float(self.map.max(initial=0.0)))
+        write_values(given_path(path), self.map, (self.affine, self.placed), float(self.map.max(initial=0.0)))
 
 
 class Model:
@@ -72,8 +73,8 @@ class Model:
         """Raises BundleError (damaged, drifts) and EngineError (cannot run here)."""
         from maescan import engines, kernels
 
-        kernels.set_threads(options.threads)
-        self.bundle = Bundle.load(Path(bundle))
+        kernels.set_threads(given(EngineOptions, options, "options").threads)
+        self.bundle = Bundle.load(given_path(bundle, "bundle"))
         self.preset = self.bundle.preset
         self.scale = Scale.of(self.preset, self.bundle.manifest.get("calibration"))
         self.engine = engines.load(
@@ -84,7 +85,7 @@ class Model:
             threads=options.threads,
             trust=options.trust,
         )
-        self._turn, self._closed = threading.Lock(), False
+        self._turn, self._closed, self._process = threading.Lock(), False, os.getpid()
 
     def score_scan(self, scan: object, *, read: ReadOptions = ReadOptions(), alert_rate: float = 0.05) -> ScanScores:
         """Scores one scan in this process.
@@ -138,12 +139,17 @@ class Model:
         Raises DataError and ConfigError."""
         from maescan.scoring.pipeline import score_folder
 
-        given = [paths] if isinstance(paths, str | Path) else paths
+        roots = given_paths(paths, "a scan's path")
+        if not roots:
+            raise ConfigError("no path was given", remedy="name a file or a folder")
+        given(ScoreOptions, options, "options")
         with self._in_turn():
-            return score_folder([Path(path) for path in given], self.bundle, self.engine, Path(out), options)
+            return score_folder(roots, self.bundle, self.engine, given_path(out, "out"), options)
 
     def close(self) -> None:
-        """Frees the engine, once what is being scored is done."""
+        """Frees the engine, once what is being scored is done; in a process that forked from its own, nothing."""
+        if os.getpid() != self._process:
+            return
         with self._turn:
             self._closed = True
             self.engine.close()
@@ -158,15 +164,24 @@ class Model:
 
     @contextlib.contextmanager
     def _in_turn(self) -> Iterator[None]:
+        self._check_process()
         with self._turn:
             if self._closed:
                 raise ConfigError("this model is closed", path=self.bundle.path, remedy="load it again")
             yield
 
+    def _check_process(self) -> None:
+        """An engine's threads are not forked: a child would wait for them for ever."""
+        if os.getpid() != self._process:
+            remedy = "load it in the process that uses it"
+            raise ConfigError("this model was loaded in another process", path=self.bundle.path, remedy=remedy)
+
     def _read(self, scan: object, read: ReadOptions) -> Scan:
+        given(ReadOptions, read, "read")
         if isinstance(scan, Scan):
             return scan
-        return as_scan(scan) or read_scan(_path(scan), volume=read.volume, accept=read.accept)
+        found = as_scan(scan, volume=read.volume, accept=read.accept)
+        return found or read_scan(_path(scan), volume=read.volume, accept=read.accept)
 
     def _scored(
         self, images: NDArray[np.float32], raw: RawSlices | None
@@ -201,7 +216,7 @@ def load(
 
 
 def _path(scan: object) -> Path:
-    if isinstance(scan, str | Path):
-        return Path(scan)
+    if isinstance(scan, str | os.PathLike):
+        return given_path(scan)
     remedy = "give a path, a nibabel or SimpleITK image, or (voxels, affine)"
     raise ScanError(f"a {type(scan).__name__} is no scan", remedy=remedy)
