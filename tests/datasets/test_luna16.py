@@ -91,7 +91,15 @@ def test_what_table_and_cts_have_not_in_common_is_said(luna16_tree, tmp_path):
     row, label = kept[1].rsplit(",", 1)
     (tree / "candidates.csv").write_text("\n".join([*lines, *[f"{row},{1 - int(label)}"] * 2]) + "\n")
     taken = datasets.load(tree, LUNA).taken
-    assert taken.endswith("candidates.csv, places with rows of class 0 and of class 1: 1")
+    assert taken.endswith("candidates.csv, places with rows of class 0 and of class 1: 1, rows that come twice: 1")
+    (tree / "candidates.csv").write_text("\n".join([*lines, *lines[1:4]]) + "\n")
+    assert datasets.load(tree, LUNA).taken.endswith("candidates.csv, rows that come twice: 3")
+
+
+def test_a_ct_that_is_not_in_hounsfield_units_is_not_learnt_from(tmp_path):
+    tree = write_candidates_tree(tmp_path, bright_voxel((45, 50, 2)) + 1024, np.eye(4), [(-45, -50, 2, 0)])
+    with pytest.raises(DataError, match="not Hounsfield units, preset 'luna16' is for CT"):
+        datasets.load(tree, LUNA)
 
 
 def test_lung_masks_are_no_cts_and_a_series_is_there_once(luna16_tree, tmp_path):

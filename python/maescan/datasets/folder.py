@@ -127,7 +127,7 @@ def read_labelled(
     if is_label_map(scan):
         raise DataError(IS_MAP, path=scan.path, remedy=_MAP)
     if other := other_kind(scan, preset).replace("the bundle judges", f"preset '{preset.name}' is for"):
-        raise DataError(other, path=scan.path, remedy=_OTHER)
+        raise DataError(other, path=scan.path, remedy=OTHER)
     prepared = prepare(scan, preset)
     count = len(prepared.images)
     lesions = read_mask(mask, scan) if mask else np.zeros((count, *prepared.in_plane), bool) if masked else None
@@ -197,7 +197,7 @@ def _alike(mask: Scan, scan: Scan) -> bool:
 MOST = 0.5  # share of all voxels, air among them, that a lesion may have
 IS_MAP = "is a label map, no scan"
 _MAP = "masks of lesions belong into a folder called masks, other label maps elsewhere"
-_OTHER = "leave it out: `score` gives no scan of another kind a p-value; or train with a preset for it"
+OTHER = "leave it out: `score` gives no scan of another kind a p-value; or train with a preset for it"
 _GRID = "draw it on the scan's own grid, or resample it"
 
 

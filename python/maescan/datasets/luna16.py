@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.datasets.folder import OTHER
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.luna16_table import draw, listed
 from maescan.datasets.members import read_member
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import DataError
 from maescan.method.candidates import BELONG, Candidates, read_candidates, told_outside
+from maescan.method.gate import other_kind
 from maescan.method.patches import crop_patches, to_view
 from maescan.scans import axial_view, find_scans
 
@@ -37,7 +39,7 @@ def find_luna16(path: Path, split_dir: Path | None = None, seed: int = 0) -> lis
     scans = _scans(path if path.is_dir() else path.parent)
     there = np.isin(rows.series, list(scans))
     if not there.any():
-        remedy = "unpack subset0 to subset9 beside it"
+        remedy = "unpack subset0 to subset9 beside it; a row names its CT's .mhd, without the extension"
         raise DataError("there is no .mhd of any series in it", path=table, remedy=remedy)
     parts = draw(rows.label, there, seed) if split_dir is None else listed(rows, there, split_dir)
     chosen = np.array(sorted(parts), np.int64)
@@ -60,6 +62,8 @@ def _not_there(rows: Candidates, scans: Mapping[str, Path]) -> str:
     named = set(rows.series.tolist())
     counts = {"series without a CT": len(named - set(scans)), "CTs without a row": len(set(scans) - named)}
     counts["places with rows of class 0 and of class 1"] = len(_places(rows, 0) & _places(rows, 1))
+    each = np.column_stack([np.unique(rows.series, return_inverse=True)[1], rows.place, rows.label])
+    counts["rows that come twice"] = len(each) - len(np.unique(each, axis=0))
     return "".join(f", {words}: {count}" for words, count in counts.items() if count)
 
 
@@ -102,9 +106,11 @@ def read_patches(
     """The axial patches around places [N, 3] (RAS+ mm) of one CT, which is read once: as many voxels wide as the
     model's image, at the CT's own resolution; beside the CT there is air. `slice` is the row in candidates.csv.
 
-    Raises DataError for a place outside the CT.
+    Raises DataError for a place outside the CT, and for one whose values are no Hounsfield units.
     """
     scan = read_member(find_scans([file])[0])
+    if other := other_kind(scan, preset).replace("the bundle judges", f"preset '{preset.name}' is for"):
+        raise DataError(other, path=file, remedy=OTHER)
     view, axes = axial_view(scan)
     centres = to_view(place, scan, axes, view.shape)
     if beside := told_outside(place, centres, view.shape, rows):
