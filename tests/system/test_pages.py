@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from maescan.cli import app
+from maescan.evaluate.baselines import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -51,6 +52,11 @@ def test_pages_name_options_that_commands_have():
     known = _options()
     found = {page.name: _wrong(page.read_text(), known) for page in PAGES}
     assert not {name: wrong for name, wrong in found.items() if wrong}
+
+
+def test_tables_call_the_baselines_as_maescan_does():
+    text = (ROOT / "docs" / "results.md").read_text()
+    assert not [name for name in NAMES if f"| {name} |" not in text]
 
 
 def test_the_readme_names_every_command():
