@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
 import subprocess
@@ -9,9 +11,12 @@ import sys
 
 import pytest
 
+from maescan.datasets.store import CacheWriter
 from maescan.errors import DataError
 from maescan.files import OUTPUT, claim
 from maescan.folders import LOCK, lock, make_own, taken
+from maescan.network.forwarder import locked
+from maescan.network.spool import Spool
 
 HOLD = """
 import sys, time
@@ -31,6 +36,11 @@ def write(out, files, about="", **options):
         for name in files:
             (out / name).write_text(about)
     return told
+
+
+def claimed(out):
+    claim(out, "scores")
+    return out
 
 
 def names(out):
@@ -77,6 +87,22 @@ def test_a_second_run_is_refused_until_the_first_ends_or_is_killed(tmp_path):
         first.kill()
         first.communicate()
     assert (out / LOCK).exists() and write(out, ["a"]) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])  # Lustre without -o flock, NFS without its daemon
+def test_a_file_system_without_locks_is_no_other_run(tmp_path, monkeypatch, number):
+    def none(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    for take in (
+        lambda: write(tmp_path / "out", ["a"]),
+        lambda: CacheWriter(tmp_path / "cache", 8),
+        lambda: Spool(tmp_path / "spool"),
+        lambda: locked(claimed(tmp_path / "results")).__enter__(),
+    ):
+        with pytest.raises(DataError, match=f"cannot be locked: {os.strerror(number)} .use a folder on another"):
+            take()
 
 
 def test_a_run_that_fails_leaves_no_new_folder_and_an_old_one_as_it_was(tmp_path):

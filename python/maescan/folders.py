@@ -104,8 +104,14 @@ def lock(out: Path) -> IO[str]:
         raise FileNotFoundError  # `_leave` has just taken it away
     except OSError as error:
         held.close()
-        remedy = "wait for it or use another --out"
-        raise DataError("another run is writing here", path=out, remedy=remedy) from error
+        raise not_locked(error, out, "another run is writing here", "wait for it or use another --out") from error
+
+
+def not_locked(error: OSError, folder: Path, held: str, remedy: str) -> DataError:
+    """Why a lock was not to be had: another process has it, which `held` says, or the file system has none."""
+    if isinstance(error, BlockingIOError | FileNotFoundError):
+        return DataError(held, path=folder, remedy=remedy)
+    return DataError(f"cannot be locked: {error.strerror}", path=folder, remedy="use a folder on another file system")
 
 
 def check_free(out: Path) -> None:

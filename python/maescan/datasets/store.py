@@ -25,7 +25,7 @@ from maescan.config.types import Json
 from maescan.content import read_content
 from maescan.errors import DataError
 from maescan.files import claim, write_text
-from maescan.folders import as_folder, make_own
+from maescan.folders import as_folder, make_own, not_locked
 from maescan.records import Record, decode
 
 HEADER = 128  # bytes before the data of an .npy file: room for any number of slices
@@ -119,8 +119,8 @@ class CacheWriter:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
-            remedy = "wait for it, or use another --out"
-            raise DataError("another process prepares it or learns from it", path=folder, remedy=remedy) from error
+            held, remedy = "another process prepares it or learns from it", "wait for it, or use another --out"
+            raise not_locked(error, folder, held, remedy) from error
 
     def begin(self, records: list[Json]) -> None:
         """Opens the files behind the slices of `records`, the first of the journal's lines; later ones are undone."""

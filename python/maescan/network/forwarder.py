@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from maescan.errors import DataError, MaescanError, require
 from maescan.files import OUTPUT, short_hash
+from maescan.folders import not_locked
 from maescan.network.calling import CallError, ClassError, associated
 from maescan.network.options import ListenOptions
 from maescan.network.peers import Destination, TlsFiles
@@ -139,7 +140,7 @@ def locked(out: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             remedy = "it sends by itself, and what was parked once more"
-            raise DataError("another forwarder is at work here", path=out, remedy=remedy) from error
+            raise not_locked(error, out, "another forwarder is at work here", remedy) from error
         yield
 
 

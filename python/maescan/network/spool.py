@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from maescan import files
 from maescan.errors import DataError
 from maescan.files import OUTPUT, short_hash
+from maescan.folders import not_locked
 from maescan.network.journal import Journal, Stored
 from maescan.network.same import lacks_pixels, same_data_set
 from maescan.scans.dicom.file import refuse_bomb
@@ -104,8 +105,8 @@ class Spool:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
-            reason = "another receiver uses this spool"
-            raise DataError(reason, path=self.folder, remedy="stop it, or use another --out") from error
+            reason, remedy = "another receiver uses this spool", "stop it, or use another --out"
+            raise not_locked(error, self.folder, reason, remedy) from error
         self.journal = Journal(self.folder)
         self._tidy()
 
