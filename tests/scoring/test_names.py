@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from dataclasses import replace
@@ -50,6 +51,19 @@ def test_what_is_no_file_is_no_key(tmp_path, kind):
         path = tmp_path if kind == "folder" else tmp_path / "none" / "key"
     with pytest.raises(ConfigError, match=r"cannot be read|no key can be made"):
         Pseudonyms.read(path)
+
+
+def test_a_key_that_the_disk_does_not_take_is_not_there(tmp_path, monkeypatch):
+    """Half of one would stop the same command once there is space."""
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(ConfigError, match="no key can be made: No space left on device"):
+            Pseudonyms.read(tmp_path / "key")
+    assert not list(tmp_path.iterdir()) and Pseudonyms.read(tmp_path / "key").key
 
 
 def test_places_lie_in_each_other_as_they_did_and_say_whether_they_are_there(names, tmp_path):

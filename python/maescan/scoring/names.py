@@ -254,6 +254,27 @@ def vocabulary() -> frozenset[str]:
     return frozenset(word.casefold() for text in texts for word in re.findall(r"\w+", text))
 
 
+def _make_key(path: Path) -> None:
+    """Raises FileExistsError where something is there, and ConfigError where the disk refuses: then nothing is."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with open(handle, "wb") as made:
+                made.write(f"{secrets.token_hex(KEY_BYTES)}\n".encode())
+                made.flush()
+                os.fsync(handle)
+        except BaseException:  # half a key would be refused by the next run, and by whoever asks it for a name
+            path.unlink()
+            raise
+    except FileExistsError:
+        raise
+    except OSError as error:
+        gone = ("its folder is not there", "make that folder")
+        why, do = (error.strerror, "see to its disk and folder") if path.parent.exists() else gone
+        do += ", or name a KEYFILE elsewhere; not below OUT, whose readers it would tell names"
+        raise ConfigError(f"no key can be made: {why}", path=path, remedy=do) from error
+
+
 def _read(path: Path) -> bytes:
     from maescan.files import OUTPUT, check_outside
 
@@ -263,17 +284,10 @@ def _read(path: Path) -> bytes:
         if outputs and not path.exists():  # it is said before a key lies there
             raise _within(outputs[0])
         with contextlib.suppress(FileExistsError):
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(handle, "w", encoding="ascii") as made:
-                made.write(f"{secrets.token_hex(KEY_BYTES)}\n")
-                made.flush()
-                os.fsync(handle)
+            _make_key(path)
         with opened(path) as stream:
             found, content = os.fstat(stream.fileno()), stream.read(KEY_MOST + 1)
     except OSError as error:
-        if not path.parent.exists():
-            remedy = "make that folder, or name a KEYFILE elsewhere; not below OUT, whose readers it would tell names"
-            raise ConfigError("no key can be made: its folder is not there", path=path, remedy=remedy) from error
         raise ConfigError(f"cannot be read: {error.strerror}", path=path, remedy="check --pseudonyms") from error
     remedy = "name a file that is not there yet, and one is made"
     if len(content) > KEY_MOST:  # before a word of its permissions: it is not to be changed
