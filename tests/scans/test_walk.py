@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 from maescan.results.paths import PLACES
 from maescan.scans.source import PassedOver
-from maescan.scans.walk import HOLD, walk
+from maescan.scans.walk import HOLD, Visited, walk
 
 
 def split(root: Path, *more: object) -> tuple[list[str], list[tuple[str, str]]]:
@@ -41,9 +42,22 @@ def test_a_scan_is_called_by_the_place_where_it_lies(tmp_path):
     assert split(tmp_path) == (["z/1"], [("a", "link")])
 
 
+def test_folders_of_two_disks_that_are_shared_as_one_may_have_one_inode(tmp_path, monkeypatch):
+    make(tmp_path, "a/1", "b/2")
+    (tmp_path / "c").symlink_to("a")
+    real = Path.stat
+
+    def one_inode(path, **options):
+        found = real(path, **options)
+        return SimpleNamespace(st_dev=1, st_ino=2, st_mode=found.st_mode, st_ctime_ns=found.st_ino)
+
+    monkeypatch.setattr(Path, "stat", one_inode)
+    assert split(tmp_path) == (["a/1", "b/2"], [("c", "link")])
+
+
 def test_two_roots_share_what_they_have_visited(tmp_path):
     make(tmp_path, "a/1")
-    visited: set[tuple[int, int]] = set()
+    visited = Visited()
     assert split(tmp_path, (), visited)[0] == ["a/1"]
     assert split(tmp_path / "a", (), visited) == ([], [])
 

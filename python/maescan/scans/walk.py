@@ -14,8 +14,9 @@ from maescan.scans.source import PassedOver
 
 HOLD = frozenset({"maps", "pictures", "views", "dicom"})
 """Folders of an output folder that hold what maescan wrote of scans, and nothing else."""
-Visited = set[tuple[int, int]]
-"""Device and inode of the folders that were searched."""
+Visited = set[tuple[int, int, int]]
+"""Device, inode and time of change of the folders that were searched. Where several disks are shared as one, by 9p or
+SMB, folders of two of them may have one inode: their times tell them apart."""
 
 
 def walk(root: Path, skip: Collection[str] = (), visited: Visited | None = None) -> Iterator[Path | PassedOver]:
@@ -63,9 +64,9 @@ def _entries(folder: Path, visited: Visited) -> list[os.DirEntry[str]] | str | N
     """What lies in a folder; a reason to leave it out; or None where it cannot be searched."""
     try:
         stat = folder.stat()
-        if (stat.st_dev, stat.st_ino) in visited:
+        if (which := (stat.st_dev, stat.st_ino, stat.st_ctime_ns)) in visited:
             return "leads to a folder that is searched already"
-        visited.add((stat.st_dev, stat.st_ino))
+        visited.add(which)
         if not os.access(folder, os.X_OK):  # its files cannot even be looked at
             return None
         with os.scandir(folder) as entries:
