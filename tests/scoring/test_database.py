@@ -116,7 +116,7 @@ def test_what_is_no_ledger_or_a_ledger_of_another_version_is_said(tmp_path):
     db = sqlite3.connect(file)
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(DataError, match="a ledger of version 99"):
+    with pytest.raises(DataError, match=r"a ledger of version 99 .use the maescan that wrote it"):
         Database(tmp_path / "a")
 
 

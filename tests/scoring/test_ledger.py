@@ -221,3 +221,11 @@ def test_taking_what_calls_another_scan_the_same_is_refused(ledger, tmp_path):
     with pytest.raises(DataError, match=r"calls another scan 'x\.nii'"):
         ledger.import_rows(tmp_path / "other")
     assert len(ledger.rows()) == 1
+
+
+def test_a_row_of_a_newer_maescan_is_refused_and_stays(ledger, tmp_path):
+    add(ledger, file(tmp_path / "a.nii"), "content")
+    ledger.db.all("UPDATE scans SET result = json_set(result, '$.newer', 1)")
+    with pytest.raises(DataError, match=r"row of 'a.nii' is not as this .* \(use the maescan that wrote it, or ano"):
+        ledger.rows()
+    assert ledger.db.one("SELECT label FROM scans WHERE result LIKE '%newer%'") == ("a.nii",)

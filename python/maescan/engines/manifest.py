@@ -18,6 +18,7 @@ from maescan.records import Record, StrictRecord, check, decode, read
 
 SCHEMA_VERSION = 2
 ANEW = "export it anew"
+NEWER = f"{ANEW}, or use the maescan that wrote it"
 CHANGED = "copy it anew from where it was exported, or export it anew"
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -133,7 +134,7 @@ def parse(raw: bytes, file: Path) -> Json:
     )
     version = values.get("schema_version")
     if version != SCHEMA_VERSION or isinstance(version, bool | float):
-        remedy = f"this maescan reads version {SCHEMA_VERSION}: {ANEW}, or use the maescan that wrote it"
+        remedy = f"this maescan reads version {SCHEMA_VERSION}: {NEWER}"
         raise BundleError(f"is of schema version {str(version)[:20]}", path=file, remedy=remedy)
     try:
         body, texts = body_hash(values), list(_texts(values))
@@ -149,11 +150,11 @@ def parse(raw: bytes, file: Path) -> Json:
 
 def check_manifest(values: Mapping[str, object], file: Path) -> Manifest:
     """Raises BundleError naming the field that a manifest does not have, or not so."""
-    known = check(Manifest, dict(values), path=file, remedy=ANEW, error=BundleError)
+    known = check(Manifest, dict(values), path=file, remedy=NEWER, error=BundleError)
     try:
         Preset.from_dict(dict(known.preset))
     except ConfigError as error:
-        raise BundleError(error.reason, path=file, remedy=ANEW) from error
+        raise BundleError(error.reason, path=file, remedy=NEWER) from error
     return known
 
 

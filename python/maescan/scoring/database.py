@@ -16,6 +16,7 @@ from maescan.folders import LOCK, lock, make_own
 from maescan.scoring.integrity import fault_of, register, set_aside, triggers
 
 VERSION = 4
+NEWER = "use the maescan that wrote it, or another --out"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS scans (id INTEGER PRIMARY KEY, label TEXT UNIQUE NOT NULL, folded TEXT NOT NULL,
   identity TEXT NOT NULL, place BLOB NOT NULL, content TEXT, job TEXT, scores BLOB, areas BLOB, result TEXT,
@@ -196,11 +197,12 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
     if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
         return
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    newer, fault = version > VERSION, fault_of(db, VERSION) if version <= VERSION else ""
-    if newer or fault:
+    if version > VERSION:
         db.close()
-        reason = f"is a ledger of version {version}" if newer else f"the ledger {fault}"
-        raise (DataError if newer else DamagedError)(reason, path=path, remedy="use another --out")
+        raise DataError(f"is a ledger of version {version}", path=path, remedy=NEWER)
+    if fault := fault_of(db, VERSION):
+        db.close()
+        raise DamagedError(f"the ledger {fault}", path=path, remedy="use another --out")
 
 
 def _connected(path: Path) -> sqlite3.Connection:

@@ -23,7 +23,7 @@ from maescan.records import Kind, Record, decode
 from maescan.results.rows import DicomRecord, Failure, ScanRow
 from maescan.scans.labels import folder_of, hashed_label, longer_labels
 from maescan.scans.source import ScanSource
-from maescan.scoring.database import Database, reading
+from maescan.scoring.database import NEWER, Database, reading
 from maescan.scoring.names import PLAIN, Names
 from maescan.scoring.places import around, members_of, place_of
 
@@ -261,9 +261,7 @@ def _scan_row(number: int, label: str, scores: bytes, areas: bytes, result: str,
     try:
         return ScanRow(label, *arrays, **_facts(result), order=number, failed=bool(failed))
     except TypeError as error:
-        raise DataError(
-            f"the ledger's row of '{label}' is not as maescan writes it", remedy="use another --out"
-        ) from error
+        raise DataError(f"the ledger's row of '{label}' is not as this maescan writes it", remedy=NEWER) from error
 
 
 class Result(Record, frozen=True):
@@ -278,7 +276,7 @@ def _facts(text: str) -> Json:
 
 
 def _decoded(kind: type[Kind], text: str) -> Kind:
-    return decode(kind, text, path=Path(OUTPUT) / "ledger.sqlite", remedy="use another --out")
+    return decode(kind, text, path=Path(OUTPUT) / "ledger.sqlite", remedy=NEWER)
 
 
 def rows_of(out: Path) -> list[ScanRow]:
