@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from maescan.benchmark.cost import slice_operations
 from maescan.cli import app
+from maescan.config import PRESETS
 from maescan.evaluate.baselines import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +59,17 @@ def test_pages_name_options_that_commands_have():
 def test_tables_call_the_baselines_as_maescan_does():
     text = (ROOT / "docs" / "results.md").read_text()
     assert not [name for name in NAMES if f"| {name} |" not in text]
+
+
+def test_the_table_of_presets_has_each_and_what_it_costs():
+    rows = re.findall(
+        r"(?m)^\| `([^`]+)` \|.*\| (classifier|\[?judge).*\| ([\d.]+) \|$", (ROOT / "docs/datasets.md").read_text()
+    )
+    assert {name for name, _, _ in rows} == set(PRESETS)
+    for name, judged, cost in rows:
+        preset = PRESETS[name]
+        gflop = slice_operations(preset, None if preset.tokens.method == "all" else 50) / 1e9
+        assert (judged.strip("["), cost) == (preset.measure, f"{gflop:.{1 if gflop > 1 else 3}f}"), name
 
 
 def test_the_readme_names_every_command():
