@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         ScanError,
         TrainingError,
     )
-    from maescan.options import EngineOptions, ReadOptions
+    from maescan.options import CandidateTable, EngineOptions, LungTiles, ReadOptions
     from maescan.results.rows import Failure
     from maescan.scans import Scan, find_scans, read_scan
     from maescan.scoring.model import Model, ScanScores, load
@@ -55,7 +55,7 @@ _HOMES = {
         "ScanError",
         "TrainingError",
     ),
-    "options": ("EngineOptions", "ReadOptions"),
+    "options": ("CandidateTable", "EngineOptions", "LungTiles", "ReadOptions"),
     "results.rows": ("Failure",),
     "scans": ("Scan", "find_scans", "read_scan"),
     "scoring.model": ("Model", "ScanScores", "load"),
@@ -64,11 +64,13 @@ _HOMES = {
 }
 __all__ = [
     "BundleError",
+    "CandidateTable",
     "ConfigError",
     "DataError",
     "EngineError",
     "EngineOptions",
     "Failure",
+    "LungTiles",
     "MaescanError",
     "Model",
     "Preset",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from maescan.content import sha256
-from maescan.errors import ConfigError, DataError
+from maescan.errors import ConfigError, DataError, given_path
 
 Fault = Literal[
     "missing-slices", "duplicate-slices", "irregular-spacing", "tilt", "shear", "localizer", "modality", "labels"
@@ -162,12 +162,13 @@ class CandidateTable:
     sha256: str
 
     @classmethod
-    def read(cls, path: Path) -> CandidateTable:
+    def read(cls, path: str | Path) -> CandidateTable:
         """Raises DataError where it cannot be read."""
+        table = given_path(path, "a table of candidates")
         try:
-            return cls(path, sha256(path))
+            return cls(table, sha256(table))
         except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}", path=path, remedy="check the path") from error
+            raise DataError(f"cannot be read: {error.strerror}", path=table, remedy="check the path") from error
 
     def to_json(self) -> dict[str, Any]:
         """What `regions_of` reads."""

@@ -49,6 +49,8 @@ def test_validation_comes_first_then_calibration_then_nothing():
     alone = dataclasses.replace(data, split=None)
     assert healthy_scores(alone, judged, manifest, StubEngine(), TINY).source == "calibration"
     assert healthy_scores(alone, judged, {"calibration": None}, StubEngine(), TINY) is None
+    tiled = {"calibration": {**manifest["calibration"], "regions": "tile"}}
+    assert healthy_scores(alone, judged, tiled, StubEngine(), TINY) is None
 
 
 def test_dice_at_the_threshold_of_healthy_pixels():

@@ -159,11 +159,17 @@ def test_a_table_that_changes_meanwhile_is_refused(chest, tmp_path):
 
 def test_tiles_are_not_judged_by_candidates(tmp_path):
     table = CandidateTable.read(write_table(tmp_path / "a.csv", [("9.9", (0, 0, 0), 0)]))
+    (tmp_path / "9.9.nii").write_text("no scan")
     for mine, other in ((table, LungTiles()), (LungTiles(), table)):
         by, to = regions.way_of(mine), regions.way_of(other)
         regions.check_reference({"calibration": {"regions": by}}, mine)
         with pytest.raises(ConfigError, match=f"scored by --{by}: p-values of --{to}") as error:
             regions.check_reference({"calibration": {"regions": by}}, other)
         assert f"copy of the bundle by --{to}" in error.value.remedy
+        judged = stub_bundle(PRESET, calibration={"regions": by, "scans": [1.0]})
+        with pytest.raises(ConfigError, match=f"scored by --{by}"):
+            score_folder(
+                [tmp_path], judged, StubEngine(), tmp_path / "out", ScoreOptions(read=ReadOptions(regions=other))
+            )
         for untold in ({}, {"calibration": None}, {"calibration": {"scans": [1.0]}}):
             regions.check_reference(untold, other)

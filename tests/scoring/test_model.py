@@ -10,6 +10,7 @@ import pytest
 
 import maescan
 from helpers.scoring_stub import rows, write_scan
+from helpers.stubs import stub_bundle
 from maescan.engines.bundle import update
 
 
@@ -32,6 +33,17 @@ def test_a_scan_scores_alike_however_it_is_given_and_as_from_the_command_line(mo
     assert float(rows(tmp_path / "out" / "scans.csv")[0]["score"]) == pytest.approx(result.score, abs=1e-6)
     heat = nibabel.load(next((tmp_path / "out" / "maps").rglob("*.nii.gz")))
     assert np.allclose(heat.get_fdata(), result.map, atol=1e-3) and result.map.shape == image.shape
+
+
+def test_a_bundle_of_patches_has_its_own_way(tmp_path):
+    patches = maescan.preset("luna16").replace(model=maescan.preset("tiny").model)
+    model = object.__new__(maescan.Model)
+    model.preset, model.bundle = patches, stub_bundle(patches)
+    with pytest.raises(maescan.ConfigError, match=r"patches of a CT \(use score, with ReadOptions"):
+        model.score_scan(tmp_path, read=maescan.ReadOptions(regions=maescan.LungTiles()))
+    model.preset = maescan.preset("tiny")
+    with pytest.raises(maescan.ConfigError, match="scores whole slices"):
+        model.score_scan(tmp_path, read=maescan.ReadOptions(regions=maescan.LungTiles()))
 
 
 def test_what_a_result_says(model, tmp_path):

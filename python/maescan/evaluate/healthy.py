@@ -43,7 +43,8 @@ def healthy_scores(
     data: SliceSet, judged: SliceSet, manifest: Mapping[str, object], engine: Engine, preset: Preset
 ) -> HealthyScores | None:
     """From the normal slices of a set's "val" part, of patients that are not judged; else from what the bundle was
-    calibrated with; None where there is neither."""
+    calibrated with; None where there is neither, and where it was by tiles of lungs: patches are judged around
+    candidates, which are no sample of these."""
     if data.split is not None:
         mine = (np.asarray(data.split) == "val") & (np.asarray(data.label) == 0)
         mine &= ~np.isin(data.subject, np.unique(judged.subject))
@@ -51,7 +52,8 @@ def healthy_scores(
             scored = score_set(data.select(mine), engine, preset)
             return HealthyScores("validation", scored.score, scored.pixels.heat if scored.pixels else None)
     calibration = manifest.get("calibration")
-    slices = calibration.get("slices") if isinstance(calibration, Mapping) else None
+    tiled = isinstance(calibration, Mapping) and calibration.get("regions") == "tile"
+    slices = calibration.get("slices") if isinstance(calibration, Mapping) and not tiled else None
     return HealthyScores("calibration", np.array(slices, np.float64)) if slices else None
 
 

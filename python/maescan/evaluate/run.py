@@ -151,7 +151,7 @@ def found_beside(slices: SliceSet, scored: Scored, model: Json, missing: dict[st
     at = at_healthy_threshold(label, scored.score, healthy, patient) if healthy else None
     if at is None:
         missing["healthy_threshold"] = (
-            "no validation part has healthy slices of others, and the bundle is not calibrated"
+            "no validation part has healthy slices of others, and the bundle is not calibrated by slices like these"
         )
     dice = None
     if pixels is not None and pixels.heat.lesion.any() and pixels.healthy.normal.any():

@@ -101,7 +101,11 @@ class Model:
         from maescan.results.pictures import panels
 
         rate = ScoreOptions(alert_rate=alert_rate).alert_rate
-        regions.check(self.preset, None)
+        if self.preset.patches:
+            reason = f"score_scan scores whole slices, preset '{self.preset.name}' patches of a CT"
+            remedy = "use score, with ReadOptions(regions=LungTiles()) or (regions=CandidateTable.read(TABLE))"
+            raise ConfigError(reason, remedy=remedy)
+        regions.check(self.preset, given(ReadOptions, read, "read").regions)
         found = self._read(scan, read)
         other = gate.admit(found, self.preset, read.accept)
         prepared, raw = prepare_raw(found, self.preset, expected=self.bundle.manifest.get("intensity"))

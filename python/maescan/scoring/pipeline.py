@@ -156,8 +156,10 @@ def _kind(options: ScoreOptions) -> str:
 @contextlib.contextmanager
 def opened_job(bundle: Any, engine: Any, out: Path, options: ScoreOptions, report: Report) -> Iterator[Job]:
     """A job on `out`, which no other run may write into meanwhile. Raises DataError; ConfigError for a bundle of CT
-    patches without regions, and regions for any other."""
+    patches without regions, regions for any other, and regions of another kind than its healthy scans'."""
     regions.check(bundle.preset, options.read.regions)
+    if not options.healthy:
+        regions.check_reference(bundle.manifest, options.read.regions)
     names = names_of(options.pseudonyms)
     ledger = Ledger(out, job_key(bundle, engine.name, options), names, kind=_kind(options))
     try:
