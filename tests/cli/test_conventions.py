@@ -180,3 +180,22 @@ def test_a_lost_gpu_has_an_exit_code_of_its_own(monkeypatch):
     done = CliRunner().invoke(app, SCORE)
     assert done.exit_code == conventions.LOST == 6
     assert done.stderr == "maescan: the GPU is lost (start the command again)\n"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("score", "", "--bundle", "b", "--out", "o"),
+        ("score", ".", "", "--bundle", "b", "--out", "o"),
+        ("score", "in", "--bundle", "b", "--out="),
+        ("score", "in", "--bundle", "", "--out", "o", "--accept", ""),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(typed):
+    with pytest.raises(ConfigError, match=r"a path is empty .is a variable of the shell not set"):
+        CliRunner().invoke(app, typed, catch_exceptions=False)
+
+
+def test_the_current_folder_and_empty_texts_that_are_no_paths_are_taken(scored):
+    assert scored("score", ".", "--bundle", "b", "--out", "o", "--accept", "")[0] == [Path()]
+    assert scored("score", "in", "--bundle=.", "--out", "o", "--dicom-out=")[0] == [Path("in")]

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, get_args, get_type_hints
@@ -144,9 +144,12 @@ class Command(TyperCommand):
     """Says of a value that does not do which file or variable gave it; of what is typed one sees that."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override,unused-ignore]
-        """See click's. Raises ConfigError for a value of a file or a variable."""
+        """See click's. Raises ConfigError for a value of a file or a variable, and for an empty path."""
+        typed = list(args)
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
+            _check_paths(typed, ctx.params.values())
+            return rest
         except typer.BadParameter as error:
             if not (given := _given_by(ctx, error.param)):
                 raise
@@ -154,6 +157,16 @@ class Command(TyperCommand):
             raise ConfigError(
                 f"{given}: {reason}", remedy=f"maescan {ctx.info_name} -h says what it takes"
             ) from error
+
+
+def _check_paths(typed: list[str], values: Iterable[object]) -> None:
+    """Raises ConfigError where an empty text was typed for a path: it would be the current folder, which is not what
+    a variable that is not set meant."""
+    texts = [text.partition("=")[2] if text.startswith("--") and "=" in text else text for text in typed]
+    here = [one for value in values for one in (value if isinstance(value, list) else [value]) if one == Path()]
+    if "" in texts and len(here) > sum(text != "" and Path(text) == Path() for text in texts):
+        remedy = "is a variable of the shell not set? the current folder is ."
+        raise ConfigError("a path is empty", remedy=remedy)
 
 
 def _given_by(context: typer.Context, parameter: object) -> str:
