@@ -15,6 +15,7 @@ from maescan.errors import ConfigError, DataError, ScanError
 from maescan.method import regions
 from maescan.options import CandidateTable, LungTiles, ReadOptions
 from maescan.scans import ScanSource, axial_view, read_scan
+from maescan.scoring.merge import merge
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
@@ -171,5 +172,10 @@ def test_tiles_are_not_judged_by_candidates(tmp_path):
             score_folder(
                 [tmp_path], judged, StubEngine(), tmp_path / "out", ScoreOptions(read=ReadOptions(regions=other))
             )
+        score_folder(
+            [tmp_path / "9.9.nii"], BUNDLE, StubEngine(), tmp_path / by, ScoreOptions(read=ReadOptions(regions=other))
+        )
+        with pytest.raises(ConfigError, match=f"scored by --{by}"):
+            merge([tmp_path / by], judged, tmp_path / "merged")
         for untold in ({}, {"calibration": None}, {"calibration": {"scans": [1.0]}}):
             regions.check_reference(untold, other)

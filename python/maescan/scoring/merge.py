@@ -17,6 +17,7 @@ from maescan import files
 from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
 from maescan.errors import ConfigError, DataError, MaescanError, quoted
+from maescan.method.regions import check_reference
 from maescan.records import Record, check, read, read_rows
 from maescan.scans.source import PassedOver, Why
 from maescan.scoring.database import reading
@@ -35,7 +36,7 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     Raises DataError for a shard that has not ended or has lost files, that is missing or there twice, of another
     bundle, of other options or of another listing (a scan came or went between two of them), where two call different
     scans alike, and for an `out` that holds what no merge wrote; ConfigError where `out` is a shard or lies in one:
-    they are only read. What is refused leaves `out` as it was.
+    they are only read, and for a bundle that was calibrated by regions of another kind meanwhile. What is refused leaves `out` as it was.
     """
     for shard in shards:
         if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(shard)):
@@ -43,6 +44,7 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     runs = [read_run(shard) for shard in shards]
     options, engine = ScoreOptions.from_json(runs[0]["options"]), runs[0]["engine"]
     _check(shards, runs, job_key(bundle, engine, options))
+    check_reference(bundle.manifest, options.read.regions)
     known = _labels(shards)
     labels = {label for run in runs for label in run.get("labels", known)}
     outputs = [output for shard in shards for output in _outputs(shard, runs[0]["job"], labels, maps=options.maps)]
