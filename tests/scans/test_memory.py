@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
@@ -125,3 +127,16 @@ def test_a_label_map_of_simpleitk_is_refused_before_its_array_ends_the_process()
     sitk = pytest.importorskip("SimpleITK")
     with pytest.raises(ScanError, match="is a label map"):
         as_scan(sitk.Image([4, 4, 4], sitk.sitkLabelUInt8))
+
+
+def test_a_scan_whose_voxels_were_changed_is_checked_and_of_a_type_that_is_taken(tmp_path):
+    scan = read_scan(stored(tmp_path, nifti()))
+    assert as_scan(scan).voxels is not None and as_scan(scan).name == scan.name == "scan.nii"
+    changed = as_scan(replace(scan, voxels=scan.voxels / 2, warnings=("mine",)))
+    assert changed.voxels.dtype == np.float32 and changed.warnings == ("mine",)
+    with pytest.raises(ScanError, match="120 of 120 voxels are NaN"):
+        as_scan(replace(scan, voxels=scan.voxels * np.nan))
+    with pytest.raises(ScanError, match="has a slope of nan"):
+        as_scan(replace(scan, slope=float("nan")))
+    with pytest.raises(ScanError, match="affine of"):
+        as_scan(replace(scan, affine=np.eye(3)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -25,9 +26,9 @@ GIVE = "give (voxels [X, Y, Z], affine [4, 4]), both numbers"
 
 
 def as_scan(image: object, *, volume: int | None = None, accept: frozenset[str] = frozenset()) -> Scan | None:
-    """The `Scan` of an image in memory: (voxels [X, Y, Z], affine [4, 4] to RAS+ mm), or what nibabel or SimpleITK
-    made. None for anything else, such as a path. Raises ScanError for what is no single volume of finite numbers.
-    volume, accept: as `read_scan` has them."""
+    """The `Scan` of an image in memory: a `Scan`, (voxels [X, Y, Z], affine [4, 4] to RAS+ mm), or what nibabel or
+    SimpleITK made. None for anything else, such as a path. volume, accept: as `read_scan` has them. Raises ScanError
+    for what is no single volume of finite numbers."""
     try:
         return _scan_of(image, volume, accept)
     except MaescanError:
@@ -38,6 +39,8 @@ def as_scan(image: object, *, volume: int | None = None, accept: frozenset[str] 
 
 
 def _scan_of(image: object, volume: int | None, accept: frozenset[str]) -> Scan | None:
+    if isinstance(image, Scan):
+        return _checked(image)
     if isinstance(image, tuple) and len(image) == 2:
         return _Given(image[0], image[1]).scan(volume, accept)
     if hasattr(image, "dataobj") and hasattr(image, "affine"):
@@ -70,6 +73,16 @@ class _Given:
         kept, rounded = _kept(chosen)
         notes += rounded + (("all voxels are equal",) if check_finite(kept, IN_MEMORY) else ())
         return Scan(kept, *self.scaling, self.affine, str(IN_MEMORY), IN_MEMORY, "memory", notes, placed=self.placed)
+
+
+def _checked(scan: Scan) -> Scan:
+    """A `Scan` whose voxels or affine may be its user's: NaN in them would score as healthy. What it was read with
+    was accepted then."""
+    if not (np.isfinite([scan.slope, scan.intercept]).all() and scan.slope):
+        reason = f"has a slope of {scan.slope} and an intercept of {scan.intercept}"
+        raise ScanError(reason, path=IN_MEMORY, remedy="give finite ones, and no slope of 0")
+    found = _Given(scan.voxels, scan.affine).scan(None, frozenset({"shear"}))
+    return replace(scan, voxels=found.voxels, affine=found.affine)
 
 
 def _kept(voxels: Array) -> tuple[Array, tuple[str, ...]]:

@@ -182,8 +182,6 @@ class Model:
 
     def _read(self, scan: object, read: ReadOptions) -> Scan:
         given(ReadOptions, read, "read")
-        if isinstance(scan, Scan):
-            return scan
         found = as_scan(scan, volume=read.volume, accept=read.accept)
         return found or read_scan(_path(scan), volume=read.volume, accept=read.accept)
 
