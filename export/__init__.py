@@ -26,6 +26,7 @@ from maescan.errors import ConfigError, DataError, escaped
 from maescan.export.engine import build
 from maescan.export.golden import Golden, write_golden
 from maescan.files import check_outside, sync, written_into
+from maescan.folders import check_changeable
 from maescan.records import Record, check, read
 from maescan.scans.scratch import folder_beside, remove_abandoned, scratch_folder
 
@@ -161,6 +162,7 @@ def _add(bundle: Bundle, out: Path, wanted: list[tuple[str, str]]) -> Path:
 
 def _engines(path: Path, wanted: list[tuple[str, str]], run: Path | None = None) -> None:
     """Builds engines beside a sealed bundle and puts each in."""
+    check_changeable(path)
     for done, (target, precision) in enumerate(wanted):
         progress.tell(done, len(wanted), f"building {target}-{precision}")
         bundle = replace(Bundle.load(path, signed=False), run=run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -16,6 +17,7 @@ from maescan.files import OUTPUT, atomic_file, claim, printable, write_json, wri
 from maescan.records import Record, read
 
 LOCK = f"{OUTPUT}/lock"
+IN_PLACE = "free space, see who may write there, or take a copy that you may write into"
 KEPT = {"kind", "lock"}
 """What a run has in its folder's mark before it has written anything."""
 
@@ -118,6 +120,24 @@ def check_free(out: Path) -> None:
     """Raises DataError while another run writes into a folder: before long work, after which `taken` says so too."""
     if (out / LOCK).is_file():
         lock(out).close()
+
+
+@contextlib.contextmanager
+def changed_in_place(folder: Path) -> Iterator[None]:
+    """What the disk refuses of a folder that is changed where it lies: no --out helps. Raises DataError."""
+    try:
+        with written_into(folder):
+            yield
+    except DataError as error:
+        raise DataError(error.reason, path=error.path, remedy=IN_PLACE) from error.__cause__
+
+
+def check_changeable(folder: Path) -> None:
+    """Raises DataError for a folder that nothing may be written into: before long work."""
+    with changed_in_place(folder):
+        if not os.access(folder, os.W_OK):
+            number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+            raise OSError(number, os.strerror(number))
 
 
 def make_own(path: Path) -> None:

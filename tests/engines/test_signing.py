@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
 import shutil
@@ -14,7 +15,7 @@ from maescan.engines import signing, verify
 from maescan.engines.bundle import Bundle, put_engine, update
 from maescan.engines.describe import fill_card
 from maescan.engines.signing import SIGNATURE, TRUSTED_KEYS, check_signature, needs_password, public_keys, sign
-from maescan.errors import BundleError, ConfigError
+from maescan.errors import BundleError, ConfigError, DataError
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("FAIL_ON_MISSING_TOOLS") != "1" and not shutil.which("minisign"),
@@ -158,6 +159,17 @@ def test_what_is_no_key_is_named(tmp_path, content):
         public_keys(str(tmp_path / "a.pub"))
     with pytest.raises(ConfigError, match=r"a\.pub: is no secret key"):
         needs_password(tmp_path / "a.pub")
+
+
+def test_a_disk_that_takes_no_signature_is_said(bundle, tmp_path, monkeypatch):
+    _, secret = key_pair(tmp_path, "ours")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    with pytest.raises(DataError, match=r"minisig: cannot write: No space left on device \(free space, see who"):
+        sign(bundle, secret)
 
 
 def test_a_password_opens_a_key(bundle, tmp_path):

@@ -136,9 +136,9 @@ def calibrated(tmp_path, monkeypatch):
 
     def run(scale=1.0, only="", **options):
         Scaled.scale = scale
-        return calibrate.calibrate(
-            tmp_path / "bundle", [tmp_path / "healthy" / only], how=CalibrateOptions(**options)
-        )
+        (tmp_path / "bundle").mkdir(exist_ok=True)
+        healthy = [tmp_path / "healthy" / only]
+        return calibrate.calibrate(tmp_path / "bundle", healthy, how=CalibrateOptions(**options))
 
     run.bundle, run.kept, run.engine = bundle, kept, Scaled
     return run

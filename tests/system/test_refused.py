@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from pathlib import Path
@@ -82,8 +83,27 @@ def test_a_place_that_may_not_be_written_is_refused_before_anything_is_read(tmp_
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", ["calibrate bundle healthy --out OUT", "card bundle --licence MIT"])
+def test_a_bundle_that_may_only_be_read_is_said_before_anything_is_scored(folder, monkeypatch, command):
+    """And that another --out would help is not: it is the bundle that is changed."""
+    before = {file: file.read_bytes() for file in (folder / "bundle").rglob("*") if file.is_file()}
+
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.access", lambda _, mode: mode != os.W_OK)
+        patch.setattr("os.statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+        patch.setattr("tempfile.mkstemp", refused)
+        patch.chdir(folder)
+        done = CliRunner().invoke(app, shlex.split(command.replace("OUT", "new/out")))
+    said = str(done.exception)
+    assert "cannot write: Read-only file system" in said and "bundle" in said and "--out" not in said
+    assert not (folder / "new").exists() and all(file.read_bytes() == data for file, data in before.items())
+
+
 def test_a_file_system_that_may_only_be_read_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
     monkeypatch.setattr("os.statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
     with pytest.raises(DataError, match="cannot write: Read-only file system"):
         check_claim(tmp_path / "new", "scores")

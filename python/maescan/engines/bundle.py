@@ -27,7 +27,8 @@ from maescan.content import read_content, sha256
 from maescan.engines.manifest import ANEW, SCHEMA_VERSION, Manifest, body_hash, check_manifest, parse, read_engine
 from maescan.engines.signing import SIGNATURE, check_trusted
 from maescan.errors import BundleError, ConfigError, MaescanError, escaped, typed
-from maescan.files import PARTIAL, finite, sync, write_text, written_into
+from maescan.files import PARTIAL, finite, sync, write_text
+from maescan.folders import changed_in_place
 
 NEEDED = ("golden/golden.safetensors", "golden/scan.nii.gz", "mae.safetensors")
 COIN = "no better than a coin"
@@ -194,7 +195,7 @@ def put_engine(path: Path, name: str, made: Path) -> None:
 @contextlib.contextmanager
 def changing(path: Path) -> Iterator[None]:
     """One at a time may change a bundle; others wait. Raises DataError where the disk refuses."""
-    with written_into(path):
+    with changed_in_place(path):
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)

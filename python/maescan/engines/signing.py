@@ -162,6 +162,7 @@ def sign(path: Path, key: Path, password: str | None = None) -> Path:
 
     Raises ConfigError for what is no such key, a wrong password, or none where one is needed."""
     from maescan.files import write_text
+    from maescan.folders import changed_in_place
 
     number, secret = _secret_key(key, password)
     comment = f"timestamp:{int(time.time())}\tfile:manifest.json\thashed"
@@ -173,8 +174,9 @@ def sign(path: Path, key: Path, password: str | None = None) -> Path:
         f"trusted comment: {comment}",
         base64.b64encode(whole).decode(),
     )
-    write_text(path / SIGNATURE, "".join(f"{line}\n" for line in lines))
-    (path / SIGNATURE).chmod(0o644)
+    with changed_in_place(path):
+        write_text(path / SIGNATURE, "".join(f"{line}\n" for line in lines))
+        (path / SIGNATURE).chmod(0o644)
     return path / SIGNATURE
 
 

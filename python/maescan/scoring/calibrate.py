@@ -18,6 +18,7 @@ from maescan.content import read_content
 from maescan.engines.bundle import Bundle, update
 from maescan.engines.manifest import parse
 from maescan.errors import ConfigError, DataError, MaescanError, escaped
+from maescan.folders import check_changeable
 from maescan.method import aggregate, regions
 from maescan.method.gate import Fit
 from maescan.method.healthy import gather, profile
@@ -57,6 +58,7 @@ def calibrate(
     if how.aggregation not in (None, *RULES):
         raise ConfigError(f"unknown aggregation '{how.aggregation}'", remedy=f"use one of {', '.join(RULES)}")
     loaded = Bundle.load(bundle)
+    check_changeable(bundle)
     if how.aggregation == "area" and loaded.preset.network is None:
         reason = (
             f"area counts slices whose probability is over 0.5, and this bundle scores with {loaded.preset.measure}"
