@@ -50,6 +50,9 @@ def test_a_ct_whose_values_are_not_rescaled_is_of_another_kind():
     assert other_kind(scan(stored, Modality="CT", unscaled=True), body).startswith(told)
     assert other_kind(scan(np.maximum(stored, 1024), 1, -1024, Modality="CT"), body) == ""  # a part without air
     assert other_kind(scan(stored, 1, -1024, Modality="CT", unscaled=True), LUNG) == ""
+    for unit, words in (("MGML", "mg/ml"), ("z_eff ", "atomic numbers"), ("HU", ""), ("HU_MOD", ""), ("US", "")):
+        told = other_kind(scan(stored, 1, -1024, Modality="CT", RescaleType=unit), LUNG)
+        assert told == (f"its values are not Hounsfield units but {words}, the bundle judges CT" if words else "")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +62,7 @@ def test_a_ct_whose_values_are_not_rescaled_is_of_another_kind():
         ("DERIVED\\SECONDARY\\PROJECTION IMAGE\\MIP", "a projection of slices (PROJECTION IMAGE)"),
         ("DERIVED\\PRIMARY\\MNIP\\ND", "a projection of slices (MNIP)"),
         ("ORIGINAL\\PRIMARY\\P\\ND", "an image of phase (P)"),
+        ("DERIVED\\PRIMARY\\AXIAL\\MAT_SPECIFIC", "a map of a quantity (MAT_SPECIFIC)"),
         ("DERIVED\\PRIMARY\\SUBTRACTION", "a difference of images (SUBTRACTION)"),
     ],
 )

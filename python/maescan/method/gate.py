@@ -44,12 +44,22 @@ NOT_ANATOMY = {
         "ADC", "EADC", "FA", "FRACTIONAL_ANISO", "RELATIVE_ANISO", "VOLUME_RATIO", "DIFFUSION MAP", "DENSITY MAP",
         "T1 MAP", "T2 MAP", "T2_STAR MAP", "R2 MAP", "R2_STAR MAP", "CBF", "CBV", "RCBF", "RCBV", "RELCBF", "RELCBV",
         "MTT", "RELMTT", "TTP", "TMAX", "T_TEST", "Z_SCORE", "STD_DEVIATION", "QUANTITY",
+        "MAT_SPECIFIC", "MAT_FRACTIONAL", "EFF_ATOMIC_NUM", "ELECTRON_DENSITY",
     }),
     "a projection of slices": frozenset({"PROJECTION IMAGE", "MIP", "MINIP", "MNIP", "MAX_IP", "MIN_IP"}),
     "a difference of images": frozenset({"SUBTRACTION", "MODULUS SUBTRACT", "PHASE SUBTRACT"}),
     "an image of phase": frozenset({"P", "PHASE", "PHASE MAP", "VELOCITY", "VELOCITY MAP"}),
 }  # fmt: skip
-"""What ImageType calls what no longer shows anatomy: terms of PS3.3 (C.8.3.1, C.8.13.3, C.8.16) and of scanners."""
+"""What ImageType calls what no longer shows anatomy: terms of PS3.3 (C.8.3.1, C.8.13.3, C.8.15.3, C.8.16) and of
+scanners."""
+UNITS = {
+    "MGML": "mg/ml",
+    "Z_EFF": "atomic numbers",
+    "ED": "electron densities",
+    "EDW": "electron densities",
+    "PCT": "%",
+}
+"""What RescaleType calls values of a CT that are no Hounsfield units: of maps of two energies (PS3.3, C.11.1.1.2)."""
 
 AIR_HU = (-1100.0, -900.0)
 AIR_SHARE = 0.01
@@ -107,7 +117,7 @@ def other_kind(scan: Scan, preset: Preset) -> str:
     if organ and (plain := MARKS.sub("", part)) and plain not in BODY[organ]:
         return f"its body part is {quoted(part)}, the bundle judges the {organ}"
     if modality:
-        return _no_anatomy(scan) or (_no_air(scan, organ) if expected == CT else "")
+        return _no_anatomy(scan) or (_no_hounsfield(scan, organ) if expected == CT else "")
     hounsfield = holds_hounsfield(scan)
     if expected == MR and hounsfield:
         return "its values are Hounsfield units, the bundle judges MR"
@@ -124,9 +134,11 @@ def _no_anatomy(scan: Scan) -> str:
     return ""
 
 
-def _no_air(scan: Scan, organ: str | None) -> str:
-    """Why the values of a CT by its tags are none: a chest holds what is as dark as lung, and where nothing says how
-    values are rescaled the air beside a patient tells."""
+def _no_hounsfield(scan: Scan, organ: str | None) -> str:
+    """Why the values of a CT by its tags are none: its tags say so; a chest holds what is as dark as lung, and where
+    nothing says how values are rescaled the air beside a patient tells."""
+    if unit := UNITS.get(str(scan.meta.get("RescaleType", "")).upper().strip()):
+        return f"its values are not Hounsfield units but {unit}, the bundle judges CT"
     low, high = sorted(float(end) * scan.slope + scan.intercept for end in (scan.voxels.min(), scan.voxels.max()))
     if low < LUNG_HU or not (organ == "chest" or scan.meta.get("unscaled")):
         return ""

@@ -24,7 +24,7 @@ from maescan.scans.voxels import check_finite
 
 META = (
     *("Modality", "BodyPartExamined", "SeriesInstanceUID", "SeriesNumber", "StudyInstanceUID"),
-    *("SeriesDescription", "Manufacturer"),
+    *("SeriesDescription", "Manufacturer", "RescaleType"),
 )
 
 
