@@ -26,7 +26,10 @@ def test_the_papers_presets_train_as_its_code():
 def test_preset_file(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"name": "mine", "input": "l2"}))
-    assert preset(str(path)).input == "l2"
+    assert preset(path) == preset(str(path)) and preset(path).input == "l2"
+    path.write_text(json.dumps({"name": "mine", "mae": {"newer": 1}}))
+    with pytest.raises(ConfigError, match=r"mae has unknown fields: newer \(leave them out, or use the maescan that"):
+        preset(path)
     path.write_text("{")
     with pytest.raises(ConfigError, match=r"mine\.json"):
         preset(str(path))

@@ -56,7 +56,8 @@ def build(cls: type[Made], values: object, where: str) -> Made:
     hints = _hints(cls)
     unknown = sorted(set(values) - set(hints))
     if unknown:
-        raise ConfigError(f"{where} has unknown fields: {', '.join(unknown)}")
+        remedy = "leave them out, or use the maescan that wrote them"
+        raise ConfigError(f"{where} has unknown fields: {', '.join(unknown)}", remedy=remedy)
     parts = dataclasses.fields(cls)
     missing = [part.name for part in parts if part.default is part.default_factory and part.name not in values]
     if missing:
