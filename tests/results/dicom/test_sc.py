@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from helpers.dicom_results import finding_of, made_of, read, source_of, write_oriented
@@ -28,6 +30,16 @@ def test_the_map_is_red_at_its_place_with_the_patients_right_on_the_left(tmp_pat
     tall, wide = (scan.spacing[axis] for axis in axes.order[1:])
     middle = half / 2 + (expected_column + 0.5 - width / 2) * wide * red.shape[0] / (height * tall)
     assert abs(column - middle) < 0.05 * half
+
+
+def test_a_chest_is_shown_as_lungs_are_whatever_the_bundle_is_called(tmp_path):
+    write_oriented(tmp_path)
+    scan = read_scan(source_of(tmp_path))
+    ct = [replace(scan, meta={"Modality": "CT", "BodyPartExamined": part}) for part in ("CHEST", "ABDOMEN", "CHEST")]
+    lungs, other, bundles = (
+        drawn(of, finding_of(of), 0, organ) for of, organ in zip(ct, ("", "", "chest"), strict=True)
+    )
+    assert np.array_equal(lungs, bundles) and not np.array_equal(lungs, other)
 
 
 def test_a_narrow_slice_leaves_room_for_its_lines(tmp_path):

@@ -17,6 +17,7 @@ SIDE = 640
 STRIP, NARROW = 24, 360
 """Height of a line of text, and the least width of a panel, for its lines' sake."""
 CT_WINDOW = {"chest": (-1350.0, 150.0), "": (-160.0, 240.0)}
+CHEST = ("CHEST", "LUNG", "LUNGS", "THORAX")
 CAPTURED = ("FrameOfReferenceUID", "PositionReferenceIndicator")
 """What a plain picture has not."""
 
@@ -86,10 +87,12 @@ def _full_red(finding: Finding) -> float:
 
 
 def _grey(view: NDArray[np.generic], level: int, scan: Scan, organ: str) -> NDArray[np.float64]:
-    """A slice [H, W] in 0..1: of a CT in the usual window, else from the scan's first to its last percentile."""
+    """A slice [H, W] in 0..1: of a CT in the usual window, of a chest in that of lungs; else from the scan's first to
+    its last percentile."""
     values = view[level].astype(np.float64) * scan.slope + scan.intercept
     if scan.meta.get("Modality") == "CT":
-        low, high = CT_WINDOW.get(organ, CT_WINDOW[""])
+        part = str(scan.meta.get("BodyPartExamined", "")).upper()
+        low, high = CT_WINDOW["chest" if organ == "chest" or part in CHEST else ""]
     else:
         step = max(1, view.size // 500_000)
         some = view.reshape(-1)[::step] if view.flags.c_contiguous else view[:, ::3, ::3].reshape(-1)
