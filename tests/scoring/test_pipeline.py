@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 
 import nibabel
 import numpy as np
@@ -106,6 +108,30 @@ def test_an_engine_that_raises_costs_the_scan_alone(folder, tmp_path, monkeypatc
     assert summary.scored == [row for row in whole.scored if row["scan"] != bad.name]
     maps = {path.name for path in (tmp_path / "out").rglob("*.nii.gz")}
     assert len(maps) == len(summary.scored) and not any("scan2" in name for name in maps)
+
+
+@pytest.mark.parametrize("text", ["std::bad_alloc", "two\nResource temporarily unavailable", "Too many open files"])
+def test_what_the_system_gives_no_more_of_is_no_bundles_fault(folder, tmp_path, text):
+    class Starved(Engine):
+        def classify(self, tokens, token_ids):
+            raise RuntimeError(text)
+
+    summary = score_folder([folder], BUNDLE, Starved(), tmp_path / "out", ScoreOptions(pictures=0))
+    told = {
+        (row["reason"].partition(" no more ")[0], row["remedy"].partition(" with ")[0]) for row in summary.failures
+    }
+    assert told == {("the engine failed: the system gives", "see this shell's limits")}
+
+
+def test_a_zone_that_there_cannot_be_costs_no_tables(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "UTC+25")
+    time.tzset()
+    try:
+        score_folder([folder], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(pictures=0))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["written"].endswith("+00:00")
 
 
 def test_a_gpu_that_is_lost_ends_the_run_and_fails_no_scan(folder, tmp_path):

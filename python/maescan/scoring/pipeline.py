@@ -22,7 +22,7 @@ from maescan import files
 from maescan.config.types import Json
 from maescan.datasets.ill import refuse_reference
 from maescan.datasets.table import patients_of
-from maescan.errors import ConfigError, DataError, DeviceLostError, EngineError, MaescanError, escaped
+from maescan.errors import ConfigError, DataError, DeviceLostError, EngineError, MaescanError, escaped, limited
 from maescan.method import regions
 from maescan.method import score as steps
 from maescan.method.heat import mapped_slices
@@ -211,6 +211,8 @@ def _score(batch: list[Slice], job: Job) -> None:
 def _engine_error(error: Exception) -> MaescanError:
     if isinstance(error, MaescanError):
         return error
+    if scarce := limited(error):  # no bundle's fault either
+        return EngineError(f"the engine failed: {scarce.reason}", remedy=scarce.remedy)
     reason = f"the engine failed: {type(error).__name__}: {one_line(error)}"
     return EngineError(reason, remedy="check the bundle with `maescan verify`")
 

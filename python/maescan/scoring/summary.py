@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +139,20 @@ def _named(said: str, names: Sequence[str]) -> list[str]:
     return [escaped(f"{said}: {', '.join(names[:NAMED])}{more}")] if names else []
 
 
+def _now() -> datetime:
+    """With the zone of this place; where TZ names none that there can be, UTC."""
+    try:
+        return datetime.now().astimezone()
+    except ValueError:
+        return datetime.now(UTC)
+
+
 def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str, Any]:
     """run.json: what ran, and what came of each scan that was found."""
     shard = {"labels": sorted({*job.seen, *job.failed})} if job.options.shard[1] > 1 else {}
     return {
         "maescan": __version__,
-        "written": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "written": _now().isoformat(timespec="seconds"),
         "bundle": {
             "path": job.ledger.names.own(job.bundle.path),
             "hash": job.bundle.hash,
