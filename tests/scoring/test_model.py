@@ -52,7 +52,14 @@ def test_what_a_result_says(model, tmp_path):
     assert result.slice_scores[result.highest_slice] == result.slice_scores.max()
     assert result.p_value is None and result.alert is None
     assert result.show().width == 4 * result.show().height
-    result.save_map(tmp_path / "map.nii.gz")
+    for _ in range(2):  # a map makes way for another
+        result.save_map(tmp_path / "map.nii.gz")
+    before = (tmp_path / "scan.nii.gz").read_bytes()
+    with pytest.raises(maescan.DataError, match="is no map of maescan, and would be lost"):
+        result.save_map(tmp_path / "scan.nii.gz")
+    assert (tmp_path / "scan.nii.gz").read_bytes() == before
+    with pytest.raises(maescan.ConfigError, match=r"ends with \.nii\.gz"):
+        result.save_map(tmp_path / "map.nii")
     assert nibabel.load(tmp_path / "map.nii.gz").shape == result.map.shape
 
 

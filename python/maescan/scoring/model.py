@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
-from maescan.errors import ConfigError, ScanError, given, given_path, given_paths
+from maescan.errors import ConfigError, DataError, ScanError, given, given_path, given_paths
 from maescan.method.raw import RawSlices, Slices
 from maescan.options import EngineOptions, ReadOptions
 from maescan.results.maps import Scale, write_values
 from maescan.scans import Scan, read_scan
 from maescan.scans.memory import as_scan
+from maescan.scans.nifti import is_map
 from maescan.scoring.conformal import Reference
 from maescan.scoring.options import ScoreOptions
 
@@ -62,8 +63,14 @@ class ScanScores:
         return Image.fromarray(self.picture)
 
     def save_map(self, path: str | Path) -> None:
-        """Writes the map as NIfTI, whole or not at all. Raises DataError where `path` cannot be written."""
-        write_values(given_path(path), self.map, (self.affine, self.placed), float(self.map.max(initial=0.0)))
+        """Writes the map as NIfTI, whole or not at all. Raises DataError where `path` cannot be written or holds what
+        is no map of maescan, as the scan, and ConfigError where it does not end with .nii.gz."""
+        place = given_path(path)
+        if not place.name.endswith(".nii.gz"):
+            raise ConfigError("a map's file ends with .nii.gz", path=place, remedy="name it so")
+        if place.is_file() and not is_map(place):
+            raise DataError("is no map of maescan, and would be lost", path=place, remedy="give another name")
+        write_values(place, self.map, (self.affine, self.placed), float(self.map.max(initial=0.0)))
 
 
 class Model:
