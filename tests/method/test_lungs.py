@@ -70,6 +70,15 @@ def test_lungs_are_not_open_through_a_slice_that_is_missing():
     )
 
 
+def test_lungs_that_are_open_through_a_mouth_are_found_where_it_is_cut_off():
+    view, scan = a_chest()
+    view[40:50, 40:50, 80:120] = view[40:60, 45:55, 95:105] = view[55:, :55, 95:105] = -1000
+    with pytest.raises(ScanError, match="most air that is enclosed has 0 ml") as error:
+        lungs.lungs(view, scan, (1, 1, 1))
+    assert "cut off below an open mouth" in error.value.remedy
+    assert lungs.lungs(view[:54], scan, (1, 1, 1))[0][:, 20:80, 30:90].all()
+
+
 def test_where_there_are_none_it_is_said_why():
     view, scan = a_chest()
     with pytest.raises(ScanError, match="no lungs were found: the most air that is enclosed has 72 ml"):

@@ -39,7 +39,7 @@ def lungs(
     if not kept.any():
         low, high = sorted(float(end) * scan.slope + scan.intercept for end in (view.min(), view.max()))
         reason = f"no lungs were found: the most air that is enclosed has {sizes.max():.0f} ml"
-        remedy = "score a CT of the chest, or use --candidates TABLE"
+        remedy = "score a CT of the chest, cut off below an open mouth and nose, or use --candidates TABLE"
         if open_ml:
             reason, remedy = f"no lungs were found: {cut}", "use --candidates TABLE"
         elif low >= LUNG_HU:
