@@ -114,9 +114,8 @@ def _taken(hint: type, value: object, name: str) -> object:
         with contextlib.suppress(TypeError, ValueError):
             return _as(kind, value)
     words = str(hint) if get_args(hint) else hint.__name__
-    raise ConfigError(
-        f"--{name} cannot be {str(value)[:80]!r}, a {type(value).__name__}", remedy=f"its type: {words}"
-    )
+    reason = f"--{name} cannot be {str(value)[:80]!r}, a {type(value).__name__}"
+    raise ConfigError(reason, remedy=f"its type: {words}")
 
 
 def _as(kind: type, value: object) -> object:
@@ -128,6 +127,8 @@ def _as(kind: type, value: object) -> object:
         return made
     if not texts and isinstance(value, kind):
         return value
+    if issubclass(kind, tuple) and isinstance(value, tuple):  # a pair where one with names is meant
+        return kind(*value)
     if kind is int:
         return operator.index(value)  # type: ignore[arg-type]
     if kind is Path or (kind is float and isinstance(value, numbers.Real)) or kind in enum.StrEnum.__subclasses__():
