@@ -47,6 +47,14 @@ def test_a_slice_comes_with_an_anomaly_and_the_same_without():
     assert again.shape == (2, 32, 32) and not torch.equal(images[:1], phase().batch(ids, 1)[0][:1])
 
 
+def test_lungs_of_a_ct_are_learnt_as_they_are_scored():
+    preset = SMALL.replace(name="luna16+", intensity__method="hu", tokens__method="all", judge__artefacts=0.0)
+    lung = np.where(DATA.images > 0, np.float32(0.4), np.float32(-8.5))  # soft tissue in lung
+    residuals = Residuals(Fabric(), [mae()], np.zeros(len(lung), np.intp), preset)
+    images, _, _ = JudgePhase(Judge(SMALL.model, SMALL.judge), lung, residuals, None, 0).batch(np.array([4, 5]), 0)
+    assert np.isclose(images[2:].numpy(), -8.5).mean() > 0.5 and images.min() >= np.float32(-10.24)
+
+
 def test_the_pair_loss_wants_the_anomaly_to_raise_the_odds():
     seen = torch.tensor([True, False, False, False])
     up, down = torch.tensor([3.0, 0, 0, 0]), torch.tensor([-3.0, 0, 0, 0])

@@ -132,8 +132,11 @@ class JudgePhase:
         return tuple(torch.from_numpy(np.concatenate(part).astype(np.float32)) for part in twice)
 
     def _in_range(self, images: Floats) -> Floats:
-        """Without what bicubic resampling overshoots, so that air is air."""
+        """Without what bicubic resampling overshoots, so that air is air. Of a CT what is no tissue has many values:
+        lung stays lung."""
         low, high = value_range(self.preset) or (-np.inf, np.inf)
+        if self.preset.intensity.method == "hu":
+            return np.clip(images, np.float32(low), np.float32(high))
         floor = images.min(axis=(1, 2), keepdims=True) if np.isinf(low) else np.float32(low)
         return np.where(tissue_of(images, self.preset), np.clip(images, low, high), floor).astype(np.float32)
 
