@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from maescan.config import preset
+from maescan.config import Preset, preset
 from maescan.datasets.phantom import Look, write_phantom
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
@@ -60,13 +60,18 @@ class Peak(threading.Thread):
             self.bytes = max(self.bytes, total)
 
 
+def no_bundle(chosen: Preset) -> Any:
+    """What scoring asks of a bundle, where an engine of no bundle scores."""
+    return SimpleNamespace(preset=chosen, manifest={}, hash="0" * 64, path="none", fingerprint=str, cautions=list)
+
+
 def measure(folder: Path, scans: int, milliseconds: float, workers: int, name: str) -> dict[str, Any]:
     write_phantom(folder / "made", healthy=2, lesions=0, seed=0, look=Look(shape=(240, 240, 155)))
     made = sorted((folder / "made" / "healthy").iterdir())
     (folder / "scans").mkdir()
     for index in range(scans):
         os.link(made[index % len(made)], folder / "scans" / f"scan{index:03d}.nii.gz")
-    bundle = SimpleNamespace(preset=preset(name), manifest={}, hash="0" * 64, path="none")
+    bundle = no_bundle(preset(name))
     peak = Peak()
     peak.start()
     engine = Sleeper(milliseconds / 1000)

@@ -89,6 +89,8 @@ def packed_before(work: Path) -> Path:
 
 def main() -> None:
     """Writes the archive in the package."""
+    if unknown := set(sys.argv[1:]) - {"--judge", "--again"}:
+        raise SystemExit(f"{__doc__}\nno option: {' '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         if "--again" in sys.argv:

@@ -6,12 +6,12 @@ python -m pytest bench/test_pipeline.py --benchmark-only
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from busy import no_bundle
 from maescan.config import preset
 from maescan.datasets.phantom import write_phantom
 from maescan.scoring.options import ScoreOptions
@@ -36,7 +36,7 @@ def test_folder(benchmark: Any, name: str, tmp_path: Path) -> None:
     if chosen.tokens.method != "all":
         chosen = chosen.replace(tokens__buckets=(16, 32, 48, 64))
     write_phantom(tmp_path / "scans", healthy=8, lesions=0, seed=0)
-    bundle = SimpleNamespace(preset=chosen, manifest={}, hash="0" * 64, path="bundle")
+    bundle = no_bundle(chosen)
     options = ScoreOptions(force=True, pictures=0)
     run = lambda: score_folder([tmp_path / "scans" / "healthy"], bundle, Free(), tmp_path / "out", options)  # noqa: E731
     assert len(benchmark.pedantic(run, rounds=5, warmup_rounds=1).scored) == 8
