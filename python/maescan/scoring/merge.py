@@ -36,7 +36,8 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     Raises DataError for a shard that has not ended or has lost files, that is missing or there twice, of another
     bundle, of other options or of another listing (a scan came or went between two of them), where two call different
     scans alike, and for an `out` that holds what no merge wrote; ConfigError where `out` is a shard or lies in one:
-    they are only read, and for a bundle that was calibrated by regions of another kind meanwhile. What is refused leaves `out` as it was.
+    they are only read, and for a bundle that was calibrated by regions of another kind meanwhile. What is refused
+    leaves `out` as it was.
     """
     for shard in shards:
         if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(shard)):
