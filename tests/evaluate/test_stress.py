@@ -113,3 +113,12 @@ def test_the_threshold_is_the_one_that_evaluate_takes(slices):
     at = at_healthy_threshold(np.zeros(slices), score, HealthyScores("validation", score))
     assert found["measures"]["score"]["healthy_passes"] == pytest.approx(1 - at.specificity)
     assert found["measures"]["score"]["healthy_passes"] == pytest.approx(slices // 20 / slices)
+
+
+def test_a_patch_of_lung_has_room_and_its_lesions_lie_in_lung():
+    data = healthy_slices()
+    data.images[:] = np.where(data.images > 0.8, np.float32(0.4), np.float32(-8.5))
+    data.area[:] = 0.01
+    healthy = Healthy(data, TINY.replace(intensity__method="hu", grid__field_mm=None))
+    put = healthy.insertion("foreign tissue", 0)
+    assert put.mask.any() and healthy.tissue.all()

@@ -170,3 +170,10 @@ def test_where_air_has_no_value_it_is_the_lowest_of_its_slice():
     wanted = [[[False, False], [True, True]], [[False, True], [True, False]]]
     assert tokens.not_air(images).tolist() == wanted
     assert tokens.tissue_of(images, preset("tiny").replace(intensity__method="zscore")).tolist() == wanted
+
+
+def test_of_a_patch_of_a_ct_lung_is_tissue_and_what_lies_beside_the_ct_is_not():
+    images = np.array([[[-10.24, -8.5], [-5.0, 0.4]]], np.float32)
+    assert tokens.tissue_of(images, preset("luna16+")).tolist() == [[[False, True], [True, True]]]
+    whole = preset("luna16").replace(grid__field_mm=300.0)
+    assert tokens.tissue_of(images, whole).tolist() == [[[False, False], [False, True]]]

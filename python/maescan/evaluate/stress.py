@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 SPECIFICITY = 0.95
 SLICES = 256
-MIN_TISSUE = 0.04  # of a slice: less has no room for a lesion
+MIN_TISSUE = 0.04  # of a slice: no more has no room for a lesion; of a patch of a CT lung is room too
 SIZES = (0.01, 0.025, 0.05)  # of the slice's tissue
 CHANGES = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0)  # in standard deviations of the slice's tissue
 
@@ -53,7 +53,8 @@ class Healthy:
 
     def __init__(self, slices: SliceSet, preset: Preset, *, most: int = SLICES, seed: int = 0) -> None:
         """Raises DataError where there are none."""
-        room = np.flatnonzero((np.asarray(slices.label) == 0) & (np.asarray(slices.area) >= MIN_TISSUE))
+        least = 0.0 if preset.patches else MIN_TISSUE
+        room = np.flatnonzero((np.asarray(slices.label) == 0) & (np.asarray(slices.area) > least))
         if not len(room):
             reason = "no slice is known to be healthy and has tissue enough for a lesion"
             raise DataError(reason, remedy="give healthy scans, or label slices without a lesion 0")

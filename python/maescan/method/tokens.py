@@ -185,7 +185,9 @@ def air_level(preset: Preset) -> float:
 
 def tissue_of(images: NDArray[np.floating], preset: Preset) -> NDArray[np.bool_]:
     """Pixels of slices [S, H, W] on the model's grid that are not air, the lowest value of a slice where air has no
-    fixed one."""
+    fixed one; of patches of a CT all that is not as dark as CT goes, since a nodule lies in lung."""
+    if preset.patches:
+        return np.asarray(images > HU_LOW + 0.1)  # 10 HU, for it may be rounded
     if preset.intensity.method in ("percentile", "hu"):
         return np.asarray(images > air_level(preset))
     return not_air(images)
