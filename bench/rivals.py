@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("test", type=Path)
     parser.add_argument("--preset", default="tiny-fg")
     parser.add_argument("--bundle", type=Path, action="append", default=[])
-    parser.add_argument("--rival", action="append", help="one of the names; default: all")
+    parser.add_argument("--rival", action="append", choices=list(RIVALS), help="default: all")
     parser.add_argument("--steps", type=int, help="of training, instead of the size's own")
     parser.add_argument("--stressed", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
