@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 
 import nibabel
 import numpy as np
@@ -138,3 +139,13 @@ def test_a_trace_of_shear_leaves_a_map_that_itk_reads(tmp_path, degrees):
     for name in ("map.nii.gz", "plain.nii.gz"):
         found = itk.ReadImage(str(tmp_path / name)).TransformIndexToPhysicalPoint((47, 39, 23))
         assert np.allclose(np.array(found) * [-1, -1, 1], (affine @ [47, 39, 23, 1])[:3], atol=0.7)
+
+
+def test_a_map_is_written_in_less_memory_than_it_takes_itself(tmp_path):
+    volume = np.asfortranarray(np.random.default_rng(0).random((96, 96, 200), np.float32))
+    tracemalloc.start()
+    write_map(tmp_path / "a.nii.gz", volume, np.eye(4), Scale(1.0, "score"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.8 * volume.nbytes
+    assert np.array_equal(read_map(tmp_path / "a.nii.gz")[0], quantised(volume, Scale(1.0, "score")))

@@ -85,14 +85,13 @@ class HealthyMaps:
 
     def exceedance(self, view: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
         """Of each voxel of a map's axial view [S, H, W]: the share of healthy scans that are as high in its cell,
-        (1 + as many) / (1 + N), as a p-value counts."""
+        (1 + as many) / (1 + N), as a p-value counts. In the place of the map, for of a large scan both are much."""
         z, y, x = cell_index(box, view.shape)
         table = self._table()
-        shares = np.empty(view.shape, np.float32)
         for index, cell in enumerate(z):
             place = cell * CELLS[1] * CELLS[2] + y[:, None] * CELLS[2] + x
-            shares[index] = table[place, levels(view[index], self.full)]
-        return shares
+            view[index] = table[place, levels(view[index], self.full)]
+        return view
 
     def _table(self) -> NDArray[np.float32]:
         """The share for each cell and level [3072, 256]."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,17 @@ def write_values(path: Path, volume: Volume, where: Where, top: float) -> None:
 
 def quantised(volume: Volume, scale: Scale) -> Volume:
     """A map's values as its file has them."""
-    return np.asarray(np.rint(volume / np.float32(scale.step)) * np.float32(scale.step), np.float32)
+    made = np.empty_like(volume, dtype=np.float32)
+    _in_steps(volume, scale.step, made)
+    made *= np.float32(scale.step)
+    return made
+
+
+def _in_steps(volume: Volume, step: float, made: NDArray[Any]) -> None:
+    """`volume` in whole steps into `made`, part by part: of all at once each temporary is as large as a scan."""
+    slowest = int(np.argmax(np.abs(volume.strides)))
+    for part, into in zip(np.moveaxis(volume, slowest, 0), np.moveaxis(made, slowest, 0), strict=True):
+        into[...] = np.rint(part / np.float32(step))
 
 
 def map_key(path: Path) -> str | None:
@@ -144,7 +154,9 @@ def _image(path: Path) -> Nifti1Image:
 
 def _write(path: Path, volume: Volume, where: Where, step: float, said: tuple[str, str, float]) -> None:
     """said: description, key and cal_max of the header. Reproducibly: the file names no time."""
-    image = nifti_image(np.rint(volume / np.float32(step)).astype(np.int16), *where)
+    steps = np.empty_like(volume, dtype=np.int16)
+    _in_steps(volume, step, steps)
+    image = nifti_image(steps, *where)
     image.header.set_slope_inter(step, 0.0)
     _save(path, image, said)
 
@@ -160,4 +172,4 @@ def _save(path: Path, image: Nifti1Image, said: tuple[str, str, float]) -> None:
         open(temporary, "wb") as raw,
         igzip.IGzipFile(filename="", fileobj=raw, mode="wb", compresslevel=2, mtime=0) as packed,
     ):
-        packed.write(image.to_bytes())
+        image.to_stream(packed)
