@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def ran(*typed):
-    done = subprocess.run([sys.executable, *map(str, typed)], cwd=ROOT, capture_output=True, text=True)
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}  # no worker's
+    done = subprocess.run([sys.executable, *map(str, typed)], cwd=ROOT, env=alone, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -154,7 +154,7 @@ def test_what_score_refuses_watch_and_calibrate_refuse(monkeypatch, tmp_path, ca
     monkeypatch.setattr("maescan.engines.bundle.Bundle.load", lambda path: stub_bundle(of))
     monkeypatch.setattr("maescan.engines.load", lambda *_, **__: StubEngine())
     for command in ("score", "watch", "calibrate"):
-        where = ["b", tmp_path / "in"] if command == "calibrate" else [tmp_path / "in", "--bundle", "b"]
+        where = [tmp_path, tmp_path / "in"] if command == "calibrate" else [tmp_path / "in", "--bundle", "b"]
         line = ["maescan", command, *where, "--out", tmp_path / command, *typed]
         monkeypatch.setattr("sys.argv", [str(word) for word in line])
         with pytest.raises(SystemExit) as ended:

@@ -22,7 +22,8 @@ def test_metrics_hold_every_baseline_and_the_report_shows_them(tmp_path):
     assert found == json.loads((tmp_path / "metrics.json").read_text(), parse_float=float)
     assert found["missing"] == {
         "scan_auroc": "one class only: there are abnormal slices alone",
-        "healthy_threshold": "no validation part has healthy slices of others, and the bundle is not calibrated",
+        "healthy_threshold": "no validation part has healthy slices of others, and the bundle is not calibrated by "
+        "slices like these",
         "interval": "patients with slices of one class: 6; of under 10 intervals are too narrow",
     }
     text = (tmp_path / "report.md").read_text()

@@ -182,7 +182,8 @@ def test_scores_of_ct_patches_are_theirs(tmp_path):
     networks = mae.eval(), classifier.eval()
     x, y, z = np.mgrid[:100, :90, :6]
     noise = np.random.default_rng(4).normal(0, 40, x.shape)
-    voxels = np.where((x - 50) ** 2 + (y - 45) ** 2 < 900, 40 * z - 700 * (x % 7 < 3), -3024) + noise.astype(int)
+    air = np.where(x < 30, -1000, -3024)  # and beside the field of view
+    voxels = np.where((x - 50) ** 2 + (y - 45) ** 2 < 900, 40 * z - 700 * (x % 7 < 3), air) + noise.astype(int)
     root = write_candidates_tree(
         tmp_path, voxels.astype(np.int16), np.diag([-1.0, -1.0, 1.0, 1.0]), [(*place, 0) for place in PLACES]
     )
