@@ -7,11 +7,13 @@ import torch
 from maescan.config import preset
 from maescan.datasets import SliceSet
 from maescan.engines.eager import TorchEngine
+from maescan.errors import ConfigError
 from maescan.method import tokens
 from maescan.method.score import score_slices
 from maescan.models import MaskedAutoencoder
 from maescan.options import TrainOptions
-from maescan.train import steps, train
+from maescan.train import state, steps, train
+from maescan.train.state import check_asked
 
 TINY = preset("tiny").replace(
     tokens__method="foreground",
@@ -51,6 +53,18 @@ def test_training_chooses_buckets_and_scores_by_them(run):
         part = score_slices(images[which], ids[which], engine, chosen, maps=True)
         assert np.abs(part.score - whole.score[which]).max() < 1e-6
         assert np.abs(part.difference - whole.difference[which]).max() < 1e-6
+
+
+@pytest.mark.slow
+def test_a_run_keeps_its_buckets_where_another_maescan_chooses_others(run, monkeypatch):
+    buckets = preset(str(run / "preset.json")).tokens.buckets
+    monkeypatch.setitem(tokens.PADDING, "foreground", (4, 0.0))
+    check_asked(run, TINY, 0)
+    assert train(discs(), TINY, run, TrainOptions(tensorboard=False)) == run
+    assert preset(str(run / "preset.json")).tokens.buckets == buckets
+    monkeypatch.setattr(state, "kept_buckets", lambda out, asked: asked)
+    with pytest.raises(ConfigError, match="buckets"):
+        check_asked(run, TINY, 0)
 
 
 @pytest.mark.slow

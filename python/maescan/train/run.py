@@ -35,6 +35,7 @@ from maescan.train.state import (
     Position,
     differences,
     earlier_of,
+    kept_buckets,
     kept_precision,
     load_checkpoint,
     save_checkpoint,
@@ -73,9 +74,10 @@ def train(
     machine or the folder's run, TrainingError when the loss is not finite.
     """
     training, validation = split(slices, preset, options.val_fraction, options.seed)
-    training, preset = with_tokens(training, preset)
     if options.resume:
         options = replace(options, precision=kept_precision(Path(out), options.precision))
+        preset = kept_buckets(Path(out), preset)
+    training, preset = with_tokens(training, preset)
     fabric = make_fabric(options, preset.model)
     if options.compile and fabric.device.type != "cuda":
         raise ConfigError("compile is for CUDA devices", remedy="leave it off on this device")

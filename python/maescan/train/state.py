@@ -97,10 +97,7 @@ def check_asked(out: Path, preset: Preset, seed: int) -> None:
     files = [out / name for name in ("checkpoint.pt", "preset.json", "run.json")]
     if not all(file.exists() for file in files):
         return
-    before, now = read(dict[str, object], files[1], remedy=DAMAGED), preset.to_dict()
-    tokens = before.get("tokens")
-    if not preset.tokens.buckets and isinstance(tokens, dict):
-        now["tokens"]["buckets"] = tokens.get("buckets")  # chosen from the slices
+    before, now = read(dict[str, object], files[1], remedy=DAMAGED), kept_buckets(out, preset).to_dict()
     if preset.name.endswith("+"):
         now["measure"] = before.get("measure")  # chosen at the end
     began = read(Began, files[2], remedy=DAMAGED).seed
@@ -122,6 +119,17 @@ def differences(old: Json, new: Json, within: str = "") -> list[str]:
             values = f"{within}{name} ({str(one)[:WIDE]} -> {str(two)[:WIDE]})"
             found.append(values if within else HASHES.get(name, values))
     return found
+
+
+def kept_buckets(out: Path, preset: Preset) -> Preset:
+    """The preset with the buckets that a folder's run chose from its slices: another maescan may choose others."""
+    file, own = out / "preset.json", preset.tokens
+    if own.buckets or not ((out / "checkpoint.pt").exists() and file.exists()):
+        return preset
+    tokens = read(dict[str, object], file, remedy=DAMAGED).get("tokens")
+    if isinstance(tokens, dict) and tokens.get("method") == own.method and isinstance(tokens.get("buckets"), list):
+        return preset.replace(tokens__buckets=tuple(tokens["buckets"]))
+    return preset
 
 
 def kept_precision(out: Path, asked: str) -> str:
