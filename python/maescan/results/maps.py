@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +109,7 @@ def quantised(volume: Volume, scale: Scale) -> Volume:
     return made
 
 
-def _in_steps(volume: Volume, step: float, made: NDArray[Any]) -> None:
+def _in_steps(volume: Volume, step: float, made: NDArray[np.number]) -> None:
     """`volume` in whole steps into `made`, part by part: of all at once each temporary is as large as a scan."""
     slowest = int(np.argmax(np.abs(volume.strides)))
     for part, into in zip(np.moveaxis(volume, slowest, 0), np.moveaxis(made, slowest, 0), strict=True):
