@@ -148,7 +148,7 @@ class Command(TyperCommand):
         typed = list(args)
         try:
             rest = super().parse_args(ctx, args)
-            _check_paths(typed, ctx.params.values())
+            _check_paths(typed, _paths(self, ctx.params))
             return rest
         except typer.BadParameter as error:
             if not (given := _given_by(ctx, error.param)):
@@ -159,12 +159,22 @@ class Command(TyperCommand):
             ) from error
 
 
-def _check_paths(typed: list[str], values: Iterable[object]) -> None:
+def _paths(command: Command, values: Mapping[str, object]) -> Iterator[Path]:
+    """What was given for paths; older releases of Typer have them as text still."""
+    for parameter in command.params:
+        value = values.get(parameter.name or "")
+        text = "Path" in type(getattr(parameter, "type", None)).__name__
+        for one in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(one, Path) or (text and isinstance(one, str)):
+                yield Path(one)
+
+
+def _check_paths(typed: list[str], paths: Iterable[Path]) -> None:
     """Raises ConfigError where an empty text was typed for a path: it would be the current folder, which is not what
     a variable that is not set meant."""
     texts = [text.partition("=")[2] if text.startswith("--") and "=" in text else text for text in typed]
-    here = [one for value in values for one in (value if isinstance(value, list) else [value]) if one == Path()]
-    if "" in texts and len(here) > sum(text != "" and Path(text) == Path() for text in texts):
+    here = sum(path == Path() for path in paths)
+    if "" in texts and here > sum(text != "" and Path(text) == Path() for text in texts):
         remedy = "is a variable of the shell not set? the current folder is ."
         raise ConfigError("a path is empty", remedy=remedy)
 
