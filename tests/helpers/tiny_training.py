@@ -51,6 +51,29 @@ def run(out: Path, preset: Preset = PRESET, data: SliceSet | None = None, **opti
     return train(slices() if data is None else data, preset, out, TrainOptions(**options))
 
 
+SIGNALLED = """
+import os, sys
+sys.path.insert(0, {tests!r})
+from helpers import tiny_training
+from maescan.train.loop import Trainer
+
+def step(self, loaded, epoch, number, old=Trainer._step):
+    if (self.phase.name, epoch, number) == {where!r}:
+        os.kill(os.getpid(), {number})
+    old(self, loaded, epoch, number)
+
+Trainer._step = step
+tiny_training.run({out!r}, checkpoint_s={seconds})
+"""
+
+
+def signalled(out: Path, number: int, where: tuple[str, int, int], seconds: float) -> int:
+    """Exit code of a run that gets a signal before a step (phase, epoch, step); `seconds` between its checkpoints."""
+    tests = str(Path(__file__).parents[1])
+    code = SIGNALLED.format(tests=tests, where=where, number=int(number), out=str(out), seconds=seconds)
+    return subprocess_run(code).returncode
+
+
 def weights(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
     return {name: load_file(folder / f"{name}.safetensors") for name in ("mae", "classifier")}
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import maescan
-from helpers.tiny_training import PRESET, differences, log, run, slices, subprocess_run
+from helpers.tiny_training import PRESET, differences, log, run, signalled, slices, subprocess_run
 from maescan.errors import DataError, TrainingError
 from maescan.models import MaskedAutoencoder
 from maescan.train.loop import batches
@@ -46,26 +46,9 @@ def test_killed_between_weights_and_checkpoint(unbroken, tmp_path, monkeypatch):
     assert differences(unbroken, tmp_path) == {"mae": 0, "classifier": 0} and log(tmp_path) == log(unbroken)
 
 
-STOPPED = """
-import os, signal, sys
-sys.path.insert(0, {tests!r})
-from helpers import tiny_training
-from maescan.train.loop import Trainer
-
-def step(self, loaded, epoch, number, old=Trainer._step):
-    if (self.phase.name, epoch, number) == ("mae", 1, 1):
-        os.kill(os.getpid(), signal.SIGTERM)
-    old(self, loaded, epoch, number)
-
-Trainer._step = step
-tiny_training.run({out!r}, checkpoint_s=1e9)
-"""
-
-
 @pytest.mark.slow
 def test_sigterm_saves_the_step_it_comes_in(unbroken, tmp_path):
-    done = subprocess_run(STOPPED.format(tests=str(Path(__file__).parents[1]), out=str(tmp_path)))
-    assert done.returncode == -signal.SIGTERM, done.stderr
+    assert signalled(tmp_path, signal.SIGTERM, ("mae", 1, 1), seconds=1e9) == -signal.SIGTERM
     at = torch.load(tmp_path / "checkpoint.pt", weights_only=False)["at"]
     assert (at["phase"], at["epoch"], at["step"]) == ("mae", 1, 2)
     run(tmp_path)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import signal
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from helpers.mutations import mutations
-from helpers.tiny_training import differences, log, run, subprocess_run
+from helpers.tiny_training import differences, log, run, signalled
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.files import write_json
 from maescan.train.state import Position, kept_precision, load_checkpoint, restore, save_checkpoint
@@ -93,27 +92,10 @@ def test_a_state_that_is_not_the_networks_is_one_line(tmp_path, state):
         restore(state, "model", nn.Linear(3, 2), tmp_path)
 
 
-KILLED = """
-import os, signal, sys
-sys.path.insert(0, {tests!r})
-from helpers import tiny_training
-from maescan.train.loop import Trainer
-
-def step(self, loaded, epoch, number, old=Trainer._step):
-    if (self.phase.name, epoch, number) == {where!r}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    old(self, loaded, epoch, number)
-
-Trainer._step = step
-tiny_training.run({out!r}, checkpoint_s=0.0)
-"""
-
-
 @pytest.mark.slow
 def test_killed_twice_and_resumed_gives_the_same_weights(unbroken, tmp_path):
     for where in (("mae", 1, 2), ("classifier", 1, 1)):
-        code = KILLED.format(tests=str(Path(__file__).parents[1]), where=where, out=str(tmp_path))
-        assert subprocess_run(code).returncode == -signal.SIGKILL
+        assert signalled(tmp_path, signal.SIGKILL, where, seconds=0.0) == -signal.SIGKILL
     assert (tmp_path / "checkpoint.pt").exists()
     run(tmp_path)
     assert differences(unbroken, tmp_path) == {"mae": 0, "classifier": 0}

@@ -129,11 +129,9 @@ def cut(
     )
 
 
-def told_apart(sources: Sequence[ScanSource], asked: CandidateTable | LungTiles | None) -> list[ScanSource]:
+def told_apart(sources: Sequence[ScanSource], asked: CandidateTable) -> list[ScanSource]:
     """Scans that were found together; with a fault where a table's rows may be another's: it calls a scan by the name
     of its file, and several files that are not one patient's in one folder have it."""
-    if not isinstance(asked, CandidateTable):
-        return list(sources)
     named, holders = set(_table(asked).series.tolist()), defaultdict[str, set[tuple[Path, str]]](set)
     for source in sources:
         for name in named.intersection(set[str]().union(*called(source))):

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from maescan.config import Preset
-from maescan.datasets.folder import called_a_mask
 from maescan.method.prints import TrainingPrints
 from maescan.method.raw import RawSlices, Slices
-from maescan.options import ReadOptions
+from maescan.options import CandidateTable, ReadOptions
 from maescan.scans import ScanSource, read_scan
 from maescan.scans.budget import Limits
 from maescan.scans.streams import ChangedError, Identity, content_hash, unchanged
@@ -36,6 +35,9 @@ class Reading(NamedTuple):
 
 def told_apart(sources: Sequence[ScanSource], options: ReadOptions) -> list[ScanSource]:
     """`regions.told_apart`; a mask that has its scan's name takes no row from it."""
+    if not isinstance(options.regions, CandidateTable):
+        return list(sources)
+    from maescan.datasets.folder import called_a_mask
     from maescan.method import regions
 
     masks = [source for source in sources if called_a_mask(source.name)]
