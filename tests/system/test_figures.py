@@ -39,10 +39,11 @@ def _peers(found: Any) -> Iterator[str]:
 
 def _foreground(found: Any) -> Iterator[str]:
     seconds = found["seconds_a_slice"]
-    for name in ("bf16", "int8"):
-        pairs = zip(seconds[f"full grid {name}"], seconds[f"foreground {name}"], strict=True)
-        ratios = [full / less for full, less in pairs]
-        yield f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    for name, times in seconds.items():
+        full = seconds.get(f"full grid {name.split()[-1]}", times)
+        if full is not times:
+            ratios = [whole / less for whole, less in zip(full, times, strict=True)]
+            yield f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     if found["slices"] > 100:
         yield from (f"| {min(times) * 1000:.0f} |" for times in seconds.values())
 
