@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,11 @@ def test_output_that_cannot_be_written_is_said_and_is_no_fault_of_maescans(typed
     assert done.stderr == (
         "maescan: standard output: cannot write: No space left on device (free space, or print elsewhere)\n"
     )
+
+
+def test_exit_codes_are_those_of_the_page():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "command-line.md").read_text()
+    rows = re.findall(r"^\| ([0-9, ]+) \|", page, re.MULTILINE)
+    listed = re.findall(r"(\d+) [a-z]", overview.MORE.partition("Exit codes:")[2])
+    assert listed == [code for row in rows for code in row.split(", ")]
+    assert "(--fail-on-alert)" in overview.overview(80)

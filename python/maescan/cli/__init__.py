@@ -28,7 +28,7 @@ def __getattr__(name: str) -> object:
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 1 a fault of maescan, 2 wrong input, 3 done but some scans failed."""
+    """Entry point. Exit codes: those of `maescan --help`."""
     stops: list[int] = []
     _open_streams()
     try:
