@@ -21,7 +21,7 @@ def build(bundle: Bundle, folder: Path, target: str, precision: str) -> None:
     BundleError where it drifts."""
     from maescan.engines.eager import TorchEngine
 
-    _judgeable(bundle.preset, target)
+    _judgeable(bundle.preset, target, precision)
     module = importlib.import_module(f"maescan.export.{target.replace('-', '_')}")
     models, began = TorchEngine(bundle.path, bundle.preset), time.perf_counter()
     folder.mkdir(parents=True)
@@ -45,8 +45,10 @@ def build(bundle: Bundle, folder: Path, target: str, precision: str) -> None:
     write_json(folder / "engine.json", values)
 
 
-def _judgeable(preset: Preset, target: str) -> None:
-    """Raises EngineError for a judge that the target could not run, which no machine without a GPU would tell."""
+def _judgeable(preset: Preset, target: str, precision: str) -> None:
+    """Raises EngineError for a judge that the target could not run, which no machine without a GPU would tell, or
+    that the precision is not for."""
+    from maescan.export.low_precision import OPSETS
     from maescan.export.whole import fits
 
     if preset.network != "judge" or TARGETS[target].backend != TARGETS["tensorrt"].backend:
@@ -54,3 +56,6 @@ def _judgeable(preset: Preset, target: str) -> None:
     if target == "torch-tensorrt" or not fits(preset):
         reason = f"{target} runs a judge in one graph of the whole path alone, which it has not for '{preset.name}'"
         raise EngineError(reason, remedy="export to torchscript, or to openvino")
+    if precision in OPSETS:
+        reason = f"{precision} is for a classifier's linear maps, and '{preset.name}' has a judge: nothing is faster"
+        raise EngineError(reason, remedy=f"export to {target} with --precision fp16")

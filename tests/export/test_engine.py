@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ UNPASTED = PRESETS["tiny-fast"].replace(masks__paste=False)  # a judge whose pat
 @pytest.fixture
 def built(tmp_path, monkeypatch):
     """Builds with a target's module that only writes what it was given."""
+    importlib.import_module("maescan.export.whole")  # which takes more of the modules that are replaced
     bundle, calls = Bundle(tmp_path, {"preset": SMALL.to_dict(), "files": {}}, ""), []
 
     def build(folder, mae, classifier, given, precision):
@@ -86,3 +88,11 @@ def test_a_judge_that_the_target_could_not_run_is_refused_before_there_is_a_gpu(
     with pytest.raises(EngineError, match="one graph of the whole path alone") as error:
         engine.build(bundle, built.folder, target, "fp16")
     assert remedy in error.value.remedy and not built.folder.exists()
+
+
+@pytest.mark.parametrize("precision", ["fp8", "nvfp4"])
+def test_a_judge_has_no_linear_maps_for_8_or_4_bits(built, precision):
+    bundle = Bundle(built.bundle.path, {"preset": PRESETS["brats+"].to_dict(), "files": {}}, "")
+    with pytest.raises(EngineError, match=f"{precision} is for a classifier's linear maps") as error:
+        engine.build(bundle, built.folder, "tensorrt-rtx", precision)
+    assert error.value.remedy == "export to tensorrt-rtx with --precision fp16" and not built.folder.exists()

@@ -63,6 +63,13 @@ def test_every_target_scores_as_the_reference(run, bundle, name):
     np.testing.assert_allclose(ours.difference, reference.difference, atol=2 * atol)
 
 
+def test_int8_is_the_maes_alone(bundle):
+    """A judge in 8 bits was no faster, and a real one's export was refused for its drift."""
+    folder = bundle.engine_folder("openvino-int8")
+    quantised = {name: "FakeQuantize" in (folder / f"{name}.xml").read_text() for name in ("mae", "classifier")}
+    assert quantised == {"mae": True, "classifier": False}
+
+
 def test_a_bundle_carries_the_judge_alone_and_what_its_training_found(bundle):
     assert (bundle.path / "judge.safetensors").exists() and not (bundle.path / "classifier.safetensors").exists()
     assert cautions_at(bundle.path) == ["this model is no better than a coin on lesions of these kinds: flat"]
