@@ -11,6 +11,7 @@ import pytest
 
 openvino = pytest.importorskip("openvino")
 
+from maescan.config import PRESETS  # noqa: E402
 from maescan.engines.openvino import OpenVinoEngine, _split  # noqa: E402
 
 IDS = np.tile(np.arange(4, dtype=np.int32), (7, 1))
@@ -33,7 +34,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize(("threads", "parts"), [(1, 1), (2, 2), (9, 2)])
 @pytest.mark.parametrize("rows", [1, 2, 7])
 def test_halves_are_joined_in_order(folder, threads, parts, rows):
-    engine = OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=threads, preset=None)
+    engine = OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=threads, preset=PRESETS["tiny"])
     tokens = np.arange(7, dtype=np.float32)[:rows, None, None] * np.ones((1, 4, 4), np.float32)
     assert engine.parts == parts and engine.name == "openvino-fp32"
     assert engine.classify(tokens, IDS[:rows]).tolist() == list(range(rows))
@@ -41,9 +42,17 @@ def test_halves_are_joined_in_order(folder, threads, parts, rows):
     engine.close()
 
 
+def test_narrow_networks_take_larger_batches(folder):
+    found = {
+        name: OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=1, preset=PRESETS[name]).batch
+        for name in ("tiny", "brats-fast", "brats", "brats+")
+    }
+    assert found == {"tiny": 32, "brats-fast": 32, "brats": 8, "brats+": 8}
+
+
 def test_an_answer_is_the_callers_own(folder):
     """The next call would write over a request's own memory."""
-    engine = OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=2, preset=None)
+    engine = OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=2, preset=PRESETS["tiny"])
     first = engine.classify(np.ones((3, 4, 4), np.float32), IDS[:3])
     engine.classify(np.zeros((3, 4, 4), np.float32), IDS[:3])
     assert first.tolist() == [1, 1, 1]
@@ -81,7 +90,7 @@ def test_a_small_model_is_compiled_once_for_its_settings_and_answers_the_same(fo
     monkeypatch.setattr(openvino.Core, "compile_model", lambda *given: compiled.append(given[1]) or real(*given))
 
     def answers(threads=2):
-        engine = OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=threads, preset=None)
+        engine = OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=threads, preset=PRESETS["tiny"])
         found = engine.classify(tokens, IDS)
         engine.close()
         return found
@@ -101,7 +110,7 @@ def test_a_small_model_is_compiled_once_for_its_settings_and_answers_the_same(fo
 
 @pytest.mark.parametrize("bad", [(np.ones((7, 4, 4)), IDS[:, :3]), (np.ones((7, 4, 3)), IDS), (np.ones(7), IDS)])
 def test_a_batch_that_fails_costs_no_other(folder, bad):
-    engine = OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=2, preset=None)
+    engine = OpenVinoEngine(folder, {"precision": "fp32"}, device="cpu", threads=2, preset=PRESETS["tiny"])
     good = np.arange(7, dtype=np.float32)[:, None, None] * np.ones((1, 4, 4), np.float32)
     for _ in range(3):
         with pytest.raises(Exception, match=r"."):
@@ -117,4 +126,4 @@ def test_a_model_of_another_format_is_refused(tmp_path):
     graph = helper.make_graph([helper.make_node("Neg", ["tokens"], ["score"])], "other", [put], [taken])
     (tmp_path / "classifier.xml").write_bytes(helper.make_model(graph).SerializeToString())
     with pytest.raises(ValueError, match="is no XML of OpenVINO's"):
-        OpenVinoEngine(tmp_path, {"precision": "fp32"}, device="cpu", threads=1, preset=None)
+        OpenVinoEngine(tmp_path, {"precision": "fp32"}, device="cpu", threads=1, preset=PRESETS["tiny"])
