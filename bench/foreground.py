@@ -35,7 +35,7 @@ from maescan.models import Classifier, MaskedAutoencoder
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from paper import PaperPipeline
 
-BATCH, FEW = 8, 8
+FEW = 8
 
 
 def main() -> None:
@@ -120,9 +120,9 @@ def operations(images: Any, fg: Preset) -> float:
 
 
 def by_bucket(images: Any, engine: Any, fg: Preset) -> None:
-    """As the pipeline does: batches of one token count."""
+    """As the pipeline does: batches of one token count, as large as the engine asks for."""
     for _, which in sets_of(images, fg).groups():
-        for part in np.split(which, range(BATCH, len(which), BATCH)):
+        for part in np.split(which, range(engine.batch, len(which), engine.batch)):
             score_slices(images[part], part, engine, fg)
 
 
