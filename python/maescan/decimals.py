@@ -1,4 +1,4 @@
-"""How scores and shares are written: as decimals that two different ones do not have in common."""
+"""How scores, shares and counts are written: as decimals that two different ones do not have in common."""
 
 from __future__ import annotations
 
@@ -28,3 +28,12 @@ def rounded(value: float, sign: str = "") -> str:
     exact = min(abs(value - end) for end in ends) < 1e-9  # what is left of sums
     digits = next((n for n in range(3, 10) if exact or round(value, n) not in ends), 9)
     return f"{round(value, digits) + 0.0:{sign}.{digits}f}"
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "healthy scan"), counted(0, "slice")
+    ('1 healthy scan', '0 slices')
+    """
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 Cell = TypeVar("Cell")
 FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
@@ -186,7 +186,16 @@ class ScanError(MaescanError):
 
 
 class NoScanError(ScanError):
-    """What can be read and is no scan of a patient, such as a label map: it is passed over, which is no failure."""
+    """What can be read and is no scan of a patient, such as a label map: it is passed over, which is no failure.
+    why: as `scans.source.PassedOver` has it."""
+
+    why: Literal["labels", "picture"] = "labels"
+
+
+class PictureError(NoScanError):
+    """Images that show no volume of anatomy: localizers, projections, screenshots, one place many times."""
+
+    why = "picture"
 
 
 class DataError(MaescanError):

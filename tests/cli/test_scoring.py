@@ -63,12 +63,14 @@ def scored(monkeypatch):
 
 def test_score_says_what_it_did(scored):
     rows = [{"alert": "", "scan": name} for name in "abc"]
-    summary = replace(DONE, scored=rows, skipped=2, slices=1, failures=[FAILED], passed_over=1, archive=9,
+    passed = {"labels": 1, "picture": 2}
+    summary = replace(DONE, scored=rows, skipped=2, slices=1, failures=[FAILED], passed_over=passed, archive=9,
                       gone=["w", "x", "y", "z"], other_jobs=4)  # fmt: skip
     done = scored(summary)
     assert done.exit_code == 3
     assert done.stdout.splitlines()[:4] == [
-        "1 scan scored, 2 reused, 1 failed, 1 label map passed over, 1 slice in 1.5 s: o/report.html",
+        "1 scan scored, 2 reused, 1 failed, 1 label map, 2 localizers and other pictures passed over,"
+        " 1 slice in 1.5 s: o/report.html",
         "the tables hold 9 scans, with those of earlier runs",
         "no longer where they were: w, x, y and 1 others",
         "4 scans scored with another bundle, engine or options are in no table",

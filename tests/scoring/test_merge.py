@@ -10,6 +10,7 @@ import pytest
 
 from helpers.inputs import given
 from helpers.mutations import mutations
+from helpers.scan_files import write_series
 from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, shard, write_folder, write_scan
 from helpers.stubs import stub_bundle
 from maescan.errors import ConfigError, DataError, MaescanError
@@ -46,7 +47,8 @@ def test_where_nothing_was_passed_over_the_table_says_so_as_one_runs_does(tmp_pa
 
 
 @pytest.mark.slow
-def test_a_label_map_is_among_what_was_found_as_in_one_run(tmp_path):
+def test_label_maps_and_localizers_are_among_what_was_found_as_in_one_run(tmp_path):
+    write_series(tmp_path / "in" / "scout", SeriesDescription="Topogram")
     for index in range(2):
         write_scan(tmp_path / "in" / f"{index}.nii.gz", index, slices=2)
     labels = np.zeros((24, 24, 6), np.uint8)
@@ -56,7 +58,7 @@ def test_a_label_map_is_among_what_was_found_as_in_one_run(tmp_path):
     merge(parts, BUNDLE, tmp_path / "merged")
     shard(tmp_path / "in", tmp_path / "whole", 1, shard=Shard(1, 1))
     merged, whole = (json.loads((tmp_path / out / "run.json").read_text()) for out in ("merged", "whole"))
-    assert merged["scans"]["found"] == whole["scans"]["found"] == 3
+    assert merged["scans"]["found"] == whole["scans"]["found"] == 4 and merged["scans"]["failed"] == 0
     assert rows(tmp_path / "merged" / "passed_over.csv") == rows(tmp_path / "whole" / "passed_over.csv")
 
 

@@ -14,6 +14,7 @@ from maescan.cli import events
 from maescan.cli.events import Show
 from maescan.cli.options import BundleOption, Json, Out, Quiet, say_caution, signature_kept_or_told, with_options
 from maescan.cli.progress import shown
+from maescan.decimals import counted
 from maescan.errors import ConfigError, require, typed
 from maescan.scoring.options import (
     AlertOptions,
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from maescan.scoring.summary import Summary
 
 commands = typer.Typer()
+NO_SCANS = {
+    "labels": ("label map", "label maps"),
+    "picture": ("localizer or other picture", "localizers and other pictures"),
+}
+"""What is passed over once it was looked into: one, and several."""
 
 
 @commands.command()
@@ -66,11 +72,11 @@ def score(
         with events.of_score(Show.of(json_events, quiet), alerts) as listen:
             summary = score_paths(paths, bundle, out, engine, options, listen)
     if not (quiet or json_events):
-        passed = f" {_count(summary.passed_over, 'label map')} passed over," if summary.passed_over else ""
+        passed = ", ".join(f"{n} {NO_SCANS[why][n != 1]}" for why, n in sorted(summary.passed_over.items()))
         print(
-            f"{_count(len(summary.scored) - summary.skipped, 'scan')} scored, {summary.skipped} reused,"
-            f" {len(summary.failures)} failed,{passed}"
-            f" {_count(summary.slices, 'slice')} in {summary.seconds:.1f} s: {out / 'report.html'}"
+            f"{counted(len(summary.scored) - summary.skipped, 'scan')} scored, {summary.skipped} reused,"
+            f" {len(summary.failures)} failed,{f' {passed} passed over,' if passed else ''}"
+            f" {counted(summary.slices, 'slice')} in {summary.seconds:.1f} s: {out / 'report.html'}"
         )
         _say_archive(summary)
         _say_calibration(summary.calibration, bundle)
@@ -78,10 +84,6 @@ def score(
     for row in (*summary.failures, *summary.refused):
         print(f"{row['scan']}: {row['reason']}" + (f" ({row['remedy']})" if row["remedy"] else ""), file=sys.stderr)
     leave(summary, alerts)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def leave(summary: Summary, alerts: AlertOptions) -> None:

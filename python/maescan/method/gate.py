@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.errors import NoScanError, quoted
 from maescan.method.lungs import LUNG_HU
+from maescan.scans.dicom.kinds import PROJECTIONS
 from maescan.scans.scan import Scan
 
 CT, MR = "CT", "MR"
@@ -46,7 +47,7 @@ NOT_ANATOMY = {
         "MTT", "RELMTT", "TTP", "TMAX", "T_TEST", "Z_SCORE", "STD_DEVIATION", "QUANTITY",
         "MAT_SPECIFIC", "MAT_FRACTIONAL", "EFF_ATOMIC_NUM", "ELECTRON_DENSITY",
     }),
-    "a projection of slices": frozenset({"PROJECTION IMAGE", "MIP", "MINIP", "MNIP", "MAX_IP", "MIN_IP"}),
+    "a projection of slices": PROJECTIONS,
     "a difference of images": frozenset({"SUBTRACTION", "MODULUS SUBTRACT", "PHASE SUBTRACT"}),
     "an image of phase": frozenset({"P", "PHASE", "PHASE MAP", "VELOCITY", "VELOCITY MAP"}),
 }  # fmt: skip

@@ -45,7 +45,9 @@ TEXTS = (".tsv", ".csv", ".txt", ".json", ".log", ".xml")
 """Endings of what lies beside scans and is none, however it is compressed: recordings of BIDS are .tsv.gz."""
 
 READ = "NIfTI, DICOM, MetaImage, NRRD, MGH and MINC are read"
-Why = Literal["result", "unread", "other", "hidden", "output", "link", "labels", "excluded"]
+Why = Literal["result", "unread", "other", "hidden", "output", "link", "labels", "picture", "excluded"]
+LOOKED_INTO: tuple[Why, ...] = ("labels", "picture")
+"""Why what was taken for a scan is passed over once it is read; a search tells the rest."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ class PassedOver:
     """A file or folder that was given and is no scan. name: as a scan's. reason: one line that follows the name.
 
     why: 'result' (DICOM that is no image of a patient), 'unread' (a scan of a kind that is not read), 'link' (to what
-    is searched already), 'output' (written by maescan), 'hidden', 'labels' (a label map), 'excluded' (by --include or
-    --exclude), or 'other'."""
+    is searched already), 'output' (written by maescan), 'hidden', 'labels' (a label map), 'picture' (images that
+    show no volume: a localizer, a projection, a screenshot), 'excluded' (by --include or --exclude), or 'other'."""
 
     name: str
     path: Path

@@ -17,7 +17,7 @@ import numpy as np
 
 from maescan.config.types import Json
 from maescan.engines.bundle import Bundle
-from maescan.errors import MaescanError, escaped
+from maescan.errors import MaescanError, NoScanError, escaped
 from maescan.method.engine import CompiledEngine
 from maescan.method.gate import Fit
 from maescan.results.maps import Scale
@@ -118,7 +118,7 @@ class Job:
             self.failed[known.label] = failure
         self.report(source, "failed", failure._asdict())
 
-    def pass_over(self, source: ScanSource, known: Known, error: MaescanError) -> None:
+    def pass_over(self, source: ScanSource, known: Known, error: NoScanError) -> None:
         """Counts what can be read and is no scan; nothing is kept of it."""
         self.ledger.forget(known)
         reason = escaped(error.reason + (f" ({error.remedy})" if error.remedy else ""))
@@ -126,7 +126,7 @@ class Job:
         with self._mutex:
             self.seen.discard(known.label)
             self.failed.pop(known.label, None)
-            self.passed_over.append(PassedOver(known.label, source.path, "labels", reason))
+            self.passed_over.append(PassedOver(known.label, source.path, error.why, reason))
         self.report(source, "passed_over", {"scan": known.label, "reason": reason})
 
     def scored(self, source: ScanSource, known: Known, row: ScanRow) -> None:

@@ -19,7 +19,7 @@ from maescan.engines.bundle import Bundle
 from maescan.errors import ConfigError, DataError, MaescanError, quoted
 from maescan.method.regions import check_reference
 from maescan.records import Record, check, read, read_rows
-from maescan.scans.source import PassedOver, Why
+from maescan.scans.source import LOOKED_INTO, PassedOver, Why
 from maescan.scoring.database import reading
 from maescan.scoring.job import Job, job_key
 from maescan.scoring.ledger import Ledger
@@ -189,18 +189,18 @@ def _asked(run: Json) -> Json:
 def _listing(shards: Sequence[Path], key: str, scans: int) -> Found:
     """What the shards' searches found together."""
     passed = [PassedOver(name, Path(name), cast(Why, why), reason) for name, why, reason in _passed_over(shards)]
-    return Found(key, scans, scans, passed)  # label maps among them, as in one run
+    return Found(key, scans, scans, passed)  # label maps and pictures among them, as in one run
 
 
 def _passed_over(shards: Sequence[Path]) -> list[list[str]]:
-    """Rows of passed_over.csv: what the search passed over is the same in all, label maps are not."""
+    """Rows of passed_over.csv: what the search passed over is the same in all, label maps and pictures are not."""
     found: list[list[str]] = []
     for shard in shards:
         if (shard / "passed_over.csv").is_file():
             rows = read_rows(PassedRow, shard / "passed_over.csv", remedy=AGAIN)
             there = [[row.file, row.why, row.reason] for row in rows]
             found += [row for row in there if row not in found]
-    return sorted(found, key=lambda row: (row[1] == "labels", row[0] if row[1] == "labels" else ""))
+    return sorted(found, key=lambda row: (row[1] in LOOKED_INTO, row[0] if row[1] in LOOKED_INTO else ""))
 
 
 def _labels(shards: Sequence[Path]) -> set[str]:

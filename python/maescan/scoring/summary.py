@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from maescan.results.cards import Seen
 from maescan.results.geometry import Geometry
 from maescan.results.paths import PLACES
 from maescan.results.report import write_report
-from maescan.scans.source import PassedOver
+from maescan.scans.source import LOOKED_INTO, PassedOver
 from maescan.scoring import dicom, viewing
 from maescan.scoring.edited import edited_kept
 from maescan.scoring.job import Job
@@ -48,10 +49,10 @@ class Listing:
 class Summary:
     """What a run did. scored: the rows that scans.csv has of its scans; skipped: how many of them had been scored
     before; stages: seconds. archive: scans in the tables; gone: labels of those that are no longer
-    where they were; other_jobs: scans scored otherwise, which are in no table; passed_over: what could be read and is
-    no scan; population: whether all scans are like the calibration's; refused: why scored scans have no DICOM
-    results; notes: what was found wrong with the folder; alerting: labels of all in the tables that alert; whose: by
-    its label whom a scan is of, of healthy ones that a bundle is calibrated with."""
+    where they were; other_jobs: scans scored otherwise, which are in no table; passed_over: how much could be read
+    and is no scan, by why; population: whether all scans are like the calibration's; refused: why scored scans have
+    no DICOM results; notes: what was found wrong with the folder; alerting: labels of all in the tables that alert;
+    whose: by its label whom a scan is of, of healthy ones that a bundle is calibrated with."""
 
     scored: list[dict[str, Any]]
     failures: list[dict[str, str]]
@@ -63,7 +64,7 @@ class Summary:
     archive: int = 0
     gone: Sequence[str] = ()
     other_jobs: int = 0
-    passed_over: int = 0
+    passed_over: Mapping[str, int] = field(default_factory=dict)
     population: Population | None = None
     refused: Sequence[dict[str, str]] = ()
     notes: Sequence[str] = ()
@@ -88,7 +89,8 @@ def write_results(
         summary.refused = [failure._asdict() for failure in refused if failure.scan in job.seen]
         summary.alerting = [str(row["scan"]) for row in judged if row["alert"] == "yes"]
         summary.calibration = reference.state() if reference else None
-        summary.population, summary.passed_over = Population.of(known, reference), len(job.passed_over)
+        summary.population = Population.of(known, reference)
+        summary.passed_over = Counter(item.why for item in job.passed_over)
         summary.archive, summary.gone, summary.other_jobs = len(known.rows), gone, job.ledger.of_other_jobs()
         summary.notes = [job.ledger.names.told(note, job.out) for note in job.ledger.db.notes]
         if count := job.outputs.tidy():
@@ -110,7 +112,7 @@ def write_results(
                 lines = [(item.name, item.why, escaped(item.reason)) for item in passed]
                 tables.write_csv(job.outputs.path("passed_over.csv"), ("file", "why", "reason"), lines)
         if listing:
-            came = len(scored) + len(failures) + sum(item.why == "labels" for item in passed)
+            came = len(scored) + len(failures) + sum(item.why in LOOKED_INTO for item in passed)
             if came != listing.ours:
                 raise AssertionError(f"{listing.ours} scans were found, of {came} is known what came of them")
         return summary

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from maescan.errors import ScanError, quoted
+from maescan.errors import PictureError, ScanError, quoted
 from maescan.scans.budget import check_memory
 from maescan.scans.dicom.complete import whole
 from maescan.scans.dicom.contrast import by_contrast
-from maescan.scans.dicom.image import TOLERANT, VOLUMES, DicomImage, Frame, frame_type, is_localizer, read_frames
+from maescan.scans.dicom.image import TOLERANT, VOLUMES, DicomImage, Frame, frame_type, read_frames
+from maescan.scans.dicom.kinds import ARE_TIMES, ARE_VIEWS, localizer, shows_views
 from maescan.scans.dicom.pixels import decode
 from maescan.scans.dicom.stack import Stack, stack
 from maescan.scans.dicom.volumes import SAME_PLANE, by_plane, same_places, same_values, split, volumes
@@ -53,8 +54,8 @@ def ordered_frames(
 ) -> Stack:
     """The frames that `read_dicom` makes a scan of, with their headers, without their pixels. Raises ScanError."""
     frames = [frame for file in files for frame in read_frames(file)]
-    if is_localizer(frames[0].image.header) and "localizer" not in accept:
-        raise ScanError("is a localizer, not a scan", path=path, remedy="leave it out, or --accept localizer")
+    if (tag := localizer(frames[0].image.header)) and "localizer" not in accept:
+        raise PictureError(f"is a localizer by its {tag}", path=path, remedy="to score it, --accept localizer")
     frames = _volume(frames, path, volume)
     _check_alike(frames, path)
     return stack(frames, path, accept)
@@ -66,7 +67,18 @@ def _volume(frames: list[Frame], path: Path, volume: int | None) -> list[Frame]:
         check_volume(1, volume, path)
         return frames
     found = [part for stack in _stacks(frames) for part in _split(stack)]
+    if volume is None and (picture := _pictures(found)):
+        raise PictureError(picture, path=path, remedy="to score one, --volume")
     return found[check_volume(len(found), volume, path)]
+
+
+def _pictures(found: Sequence[list[Frame]]) -> str:
+    """Why the volumes of an enhanced image are none; "" where they are."""
+    if shows_views([part[0].plane for part in found], [len(part) for part in found]):
+        return ARE_VIEWS.format(sum(map(len, found)))
+    places = np.array([[*part[0].position, *part[0].plane] for part in found if len(part) == 1])
+    same = len(places) == len(found) > 1 and np.abs(places - places[0]).max() < SAME_PLANE
+    return ARE_TIMES.format(len(found)) if same else ""
 
 
 def _stacks(frames: list[Frame]) -> list[list[Frame]]:

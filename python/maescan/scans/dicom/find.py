@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from maescan.errors import ScanError, quoted
+from maescan.errors import PictureError, ScanError, quoted
 from maescan.scans.budget import touching
 from maescan.scans.dicom.complete import missing
 from maescan.scans.dicom.file import read_header
@@ -162,7 +162,12 @@ def _sources(volumes: list[Volume], bases: Mapping[Path, Path]) -> Iterator[Scan
         identity = hashlib.sha256(repr((belongs, number)).encode()).hexdigest() if first.series else ""
         path = files[0] if len(files) == 1 else folder
         name = name if number == 1 else f"{name}-{number}"
-        whose = patient_of(first.belongs[0])
-        yield ScanSource(
-            name, path, "dicom", files, first.series, identity=identity, patient=whose, notes=volume.notes
-        )
+        source = ScanSource(name, path, "dicom", files, first.series, identity=identity, notes=volume.notes)
+        fault = PictureError(volume.picture, path=path, remedy=_remedy(volume)) if volume.picture else None
+        yield replace(source, patient=patient_of(first.belongs[0]), fault=fault)
+
+
+def _remedy(volume: Volume) -> str | None:
+    """What to do about images that are no volume, where one of them can be scored."""
+    apart = len(volume.images) > 1 and not all(image.picture for image in volume.images)
+    return "to score one of them, name its file" if apart else None

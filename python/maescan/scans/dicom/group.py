@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maescan.scans.dicom import complete, parts
+from maescan.scans.dicom import complete, kinds, parts
 from maescan.scans.dicom.contrast import by_contrast
 from maescan.scans.dicom.series import series_of
 from maescan.scans.dicom.volumes import by_plane, same_places, same_values, split, volumes
@@ -39,6 +39,7 @@ TAGS = [
     *("Rows", "Columns", "NumberOfFrames", "ImageOrientationPatient", "ImagePositionPatient", "SeriesDescription"),
     *PATIENT,
     *TOLD_APART,
+    *("SamplesPerPixel", "PhotometricInterpretation"),
     *complete.TAGS,
     *parts.TAGS,
 ]
@@ -49,7 +50,8 @@ FUNCTIONAL = ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequenc
 class FileHeader:
     """What grouping needs of one file. belongs: patient, number and kind, study and series; once they are grouped,
     all that the images of its series say of these. plane, depth: orientation, and position along its normal; depth is
-    None for an image that is nowhere, or that has several frames. part: of a concatenation."""
+    None for an image that is nowhere, or that has several frames. part: of a concatenation; picture: why it is no
+    part of a volume."""
 
     file: Path
     belongs: tuple[str, ...]
@@ -62,6 +64,7 @@ class FileHeader:
     tags: tuple[str, ...]
     instance: complete.Instance
     part: parts.Part | None = None
+    picture: str = ""
 
     @property
     def series(self) -> str:
@@ -71,11 +74,13 @@ class FileHeader:
 
 @dataclass(frozen=True)
 class Volume:
-    """Images of one scan, and what is to be noted of how they were found, and of what it lacks."""
+    """Images of one scan, and what is to be noted of how they were found, and of what it lacks. picture: why they are
+    none."""
 
     images: list[FileHeader]
     notes: tuple[str, ...] = ()
     lacks: str = ""
+    picture: str = ""
 
 
 def place_of(header: Dataset) -> Dataset:
@@ -129,6 +134,7 @@ def image_of(file: Path, header: Dataset) -> FileHeader:
         tags=tuple(text(tag) for tag in TOLD_APART),
         instance=complete.instance_of(header),
         part=parts.part_of(header),
+        picture=kinds.picture_of(header),
     )
 
 
@@ -138,7 +144,16 @@ def group(images: list[FileHeader]) -> Iterator[Volume]:
         for series, note in _frames(same):
             for part, joined in _folders(series):
                 for volume in _stacks(part):
-                    yield replace(volume, notes=shared + note + joined + volume.notes)
+                    picture = volume.picture or _picture(volume.images)
+                    yield replace(volume, notes=shared + note + joined + volume.notes, picture=picture)
+
+
+def _picture(images: list[FileHeader]) -> str:
+    """Why images that are all pictures are no volume, or one that is a projection; "" where they may be one."""
+    if len(images) == 1 and images[0].instance.frames == 1:
+        terms = set(re.findall(r"[^\W\d][\w ]*", images[0].tags[TOLD_APART.index("ImageType")]))
+        return images[0].picture or ("is one projection of slices" if terms & kinds.PROJECTIONS else "")
+    return images[0].picture if all(image.picture for image in images) else ""
 
 
 def _series(images: list[FileHeader]) -> Iterator[tuple[list[FileHeader], tuple[str, ...]]]:
@@ -191,13 +206,16 @@ def _stacks(images: list[FileHeader]) -> Iterator[Volume]:
     of it where it was cut into files."""
     whole = [image for image in images if not image.part]
     located = [image for image in whole if image.depth is not None]
-    for places in by_plane([image.plane for image in located]):
-        plane = [located[i] for i in places]
+    planes = [[located[i] for i in places] for places in by_plane([image.plane for image in located])]
+    if kinds.shows_views([plane[0].plane for plane in planes], [len(plane) for plane in planes]):
+        yield Volume(located, picture=kinds.ARE_VIEWS.format(len(located)))
+        planes = []
+    for plane in planes:
         sizes = _split(plane, [image.size for image in plane])
         for same in sizes:
             others = {" x ".join(other[0].size) for other in sizes if other is not same}
             note = (f"its series also holds slices of {', '.join(sorted(others))}",) if others else ()
-            yield from (Volume(volume.images, note + volume.notes) for volume in _volumes(same))
+            yield from (replace(volume, notes=note + volume.notes) for volume in _volumes(same))
     enhanced = [*_concatenated(images), *(Volume([image]) for image in whole if image.instance.frames > 1)]
     note = (f"is one of {len(enhanced)} enhanced images of its series",) if len(enhanced) > 1 else ()
     yield from (replace(volume, notes=note) for volume in enhanced)
@@ -224,6 +242,9 @@ def _volumes(images: list[FileHeader]) -> Iterator[Volume]:
         contrasts = by_contrast(inside, len(upward))
         found += sorted((sorted(upward[i] for i in part), notes) for part, notes in contrasts)
     largest = max(len(volume) for volume, _ in found)
+    if len(found) > 1 and not places.any():
+        yield Volume(images, picture=kinds.ARE_TIMES.format(len(images)))
+        return
     for volume, notes in found:
         note = (f"holds {len(volume)} slices where another volume of its series holds {largest}",)
         yield Volume([images[i] for i in volume], notes + (note if len(volume) < largest else ()))

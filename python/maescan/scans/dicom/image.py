@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maescan.errors import ScanError, quoted
+from maescan.errors import ScanError
 from maescan.scans.dicom.file import inflated_size, is_private_ge, read_header
+from maescan.scans.dicom.kinds import colours_of, image_type
 from maescan.scans.quiet import one_line
 from maescan.scans.sizes import check_frames, check_length, check_shape
 
@@ -117,12 +118,9 @@ def read_image(file: Path) -> DicomImage:
 
 
 def _check_content(header: Dataset, file: Path) -> None:
-    samples, colours = int(header.get("SamplesPerPixel") or 1), header.get("PhotometricInterpretation")
-    if samples != 1 or colours == "PALETTE COLOR":
-        what = "colours of a palette" if samples == 1 else f"{samples} numbers per voxel"
-        reason = f"holds {what} ({quoted(str(colours))})"
-        raise ScanError(reason, path=file, remedy="only one real number per voxel is a scan")
-    if "MOSAIC" in _image_type(header):
+    if colours := colours_of(header):
+        raise ScanError(f"holds {colours}", path=file, remedy="only one real number per voxel is a scan")
+    if "MOSAIC" in image_type(header):
         raise ScanError("is a mosaic of slices in one image", path=file, remedy="convert it to NIfTI with dcm2niix")
     stored, high = header.get("BitsStored"), header.get("HighBit")
     if stored is not None and high is not None and int(high) != int(stored) - 1:
@@ -132,19 +130,9 @@ def _check_content(header: Dataset, file: Path) -> None:
         raise ScanError("maps its values by a table (ModalityLUTSequence)", path=file, remedy="convert it to NIfTI")
 
 
-def _image_type(header: Dataset) -> tuple[str, ...]:
-    kind = header.get("ImageType") or ()
-    return (kind,) if isinstance(kind, str) else tuple(str(k) for k in kind)
-
-
 def frame_type(frame: Frame) -> tuple[str, ...]:
     """The FrameType of an enhanced image's frame, or its image's ImageType."""
-    return tuple(re.findall(r"'([^']*)'", frame.tags[0])) or _image_type(frame.image.header)
-
-
-def is_localizer(header: Dataset) -> bool:
-    """A scout image, made to plan the scan that follows."""
-    return not {"LOCALIZER", "SCOUT"}.isdisjoint(_image_type(header))
+    return tuple(re.findall(r"'([^']*)'", frame.tags[0])) or image_type(frame.image.header)
 
 
 def _dtype(header: Dataset, file: Path) -> np.dtype:
