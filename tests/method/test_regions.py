@@ -179,3 +179,14 @@ def test_tiles_are_not_judged_by_candidates(tmp_path):
             merge([tmp_path / by], judged, tmp_path / "merged")
         for untold in ({}, {"calibration": None}, {"calibration": {"scans": [1.0]}}):
             regions.check_reference(untold, other)
+
+
+def test_candidates_in_missing_slices_are_not_scored(chest, tmp_path):
+    scan, source = read_scan(chest), ScanSource("1.2.3.nii.gz", chest, "nifti", (chest,))
+    ras = np.array([[80, 64, 12], [40, 60, 5]]) @ scan.affine[:3, :3].T + scan.affine[:3, 3]
+    table = CandidateTable.read(write_table(tmp_path / "c.csv", [("1.2.3", each * [-1, -1, 1], 0) for each in ras]))
+    cut = regions.cut(replace(scan, meta={"missing": [5]}), source, PRESET, table)
+    assert np.allclose(cut.places, ras[:1]) and len(cut.images) == 1
+    assert cut.notes == ("1 of its 2 candidates lies in a missing slice, and is not scored",)
+    with pytest.raises(ScanError, match=r"its candidates lie in missing slices \(complete the series"):
+        regions.cut(replace(scan, meta={"missing": [5, 12]}), source, PRESET, table)

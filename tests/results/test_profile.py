@@ -53,3 +53,9 @@ def test_scores_under_0_have_an_axis_of_their_own():
     assert Axis.of([0.2, 0.4]) == (0, 0.4) and Axis.of([0.0]).top > 0
     heights = [height_of(score, axis) for score in (-0.9, -0.55, -0.2)]
     assert heights == [HEIGHT, (HEIGHT + TOP) // 2, TOP]
+
+
+def test_a_slice_that_is_missing_is_a_gap():
+    geometry = Geometry(4, (-10.0, 5.0), (3, -1), "k", missing=(1,))
+    found = profile_of(SCORES, [2], geometry, Axis(0, 1))
+    assert found.line.count("M") == 2 and len(points(found.line)) == 3 and found.scores == "0.0000 - 1.0000 0.2500"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from maescan.scans import Scan, axial_view
-from maescan.scans.scan import obliquity
+from maescan.scans.scan import missing_slices, obliquity
 
 SHAPE = (4, 5, 6)
 RAS = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
@@ -67,3 +68,11 @@ def test_spacing_and_orientation_follow_the_storage_order():
     scan = stored((2, 0, 1), (1, -1, -1))
     assert scan.spacing == (4.0, 1.0, 1.5)
     assert scan.orientation == "IRP"
+
+
+@pytest.mark.parametrize(("order", "signs", "missing"), [
+    ((0, 1, 2), (1, 1, 1), (1, 2)), ((0, 1, 2), (1, 1, -1), (3, 4)), ((0, 2, 1), (1, 1, 1), ()),
+])  # fmt: skip
+def test_missing_slices_are_counted_from_below_and_are_none_of_another_plane(order, signs, missing):
+    scan = stored(order, signs)
+    assert missing_slices(replace(scan, meta={"missing": [1, 2]})) == missing and missing_slices(scan) == ()

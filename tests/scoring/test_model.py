@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import maescan
+from helpers.scan_files import write_series
 from helpers.scoring_stub import rows, write_scan
 from helpers.stubs import stub_bundle
 from maescan.engines.bundle import update
@@ -174,3 +175,13 @@ def test_a_closed_model_says_so_and_its_bundle_can_be_loaded_again(exported_bund
     model.close()
     with maescan.load(exported_bundle, threads=1) as again:
         assert len(repr(again.score_scan(path))) < 300
+
+
+@pytest.mark.slow
+def test_a_slice_that_is_missing_has_no_score(model, tmp_path):
+    values = np.random.default_rng(0).integers(200, 900, (6, 24, 24), dtype=np.int16)
+    write_series(tmp_path, values, depths=(0, 1, 3, 4, 5, 6), Modality="MR", PixelSpacing=[10, 10], step=(0, 0, 5))
+    found = model.score_scan(tmp_path, read=maescan.ReadOptions(accept=["missing-slices"]))
+    assert np.flatnonzero(np.isnan(found.slice_scores)).tolist() == [2] and found.highest_slice != 2
+    assert np.isfinite(found.score) and not found.map[..., 2].any() and found.map[..., 3].any()
+    assert "what is missing is not scored: slice 2" in found.warnings

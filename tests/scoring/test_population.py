@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import nibabel
 import numpy as np
 import pytest
 
 from helpers.scan_files import write_series
 from helpers.scoring_stub import Engine, rows, write_scan
 from helpers.stubs import stub_bundle
+from maescan.config import preset
 from maescan.method.healthy import CELLS, HealthyMaps
 from maescan.results.rows import ScanRow
 from maescan.results.tables import Tables
@@ -85,8 +88,6 @@ def test_uncalibrated_bundles_have_none():
 @pytest.fixture
 def mixed(tmp_path):
     """An MR scan, a CT and a label map of the same kind of file."""
-    import nibabel
-
     write_scan(tmp_path / "in" / "mr.nii.gz", 0)
     values = np.random.default_rng(0).integers(-1000, 300, (6, 24, 24), dtype=np.int16)
     write_series(tmp_path / "in" / "ct", values, Modality="CT", PixelSpacing=[10, 10])
@@ -155,3 +156,30 @@ def test_what_is_not_judged_has_no_map_of_p_values(mixed, tmp_path):
     assert written() == ["mr.nii.gz_exceedance.nii.gz"]
     assert written("modality") == ["3_exceedance.nii.gz", "mr.nii.gz_exceedance.nii.gz"]
     assert written() == ["mr.nii.gz_exceedance.nii.gz"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("measure", ["mse", "ssim"])
+def test_slices_that_are_missing_are_not_scored(tmp_path, measure):
+    """What is filled in is no anatomy: SSIM gave it the highest score, and every table a p-value."""
+    values = np.random.default_rng(0).integers(200, 900, (6, 24, 24), dtype=np.int16)
+    values[:, :6] = 0
+    gaps, tags = (0, 1, 3, 4, 6, 7), {"Modality": "MR", "PixelSpacing": [10, 10], "step": (0, 0, 5)}
+    write_series(tmp_path / "in" / "axial", values, depths=gaps, **tags)
+    across = {**tags, "step": (5, 0, 0), "ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}
+    write_series(tmp_path / "in" / "sagittal", np.repeat(values, 4, axis=0),
+                 depths=[*range(12), *range(13, 25)], **across)  # fmt: skip
+    chosen = preset("tiny").replace(measure=measure, tokens=replace(preset("tiny").tokens, method="all"))
+    bundle = stub_bundle(chosen, calibration={"scans": [-2.0] * 30, "slices": [-2.0]})
+    read = ReadOptions(accept=["missing-slices"])
+    score_folder([tmp_path / "in"], bundle, Engine(), tmp_path / "out", ScoreOptions(maps=True, read=read))
+    found = {row["scan"]: row for row in rows(tmp_path / "out" / "scans.csv")}
+    axial, sagittal = found["axial/3"], found["sagittal/3"]
+    assert axial["slices"] == "6" and "what is missing is not scored: slices 2, 5" in axial["warnings"]
+    scored = [row for row in rows(tmp_path / "out" / "scores.csv") if row["scan"] == "axial/3"]
+    assert [row["slice"] for row in scored] == ["0", "1", "3", "4", "6", "7"]
+    assert (axial["alert"], axial["fit"]) == ("yes", "ok") and axial["highest_slice"] not in ("2", "5")
+    heat = nibabel.load(next((tmp_path / "out" / "maps" / "axial").iterdir())).get_fdata()
+    assert not heat[..., 2].any() and heat[..., 3].any()
+    assert (sagittal["fit"], sagittal["alert"]) == ("other", "")
+    assert "1 missing slice of another plane run through all of its axial slices" in sagittal["warnings"]

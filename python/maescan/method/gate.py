@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
+from maescan.decimals import counted
 from maescan.errors import NoScanError, quoted
 from maescan.method.lungs import LUNG_HU
 from maescan.scans.dicom.kinds import PROJECTIONS
-from maescan.scans.scan import Scan
+from maescan.scans.scan import Scan, missing_slices
 
 CT, MR = "CT", "MR"
 
@@ -84,10 +85,20 @@ class Fit(enum.StrEnum):
 
 
 def admit(scan: Scan, preset: Preset, accept: Collection[str] = ()) -> str:
-    """`other_kind`. Raises NoScanError for a label map, unless "labels" is accepted."""
+    """`other_kind`, or why nobody can judge a scan of which slices are missing. Raises NoScanError for a label map,
+    unless "labels" is accepted."""
     if "labels" not in accept and is_label_map(scan):
         raise NoScanError("is a label map", path=scan.path, remedy="if it is a scan, --accept labels")
-    return other_kind(scan, preset)
+    return other_kind(scan, preset) or _cut_through(scan)
+
+
+def _cut_through(scan: Scan) -> str:
+    """Why a scan with missing slices in another plane than the axial one is not judged: what was filled in looks like
+    an anomaly, or hides one, in all that is scored. "" for others."""
+    absent = scan.meta.get("missing") or ()
+    if not absent or missing_slices(scan):
+        return ""
+    return f"{counted(len(absent), 'missing slice')} of another plane run through all of its axial slices"
 
 
 def fit_of(other: str, unlike: Collection[str]) -> Fit:

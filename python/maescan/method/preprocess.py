@@ -17,9 +17,12 @@ from maescan.method.intensity import IntensityMap, fit_intensity, intensity_stat
 from maescan.method.raw import RawPart, RawSlices
 from maescan.scans import Axes, Scan, axial_view
 from maescan.scans.budget import check_slices
+from maescan.scans.scan import missing_slices
 
 Array = NDArray[Any]
 MIN_SIDE = 8
+NAMED = 5
+"""How many missing slices a note names."""
 CROPPED, LOOKED_AT = 0.02, 2_000_000
 """The share of tissue outside the models' field that is no matter of its edge; how many voxels out there tell it."""
 
@@ -66,14 +69,22 @@ def prepare_raw(
     images: NDArray[np.float32] = laid.part.extract()
     tissue = images > fit.air
     counts = np.array([np.count_nonzero(part) for part in tissue])
+    missing = missing_slices(scan)
+    counts[list(missing)] = 0
     area = (counts / tissue[0].size).astype(np.float32)
     found = intensity_statistics(images)
     warnings = outside_training(found, expected or {})
     box = _box(tissue.swapaxes(1, 2) if transposed else tissue, counts, starts, steps)
     facts = fit.to_dict() | found
-    notes = _cropped(laid, int(counts.sum()), preset)
+    notes = _filled(missing) + _cropped(laid, int(counts.sum()), preset)
     made = Prepared(images, area, warnings, facts, axes, laid.sides, starts, steps, transposed, box, notes)
     return made, RawSlices((laid.part,))
+
+
+def _filled(missing: Sequence[int]) -> tuple[str, ...]:
+    """A note where no image was there of some slices."""
+    named = ", ".join(map(str, missing[:NAMED])) + (" ..." if len(missing) > NAMED else "")
+    return (f"what is missing is not scored: slice{'s' * (len(missing) > 1)} {named}",) if missing else ()
 
 
 def _cropped(laid: _Laid, pixels: int, preset: Preset) -> tuple[str, ...]:

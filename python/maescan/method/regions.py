@@ -24,6 +24,7 @@ from maescan.method.patches import crop_patches, to_view
 from maescan.options import CandidateTable, LungTiles
 from maescan.scans import Scan, ScanSource, axial_view
 from maescan.scans.budget import check_slices
+from maescan.scans.scan import missing_slices
 from maescan.scans.source import EXTENSIONS
 
 
@@ -115,6 +116,13 @@ def cut(
         centres = to_view(places, scan, axes, view.shape)
         if beside := told_outside(places, centres, view.shape, rows):
             raise ScanError(beside, path=scan.path, remedy=BELONG)
+        there = ~np.isin(centres[:, 0], missing_slices(scan))
+        if not there.any():
+            raise ScanError("its candidates lie in missing slices", path=scan.path, remedy="complete the series")
+        if lost := int((~there).sum()):
+            lie = "lies in a missing slice, and is" if lost == 1 else "lie in missing slices, and are"
+            notes += (f"{lost} of its {len(there)} candidates {lie} not scored",)
+        centres, places = centres[there], places[there]
         corners = centres - half
     else:
         order = list(axes.order)

@@ -60,8 +60,7 @@ def score_slices(
         sets = token_sets(images, preset)
     if sets is None:
         return next(_score([(images, slice_ids, None)], engine, preset, maps))
-    least = -1.0 if preset.measure == "ssim" else 0.0  # as identical as can be
-    scores = (np.full(len(images), value, np.float32) for value in (least, 0.0, 0.0))
+    scores = (np.full(len(images), value, np.float32) for value in (least_score(preset), 0.0, 0.0))
     pictures = (np.zeros(images.shape, np.float32) for _ in range(2)) if maps else (None, None)
     whole = SliceScores(*scores, *pictures)
     if whole.reconstruction is not None and (empty := np.flatnonzero(sets.size == 0)).size:
@@ -73,6 +72,11 @@ def score_slices(
             if getattr(whole, field.name) is not None:
                 getattr(whole, field.name)[which] = getattr(part, field.name)
     return whole
+
+
+def least_score(preset: Preset) -> float:
+    """Of a slice that is as identical to its reconstruction as can be."""
+    return -1.0 if preset.measure == "ssim" else 0.0
 
 
 def takes_raw(engine: Engine, preset: Preset) -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.scans.scan import Scan, axial_axes
+from maescan.scans.scan import Scan, axial_axes, missing_slices
 
 AXES = "ijk"
 
@@ -28,7 +28,7 @@ class SlicePlace(NamedTuple):
 class Geometry:
     """Of a scan's axial slices. mm, voxel: of slice 0, and from one slice to the next; axis: the storage axis, i, j
     or k, that they are cut along; box: `Prepared.box`; instances: by slice, where the scan has them; levels: of CT
-    patches, the slice of each."""
+    patches, the slice of each; missing: slices that no image was there of."""
 
     slices: int
     mm: tuple[float, float]
@@ -37,6 +37,7 @@ class Geometry:
     box: tuple[tuple[float, float], ...] = ()
     instances: tuple[int | None, ...] = ()
     levels: tuple[int, ...] = ()
+    missing: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, scan: Scan, box: Sequence[Sequence[float]] = (), levels: Sequence[int] = ()) -> Geometry:
@@ -57,6 +58,7 @@ class Geometry:
             tuple((round(low, 3), round(high, 3)) for low, high in box),
             numbers if any(number is not None for number in numbers) else (),
             tuple(map(int, levels)),
+            missing_slices(scan),
         )
 
     def place(self, index: int) -> SlicePlace:
@@ -69,7 +71,7 @@ class Geometry:
     def to_json(self) -> dict[str, object]:
         """In JSON types; what is empty is left out."""
         whole = {"slices": self.slices, "mm": self.mm, "voxel": self.voxel, "axis": self.axis}
-        more = {"box": self.box, "instances": self.instances, "levels": self.levels}
+        more = {"box": self.box, "instances": self.instances, "levels": self.levels, "missing": self.missing}
         return {**whole, **{name: value for name, value in more.items() if value}}
 
     @classmethod

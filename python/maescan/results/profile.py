@@ -23,8 +23,8 @@ class Mark(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """scores: of the slices, as text; where: mm of slice 0 and step, axis, voxel of slice 0 and step; band: where the
-    band of healthy scans lies, a transform; first, last: what is at the ends."""
+    """scores: of the slices, as text, "-" of one that is missing; where: mm of slice 0 and step, axis, voxel of slice
+    0 and step; band: where the band of healthy scans lies, a transform; first, last: what is at the ends."""
 
     line: str
     marks: Sequence[Mark]
@@ -63,7 +63,9 @@ def profile_of(scores: NDArray[np.float32], drawn: Sequence[int], geometry: Geom
     count = len(scores)
     wide = WIDTH / max(1, count - 1)
     heights = [height_of(score, axis) for score in scores.tolist()]
-    line = "".join(f"{'L' if i else 'M'}{i * wide:.4g} {y}" for i, y in enumerate(heights))
+    missing = set(geometry.missing if geometry else ())
+    shown = [i for i in range(count) if i not in missing]
+    line = "".join(f"{'L' if i and i - 1 not in missing else 'M'}{i * wide:.4g} {heights[i]}" for i in shown)
     if count == 1:
         line = f"M0 {heights[0]}H{WIDTH}"
     marks = [Mark(round(i * wide, 1), heights[i], i) for i in drawn]
@@ -75,7 +77,8 @@ def profile_of(scores: NDArray[np.float32], drawn: Sequence[int], geometry: Geom
         if geometry.box:
             low, high = geometry.box[0]
             band = f"translate({low * wide:.4g} 0) scale({max(high - 1 - low, 0.5) * wide / WIDTH:.4g} 1)"
-    return Profile(line, marks, " ".join(short(score) for score in scores.tolist()), where, band, first, last)
+    said = " ".join("-" if i in missing else short(score) for i, score in enumerate(scores.tolist()))
+    return Profile(line, marks, said, where, band, first, last)
 
 
 def band_of(curves: Sequence[Sequence[float]], axis: Axis) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,9 +73,20 @@ class ScanRow(NamedTuple):
         return None if self.levels or self.places else aggregate.positions(self.areas)
 
     @property
+    def missing(self) -> Sequence[int]:
+        """Slices that no image was there of: they were not scored, and have the least score there is."""
+        found = (self.geometry or {}).get("missing", ())
+        return () if self.levels or self.places else cast(Sequence[int], found)
+
+    @property
+    def seen(self) -> NDArray[np.float32]:
+        """Scores of the slices, or CT patches, that were looked at."""
+        return np.delete(self.scores, list(self.missing))
+
+    @property
     def slices(self) -> int:
         """How many slices were looked at."""
-        return len(set(self.levels)) if self.levels else len(self.scores)
+        return len(set(self.levels)) if self.levels else len(self.seen)
 
     @property
     def highest_slice(self) -> int:

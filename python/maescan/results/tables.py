@@ -54,7 +54,7 @@ class Tables:
 
     def scan_score(self, row: ScanRow) -> float:
         """A scan's score."""
-        return aggregate.scan_score(row.scores, self.rule)
+        return aggregate.scan_score(row.seen, self.rule)
 
     def judge_of(self, row: ScanRow) -> Judge | None:
         """The judge, None also for a scan that it cannot judge."""
@@ -62,7 +62,7 @@ class Tables:
 
     def notes(self, row: ScanRow) -> list[str]:
         """All that a reader of the score, and of its p-value, should know."""
-        judge, slices = self.judge_of(row), 0 if row.positions is None else len(row.scores)
+        judge, slices = self.judge_of(row), 0 if row.positions is None else row.slices
         return [*row.notes, *(judge.unlike(row.figures, slices) if judge else [])]
 
     def alerts(self, row: ScanRow) -> bool:
@@ -82,11 +82,11 @@ class Tables:
         return found
 
     def slices(self) -> list[Row]:
-        """A row per slice, or CT patch: SLICES."""
+        """A row per slice that was scored, or CT patch: SLICES."""
         found: list[Row] = []
         for row in self.rows:
             values = zip(row.scores.tolist(), self._p_values(row), row.areas.tolist(), self._p_scan(row), strict=True)
-            found += [(row.label, i, *facts) for i, facts in enumerate(values)]
+            found += [(row.label, i, *facts) for i, facts in enumerate(values) if i not in row.missing]
         return found
 
     def regions(self) -> list[Row]:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+ACQUIRED = 2
+"""The storage axis along which images of a series lie."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,15 @@ def axial_axes(affine: NDArray[np.float64]) -> Axes:
     order = tuple(storage[patient][0] for patient, _ in wanted)
     flip = tuple(storage[patient][1] != sign for patient, sign in wanted)
     return Axes((order[0], order[1], order[2]), (flip[0], flip[1], flip[2]))
+
+
+def missing_slices(scan: Scan) -> tuple[int, ...]:
+    """The axial slices that were filled because no image of them was there; none of a scan whose slices were acquired
+    in another plane, where what is missing runs through all axial slices."""
+    absent, axes = scan.meta.get("missing") or (), axial_axes(scan.affine)
+    if axes.order[0] != ACQUIRED:
+        return ()
+    return tuple(sorted(scan.voxels.shape[ACQUIRED] - 1 - at if axes.flip[0] else at for at in absent))
 
 
 def orientation(affine: NDArray[np.float64]) -> list[tuple[int, int]]:

@@ -27,8 +27,9 @@ def batches(pool: ReaderPool, size: int) -> Iterator[list[Slice]]:
         if scan is None:
             break
         sets = scan.reading.facts["sets"]  # the reader's: the engine's thread has no time for them
-        for index, tokens in enumerate(np.zeros(scan.left, int) if sets is None else sets.size):
-            waiting[int(tokens)].append((scan, index))
+        for index, tokens in enumerate(np.zeros(len(scan.images), int) if sets is None else sets.size):
+            if index not in scan.missing:
+                waiting[int(tokens)].append((scan, index))
         full = [tokens for tokens, slices in waiting.items() for _ in range(len(slices) // size)]
         for tokens in full:
             yield _take(waiting, tokens, size)

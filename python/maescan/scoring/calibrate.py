@@ -152,16 +152,16 @@ def no_reference(rows: Sequence[ScanRow]) -> dict[str, str]:
 def reference_of(rows: Sequence[ScanRow], rule: Mapping[str, object]) -> dict[str, object]:
     """A manifest's "calibration": ascending scores of the scans and of all their slices, to the last bit; where in
     their scans these slices lie; the highest slice of each scan and how many it has; and what the scans are like."""
-    slices = {row.label: row.scores.astype(np.float64).tolist() for row in rows}
-    places = [row.positions for row in rows]
+    slices = {row.label: row.seen.astype(np.float64).tolist() for row in rows}
+    places = [None if row.positions is None else np.delete(row.positions, list(row.missing)) for row in rows]
     pairs = sorted(
         (score, round(float(at), 4))
         for row, place in zip(rows, places, strict=True)
-        for score, at in zip(slices[row.label], place if place is not None else row.scores * 0, strict=True)
+        for score, at in zip(slices[row.label], place if place is not None else row.seen * 0, strict=True)
     )
     names = sorted(set(rows[0].figures).intersection(*(row.figures for row in rows)))
     return {
-        "scans": sorted(aggregate.scan_score(row.scores, rule) for row in rows),
+        "scans": sorted(aggregate.scan_score(row.seen, rule) for row in rows),
         "slices": [score for score, _ in pairs],
         "positions": [at for _, at in pairs] if all(place is not None for place in places) else [],
         "worst": sorted(max(scores) for scores in slices.values()),

@@ -23,6 +23,7 @@ from maescan.results.maps import Scale, write_values
 from maescan.scans import Scan, read_scan
 from maescan.scans.memory import as_scan
 from maescan.scans.nifti import is_map
+from maescan.scans.scan import missing_slices
 from maescan.scoring.conformal import Reference
 from maescan.scoring.options import ScoreOptions
 
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ScanScores:
-    """One scan's result. slice_scores [S]: higher is more abnormal, slice 0 the most inferior; map [X, Y, Z]:
-    |scan - reconstruction| on the scan's own grid; affine [4, 4]: voxel index to RAS+ mm; p_value, alert: None for a
-    bundle that is not calibrated, and for a scan of another kind than the bundle's; fit: `method.gate.Fit`; placed:
-    as `Scan` has it."""
+    """One scan's result. slice_scores [S]: higher is more abnormal, slice 0 the most inferior, NaN for one
+    that is missing; map [X, Y, Z]: |scan - reconstruction| on the scan's own grid; affine [4, 4]: voxel index to RAS+
+    mm; p_value, alert: None for a bundle that is not calibrated, and for a scan of another kind than the bundle's;
+    fit: `method.gate.Fit`; placed: as `Scan` has it."""
 
     scan: str
     score: float
@@ -54,7 +55,7 @@ class ScanScores:
     @property
     def highest_slice(self) -> int:
         """The slice that scores highest."""
-        return int(np.argmax(self.slice_scores))
+        return int(np.nanargmax(self.slice_scores))
 
     def show(self) -> Image:
         """The highest-scoring slice: image, reconstruction, difference, overlay. A notebook draws it."""
@@ -118,16 +119,14 @@ class Model:
         prepared, raw = prepare_raw(found, self.preset, expected=self.bundle.manifest.get("intensity"))
         other = other or gate.windowed(found, prepared.warnings)
         scores, difference, made = self._scored(prepared.images, raw)
-        if not np.isfinite(scores).all():
-            remedy = "run `maescan verify` on the bundle"
-            raise ScanError("has slices without a finite score", path=found.path, remedy=remedy)
-        highest = int(np.argmax(scores))
+        seen = _seen(found, scores, difference)
+        highest = int(np.nanargmax(scores))
         image, expected, heat = (upright(part[highest], self.preset) for part in (prepared.images, made, difference))
-        score = aggregate.scan_score(scores, self.bundle.manifest.get("aggregation"))
+        score = aggregate.scan_score(seen, self.bundle.manifest.get("aggregation"))
         reference = Reference.of(self.bundle.manifest, rate)
         judged = reference is not None and (not other or "modality" in read.accept)
         p_value, alert = reference.scan(score) if reference and judged else (None, None)
-        beside = reference.unlike(scan_figures(found, prepared.fit), len(scores)) if reference and judged else []
+        beside = reference.unlike(scan_figures(found, prepared.fit), len(seen)) if reference and judged else []
         notes = [*([other] if other else []), *found.warnings, *prepared.warnings, *prepared.notes, *beside]
         return ScanScores(
             found.name,
@@ -222,6 +221,17 @@ def load(
 
     Raises BundleError (damaged, drifts) and EngineError (cannot run here)."""
     return Model(bundle, EngineOptions(device=device, precision=precision, threads=threads))
+
+
+def _seen(scan: Scan, scores: NDArray[np.float32], heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The scores of slices that an image was there of; of the others score and heat [S, h, w] are none. Raises
+    ScanError for one that is not finite."""
+    if not np.isfinite(scores).all():
+        remedy = "run `maescan verify` on the bundle"
+        raise ScanError("has slices without a finite score", path=scan.path, remedy=remedy)
+    missing = list(missing_slices(scan))
+    scores[missing], heat[missing] = np.nan, 0
+    return np.delete(scores, missing)
 
 
 def _path(scan: object) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from maescan.errors import ConfigError, MaescanError, NoScanError
 from maescan.method.raw import Slices, on_host
-from maescan.method.score import takes_raw
+from maescan.method.score import least_score, takes_raw
 from maescan.method.tokens import tissue_of
 from maescan.scans.source import ScanSource
 from maescan.scans.worker import WorkerLostError
@@ -46,9 +46,15 @@ class LoadedScan:
     picture: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
-        self.left = len(self.images)
-        self.scores = np.zeros(self.left, dtype=np.float32)
+        self.left = len(self.images) - len(self.missing)
+        self.scores = np.zeros(len(self.images), dtype=np.float32)
         self.pixels = math.prod(self.images.shape) if self.left else 0
+
+    @property
+    def missing(self) -> Sequence[int]:
+        """Slices that no image was there of: they are not scored."""
+        geometry = self.reading.facts.get("geometry") or {}
+        return () if "levels" in geometry else geometry.get("missing", ())
 
 
 class ReaderPool:
@@ -144,5 +150,6 @@ class ReaderPool:
         maps = np.zeros(images.shape, np.float32) if job.options.mapped else None
         empty: Any = images[:0]
         scan = LoadedScan(source, known, reading._replace(images=empty), images, maps)
+        scan.scores[list(scan.missing)] = least_score(job.bundle.preset)
         scan.tissue = tissue_of(on_host(images), job.bundle.preset) if job.options.measured else None
         self._ready.put(scan)

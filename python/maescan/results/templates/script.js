@@ -62,7 +62,7 @@ const build = card => {  // once, when a scan is first looked at
     const at = Math.max(0, Math.min(last, Math.round((event.clientX - box.left) / box.width * last)));
     let place = `${at}`;
     if (where) place += `, ${(+where[0] + at * where[1]).toFixed(1)} mm, voxel ${where[2]} ${+where[3] + at * where[4]}`;
-    said.textContent = `${place}: score ${scores[at]}`;
+    said.textContent = `${place}: ${scores[at] == "-" ? "missing, not scored" : `score ${scores[at]}`}`;
   };
   svg.onpointerleave = () => { said.textContent = ""; };
 };

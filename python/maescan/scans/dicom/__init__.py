@@ -46,6 +46,7 @@ def read_dicom(
     kind = "\\".join(frame_type(ordered.frames[0]))
     meta = _meta(first) | {"instances": _instances(ordered)} | ({"ImageType": kind} if kind else {})
     meta |= {"accepted": list(ordered.accepted), "unscaled": _unscaled(ordered.frames)}
+    meta |= {"missing": sorted(set(range(ordered.slices)) - set(ordered.slots))}
     return Scan(array.transpose(2, 1, 0), slope, intercept, ordered.affine, name, path, "dicom", warnings, meta)
 
 
