@@ -93,6 +93,12 @@ def test_the_environment_gives_options_and_what_is_typed_wins(scored):
     assert scored("score", "in", MAESCAN_BUNDLE="b", MAESCAN_OUT="o")[1:3] == (Path("b"), Path("o"))
 
 
+def test_an_empty_variable_counts_as_not_set(scored):
+    """As containers write those that they pass on."""
+    empty = dict.fromkeys(("MAESCAN_SCORE_WORKERS", "MAESCAN_ALERT_RATE", "MAESCAN_ACCEPT", "MAESCAN_CONFIG"), "")
+    assert scored(*SCORE, MAESCAN_WORKERS="7", **empty)[4].workers == 7
+
+
 def test_a_file_gives_options_and_what_is_typed_wins(scored, config):
     file = config('bundle = "b"\nworkers = 4\n[score]\nout = "o"\nmaps = true\nworkers = 5\ninclude = ["*.nii"]\n')
     paths, bundle, out, _, options, _ = scored("score", "in", "--config", file)

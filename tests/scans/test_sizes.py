@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maescan.errors import ScanError
+from maescan.errors import ConfigError, ScanError
 from maescan.scans import sizes
 
 PATH = Path("scan.nii")
@@ -60,3 +60,15 @@ def test_volumes():
     refused(sizes.check_volume, 3, None, match="holds 3 volumes .*--volume 0 to 2")
     for volume in (-1, 3):
         refused(sizes.check_volume, 3, volume, match=f"has no volume {volume}")
+
+
+@pytest.mark.parametrize("text", ["abc", "1e6", "-3", "0"])
+def test_a_limit_of_the_environment_that_is_none_is_no_scans_fault(monkeypatch, text):
+    monkeypatch.setenv("MAESCAN_MAX_VOXELS", text)
+    with pytest.raises(ConfigError, match=rf"MAESCAN_MAX_VOXELS is '{text}' \(give a whole number"):
+        sizes.check_shape((2, 2, 2), PATH)
+
+
+def test_an_empty_limit_is_none(monkeypatch):
+    monkeypatch.setenv("MAESCAN_MAX_VOXELS", "")
+    assert sizes.check_shape((2, 2, 2), PATH) == 8

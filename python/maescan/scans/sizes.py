@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from maescan.errors import ScanError
+from maescan.errors import ConfigError, ScanError
 from maescan.scans.budget import check_memory
 
 MAX_VOXELS = 2**30
@@ -22,13 +22,22 @@ BOMB_RATIO, BOMB_BYTES = 200, 2**28
 """A scan does not shrink this much; a mask may, and is small."""
 
 
+def most_voxels() -> int:
+    """`MAX_VOXELS`, or what the environment has. Raises ConfigError for what is no number: no scan's fault."""
+    text = os.environ.get("MAESCAN_MAX_VOXELS") or str(MAX_VOXELS)
+    if not (text.isascii() and text.isdigit() and int(text)):
+        remedy = f"give a whole number, as {MAX_VOXELS}, or unset it"
+        raise ConfigError(f"the environment's MAESCAN_MAX_VOXELS is {text!r}", remedy=remedy)
+    return int(text)
+
+
 def check_shape(shape: Sequence[int], path: Path) -> int:
     """The number of voxels of a volume. Raises ScanError for empty, negative or absurd dimensions."""
     text = " x ".join(str(n) for n in shape)
     if not shape or min(shape) < 1:
         raise ScanError(f"dimensions {text} are not positive", path=path, remedy="the header is damaged")
     voxels = math.prod(int(n) for n in shape)
-    limit = int(os.environ.get("MAESCAN_MAX_VOXELS", MAX_VOXELS))
+    limit = most_voxels()
     if voxels > limit:
         remedy = f"the header is damaged, or set MAESCAN_MAX_VOXELS above {limit}"
         raise ScanError(f"header declares {text} voxels, more than {limit}", path=path, remedy=remedy)
