@@ -13,7 +13,7 @@ from helpers.mutations import mutations
 from helpers.tiny_training import differences, log, run, signalled
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.files import write_json
-from maescan.train.state import Position, kept_precision, load_checkpoint, restore, save_checkpoint
+from maescan.train.state import Log, Position, kept_precision, load_checkpoint, restore, save_checkpoint
 
 KEY = {"preset": {"name": "tiny"}, "seed": 0, "data": ["a", "b"]}
 
@@ -100,3 +100,30 @@ def test_killed_twice_and_resumed_gives_the_same_weights(unbroken, tmp_path):
     run(tmp_path)
     assert differences(unbroken, tmp_path) == {"mae": 0, "classifier": 0}
     assert log(tmp_path) == log(unbroken)
+
+
+def test_tensorboard_shows_what_log_csv_has(tmp_path):
+    """After a kill too, behind the checkpoint of which rows had been written; a run that is done writes nothing."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+
+    def shown():
+        events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+        events.Reload()
+        return {tag: [(e.step, round(e.value, 4)) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+    killed = Log(tmp_path)
+    killed.resume(Position("mae"), 10)
+    for step in (10, 20, 30):
+        killed.row(Position("mae", step // 10 - 1), step, 1 / step, 0.1)
+    killed.writer.close()
+    resumed = Log(tmp_path)
+    resumed.resume(Position("mae", 2), 10)
+    resumed.row(Position("mae", 2), 30, 1 / 30, 0.1)
+    resumed.resume(Position("judge"), 5)
+    resumed.row(Position("judge"), 5, 0.5, 0.1, 0.75)
+    resumed.writer.close()
+    assert shown()["mae/loss"] == [(10, 0.1), (20, 0.05), (30, 0.0333)]
+    assert shown()["judge/val_auroc"] == [(5, 0.75)] and "mae/val_auroc" not in shown()
+    before = list((tmp_path / "tensorboard").iterdir())
+    Log(tmp_path)
+    assert list((tmp_path / "tensorboard").iterdir()) == before

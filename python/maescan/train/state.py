@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from maescan.files import atomic_file
 from maescan.models.weights import load_plain
 from maescan.records import Record, check, read, whole_rows
 
-COLUMNS = ("phase", "epoch", "step", "loss", "lr", "samples_per_s", "val_auroc")
+SHOWN = ("loss", "lr", "samples_per_s", "val_auroc")
+COLUMNS = ("phase", "epoch", "step", *SHOWN)
 
 
 @dataclass
@@ -171,21 +173,36 @@ def restore(state: Json, name: str, part: Any, out: Path) -> None:
 
 
 class Log:
-    """log.csv, and TensorBoard's events beside it where it is installed."""
+    """log.csv, and TensorBoard's events of the same rows beside it where it is installed."""
 
     def __init__(self, out: Path, *, tensorboard: bool = True) -> None:
         self.path, self.started, self.samples = out / "log.csv", time.monotonic(), 0
-        self.writer = _tensorboard(out / "tensorboard") if tensorboard else None
+        self.events, self.writer = out / "tensorboard" if tensorboard else None, None
 
     def resume(self, at: Position, steps: int) -> None:
         """Drops the rows that come after `at`, of a phase with `steps` steps per epoch."""
-        rows: list[list[object]] = []
+        logged: list[Logged] = []
         if self.path.exists():
             done = at.epoch * steps + at.step
             logged = [row for row in whole_rows(Logged, self.path) if _kept(row, at.phase, done)]
-            rows = [[getattr(row, name) for name in COLUMNS] for row in logged]
         with atomic_file(self.path) as temporary, temporary.open("w", newline="") as file:
+            rows = [[getattr(row, name) for name in COLUMNS] for row in logged]
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+        if self.writer is None and self.events is not None:
+            self._show(self.events, logged)
+
+    def _show(self, folder: Path, logged: list[Logged]) -> None:
+        """Events of these rows alone: what a killed run wrote after its checkpoint would stand there twice."""
+        for left in folder.glob("events.out.tfevents.*"):
+            left.unlink()
+        self.writer = _tensorboard(folder)
+        for row in logged:
+            self._add(row.phase, row.step, {name: getattr(row, name) for name in SHOWN})
+
+    def _add(self, phase: str, step: int, values: Mapping[str, str | float | None]) -> None:
+        for name, value in values.items():
+            if self.writer is not None and value not in ("", None):
+                self.writer.add_scalar(f"{phase}/{name}", float(value), step)
 
     def row(self, at: Position, step: int, loss: float, lr: float, auroc: float | None = None) -> None:
         """One row; `step` counts from the phase's start."""
@@ -195,11 +212,7 @@ class Log:
         with self.path.open("a", newline="") as file:
             row = [at.phase, at.epoch, step, f"{loss:.8g}", f"{lr:.6g}", f"{speed:.1f}", shown]
             csv.writer(file, lineterminator="\n").writerow(row)
-        if self.writer is not None:
-            values = {"loss": loss, "lr": lr, "samples_per_s": speed, "val_auroc": auroc}
-            for name, value in values.items():
-                if value is not None:
-                    self.writer.add_scalar(f"{at.phase}/{name}", value, step)
+        self._add(at.phase, step, dict(zip(SHOWN, (loss, lr, speed, auroc), strict=True)))
 
 
 class Logged(Record, frozen=True):
