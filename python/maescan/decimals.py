@@ -30,10 +30,10 @@ def rounded(value: float, sign: str = "") -> str:
     return f"{round(value, digits) + 0.0:{sign}.{digits}f}"
 
 
-def counted(number: int, what: str) -> str:
-    """So many of something.
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """So many of something; several: what more than one are called, where that is not `one` with an s behind it.
 
-    >>> counted(1, "healthy scan"), counted(0, "slice")
-    ('1 healthy scan', '0 slices')
+    >>> counted(1, "healthy scan"), counted(0, "slice"), counted(2, "axis", "axes")
+    ('1 healthy scan', '0 slices', '2 axes')
     """
-    return f"{number} {what}{'s' * (number != 1)}"
+    return f"{number} {one if number == 1 else several or f'{one}s'}"

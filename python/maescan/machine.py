@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from maescan.decimals import counted
 from maescan.errors import EngineError
 
 INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
@@ -197,7 +198,7 @@ def require_gpu(device: str) -> Gpu:
         reason = f"--device {device}: the driver finds no GPU{why_no_more()}"
         raise EngineError(reason, remedy="run nvidia-smi, or use --device cpu")
     if number >= len(found):
-        count = f"{len(found)} GPU{'s' * (len(found) > 1)}"
+        count = counted(len(found), "GPU")
         raise EngineError(f"--device {device}: this machine has {count}{why_no_more()}", remedy="use cuda:0")
     return found[number]
 

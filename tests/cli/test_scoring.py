@@ -72,8 +72,8 @@ def test_score_says_what_it_did(scored):
         "1 scan scored, 2 reused, 1 failed, 1 label map, 2 localizers and other pictures passed over,"
         " 1 slice in 1.5 s: o/report.html",
         "the tables hold 9 scans, with those of earlier runs",
-        "no longer where they were: w, x, y and 1 others",
-        "4 scans scored with another bundle, engine or options are in no table",
+        "no longer where they were: w, x, y and 1 other",
+        "4 scans scored with another bundle, engine or options: in no table",
     ]
     assert done.stderr == "b.nii: is no scan (look at it)\n"
 
@@ -169,7 +169,7 @@ def test_merge_and_view(monkeypatch):
     monkeypatch.setattr("maescan.scoring.merge.merge", lambda shards, bundle, out: made)
     done = typed("merge", "s1", "s2", "--bundle", "b", "--out", "o")
     assert done.exit_code == 3 and done.stdout.splitlines() == [
-        "1 scans, 1 failed: o/scans.csv",
+        "1 scan, 1 failed: o/scans.csv",
         "the tables hold 3 scans, with those of earlier runs",
     ]
     assert typed("merge", "s1", "s2", "--bundle", "b", "--out", "o", "--fail-on-alert").exit_code == 4

@@ -86,7 +86,7 @@ def test_conflicts_are_named_and_the_first_is_scored(out, spool, tmp_path):
         assert told.until("scored")["slices"] == 3
     (row,) = rows(out / "scans.csv")
     names = [path.name for path in (folder_of(out) / "in").rglob("*.dcm")]
-    assert "1 images came again with other content" in row["warnings"]
+    assert "1 image came again with other content" in row["warnings"]
     assert next(name for name in names if "conflict" in name) in row["warnings"]
 
 

@@ -86,7 +86,7 @@ def test_patches_are_placed_in_mm(tmp_path):
     picture.write_bytes(b"png")
     one = seen(tmp_path, outputs={"picture": {"a": picture}}, patches=True)
     (card,) = cards_of(Tables([row("a", 0.5, places=[[1.4, -2, 30]])], (), None, None), one, Axis(0, 1))
-    assert card.places[0][:4] == (0, "patch", "at 1, -2, 30 mm (RAS)", "0.5000") and card.unit == "slices, 1 patches"
+    assert card.places[0][:4] == (0, "patch", "at 1, -2, 30 mm (RAS)", "0.5000") and card.unit == "slice, 1 patch"
 
 
 def test_a_picture_that_is_gone_is_left_out(tmp_path):

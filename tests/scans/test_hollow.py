@@ -69,7 +69,7 @@ def test_a_slice_on_a_bad_sector_is_no_slice_of_zeros(tmp_path, monkeypatch):
     series, lost = sorted(find_scans(tmp_path), key=lambda source: -len(source.files))
     assert set(series.files) == set(others) and series.incomplete
     (note,) = series.notes
-    assert note == "incomplete: 1 files beside it cannot be read: 'I005' cannot be read: Input/output error"
+    assert note == "incomplete: 1 file beside it cannot be read: 'I005' cannot be read: Input/output error"
     assert lost.files == (bad,)
     with pytest.raises(ScanError, match=r"I005: cannot be read: Input/output error"):
         read_scan(lost)

@@ -146,7 +146,7 @@ def test_colours_are_refused(tmp_path):
 def test_nan_voxels_are_counted(tmp_path):
     values = VALUES.astype(np.float32)
     values[0, 0, 0] = np.nan
-    with pytest.raises(ScanError, match="1 of 120 voxels are NaN"):
+    with pytest.raises(ScanError, match="1 of 120 voxels is NaN"):
         read_scan(write(tmp_path / "a.mha", values))
 
 

@@ -10,6 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from maescan.decimals import counted
 from maescan.errors import ScanError
 from maescan.scans import read_scan
 from maescan.scans.nifti import image_of
@@ -194,7 +195,9 @@ def test_slices_that_the_header_leaves_out_are_noted(tmp_path, name, left):
     data = bytearray(path.read_bytes() + b"pad")
     data[46:48] = (VALUES.shape[2] - left).to_bytes(2, "little")
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
-    notes = [f"{12 * left + 3} bytes follow what its header declares, {left} slices or more"] if left else []
+    notes = (
+        [f"{12 * left + 3} bytes follow what its header declares, {counted(left, 'slice')} or more"] if left else []
+    )
     assert [text.partition(":")[0] for text in read_scan(tmp_path / name).warnings] == notes
 
 

@@ -143,7 +143,7 @@ EXPECTED = {
     "zero.nrrd": "is empty",
     "text.nrrd": "its header is damaged: line 1 is no 'key = value'",
     "missing_slice": "lacks 1 of 7 slices",
-    "duplicated_slice": "has 1 duplicate slices",
+    "duplicated_slice": "has 1 duplicate slice",
     "tilt": "gantry tilt of 21.8 degrees",
     "two_series": "holds 2 scans: two_series/3~",
     "trillion.dcm": "declares 60000 x 60000 x 300 voxels",
@@ -155,7 +155,7 @@ EXPECTED = {
     "jpeg_ls_bomb.dcm": "bomb",
     "zero.zip": "cannot be unpacked",
     "text.zip": "cannot be unpacked",
-    "bomb.zip": "holds 1 files of 268435457 bytes",
+    "bomb.zip": "holds 1 file of 268435457 bytes",
     "truncated.zip": "cannot be unpacked",
 }
 PEAK = """

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maescan.decimals import counted
 from maescan.errors import ScanError
 from maescan.scans.voxels import CHUNK, Voxels, check_finite, read_exactly
 
@@ -75,4 +76,4 @@ def test_what_follows_the_voxels_is_told_from_a_slice_on():
     for rest, slices in ((0, 0), (11, 0), (12, 1), (30, 2)):
         voxels.rest = rest
         told = voxels.warnings((2, 3, 4))
-        assert [f"{slices} slices or more" in text for text in told] == [True] * (slices > 0)
+        assert [f"{counted(slices, 'slice')} or more" in text for text in told] == [True] * (slices > 0)

@@ -162,7 +162,7 @@ def test_names_of_files_and_folders_are_in_no_object(tmp_path):
     assert "PLANTED-099.dcm" in row["warnings"]
     objects = [path.read_bytes() for path in (tmp_path / "out" / "dicom").rglob("*.dcm")]
     assert len(objects) == 7 and not any(b"PLANTED" in content for content in objects)
-    assert any(b"1 files beside it cannot be read" in content for content in objects)
+    assert any(b"1 file beside it cannot be read" in content for content in objects)
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def test_every_column_is_under_the_checksum(db, table, column):
     for name in ("insert", "update"):
         db.execute(f"DROP TRIGGER {table}_{name}")
     db.execute(f"UPDATE {table} SET {column} = 8")
-    assert fault_of(db, VERSION) == "has 1 rows that are not as they were written"
+    assert fault_of(db, VERSION) == "has 1 row that is not as it was written"
 
 
 def test_a_checksum_tells_types_and_borders_apart():

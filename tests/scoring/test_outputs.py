@@ -102,4 +102,4 @@ def test_what_was_replaced_before_is_not_said_again(outputs, tmp_path):
     outputs.path("scans.csv")
     assert outputs.replaced() == "" and outputs.ledger.of_other_jobs() == 1
     outputs.ledger.job = "job"
-    assert outputs.replaced().startswith("holds 1 scans")
+    assert outputs.replaced().startswith("holds 1 scan that was scored")

@@ -181,7 +181,7 @@ def test_a_reader_over_its_time_is_stopped(folder):
 
 def test_globs_that_leave_nothing_are_named(tmp_path):
     write_scan(tmp_path / "in" / "a.nii.gz", 0)
-    with pytest.raises(DataError, match="none of the 1 scans is left by --include and --exclude"):
+    with pytest.raises(DataError, match="of 1 scan none is left by --include and --exclude"):
         score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(include=("zzz*",)))
 
 

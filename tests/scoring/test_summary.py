@@ -176,8 +176,8 @@ def test_what_another_bundle_takes_away_is_said_before_anything_is(tmp_path):
         )
     assert [name for name, *_ in told] == ["found", "scored", "replaces", "found", "scored", "found", "skipped"]
     (_, reason, there) = told[2]
-    assert reason.startswith(f"{tmp_path / 'out'} holds 1 scans that were scored with another bundle")
-    assert "and their 1 maps go; to keep them, stop it now and use another --out" in reason and there == 1
+    assert reason.startswith(f"{tmp_path / 'out'} holds 1 scan that was scored with another bundle")
+    assert "and 1 map of them goes; to keep them, stop it now and use another --out" in reason and there == 1
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_under_pseudonyms_what_lies_beside_a_scan_is_not_named_and_what_it_lacks
     score_folder([tmp_path / "in"], BUNDLE, Engine(), tmp_path / "out", options, lambda *event: told.append(event))
     (row,) = rows(tmp_path / "out" / "scans.csv")
     assert row["state"] == "incomplete"
-    assert row["warnings"] == "incomplete: 1 files beside it cannot be read: * has a damaged header"
+    assert row["warnings"] == "incomplete: 1 file beside it cannot be read: * has a damaged header"
     outputs = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
     for text in (repr(told).encode(), *outputs):
         assert b"482135" not in text and b"1970-01-02" not in text and b"Young" not in text

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from maescan.cli.options import Kind, PresetOption, Quiet, Seed, with_options
+from maescan.decimals import counted
 from maescan.options import ReadOptions
 
 commands = typer.Typer()
@@ -33,7 +34,7 @@ def phantom(
         write_phantom(
             out, healthy=healthy, lesions=lesions, seed=seed, look=Look(kind=kind.value, mhd=mhd), progress=progress
         )
-    print(f"{healthy} healthy scans and {lesions} with lesions are in {out}")
+    print(f"{counted(healthy, 'healthy scan')} and {lesions} with lesions are in {out}")
 
 
 @commands.command()

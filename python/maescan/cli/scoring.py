@@ -120,12 +120,12 @@ def take_folder_of_log(out: Path, options: ScoreOptions, alerts: AlertOptions) -
 def _say_archive(summary: Summary) -> None:
     """What of the output folder is not of this run."""
     if summary.archive > len(summary.scored):
-        print(f"the tables hold {summary.archive} scans, with those of earlier runs")
+        print(f"the tables hold {counted(summary.archive, 'scan')}, with those of earlier runs")
     if summary.gone:
-        more = f" and {len(summary.gone) - 3} others" if len(summary.gone) > 3 else ""
+        more = f" and {counted(len(summary.gone) - 3, 'other')}" if len(summary.gone) > 3 else ""
         print(f"no longer where they were: {', '.join(summary.gone[:3])}{more}")
     if summary.other_jobs:
-        print(f"{summary.other_jobs} scans scored with another bundle, engine or options are in no table")
+        print(f"{counted(summary.other_jobs, 'scan')} scored with another bundle, engine or options: in no table")
 
 
 def _say_calibration(state: dict[str, Any] | None, bundle: Path) -> None:
@@ -173,7 +173,8 @@ def calibrate(
         print(f"left out: {row['scan']}: {row['reason']}", file=sys.stderr)
     count = len(reference["scans"])
     rate, default, patients = least_rate(count), ScoreOptions().alert_rate, reference.get("patients")
-    print(f"{count} healthy scans, {len(reference['slices'])} slices; alerts are possible at rates from {rate:.3f}")
+    of = f"{counted(count, 'healthy scan')}, {counted(len(reference['slices']), 'slice')}"
+    print(f"{of}; alerts are possible at rates from {rate:.3f}")
     if patients:
         print(f"they are {several_of(patients)}: more than {default} of healthy scans may alert at the default rate")
         print("give one scan of each patient, and the rate holds", file=sys.stderr)
@@ -187,7 +188,7 @@ def calibrate(
         print(f"they replace a reference of {before}")
     print(f"what it rests on: {(how.out or folder_of(bundle)) / 'report.html'}")
     if rate > default:
-        print(f"the default rate of {default} takes {needed(default)} healthy scans", file=sys.stderr)
+        print(f"the default rate of {default} takes {counted(needed(default) or 0, 'healthy scan')}", file=sys.stderr)
 
 
 @commands.command()
@@ -276,6 +277,6 @@ def merge(
     from maescan.scoring.merge import merge as put_together
 
     summary = put_together(shards, Bundle.load(bundle), out)
-    print(f"{len(summary.scored)} scans, {len(summary.failures)} failed: {out / 'scans.csv'}")
+    print(f"{counted(len(summary.scored), 'scan')}, {len(summary.failures)} failed: {out / 'scans.csv'}")
     _say_archive(summary)
     leave(summary, alerts)

@@ -25,6 +25,7 @@ from maescan.datasets.readers import Workers, read_all
 from maescan.datasets.rows import MappedRows
 from maescan.datasets.sliceset import SliceSet, scans_told
 from maescan.datasets.store import CachedScan, CacheWriter, Slices, content_hash, load_array
+from maescan.decimals import counted
 from maescan.errors import ConfigError, DataError, defused, quoted, typed
 from maescan.files import remove_partial, write_csv, write_json
 from maescan.records import Record, read, read_rows
@@ -101,7 +102,9 @@ def _usable(items: list[LabelledScan], done: list[Json], out: Path) -> list[tupl
     used = _where(items, done, failed=False)
     if not used:
         name, reason, remedy = failed[0]
-        raise DataError(f"none of its {len(items)} scans can be used; {name}: {reason}", path=out, remedy=remedy)
+        raise DataError(
+            f"none of its {counted(len(items), 'scan')} can be used; {name}: {reason}", path=out, remedy=remedy
+        )
     return used
 
 
@@ -267,7 +270,8 @@ def _of_these(plan: Path, records: list[Json], items: list[LabelledScan], data: 
     before = read(dict[str, object], plan, remedy=_ANEW).get("data") if plan.is_file() else None
     elsewhere = isinstance(before, str) and os.path.commonpath([before, data]) not in (before, data)
     if elsewhere and records and {record["stamp"] for record in records}.isdisjoint(map(stamp, items)):
-        reason = f"holds the slices of {len(records)} scans of {quoted(str(before))}, which would make way for these"
+        of = f"{counted(len(records), 'scan')} of {quoted(str(before))}"
+        reason = f"holds the slices of {of}, which would make way for these"
         raise DataError(reason, path=plan.parent, remedy="use another --out, or delete it")
 
 

@@ -46,7 +46,7 @@ def without_options(remedy: str) -> str:
     """
     if "--volume" in remedy:
         return OWN_FILE
-    return re.sub(r",? or --accept [\w-]+", "", remedy)
+    return re.sub(r"(?:,? or|to score it,) --accept [\w-]+", "", remedy)
 
 
 def tables_not_read(folder: Path) -> str:

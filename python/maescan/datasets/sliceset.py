@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maescan.datasets.rows import MappedRows
 from maescan.datasets.subjects import subjects_of
+from maescan.decimals import counted
 from maescan.errors import DataError
 
 
@@ -32,9 +33,7 @@ def scans_told(scans: ArrayLike, label: ArrayLike, whose: ArrayLike | None = Non
     kinds = {"healthy": known & ~ill, "with lesions": ill, "without labels": ~known}
     parts = [f"{found.sum()} {kind}" for kind, found in kinds.items() if found.any()]
     patients = len(np.unique(subjects_of(scans, whose)))
-    counts = (f"{count} {what}{'s' * (count != 1)}"
-              for count, what in ((len(names), "scan"), (patients, "patient")))  # fmt: skip
-    return f"{' of '.join(counts)} ({', '.join(parts)})"
+    return f"{counted(len(names), 'scan')} of {counted(patients, 'patient')} ({', '.join(parts)})"
 
 
 @dataclass(frozen=True, eq=False)

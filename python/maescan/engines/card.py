@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from maescan.decimals import rounded
+from maescan.decimals import counted, rounded
 from maescan.engines.manifest import Calibration, Card, Manifest, Provenance
 from maescan.errors import escaped
 from maescan.method.aggregate import least_rate, several_of
@@ -61,10 +61,8 @@ def _said(text: str) -> str:
 
 
 def _counts(provenance: Provenance) -> str:
-    counted = (
-        f"{count} patient{'s' * (count != 1)} for {name}" for name, count in sorted(provenance.patients.items())
-    )
-    return ", ".join(counted) or "How many patients: not recorded."
+    found = (f"{counted(count, 'patient')} for {name}" for name, count in sorted(provenance.patients.items()))
+    return ", ".join(found) or "How many patients: not recorded."
 
 
 def _figures(figures: dict[str, float | str]) -> str:
@@ -87,7 +85,7 @@ def _reference(calibration: Calibration | None) -> str:
     of = f"; they are {several_of(patients)}: more than a rate says may alert" if patients else ""
     day = f", scored on {escaped(calibration.made)}" if calibration.made else ""
     of += f"; unlike training's scans: {calibration.unlike}" if calibration.unlike else ""
-    return f"{count} healthy scans{day}; alerts are possible at rates from {least_rate(count):.3f}{of}"
+    return f"{counted(count, 'healthy scan')}{day}; alerts are possible at rates from {least_rate(count):.3f}{of}"
 
 
 def _quoted(text: str) -> str:

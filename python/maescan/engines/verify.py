@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from maescan.content import read_content, read_text, sha256
+from maescan.decimals import counted
 from maescan.engines import device_for, kind_of
 from maescan.engines.bundle import Bundle, load_arrays
 from maescan.engines.card import CARD, personal_data, render
@@ -96,7 +97,7 @@ def _parts(bundle: Bundle) -> Iterator[Finding]:
         yield "other files", f"{named}: of no use to the bundle, in no hash, under no signature", True
         yield (
             "personal data",
-            f"in the {len(others)} other files: not looked for; the lines below tell nothing of them",
+            f"in the {counted(len(others), 'other file')}: not looked for; the lines below say nothing of that",
             True,
         )
     for line in personal_data(bundle.known):

@@ -11,7 +11,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from maescan.datasets.subjects import subjects_of
-from maescan.decimals import rounded
+from maescan.decimals import counted, rounded
 from maescan.errors import DataError
 from maescan.evaluate.markdown import NO_INTERVALS, interval_text, table
 from maescan.evaluate.matched import area_matched_auroc, position_in_brain
@@ -150,7 +150,7 @@ def _shared(one: Evaluation, two: Evaluation, second: Path) -> list[tuple[str, i
     labels = {one.rows[key].label for key in keys}
     if max(labels) < 1 or min(labels) > 0:
         none = "healthy" if min(labels) > 0 else "abnormal"
-        reason = f"has {len(keys)} slices in common with the other, none of them {none}"
+        reason = f"has {counted(len(keys), 'slice')} in common with the other, none of them {none}"
         raise DataError(reason, path=second, remedy="evaluate the same data, with slices of both kinds")
     return keys
 

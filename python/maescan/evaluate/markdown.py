@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from maescan.config.types import Json
-from maescan.decimals import rounded
+from maescan.decimals import counted, rounded
 from maescan.evaluate.ranking import FEW
 from maescan.evaluate.scans import training_text
 
 RESAMPLED = "Intervals: 95 %, whole patients resampled, widened as few patients need."
 NO_INTERVALS = f"No intervals: of under {FEW} patients of a class they are too narrow."
-
-
-def counted(number: int, what: str) -> str:
-    """How many there are, for people.
-
-    >>> print(counted(1, "scan"), counted(2, "scan"))
-    1 scan 2 scans
-    """
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

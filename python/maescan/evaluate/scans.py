@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
+from maescan.decimals import counted
 from maescan.evaluate.ranking import auroc
 from maescan.method.aggregate import scan_score
 from maescan.method.intensity import intensity_statistics, outside_training
@@ -55,5 +56,6 @@ def training_text(metrics: Json) -> str:
     known = (
         f"**The bundle was trained with {trained} of these scans: on others it does worse than these figures say.**"
     )
-    other = f"Of these scans {unlike} have values outside training's; `maescan score` says which, and why."
+    outside = f"Of these scans {counted(unlike, 'has', 'have')} values outside training's"
+    other = f"{outside}; `maescan score` says which, and why."
     return "".join(f"{said}\n\n" for said, count in ((known, trained), (other, unlike)) if count)

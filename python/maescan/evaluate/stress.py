@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
+from maescan.decimals import counted
 from maescan.errors import DataError
 from maescan.evaluate.insertions import ARTEFACTS, KINDS, LESIONS, Insertion, insert
 from maescan.evaluate.lesions import by_bin
@@ -123,7 +124,7 @@ def _scored(
     scores = {name: np.concatenate([part[0][name] for part in parts]).astype(np.float64) for name in parts[0][0]}
     for name, values in scores.items():
         if not np.isfinite(values).all():
-            raise DataError(f"{name} is NaN or infinite for {int((~np.isfinite(values)).sum())} slices")
+            raise DataError(f"{name} is NaN or infinite for {counted(int((~np.isfinite(values)).sum()), 'slice')}")
     maps = [part[1] for part in parts if part[1] is not None]
     return scores, np.concatenate(maps) if maps else None
 

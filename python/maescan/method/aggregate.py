@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from maescan.decimals import counted
 from maescan.errors import ConfigError, DataError
 
 DEFAULT: dict[str, Any] = {"method": "top", "k": 3}
@@ -77,7 +78,7 @@ def likely_rate(reference: int, rate: float, sure: float = 0.95) -> float:
 
 def several_of(patients: int) -> str:
     """Of a reference in which patients have several scans: what makes its rate lower than the true one."""
-    return f"of {patients} patient{'s' * (patients != 1)}, whose own scans are alike"
+    return f"of {counted(patients, 'patient')}, whose own scans are alike"
 
 
 def log_comb(n: int, k: int) -> float:

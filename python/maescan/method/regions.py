@@ -179,7 +179,8 @@ def _candidates(
             continue
         once = own[np.sort(np.unique(rows.place[own], axis=0, return_index=True)[1])]
         again = len(own) - len(once)
-        notes = (f"{again} of its {len(own)} candidates are at places of others, and not counted",) if again else ()
+        lie = "is at the place of another" if again == 1 else "are at places of others"
+        notes = (f"{again} of its {len(own)} candidates {lie}, and not counted",) if again else ()
         return once, np.asarray(rows.place[once]), notes
     remedy = f"name its series, or its file without the extension, in {typed(asked.path)}"
     raise ScanError("the table has no candidate of it", path=source.path, remedy=remedy)

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import time
 from typing import cast
 
+from maescan.decimals import counted
 from maescan.errors import ScanError
 from maescan.network.child import Tell
 from maescan.network.journal import Journal, Series
@@ -105,7 +106,7 @@ class SpoolOrigin:
         if twice := [each for each in stored if each.conflict and not each.removed]:
             pairs = [(Path(str(each.conflict)).name, Path(each.path).name) for each in twice[:2]]
             names = ", ".join(f"{scored} is scored, {other} is not" for scored, other in pairs)
-            notes.append(f"{len(twice)} images came again with other content, all are kept: {names}")
+            notes.append(f"{counted(len(twice), 'image')} came again with other content, all are kept: {names}")
         paths = [self._folder / each.path for each in here]
         if not paths:
             return []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from maescan.decimals import short
+from maescan.decimals import counted, short
 from maescan.errors import DataError
 from maescan.results.geometry import Geometry
 from maescan.results.maps import Scale
@@ -130,7 +130,7 @@ def _card(number: int, row: ScanRow, known: tuple[float, bool, str, Axis], table
         slices=str(row.slices),
         state=row.state,
         notes=tables.notes(row),
-        unit=f"slices, {len(row.scores)} patches" if seen.patches else "slices",
+        unit=_unit(row, seen.patches),
         unit_one=unit,
         picture=picture,
         places=_places(row, drawn, unit, tables),
@@ -155,6 +155,12 @@ def _picture(label: str, seen: Seen, room: int) -> tuple[str, int]:
         remedy = "remove it, and the next run draws it again"
         raise DataError(f"cannot be read: {error.strerror}", path=path, remedy=remedy) from error
     return _relative(path, seen.out), 0
+
+
+def _unit(row: ScanRow, patches: bool) -> str:
+    """What stands behind the number of its slices."""
+    slices = "slice" if row.slices == 1 else "slices"
+    return f"{slices}, {counted(len(row.scores), 'patch', 'patches')}" if patches else slices
 
 
 def _places(row: ScanRow, drawn: Sequence[int], unit: str, tables: Tables) -> list[Place]:

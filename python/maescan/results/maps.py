@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from maescan.config import Preset
 from maescan.config.types import Json
+from maescan.decimals import counted
 from maescan.errors import ScanError
 from maescan.files import atomic_file, nifti_image, short_hash
 from maescan.method.healthy import HealthyMaps
@@ -92,7 +93,7 @@ def write_exceedance(path: Path, volume: Volume, where: Where, scale: Scale, geo
         raise ScanError("the bundle has no healthy maps", remedy="calibrate it with `maescan calibrate`")
     axes, view = axial_axes(where[0]), axial_of(quantised(volume, scale), where[0])
     shares = axes.to_storage(scale.healthy.exceedance(view, tissue_box(geometry, view.shape)))
-    said = f"share of {len(scale.healthy.cells)} healthy scans as high at this place (1 + n)/(1 + N)"
+    said = f"share of {counted(len(scale.healthy.cells), 'healthy scan')} as high at this place (1 + n)/(1 + N)"
     _write(path, np.asarray(shares), where, SHARES, (said, scale.key, 1.0))
 
 

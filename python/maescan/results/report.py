@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maescan import files as outputs
-from maescan.decimals import short
+from maescan.decimals import counted, short
 from maescan.method.aggregate import likely_rate, several_of
 from maescan.results.cards import Card, Seen, cards_of, columns_of
 from maescan.results.maps import Scale
@@ -128,7 +128,8 @@ def _calibration(state: Run) -> str:
         return "The bundle is not calibrated (maescan calibrate): scores can be ranked, but no scan alerts."
     rate = f"{100 * state['alert_rate']:g} %"
     if not state["can_alert"]:
-        return f"{state['scans']} healthy reference scans are too few to alert at a rate of {rate}."
+        few = counted(state["scans"], "healthy reference scan is", "healthy reference scans are")
+        return f"{few} too few to alert at a rate of {rate}."
     if patients := state.get("patients"):
         return f"The {state['scans']} scans of the reference are {several_of(patients)}: more than {rate} may alert."
     worst = f"{100 * likely_rate(state['scans'], state['alert_rate']):.3g} %"

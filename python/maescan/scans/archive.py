@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from maescan.decimals import counted
 from maescan.errors import ScanError, quoted
 from maescan.scans.budget import gigabytes
 from maescan.scans.quiet import one_line
@@ -68,7 +69,7 @@ def _placed(item: PassedOver, root: Path, path: Path, name: str) -> PassedOver:
 def _incomplete(source: ScanSource, damaged: Collection[str]) -> tuple[str, ...]:
     lost = [place for place in damaged if format_of(Path(place)) in (None, "dicom")]
     names = ", ".join(map(quoted, lost[:3]))
-    text = f"incomplete: {len(lost)} damaged files of its .zip may be slices of it: {names}"
+    text = f"incomplete: {counted(len(lost), 'damaged file')} of its .zip may be slices of it: {names}"
     return (text,) if lost and source.format == "dicom" else ()
 
 
@@ -152,7 +153,7 @@ def _check(infos: list[zipfile.ZipInfo], path: Path, root: Path) -> None:
     if any(i.flag_bits & 1 for i in infos):
         raise ScanError("is encrypted", path=path, remedy="unpack it yourself")
     if len(infos) > MAX_FILES or size > MAX_BYTES or (size > BOMB_BYTES and size > packed * BOMB_RATIO):
-        reason = f"holds {len(infos)} files of {size} bytes in {packed}"
+        reason = f"holds {counted(len(infos), 'file')} of {size} bytes in {packed}"
         raise ScanError(reason, path=path, remedy="unpack it yourself, if it is no bomb")
     if size > (free := shutil.disk_usage(root).free):
         reason = f"unpacks to {gigabytes(size)}, the temporary folder has {gigabytes(free)}"

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from maescan.decimals import counted
 from maescan.errors import ScanError
 from maescan.scans.geometry import check_affine
 from maescan.scans.itk_header import ItkHeader
@@ -119,7 +120,7 @@ def _read_text(header: ItkHeader, count: int, volume: int) -> Voxels:
         stream.seek(header.start + header.skip)
         words = stream.read(longest + 1).split()
     if len(words) != math.prod(header.shape):
-        reason = f"holds {len(words)} numbers, its header declares {math.prod(header.shape)}"
+        reason = f"holds {counted(len(words), 'number')}, its header declares {math.prod(header.shape)}"
         raise ScanError(reason, path=header.data, remedy="copy it again from its source")
     try:
         values = np.array(words[volume * count : (volume + 1) * count], dtype=np.float64)

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from maescan.decimals import counted
 from maescan.errors import ScanError, quoted
 from maescan.scans.geometry import Affine
 from maescan.scans.packed import DEFLATED
@@ -53,7 +54,9 @@ class ItkHeader:
     def check(self, real: int) -> None:
         """Raises ScanError where a data file of `real` bytes cannot hold what is declared, or holds far more."""
         if len(self.shape) < 3:
-            raise ScanError(f"has {len(self.shape)} axes", path=self.path, remedy="a scan has three")
+            raise ScanError(
+                f"has {counted(len(self.shape), 'axis', 'axes')}", path=self.path, remedy="a scan has three"
+            )
         check_shape(self.shape[:3], self.path)
         if self.shape[3:]:
             check_shape(self.shape[3:], self.path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.decimals import counted
 from maescan.errors import MaescanError, NoScanError, ScanError
 from maescan.scans.geometry import LPS_TO_RAS, check_affine
 from maescan.scans.nifti import affine_of, placement, unit_of
@@ -62,7 +63,7 @@ class _Given:
         """Raises ScanError."""
         voxels = self.voxels
         if voxels.ndim < 3 or voxels.dtype.kind not in "iufb":
-            reason = f"is an array of {voxels.ndim} axes of {voxels.dtype}"
+            reason = f"is an array of {counted(voxels.ndim, 'axis', 'axes')} of {voxels.dtype}"
             raise ScanError(reason, path=IN_MEMORY, remedy="give one volume of numbers, [X, Y, Z]")
         if isinstance(voxels, np.ma.MaskedArray) and np.ma.is_masked(voxels):
             raise ScanError("has masked voxels", path=IN_MEMORY, remedy="fill them: voxels.filled(0)")

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from maescan.decimals import counted
 from maescan.scans.geometry import LPS_TO_RAS, Affine
 from maescan.scans.itk_header import (
     UNITS,
@@ -110,7 +111,7 @@ def _affine(fields: Fields, axes: int) -> tuple[Affine, tuple[str, ...]]:
     affine[:count, :count] = directions[:count, :count].T * steps[:count]
     origin = fields.floats(fields.first(ORIGIN) or "", "Offset") * factor
     if len(origin) not in (0, count, axes):
-        notes.append(f"its Offset has {len(origin)} numbers in place of {axes}")
+        notes.append(f"its Offset has {counted(len(origin), 'number')} in place of {axes}")
     affine[: len(origin[:count]), 3] = origin[:count]
     if (fields.floats(fields.get(SLOPE, "1"), SLOPE) != 1).any():
         notes.append("its ElementToIntensityFunctionSlope is not applied")
@@ -120,5 +121,5 @@ def _affine(fields: Fields, axes: int) -> tuple[Affine, tuple[str, ...]]:
 def _numbers(fields: Fields, text: str, count: int, name: str) -> np.ndarray:
     values = fields.floats(text, name)
     if len(values) != count:
-        raise damaged(fields.path, f"its {name} has {len(values)} numbers in place of {count}")
+        raise damaged(fields.path, f"its {name} has {counted(len(values), 'number')} in place of {count}")
     return values

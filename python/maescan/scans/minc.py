@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from maescan.decimals import counted
 from maescan.errors import ScanError
 from maescan.scans.geometry import check_affine
 from maescan.scans.quiet import one_line
@@ -27,7 +28,7 @@ def read_minc(path: Path, name: str, *, volume: int | None = None, accept: froze
     image = _image(path, kind)
     shape = tuple(int(n) for n in image.shape)
     if len(shape) not in (3, 4):
-        raise ScanError(f"has {len(shape)} axes", path=path, remedy="a scan has three")
+        raise ScanError(f"has {counted(len(shape), 'axis', 'axes')}", path=path, remedy="a scan has three")
     check_shape(shape[-3:], path)
     index = check_volume(shape[0] if len(shape) == 4 else 1, volume, path)
     affine = np.asarray(image.affine, np.float64)

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from maescan.decimals import counted
 from maescan.errors import quoted
 from maescan.scans.geometry import LPS_TO_RAS, Affine
 from maescan.scans.itk_header import (
@@ -114,7 +115,7 @@ def _geometry(fields: Fields, sizes: tuple[int, ...]) -> tuple[tuple[int, ...], 
     axes = tuple(sizes[axis] for axis in spatial)
     if found:
         if len(found) != len(sizes):
-            raise damaged(path, f"{len(found)} space directions of {len(sizes)} axes")
+            raise damaged(path, f"{counted(len(found), 'space direction')} of {counted(len(sizes), 'axis', 'axes')}")
         vectors = [_vector(fields, found[axis], "space directions") for axis in spatial]
         units = re.findall(r'"([^"]*)"', fields.get("spaceunits"))
         factor = UNITS.get(units[0].lower(), 1.0) if units else 1.0

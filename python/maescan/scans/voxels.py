@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maescan.decimals import counted
 from maescan.errors import ScanError
 from maescan.scans.scan import Array
 
@@ -64,7 +65,9 @@ class Voxels:
         name, slice_ = self.stored.newbyteorder("=").name, shape[0] * shape[1] * self.stored.itemsize
         said = [f"{name} voxels were rounded to float32"] if self.rounded else []
         if self.rest >= slice_:
-            more = f"{self.rest} bytes follow what its header declares, {self.rest // slice_} slices or more"
+            more = (
+                f"{self.rest} bytes follow what its header declares, {counted(self.rest // slice_, 'slice')} or more"
+            )
             said.append(f"{more}: what is read may be incomplete, check its dimensions")
         return tuple(said)
 
@@ -83,7 +86,8 @@ def check_finite(voxels: Array, path: Path) -> bool:
     low, high = voxels.min(), voxels.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         count = int(voxels.size - np.isfinite(voxels).sum())
-        reason = f"{count} of {voxels.size} voxels are NaN or infinite, or too large for float32"
+        what = f"{count} of {voxels.size} voxels {'is' if count == 1 else 'are'}"
+        reason = f"{what} NaN or infinite, or too large for float32"
         raise ScanError(reason, path=path, remedy="replace them, with 0 or air, in the tool that wrote the scan")
     if 0 < max(abs(float(low)), abs(float(high))) < np.finfo(np.float32).tiny:
         reason = f"its largest voxel is {max(abs(float(low)), abs(float(high))):.1g}, too small for float32"

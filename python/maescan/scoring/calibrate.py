@@ -15,6 +15,7 @@ import numpy as np
 from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.content import read_content
+from maescan.decimals import counted
 from maescan.engines.bundle import Bundle, update
 from maescan.engines.manifest import parse
 from maescan.errors import ConfigError, DataError, MaescanError, escaped
@@ -115,7 +116,8 @@ def _check_enough(bundle: Bundle, scans: int) -> None:
     before = len((bundle.manifest.get("calibration") or {}).get("scans", ()))
     least = needed(ScoreOptions().alert_rate) or 0
     if scans < least <= before:
-        reason = f"is calibrated with {before} scans; with these {scans} no scan could alert at the default rate"
+        those = counted(before, "scan")
+        reason = f"is calibrated with {those}; with these {scans} no scan could alert at the default rate"
         remedy = f"give {least} or more healthy scans, or replace its reference all the same by --fewer"
         raise DataError(reason, path=bundle.path, remedy=remedy)
 

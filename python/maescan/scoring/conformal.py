@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from maescan.config.types import Json
+from maescan.decimals import counted
 from maescan.errors import BundleError
 from maescan.method import aggregate
 
@@ -96,7 +97,7 @@ class Reference:
             said.append(f"its voxels are as large as cubes of {size:.3g} mm, the calibration's of {theirs} mm")
         counts = self.counts or (len(self.slices) / len(self.scans),)
         if self.figures and slices and not min(counts) / 2 <= slices <= max(counts) * 2:
-            count, theirs = f"{slices} slice{'s' * (slices != 1)}", _span(counts, ".0f")
+            count, theirs = counted(slices, "slice"), _span(counts, ".0f")
             said.append(f"it has {count}, the calibration's scans {theirs}: the more, the higher the highest")
         return said
 

@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 from pathlib import Path
 
+from maescan.decimals import counted
 from maescan.errors import DataError
 from maescan.files import OUTPUT
 
@@ -75,7 +76,7 @@ def fault_of(db: sqlite3.Connection, version: int) -> str:
         rows = db.execute(f"SELECT checksum, {', '.join(columns)} FROM {table}")
         count = sum(checksum(*values) != known for known, *values in rows)
         if count:
-            return f"has {count} rows that are not as they were written"
+            return f"has {counted(count, 'row that is not as it was', 'rows that are not as they were')} written"
     return ""
 
 

@@ -15,6 +15,7 @@ from msgspec import field
 
 from maescan import files
 from maescan.config.types import Json
+from maescan.decimals import counted
 from maescan.engines.bundle import Bundle
 from maescan.errors import ConfigError, DataError, MaescanError, quoted
 from maescan.method.regions import check_reference
@@ -89,7 +90,7 @@ def check_merged(out: Path) -> None:
         begun = db.execute("SELECT 1 FROM sqlite_master").fetchone()  # else its tables were never made
         count = db.execute("SELECT COUNT(*) FROM scans").fetchone()[0] if begun else 0
     if count:
-        reason = f"holds {count} scans and is not marked as a merge's own, so it takes no merge"
+        reason = f"holds {counted(count, 'scan')} and is not marked as a merge's own, so it takes no merge"
         raise DataError(reason, path=out, remedy="use another --out, a new or an empty one")
 
 

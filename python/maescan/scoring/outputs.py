@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from maescan.decimals import counted
 from maescan.errors import DataError, ScanError
 from maescan.files import OUTPUT
 from maescan.results.paths import PLACES
@@ -68,8 +69,11 @@ class Outputs:
         maps = sum((self.out / path).is_file() for (path,) in listed)
         if not (scans or maps):
             return ""
-        before = f"holds {scans} scans that were scored with another bundle, engine or options of reading"
-        then = "this run takes their place in the tables" + (f", and their {maps} maps go" if maps else "")
+        others = counted(scans, "scan that was", "scans that were")
+        before = f"holds {others} scored with another bundle, engine or options of reading"
+        then = "this run takes their place in the tables" + (
+            f", and {counted(maps, 'map of them goes', 'maps of them go')}" if maps else ""
+        )
         return f"{before}: {then}; to keep them, stop it now and use another --out"
 
     def drop(self, path: Path) -> None:

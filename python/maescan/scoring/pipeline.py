@@ -22,6 +22,7 @@ from maescan import files
 from maescan.config.types import Json
 from maescan.datasets.ill import refuse_reference
 from maescan.datasets.table import patients_of
+from maescan.decimals import counted
 from maescan.errors import ConfigError, DataError, DeviceLostError, EngineError, MaescanError, escaped, limited
 from maescan.method import regions
 from maescan.method import score as steps
@@ -79,7 +80,7 @@ def score_folder(
         ours = _ours(names.found(found), paths)
         if not found.sources:
             lost = sum(item.why == "excluded" for item in found.passed_over)
-            none = f"none of the {lost} scans is left by --include and --exclude" if lost else "no scans found"
+            none = f"of {counted(lost, 'scan')} none is left by --include and --exclude" if lost else "no scans found"
             remedy = "see which files maescan reads with `maescan inspect`"
             raise DataError("; ".join([none, *ours]), path=paths[0], remedy=remedy)
         for path in paths if options.healthy else ():

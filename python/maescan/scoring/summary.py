@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from maescan import __version__, files
+from maescan.decimals import counted
 from maescan.errors import ScanError, escaped
 from maescan.results import maps, pictures, tables
 from maescan.results.cards import Seen
@@ -95,11 +96,11 @@ def write_results(
         summary.notes = [job.ledger.names.told(note, job.out) for note in job.ledger.db.notes]
         if count := job.outputs.tidy():
             why = "were of another bundle, engine or options of reading and are gone: --maps makes new ones"
-            summary.notes = [*summary.notes, f"the maps of {count} scans {why}"]
+            summary.notes = [*summary.notes, f"the maps of {counted(count, 'scan')} {why}"]
         viewing.drop_outdated(job)
         if count := dicom.drop_outdated(job, rows):
             why = "were of another calibration, alert rate or --accept and are gone: --dicom-out makes new ones"
-            summary.notes = [*summary.notes, f"the DICOM results of {count} scans {why}"]
+            summary.notes = [*summary.notes, f"the DICOM results of {counted(count, 'scan')} {why}"]
         summary.notes = [*summary.notes, *_renamed(job), *_replaced(job)]
         _keep_pictures(job, known)
         summary.notes = [*summary.notes, *_refresh_maps(job)]

@@ -12,6 +12,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.decimals import counted
 from maescan.errors import MaescanError, ScanError
 from maescan.method.healthy import cell_maxima, scan_heat
 from maescan.method.preprocess import to_source
@@ -202,4 +203,4 @@ def _refusal(scan: LoadedScan) -> MaescanError | None:
         return scan.fault
     bad = int((~np.isfinite(scan.scores)).sum())
     remedy = "check the bundle with `maescan verify`"
-    return ScanError(f"{bad} slices have no finite score", remedy=remedy) if bad else None
+    return ScanError(f"{counted(bad, 'slice has', 'slices have')} no finite score", remedy=remedy) if bad else None

@@ -17,7 +17,7 @@ def series(numbers, declared=0, frames=1, modality="MR"):
     ("instances", "said"),
     [
         (series(range(1, 25)), ""),
-        (series([*range(1, 10), *range(11, 25)]), "1 of the images before number 24 are not there"),
+        (series([*range(1, 10), *range(11, 25)]), "1 of the images before number 24 is not there"),
         (series(range(13, 25)), "12 of the images before number 24 are not there"),
         (series(range(1, 13), declared=24), "12 of 24 images are there"),
         (series([1]), "one image of a series alone"),

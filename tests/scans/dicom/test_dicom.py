@@ -89,7 +89,7 @@ def test_a_slice_that_is_cut_is_named(tmp_path, keep):
 
 def test_a_duplicate_is_named(tmp_path):
     write_series(tmp_path, depths=(0, 1, 1, 2, 3, 4))
-    with pytest.raises(ScanError, match="has 1 duplicate slices") as error:
+    with pytest.raises(ScanError, match="has 1 duplicate slice") as error:
         read_scan(tmp_path)
     assert error.value.path == tmp_path and error.value.file in (tmp_path / "001.dcm", tmp_path / "002.dcm")
 

@@ -32,7 +32,7 @@ def test_slice_0_is_inferior_and_column_0_right(tmp_path):
     ("fault", "depths", "reason"),
     [
         ("missing-slices", (0, 1, 3, 4, 7, 8), "lacks 3 of 9 slices"),
-        ("duplicate-slices", (0, 1, 1, 2, 3, 4), r"has 1 duplicate slices, at the positions of others: '00\d.dcm'"),
+        ("duplicate-slices", (0, 1, 1, 2, 3, 4), r"has 1 duplicate slice, at the positions of others: '00\d.dcm'"),
         (
             "irregular-spacing",
             (0, 1, 2, 3, 4.4, 5.4),

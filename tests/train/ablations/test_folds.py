@@ -43,7 +43,7 @@ def test_no_fold_is_healthy_alone_and_what_cannot_be_is_refused_before_anything_
     with pytest.raises(DataError, match=r"2 of 4 patients have lesions.*use --folds 2"):
         make_folds(data, folds=3)
     data.label[data.patient < "p3"] = 0
-    with pytest.raises(DataError, match="1 of 4 patients have lesions"):
+    with pytest.raises(DataError, match="1 of 4 patients has lesions"):
         make_folds(data)
     data.label[:] = 0
     with pytest.raises(DataError, match="0 of 4 patients have lesions"):

@@ -73,9 +73,11 @@ def missing(instances: Collection[Instance]) -> str:
     if numbers and len(numbers) == len(instances) and 1 <= numbers[0] <= FAR:
         gaps = numbers[-1] - len(numbers)
         if gaps and not (_evenly(numbers) and _in_turn(instances)):
-            return f"incomplete: {gaps} of the images before number {numbers[-1]} are not there"
+            verb = "is" if gaps == 1 else "are"
+            return f"incomplete: {gaps} of the images before number {numbers[-1]} {verb} not there"
     if declared > len(instances):
-        return f"incomplete: {len(instances)} of {declared} images are there"
+        verb = "is" if len(instances) == 1 else "are"
+        return f"incomplete: {len(instances)} of {declared} images {verb} there"
     if len(instances) == 1 and next(iter(instances)).modality in VOLUMES:
         return "incomplete: one image of a series alone"
     return ""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from maescan.decimals import counted
 from maescan.errors import PictureError, ScanError, quoted
 from maescan.scans.budget import touching
 from maescan.scans.dicom.complete import missing
@@ -143,7 +144,7 @@ def _pattern(file: Path) -> str:
 def _told(lost: _Lost, spoilt: Mapping[Path, str]) -> str:
     names = ", ".join(f"{quoted(file.name)} {spoilt[file]}" for file in lost.first)
     more = " ..." if lost.number > NAMED else ""
-    return f"incomplete: {lost.number} files beside it cannot be read: {names}{more}"
+    return f"incomplete: {counted(lost.number, 'file')} beside it cannot be read: {names}{more}"
 
 
 def _sources(volumes: list[Volume], bases: Mapping[Path, Path]) -> Iterator[ScanSource]:

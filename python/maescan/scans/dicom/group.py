@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maescan.decimals import counted
 from maescan.scans.dicom import complete, kinds, parts
 from maescan.scans.dicom.contrast import by_contrast
 from maescan.scans.dicom.series import series_of
@@ -246,7 +247,7 @@ def _volumes(images: list[FileHeader]) -> Iterator[Volume]:
         yield Volume(images, picture=kinds.ARE_TIMES.format(len(images)))
         return
     for volume, notes in found:
-        note = (f"holds {len(volume)} slices where another volume of its series holds {largest}",)
+        note = (f"holds {counted(len(volume), 'slice')} where another volume of its series holds {largest}",)
         yield Volume([images[i] for i in volume], notes + (note if len(volume) < largest else ()))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maescan.decimals import counted
 from maescan.errors import ScanError
 from maescan.scans.dicom.codestream import check_codestreams
 from maescan.scans.dicom.file import as_dicom
@@ -180,4 +181,8 @@ class _Filler:
             voxels[slot][padding.reshape(voxels[slot].shape)] = value
         for slot in missing:
             voxels[slot] = value
-        return (f"{self.count} padding voxels were set to {name}",) if self.count else ()
+        return (
+            (f"{counted(self.count, 'padding voxel was', 'padding voxels were')} set to {name}",)
+            if self.count
+            else ()
+        )

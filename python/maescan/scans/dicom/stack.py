@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maescan.decimals import counted
 from maescan.errors import ScanError, quoted
 from maescan.scans.dicom.complete import whole
 from maescan.scans.dicom.image import Frame
@@ -86,11 +87,12 @@ def _duplicates(dropped: list[Frame]) -> tuple[str, str, Path]:
     first = min(dropped, key=lambda frame: (str(frame.image.file), frame.index))
     if first.image.frames > 1:
         numbers = ", ".join(str(frame.index + 1) for frame in sorted(dropped, key=lambda frame: frame.index)[:3])
-        reason = f"has {len(dropped)} frames at the positions of others, and nothing tells them apart: {numbers}"
+        frames = counted(len(dropped), "frame")
+        reason = f"has {frames} at the positions of others, and nothing tells them apart: {numbers}"
         return reason, "convert it to NIfTI with dcm2niix and score one volume", first.image.file
     names = ", ".join(quoted(name) for name in sorted(frame.image.file.name for frame in dropped)[:3])
-    reason = f"has {len(dropped)} duplicate slices, at the positions of others: {names}"
-    return reason, "remove them", first.image.file
+    reason = f"has {counted(len(dropped), 'duplicate slice')}, at the positions of others: {names}"
+    return reason, "remove it" if len(dropped) == 1 else "remove them", first.image.file
 
 
 def _numbers(frames: list[Frame]) -> np.ndarray | None:

@@ -41,7 +41,10 @@ def make_folds(slices: SliceSet, folds: int | None = None, seed: int = 0) -> lis
     once = folds is None and len(patients) > FEW
     if ill < 2 - once or (folds or 0) > ill:
         remedy = f"use --folds {ill}" if ill > 1 else "add patients with lesions, or labels of them"
-        raise DataError(f"{ill} of {len(patients)} patients have lesions, too few for the folds", remedy=remedy)
+        raise DataError(
+            f"{ill} of {len(patients)} patients {'has' if ill == 1 else 'have'} lesions, too few for the folds",
+            remedy=remedy,
+        )
     if once:
         return [_fold("held out", slices, _share(patients, HELD_OUT))]
     count = folds or ill
