@@ -23,7 +23,7 @@ from maescan.engines.bundle import Bundle, put_engine, share, write_manifest
 from maescan.engines.manifest import Card
 from maescan.engines.targets import TARGETS
 from maescan.errors import ConfigError, DataError, escaped
-from maescan.export.engine import build
+from maescan.export.engine import build, check_buildable
 from maescan.export.golden import Golden, write_golden
 from maescan.files import check_outside, sync, written_into
 from maescan.folders import check_changeable
@@ -161,8 +161,11 @@ def _add(bundle: Bundle, out: Path, wanted: list[tuple[str, str]]) -> Path:
 
 
 def _engines(path: Path, wanted: list[tuple[str, str]], run: Path | None = None) -> None:
-    """Builds engines beside a sealed bundle and puts each in."""
+    """Builds engines beside a sealed bundle and puts each in, once all can be built as far as is known before."""
     check_changeable(path)
+    whole = replace(Bundle.load(path, signed=False), run=run)
+    for target, precision in wanted:
+        check_buildable(whole, target, precision)
     for done, (target, precision) in enumerate(wanted):
         progress.tell(done, len(wanted), f"building {target}-{precision}")
         bundle = replace(Bundle.load(path, signed=False), run=run)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maescan import __version__
 from maescan.config import Preset
-from maescan.engines import prove
+from maescan.engines import FROM_RUN, prove
 from maescan.engines.bundle import Bundle
 from maescan.engines.golden import TOLERANCE
 from maescan.engines.targets import TARGETS, place_to_prove
@@ -43,6 +43,18 @@ def build(bundle: Bundle, folder: Path, target: str, precision: str) -> None:
         device, name = where
         values |= {"device": name, "drift": prove(bundle, folder, values, device, trust=True)}
     write_json(folder / "engine.json", values)
+
+
+def check_buildable(bundle: Bundle, target: str, precision: str) -> None:
+    """Raises, before anything is built, what `build` would for a target that cannot have this bundle's networks, or
+    cannot be built here, and DataError for ranges that no slices give."""
+    from maescan.export import quantise, torch_tensorrt
+
+    _judgeable(bundle.preset, target, precision)
+    if target == "torch-tensorrt":
+        torch_tensorrt.check_here(bundle.preset)
+    if precision in FROM_RUN:
+        quantise.slices_of(bundle)
 
 
 def _judgeable(preset: Preset, target: str, precision: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,15 @@ def training_inputs(bundle: Bundle, engine: Engine) -> dict[str, Inputs]:
     """
     from maescan.method.score import score_slices
 
+    file = slices_of(bundle)
+    slices, recorder = load_arrays(file), Recorder(engine)
+    for image, number in zip(slices["images"][:MOST], slices["slice_ids"][:MOST], strict=True):
+        score_slices(image[None], number[None], recorder, bundle.preset)
+    return recorder.seen
+
+
+def slices_of(bundle: Bundle) -> Path:
+    """The file of training slices. Raises DataError where there is none."""
     file = None if bundle.run is None else bundle.run / SLICES
     if file is None or not file.is_file():
         remedy = f"maescan export RUN --out {typed(bundle.path)} with the run folder that it was made of; imported"
@@ -55,10 +65,7 @@ def training_inputs(bundle: Bundle, engine: Engine) -> dict[str, Inputs]:
         raise DataError(
             "there are no training slices to quantise with", path=bundle.run or bundle.path, remedy=remedy
         )
-    slices, recorder = load_arrays(file), Recorder(engine)
-    for image, number in zip(slices["images"][:MOST], slices["slice_ids"][:MOST], strict=True):
-        score_slices(image[None], number[None], recorder, bundle.preset)
-    return recorder.seen
+    return file
 
 
 class Recorder:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from maescan.config import Preset
 from maescan.engines.bundle import Bundle
 from maescan.engines.plans import BATCHES
 from maescan.engines.targets import TARGETS
@@ -23,14 +24,7 @@ def build(folder: Path, mae: Network, classifier: Network, bundle: Bundle, preci
 
     Raises EngineError for foreground tokens, and where the GPU, TensorRT or torch-tensorrt is missing.
     """
-    for name in ("torch_tensorrt", "tensorrt"):
-        if importlib.util.find_spec(name) is None:
-            remedy = f"{TARGETS['torch-tensorrt'].install}, or export to tensorrt-rtx, which needs neither"
-            raise EngineError(f"cannot build torch-tensorrt: {name} is not installed", remedy=remedy)
-    if bundle.preset.tokens.method != "all":
-        reason = "torch-tensorrt plans take whole grids, and this preset leaves tokens out"
-        raise EngineError(reason, remedy="export to tensorrt or tensorrt-rtx")
-    require_gpu("cuda")
+    check_here(bundle.preset)
     import tensorrt
     import torch_tensorrt
 
@@ -39,6 +33,18 @@ def build(folder: Path, mae: Network, classifier: Network, bundle: Bundle, preci
         content = convert(torch_tensorrt, mixed(module, precision), example, passes if name == "mae" else 1, "cuda")
         (folder / f"{name}.engine").write_bytes(content)
     return {"tensorrt": tensorrt.__version__, "torch_tensorrt": torch_tensorrt.__version__}
+
+
+def check_here(preset: Preset) -> None:
+    """Raises EngineError for foreground tokens, and where the GPU, TensorRT or torch-tensorrt is missing."""
+    for name in ("torch_tensorrt", "tensorrt"):
+        if importlib.util.find_spec(name) is None:
+            remedy = f"{TARGETS['torch-tensorrt'].install}, or export to tensorrt-rtx, which needs neither"
+            raise EngineError(f"cannot build torch-tensorrt: {name} is not installed", remedy=remedy)
+    if preset.tokens.method != "all":
+        reason = "torch-tensorrt plans take whole grids, and this preset leaves tokens out"
+        raise EngineError(reason, remedy="export to tensorrt or tensorrt-rtx")
+    require_gpu("cuda")
 
 
 def convert(torch_tensorrt: Any, module: nn.Module, example: dict[str, Tensor], rows: int, device: str) -> bytes:

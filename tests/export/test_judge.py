@@ -14,7 +14,7 @@ from maescan import engines, export
 from maescan.config import PRESETS
 from maescan.engines.bundle import Bundle, cautions_at
 from maescan.engines.eager import TorchEngine
-from maescan.errors import DataError
+from maescan.errors import DataError, MaescanError
 from maescan.export.checkpoint import import_checkpoint
 from maescan.files import write_json
 from maescan.method.score import score_slices
@@ -68,6 +68,17 @@ def test_int8_is_the_maes_alone(bundle):
     folder = bundle.engine_folder("openvino-int8")
     quantised = {name: "FakeQuantize" in (folder / f"{name}.xml").read_text() for name in ("mae", "classifier")}
     assert quantised == {"mae": True, "classifier": False}
+
+
+def test_nothing_is_built_before_a_later_engine_is_refused(bundle, monkeypatch):
+    monkeypatch.setattr("maescan.export.build", lambda *_: pytest.fail("built"))
+    for later, precision, reason in (
+        (["tensorrt-rtx"], ["fp8"], "fp8 is for a classifier's linear maps"),
+        (["torch-tensorrt"], ["fp16"], "runs a judge in one graph"),
+        ([], ["int8"], "there are no training slices to quantise with"),
+    ):
+        with pytest.raises(MaescanError, match=reason):
+            export.add_engine(bundle.path, ["openvino", *later], ["bf16", *precision])
 
 
 def test_a_bundle_carries_the_judge_alone_and_what_its_training_found(bundle):
