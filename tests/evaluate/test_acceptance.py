@@ -1,6 +1,7 @@
 """`maescan stress`: tables and a picture."""
 
 import csv
+import itertools
 import json
 
 import numpy as np
@@ -67,3 +68,9 @@ def test_the_command_writes_tables_and_a_picture_twice_alike(exported_bundle, tm
         rows = list(csv.DictReader(stream))
     assert len(rows) == 6 * len(KINDS) and rows[0]["put_in"] == "brighter"
     assert float(rows[0]["size"]) > 0 and rows[-1]["size"] == ""
+    for kind, (measure, of) in itertools.product(KINDS, found["measures"].items()):
+        columns = [f"{measure} {when}".replace(" ", "_") for when in ("before", "after")]
+        pairs = [[float(row[column]) for column in columns] for row in rows if row["put_in"] == kind]
+        share = np.mean([(after > before) + 0.5 * (after == before) for before, after in pairs])
+        assert share == of["kinds"][kind]["rises"]["share"]
+        assert sum(after > of["threshold"] for _, after in pairs) / 6 == of["kinds"][kind]["passes"]["share"]

@@ -11,6 +11,7 @@ from helpers.stubs import StubEngine
 from maescan.errors import DataError, EngineError
 from maescan.evaluate import evaluate
 from maescan.evaluate.acceptance import stress
+from maescan.evaluate.ranking import auroc
 from maescan.evaluate.run import evaluate_slices, known_slices
 from maescan.evaluate.scored import score_set
 from maescan.machine import gpus
@@ -32,6 +33,18 @@ def test_slices_csv_is_one_row_a_slice(tmp_path):
     with open(tmp_path / "slices.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 48 and rows[9]["scan"] == "p1" and rows[9]["slice"] == "1" and rows[9]["label"] == "1"
+
+
+def test_figures_made_of_slices_csv_are_the_reports_own(tmp_path):
+    """Scores that differ by less than a millionth are no ties there."""
+    data = labelled_slices()
+    near = dataclasses.replace(data, images=(0.5 + 1e-4 * data.images).astype(np.float32))
+    metrics = evaluate_slices(near, StubEngine(), TINY, tmp_path, {}, EvaluateOptions(draw=False, stressed=0))
+    with open(tmp_path / "slices.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    scores = [float(row["score"]) for row in rows]
+    assert len(set(scores)) > len({round(score, 6) for score in scores})
+    assert auroc([int(row["label"]) for row in rows], scores) == metrics["slice"]["auroc"]
 
 
 def test_metrics_and_report_hold_what_was_taken(tmp_path):

@@ -91,6 +91,16 @@ def test_masks_without_a_lesion_are_answered_by_name(tmp_path):
     assert found["missing"]["lesions"] == "no abnormal slice has a lesion in its mask"
 
 
+def test_lesions_that_the_models_grid_lost_are_told(tmp_path):
+    """A lesion of one voxel is none of the nearest of a coarser grid: figures of those left are not of all."""
+    data = labelled_slices()
+    assert "unmarked slices" not in evaluated(tmp_path / "all", data, draw=False)["missing"]
+    mask = data.mask.copy()
+    mask[np.flatnonzero(data.label == 1)[:3]] = False
+    told = evaluated(tmp_path / "some", dataclasses.replace(data, mask=mask), draw=False)["missing"]
+    assert told["unmarked slices"].startswith("3 of 16 abnormal slices have no lesion voxel on the model's grid")
+
+
 def test_one_class_is_refused(tmp_path):
     data = labelled_slices()
     with pytest.raises(DataError, match="one class only: there are normal slices alone"):

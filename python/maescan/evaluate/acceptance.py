@@ -104,16 +104,16 @@ def engine_scorer(engine: Engine, preset: Preset) -> Scorer:
 
 
 def _rows(stressed: Stressed) -> tuple[tuple[str, ...], list[tuple[str | float, ...]]]:
-    """A row for every slice and kind."""
+    """A row for every slice and kind; numbers with every digit, so that figures made of them are stress.json's."""
     scores_of = (f"{measure} {when}" for measure in stressed.before for when in ("before", "after"))
     columns = ("scan", "slice", "put_in", "size", "change", "map", *scores_of)
-    rows = []
+    rows: list[tuple[str | float, ...]] = []
     for kind, after in stressed.after.items():
         blank = np.full(len(stressed.patient), np.nan)
         own = [values.get(kind, blank) for values in (stressed.size, stressed.change, stressed.found)]
         for i, (scan, number) in enumerate(zip(stressed.patient, stressed.slice, strict=True)):
-            cells = ["" if np.isnan(values[i]) else float(values[i]) for values in own]
-            scores = [float(s[i]) for m in stressed.before for s in (stressed.before[m], after[m])]
+            cells = ["" if np.isnan(values[i]) else repr(float(values[i])) for values in own]
+            scores = [repr(float(s[i])) for m in stressed.before for s in (stressed.before[m], after[m])]
             rows.append((defused(str(scan)), int(number), kind, *cells, *scores))
     return tuple(name.replace(" ", "_") for name in columns), rows
 

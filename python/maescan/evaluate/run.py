@@ -177,8 +177,8 @@ def _write(out: Path, slices: SliceSet, scored: Scored, metrics: Json, drawn: li
             defused(str(scan)),
             int(number),
             int(label),
-            float(score),
-            float(area),
+            repr(float(score)),  # every digit: figures made of these are the report's own
+            repr(float(area)),
             float(height),
             defused(str(subject)),
             one,

@@ -191,6 +191,11 @@ def _lesions(label: NDArray[np.integer], scored: Scored, missing: Missing) -> Js
         return None
     threshold = sensitivity_at(label, scored.score, SPECIFICITIES[0])[1]
     lesion = (label == 1) & (scored.size > 0)
+    if lost := int((label == 1).sum() - lesion.sum()):
+        missing["unmarked slices"] = (
+            f"{lost} of {int((label == 1).sum())} abnormal slices have no lesion voxel on the model's grid: no lesion"
+            " there counts in Dice, by size or in FROC"
+        )
     found = scored.score[lesion] >= threshold
     return {
         "size": by_bin(scored.size[lesion], found, SIZES, "%"),
