@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,6 +151,11 @@ def test_a_scan_of_other_voxels_or_of_few_slices_is_not_like_the_calibrations():
     ]
     few = "it has 1 slice, the calibration's scans 32: the more, the higher the highest"
     assert reference.unlike({"voxel size": 2.4}, 1)[1:] == [few] and not reference.unlike({}, 0)
+    smooth = replace(reference, figures={"noise": (0.14, 0.3), "share of fine detail": (0.62, 0.72)})
+    less = "its noise is 0.08, the calibration's 0.14 to 0.3: if it was interpolated or smoothed, it scores higher"
+    assert smooth.unlike({"noise": 0.08, "share of fine detail": 0.4}, 32) == [f"{less} for that"]
+    assert smooth.unlike({"noise": 0.2, "share of fine detail": 0.55}, 32)[0].startswith("its share of fine detail")
+    assert smooth.unlike({"noise": 0.13, "share of fine detail": 0.6}, 32) == smooth.unlike({"noise": 0.08}, 0) == []
     assert Reference((0.1,), (0.1,), 0.05).unlike({"voxel size": 9.0}, 32) == []  # of an older maescan
 
 

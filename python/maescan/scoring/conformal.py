@@ -21,6 +21,8 @@ MANY = 20
 """Healthy scans, or slices of a place, from which on slices are compared with those of like position alone."""
 NEAR = 1.1
 """How much larger or smaller than the calibration's, along an edge, voxels are that are still like them."""
+SMOOTHED = ("noise", "share of fine detail")
+"""Figures of a scan that are less where it was interpolated or smoothed."""
 LIKE = 0.1
 """Positions that are no further apart, of the way from the lowest to the highest slice with foreground, are alike."""
 
@@ -99,7 +101,17 @@ class Reference:
         if self.figures and slices and not min(counts) / 2 <= slices <= max(counts) * 2:
             count, theirs = counted(slices, "slice"), _span(counts, ".0f")
             said.append(f"it has {count}, the calibration's scans {theirs}: the more, the higher the highest")
-        return said
+        return [*said, *(self._smoother(figures) if slices else [])]
+
+    def _smoother(self, figures: Mapping[str, float]) -> list[str]:
+        """Whether a scan has less noise or fine detail than all of the calibration's: interpolated onto the same grid
+        or smoothed, a healthy one scores higher, and its other figures do not show it."""
+        for name in SMOOTHED:
+            value, theirs = figures.get(name), self.figures.get(name)
+            if value is not None and theirs and value < min(theirs) / NEAR:
+                less = f"its {name} is {value:.3g}, the calibration's {_span(theirs, '.3g')}"
+                return [f"{less}: if it was interpolated or smoothed, it scores higher for that"]
+        return []
 
     def state(self) -> Json:
         """For run.json."""
