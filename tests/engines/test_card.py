@@ -89,12 +89,13 @@ def test_figures_say_of_how_many_slices_they_are_and_are_rounded_as_in_reports(b
     data = {"slices": 3, "abnormal": 1, "scans": 2, "abnormal_scans": 1}
     metrics = {**json.loads((folder / "metrics.json").read_text()), "data": data}
     metrics["slice"] = {"auroc": 1.0, "interval": [0.962, 0.99960]}
+    metrics["model"]["engine"] = "open|vino\nfp32"  # one cell
     (folder / "metrics.json").write_text(json.dumps(metrics))
     fill_card(bundle, folder)
     assert (bundle / "README.md").read_text().partition("|---|---|\n")[2].split("\n")[:5] == [
         "| AUROC of slices | 1.000 |",
         "| AUROC of slices, 95 % interval | 0.962 to 0.9996 |",
-        "| engine | openvino-fp32 |",
+        "| engine | open\\|vino fp32 |",
         "| scans judged (abnormal) | 2 (1) |",
         "| slices judged (abnormal) | 3 (1) |",
     ]

@@ -68,14 +68,18 @@ def _counts(provenance: Provenance) -> str:
 def _figures(figures: dict[str, float | str]) -> str:
     if not figures:
         return "none given; `maescan card BUNDLE --evaluation OUT_OF_EVALUATE` puts them here"
-    rows = [f"| {escaped(name)} | {_figure(value)} |" for name, value in sorted(figures.items())]
+    rows = [f"| {_cell(name)} | {_figure(value)} |" for name, value in sorted(figures.items())]
     return "\n".join(["| what | figure |", "|---|---|", *rows])
 
 
 def _figure(value: float | str) -> str:
     if isinstance(value, str):
-        return escaped(value)
+        return _cell(value)
     return f"{value:g}" if value > 1 else rounded(value)
+
+
+def _cell(text: str) -> str:
+    return escaped(text).replace("|", "\\|")
 
 
 def _reference(calibration: Calibration | None) -> str:

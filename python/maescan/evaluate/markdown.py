@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from maescan.config.types import Json
 from maescan.decimals import counted, rounded
+from maescan.errors import escaped
 from maescan.evaluate.ranking import FEW
 from maescan.evaluate.scans import training_text
 
@@ -22,7 +23,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return rounded(value) if isinstance(value, float) else str(value).replace("|", "\\|")
+    return rounded(value) if isinstance(value, float) else escaped(str(value)).replace("|", "\\|")
 
 
 def interval_text(interval: Sequence[float] | None) -> str | None:
