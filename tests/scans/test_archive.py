@@ -5,8 +5,10 @@ from __future__ import annotations
 import zipfile
 
 import numpy as np
+import pytest
 
 from helpers.scan_files import UID, VALUES, write_nifti, write_series
+from maescan.errors import PictureError
 from maescan.scans import find_scans, read_scan
 
 STORAGE = VALUES.transpose(2, 1, 0)
@@ -44,3 +46,15 @@ def test_a_member_in_a_files_place_fails_alone_and_no_temporary_path_is_said(tmp
     assert np.array_equal(read_scan(good).voxels, read_scan(tmp_path / "a.nii").voxels)
     assert bad.name == "a.zip/a.nii/b.nii" and bad.fault is not None
     assert bad.fault.reason == "cannot be unpacked: File exists"
+
+
+@pytest.mark.parametrize("tags", [
+    {"SeriesDescription": "Topogram"}, {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"},
+])  # fmt: skip
+def test_what_shows_no_volume_is_passed_over_in_a_zip_too(tmp_path, tags):
+    files = write_series(tmp_path / "scan", **tags)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for file in files:
+            archive.write(file, file.name)
+    with pytest.raises(PictureError):
+        read_scan(tmp_path / "a.zip")

@@ -22,7 +22,6 @@ REFUSED = {
     "oddities/pcasl.nii.gz": "holds 10 volumes",
     "oddities/shear.nii.gz": "sheared by 18.5 degrees",
     "dicom/encodings/explicit_little.dcm": "no ImagePositionPatient",
-    "dicom/encodings/jpeg_baseline_8bit.dcm": "no ImagePositionPatient",
     "dicom/encodings/jpeg_lossless_sel1.dcm": "localizer",
 }
 READ = sorted(set(SOURCES) - set(REFUSED))

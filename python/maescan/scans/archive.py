@@ -53,7 +53,8 @@ def find_in_zip(path: Path, name: str, search: Search) -> Iterator[ScanSource | 
     for source, members in inside:
         inner = name if len(inside) == 1 else f"{name}/{source.name}"
         notes = source.notes + _incomplete(source, damaged)
-        fault = source.fault and ScanError(source.fault.reason, path=path / members[0], remedy=source.fault.remedy)
+        fault = source.fault
+        fault = fault and type(fault)(fault.reason, path=path / members[0], remedy=fault.remedy)
         yield replace(source, name=inner, path=path, files=(path,), members=members, notes=notes, fault=fault)
     for place, fault in [*damaged.items(), *((place, error) for place in nested[:1])]:
         yield ScanSource(f"{name}/{place}", path, "zip", (path,), members=(place,), fault=fault)
@@ -107,7 +108,7 @@ def unpacked(path: Path, members: Collection[str] = ()) -> Iterator[tuple[Path, 
                 f"{path}{str(place).removeprefix(str(root)).removeprefix(str(scratch))}"
                 for place in (error.path, error.file)
             )
-            raise ScanError(error.reason, path=at, remedy=error.remedy, file=file) from error
+            raise type(error)(error.reason, path=at, remedy=error.remedy, file=file) from error
 
 
 def _places(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
