@@ -11,9 +11,10 @@ from torch import nn
 
 from helpers.mutations import mutations
 from helpers.tiny_training import differences, log, run, signalled
+from maescan.config import preset
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.files import write_json
-from maescan.train.state import Log, Position, kept_precision, load_checkpoint, restore, save_checkpoint
+from maescan.train.state import Log, Position, check_asked, kept_precision, load_checkpoint, restore, save_checkpoint
 
 KEY = {"preset": {"name": "tiny"}, "seed": 0, "data": ["a", "b"]}
 
@@ -42,6 +43,25 @@ def test_every_field_that_differs_is_named_with_both_values(checkpoint):
     save_checkpoint(checkpoint, other, Position("mae"))
     with pytest.raises(ConfigError, match=r"another preset\.mae\.epochs \(9 -> 3\) \("):
         load_checkpoint(checkpoint, {**other, "preset": {"name": "tiny", "mae": {"epochs": 3}}})
+
+
+@pytest.mark.parametrize("asked", [0.0, 0.5])
+def test_a_field_that_came_later_is_another_run_only_where_it_is_not_its_default(tmp_path, asked):
+    before = preset("tiny+").to_dict()
+    del before["judge"]["artefacts"]
+    save_checkpoint(tmp_path / "checkpoint.pt", {"preset": before}, Position("mae", 2, 3), model=nn.Linear(3, 2))
+    write_json(tmp_path / "preset.json", before)
+    write_json(tmp_path / "run.json", {})
+    now = preset("tiny+").replace(judge__artefacts=asked)
+    for check in (
+        lambda: load_checkpoint(tmp_path / "checkpoint.pt", {"preset": now.to_dict()}),
+        lambda: check_asked(tmp_path, now, 0),
+    ):
+        if asked:
+            with pytest.raises(ConfigError, match=r"another preset\.judge\.artefacts \(0\.0 -> 0\.5\) \("):
+                check()
+        else:
+            check()
 
 
 def test_a_run_keeps_its_precision(tmp_path):

@@ -87,10 +87,19 @@ def load_checkpoint(path: Path, key: Json) -> Json | None:
 
 
 def _check_same(out: Path, before: Json, now: Json) -> None:
-    if other := differences(before, now):
+    if other := differences(_with_defaults(before), _with_defaults(now)):
         more = f", and {len(other) - NAMED} more" if len(other) > NAMED else ""
         reason = f"the folder holds a run with another {', '.join(other[:NAMED])}{more}"
         raise ConfigError(reason, path=out, remedy=ANOTHER)
+
+
+def _with_defaults(key: Json) -> Json:
+    """A key whose preset has the fields that came after the maescan that wrote it: their defaults are what it did."""
+    before = key.get("preset")
+    try:
+        return {**key, "preset": Preset.from_dict(before).to_dict()} if isinstance(before, dict) else key
+    except ConfigError:  # of another maescan, or of none: it differs
+        return key
 
 
 def check_asked(out: Path, preset: Preset, seed: int) -> None:
