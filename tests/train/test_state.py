@@ -38,7 +38,7 @@ def test_every_field_that_differs_is_named_with_both_values(checkpoint):
     other = {"preset": {"name": "tiny", "mae": {"epochs": 9}}, "seed": 0, "data": ["a", "c"], "init": "1f"}
     with pytest.raises(ConfigError) as told:
         load_checkpoint(checkpoint, other)
-    shown = "--val-fraction, a cache or its folder), --init, preset.mae (None ->"
+    shown = "--val-fraction, a cache or its folder), --init, preset.mae.epochs (1600 -> 9)"
     assert f"another set of slices (scans, labels, split, {shown}" in str(told.value)
     save_checkpoint(checkpoint, other, Position("mae"))
     with pytest.raises(ConfigError, match=r"another preset\.mae\.epochs \(9 -> 3\) \("):
