@@ -27,6 +27,8 @@ class Pool:
 
 
 class Scan:
+    missing = ()
+
     def __init__(self, images):
         self.images, self.left = images, len(images)
         self.reading = SimpleNamespace(facts={"sets": token_sets(images, PRESET)})
