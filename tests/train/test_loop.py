@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import maescan
 from helpers.tiny_training import PRESET, differences, log, run, signalled, slices, subprocess_run
-from maescan.errors import DataError, TrainingError
+from maescan.errors import ConfigError, DataError, TrainingError
 from maescan.models import MaskedAutoencoder
 from maescan.train.loop import batches
 from maescan.train.phases import MaePhase
@@ -106,6 +106,8 @@ def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
 
 def test_batches_divide_and_small_sets_fill_one():
     assert batches(100, 32, 2) == (32, 3) and batches(10, 32, 4) == (8, 1)
+    with pytest.raises(ConfigError, match=r"does not divide into 5 parts \(of --accumulate, --devices and --nodes"):
+        batches(100, 32, 5)
     with pytest.raises(DataError, match="too few"):
         batches(3, 32, 4)
 

@@ -226,7 +226,8 @@ def batches(samples: int, batch_size: int, parts: int) -> tuple[int, int]:
     Raises ConfigError when the batch does not divide into `parts`, DataError when the samples do not fill one.
     """
     if batch_size % parts:
-        raise ConfigError(f"a batch of {batch_size} does not divide into {parts} parts", remedy="change accumulate")
+        reason = f"a batch of {batch_size} does not divide into {parts} parts"
+        raise ConfigError(reason, remedy="of --accumulate, --devices and --nodes the product must divide it")
     batch = min(batch_size, samples // parts * parts)
     if batch == 0:
         raise DataError(f"{samples} samples are too few to train on", remedy="add healthy scans")
