@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maescan.errors import EXTRAS, ConfigError, MaescanError, refused, require
+from maescan.errors import EXTRAS, ConfigError, MaescanError, installing, refused, require
 
 
 def test_error_is_one_line():
@@ -23,7 +23,23 @@ def test_a_package_that_an_extra_brings_is_named_with_it(extra, monkeypatch):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(ConfigError) as error:
             require(package, "--this")
-        assert str(error.value) == f"--this needs {package} (pip install 'maescan[{extra}]')"
+        how = installing(f"pip install 'maescan[{extra}]'")
+        assert str(error.value) == f"--this needs {package} ({how})"
+
+
+def test_what_installs_is_the_pip_of_this_python(tmp_path, monkeypatch):
+    (tmp_path / "pip").write_text("")
+    (tmp_path / "pip").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    wanted = "MAESCAN_CUDA=ON pip install ."
+    assert installing(wanted) == wanted
+    monkeypatch.setattr("sys.executable", "/another one/python")
+    told = installing(wanted)
+    assert told == "MAESCAN_CUDA=ON '/another one/python' -m pip install ." == installing(told)
+    monkeypatch.setattr("maescan.errors.find_spec", lambda name: None)
+    told = MaescanError("lacks it", remedy="pip install 'maescan[sign]'").remedy
+    assert told == "uv pip install --python '/another one/python' 'maescan[sign]'" == installing(told)
 
 
 def test_the_extras_are_those_of_the_package():

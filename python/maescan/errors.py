@@ -7,7 +7,9 @@ import importlib
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, TypeVar
@@ -51,6 +53,19 @@ def typed(path: str | os.PathLike[str]) -> str:
     return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
+def installing(text: str) -> str:
+    """`text` whose `pip install` is that of this Python: where its environment is not activated, the pip that a shell
+    finds would install for another Python, or is none."""
+    import shutil
+
+    pip = shutil.which("pip")
+    if pip and Path(pip).parent == Path(sys.executable).parent:
+        return text
+    python = typed(sys.executable or "python3")
+    ours = f"{python} -m pip install" if find_spec("pip") else f"uv pip install --python {python}"
+    return re.sub(r"(?<!-m )(?<!uv )\bpip install", lambda _: ours, text)
+
+
 class MaescanError(Exception):
     """Base of all. `str(error)` is one line: path, reason, remedy."""
 
@@ -63,7 +78,8 @@ class MaescanError(Exception):
         file: str | os.PathLike[str] | None = None,
     ):
         """file: the one at fault, where `path` is the folder or the header that it belongs to."""
-        self.reason, self.path, self.remedy = reason, path, remedy
+        self.reason, self.path = reason, path
+        self.remedy = installing(remedy) if remedy and "pip install" in remedy else remedy
         self.file = path if file is None else file
         super().__init__(reason)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -97,7 +98,7 @@ def test_kernels_for_cpus_alone_are_said_before_anything_is_built(engine_of, sma
     assert engines.device_for(small_bundle, "auto") == "cpu"
     with pytest.raises(EngineError, match="built without its kernels for GPUs") as raised:
         engines.load(small_bundle, device="gpu")
-    assert "MAESCAN_CUDA=ON pip install" in raised.value.remedy and not trt.builds
+    assert re.search("MAESCAN_CUDA=ON .*pip install", raised.value.remedy) and not trt.builds
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def test_a_package_that_is_missing_comes_with_its_command(built):
     built.module.build = build
     with pytest.raises(EngineError, match="cannot build onnx: No module named 'onnx'") as error:
         engine.build(built.bundle, built.folder, "onnx", "fp32")
-    assert error.value.remedy.startswith("pip install") and not (built.folder / "engine.json").exists()
+    assert "pip install" in error.value.remedy and not (built.folder / "engine.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ FLAGS = {
     for name, command in ROOTS.commands.items()
 }
 EVERY = set().union(*FLAGS.values())
-OTHERS = {"--editable", "--head", "--ntasks-per-node"}
+OTHERS = {"--editable", "--head", "--ntasks-per-node", "--python"}
 """Flags of pip, ray and srun."""
 
 

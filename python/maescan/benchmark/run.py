@@ -14,7 +14,7 @@ from maescan.config.types import Json
 from maescan.engines import device_for
 from maescan.engines.bundle import Bundle
 from maescan.engines.targets import best_for, kind_of
-from maescan.errors import ConfigError, EngineError
+from maescan.errors import ConfigError, EngineError, installing
 from maescan.folders import taken
 from maescan.machine import available_cores, gpus, require_gpu
 from maescan.options import EngineOptions
@@ -160,7 +160,7 @@ def _folders(bundle: Path, at: Path, size: Size, rate: float, engine: EngineOpti
     rows: list[Json] = []
     for form, name in folder.FORMATS.items():
         if not folder.can_write(form):
-            rows.append({"format": name, "skipped": "needs pydicom: pip install 'maescan[dicom]'"})
+            rows.append({"format": name, "skipped": installing("needs pydicom: pip install 'maescan[dicom]'")})
             continue
         scans = folder.write_scans(at / form, size.scans, (side, side, depth), preset, form)
         row = engines.apart(folder.measure, scans, bundle, at / f"out-{form}", engine, workers)

@@ -11,7 +11,7 @@ from functools import cache
 
 from maescan import __version__
 from maescan.engines.targets import TARGETS
-from maescan.errors import EXTRAS
+from maescan.errors import EXTRAS, installing
 from maescan.machine import Gpu, available_cores, cpu_features, cpu_name, driver_version, found_gpus, why_no_more
 
 Row = tuple[str, str, str]
@@ -20,12 +20,13 @@ Row = tuple[str, str, str]
 
 def show(*, as_json: bool = False) -> None:
     """Prints one line a finding, and under it the command to get what is missing; or all of it as JSON."""
+    told = [(name, found, installing(remedy)) for name, found, remedy in rows()]
     if as_json:
         print(
-            json.dumps([{"name": name, "found": found, "remedy": remedy} for name, found, remedy in rows()], indent=1)
+            json.dumps([{"name": name, "found": found, "remedy": remedy} for name, found, remedy in told], indent=1)
         )
         return
-    for name, found, remedy in rows():
+    for name, found, remedy in told:
         print(f"{name:<18} {found}" + (f"\n{'':<18}   -> {remedy}" if remedy else ""))
 
 
