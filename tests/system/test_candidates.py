@@ -12,6 +12,7 @@ from helpers.bundles import a_run
 from helpers.scoring_stub import rows
 from maescan.cli import app
 from maescan.config import PRESETS, ModelConfig
+from maescan.decimals import decimal
 from maescan.errors import ConfigError
 
 SMALL = PRESETS["luna16"].replace(model=ModelConfig(32, 8, 48, 2, 4, 32, 2, 2))
@@ -36,7 +37,8 @@ def maescan(*arguments):
 
 
 def test_evaluate_and_score_give_a_patch_the_same_score_to_the_bit(luna, tmp_path):
-    """The table is turned round for `score`, so that no row has the number that it has for `evaluate`."""
+    """The table is turned round for `score`, so that no row has the number that it has for `evaluate`, whose tables
+    have every digit."""
     bundle, tree = luna
     maescan("evaluate", tree, "--bundle", bundle, "--out", tmp_path / "evaluation")
     lines = (tree / "candidates.csv").read_text().splitlines()
@@ -52,7 +54,8 @@ def test_evaluate_and_score_give_a_patch_the_same_score_to_the_bit(luna, tmp_pat
     assert len(judged) > 5 and len({row["score"] for row in judged}) > 3
     for row in judged:
         series, x, y, z, _ = places[int(row["slice"])]
-        assert row["score"] == scored[series, round(-float(x), 2), round(-float(y), 2), round(float(z), 2)]
+        theirs = scored[series, round(-float(x), 2), round(-float(y), 2), round(float(z), 2)]
+        assert decimal(float(row["score"])) == theirs
 
 
 def test_a_prepared_set_keeps_the_keys(luna, tmp_path):
