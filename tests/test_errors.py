@@ -37,7 +37,7 @@ def test_what_installs_is_the_pip_of_this_python(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.executable", "/another one/python")
     told = installing(wanted)
     assert told == "MAESCAN_CUDA=ON '/another one/python' -m pip install ." == installing(told)
-    monkeypatch.setattr("maescan.errors.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.metadata.distributions", lambda **_: ())
     told = MaescanError("lacks it", remedy="pip install 'maescan[sign]'").remedy
     assert told == "uv pip install --python '/another one/python' 'maescan[sign]'" == installing(told)
 

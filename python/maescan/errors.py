@@ -9,7 +9,6 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, TypeVar
@@ -56,13 +55,15 @@ def typed(path: str | os.PathLike[str]) -> str:
 def installing(text: str) -> str:
     """`text` whose `pip install` is that of this Python: where its environment is not activated, the pip that a shell
     finds would install for another Python, or is none."""
+    import importlib.metadata
     import shutil
 
     pip = shutil.which("pip")
     if pip and Path(pip).parent == Path(sys.executable).parent:
         return text
     python = typed(sys.executable or "python3")
-    ours = f"{python} -m pip install" if find_spec("pip") else f"uv pip install --python {python}"
+    has = any(True for _ in importlib.metadata.distributions(name="pip"))
+    ours = f"{python} -m pip install" if has else f"uv pip install --python {python}"
     return re.sub(r"(?<!-m )(?<!uv )\bpip install", lambda _: ours, text)
 
 
