@@ -122,8 +122,9 @@ def test_killed_twice_and_resumed_gives_the_same_weights(unbroken, tmp_path):
     assert log(tmp_path) == log(unbroken)
 
 
-def test_tensorboard_shows_what_log_csv_has(tmp_path):
-    """After a kill too, behind the checkpoint of which rows had been written; a run that is done writes nothing."""
+def test_tensorboard_shows_what_log_csv_has(tmp_path, monkeypatch):
+    """After a kill too, behind the checkpoint of which rows had been written; a run that is done writes nothing, and
+    one that goes on without TensorBoard takes nothing."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
     def shown():
@@ -146,4 +147,7 @@ def test_tensorboard_shows_what_log_csv_has(tmp_path):
     assert shown()["judge/val_auroc"] == [(5, 0.75)] and "mae/val_auroc" not in shown()
     before = list((tmp_path / "tensorboard").iterdir())
     Log(tmp_path)
+    assert list((tmp_path / "tensorboard").iterdir()) == before
+    monkeypatch.setattr("maescan.train.state._tensorboard", lambda folder: None)
+    Log(tmp_path).resume(Position("judge", 1), 5)
     assert list((tmp_path / "tensorboard").iterdir()) == before

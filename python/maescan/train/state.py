@@ -201,10 +201,14 @@ class Log:
             self._show(self.events, logged)
 
     def _show(self, folder: Path, logged: list[Logged]) -> None:
-        """Events of these rows alone: what a killed run wrote after its checkpoint would stand there twice."""
-        for left in folder.glob("events.out.tfevents.*"):
-            left.unlink()
+        """Events of these rows alone: what a killed run wrote after its checkpoint would stand there twice. Without
+        TensorBoard those of before stay."""
+        before = list(folder.glob("events.out.tfevents.*"))
         self.writer = _tensorboard(folder)
+        if self.writer is None:
+            return
+        for left in before:
+            left.unlink()
         for row in logged:
             self._add(row.phase, row.step, {name: getattr(row, name) for name in SHOWN})
 
