@@ -78,6 +78,13 @@ def test_score_says_what_it_did(scored):
     assert done.stderr == "b.nii: is no scan (look at it)\n"
 
 
+def test_score_says_where_it_stands_why_nothing_was_scored(scored):
+    done = scored(replace(DONE, scored=[], failures=[], passed_over={"picture": 1}))
+    assert "maescan: nothing was scored: o/passed_over.csv has the reasons\n" in done.stderr
+    row = {"alert": "", "scan": "a"}
+    assert "nothing was scored" not in scored(replace(DONE, scored=[row], passed_over={"picture": 1})).stderr
+
+
 @pytest.mark.parametrize(
     ("state", "said"),
     [

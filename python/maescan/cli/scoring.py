@@ -78,6 +78,8 @@ def score(
             f" {len(summary.failures)} failed,{f' {passed} passed over,' if passed else ''}"
             f" {counted(summary.slices, 'slice')} in {summary.seconds:.1f} s: {out / 'report.html'}"
         )
+        if summary.passed_over and not (summary.scored or summary.failures):
+            print(f"maescan: nothing was scored: {typed(out / 'passed_over.csv')} has the reasons", file=sys.stderr)
         _say_archive(summary)
         _say_calibration(summary.calibration, bundle)
         say_caution(bundle)
