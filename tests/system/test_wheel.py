@@ -85,9 +85,9 @@ def test_it_scores_in_a_new_environment_without_a_compiler(wheel, tmp_path):
     run(sys.executable, "-m", "venv", tmp_path / "env")
     python, empty = tmp_path / "env" / "bin" / "python", tmp_path / "nothing"
     empty.mkdir()
-    bare = {"PATH": str(empty), "HOME": str(tmp_path), "PIP_CONSTRAINT": str(ROOT / "constraints.txt")}
+    bare = {"PATH": str(empty), "HOME": str(tmp_path)}
     bare |= {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "REQUESTS_"))}
-    bare["PIP_CONSTRAINT"] = str(ROOT / "constraints.txt")
+    bare["PIP_CONSTRAINT"] = (ROOT / "constraints.txt").as_uri()  # a path would end at its first space
     run(python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", wheel, env={**os.environ, **bare})
     command = [python.parent / "maescan", "score", tmp_path / "scans", "--bundle", bundle, "--out", tmp_path / "out"]
     assert "1 scan" in run(*command, env=bare)
