@@ -14,7 +14,8 @@ from helpers.scan_files import write_series
 from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, shard, write_folder, write_scan
 from helpers.stubs import stub_bundle
 from maescan.errors import ConfigError, DataError, MaescanError
-from maescan.scoring.ledger import rows_of
+from maescan.scans.source import ScanSource
+from maescan.scoring.ledger import RUN, Ledger, rows_of
 from maescan.scoring.merge import merge, read_run
 from maescan.scoring.options import ScoreOptions, Shard
 from maescan.scoring.pipeline import score_folder
@@ -183,6 +184,19 @@ def test_scans_have_come_in_the_order_of_the_search(folder, tmp_path):
     write_scan(folder / "a.nii.gz", 9)
     shard(folder, tmp_path / "whole", 1, shard=Shard(1, 1))
     assert max(rows_of(tmp_path / "whole"), key=lambda row: row.order).label == "a.nii.gz"
+
+
+def test_a_run_that_was_killed_keeps_the_order_of_its_search(folder, tmp_path):
+    """Whichever scans it had come to: of shards that went on after a kill others' scans came before theirs, so that
+    a change was said of another scan than in one run."""
+    scans = [ScanSource(f.name, f, "nifti", (f,)) for f in sorted(folder.glob("*.nii.gz"))]
+    for known in (scans[3:4], scans[::2]):
+        ledger = Ledger(tmp_path / "out", "job")
+        ledger.expect(known, scans)
+        numbers = {source.name: ledger.know(source, source.name).id % RUN for source in known}
+        assert numbers == {source.name: scans.index(source) for source in known}
+        assert ledger.db.one("SELECT MAX(id) / ? FROM scans", RUN) == (1,)
+        ledger.close()
 
 
 @pytest.mark.slow

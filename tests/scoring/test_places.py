@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 
 from maescan.scans.source import ScanSource
-from maescan.scoring.places import around, members_of, place_of, renamed
+from maescan.scoring.places import around, goes_on, members_of, place_of, renamed
 
 
 def test_a_scan_lies_where_its_links_lead_but_the_last(tmp_path):
@@ -27,6 +27,13 @@ def test_files_that_do_not_say_their_series_are_told_apart(tmp_path):
 
 def test_one_place_lies_in_another():
     assert around("/a", "/a") and around("/a", "/a/b") and around("/a/b", "/a") and not around("/a", "/ab")
+
+
+def test_a_search_goes_on_where_all_that_came_stands_as_it_stood():
+    assert goes_on([(0, b"/a"), (3, b"/d")], [b"/a", b"/b", b"/c", b"/d", b"/e"])
+    assert goes_on([(0, b"/a"), (7, b"/removed")], [b"/a", b"/b"])
+    assert not goes_on([(0, b"/a"), (1, b"/c")], [b"/a", b"/b", b"/c"])
+    assert not goes_on([(0, b"/a"), (9, b"/b")], [b"/a", b"/b"]) and not goes_on([(0, b"/removed")], [b"/a"])
 
 
 def test_a_file_of_another_name_than_its_label_is_told():

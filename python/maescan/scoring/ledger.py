@@ -25,7 +25,7 @@ from maescan.scans.labels import folder_of, hashed_label, longer_labels
 from maescan.scans.source import ScanSource
 from maescan.scoring.database import NEWER, Database, reading
 from maescan.scoring.names import PLAIN, Names
-from maescan.scoring.places import around, members_of, place_of
+from maescan.scoring.places import around, goes_on, members_of, place_of
 
 RUN = 2**32
 """A scan's number tells when it came: so many are left to each run, in the order of its search."""
@@ -56,9 +56,11 @@ class Ledger:
 
     def expect(self, sources: Iterable[ScanSource], among: Iterable[ScanSource] = ()) -> None:
         """Says that all of these are there: what is alike among them are copies, not one scan that was moved. New
-        ones have come in the order of `among`, a whole search, whichever is read first."""
+        ones have come in the order of `among`, a whole search, whichever is read first, a killed run's too."""
         self._present |= {(self.names.code(source.identity), self._place(source)) for source in sources}
-        run = (self.db.one("SELECT MAX(id) FROM scans")[0] or 0) // RUN + 1
+        last = (self.db.one("SELECT MAX(id) FROM scans")[0] or 0) // RUN
+        came = self.db.all("SELECT id - ?, place FROM scans WHERE id >= ?", last * RUN, max(last, 1) * RUN)
+        run = last + (not came or not goes_on(came, [os.fsencode(self._place(source)) for source in among]))
         self._numbers = {_named(source): run * RUN + index for index, source in enumerate(among)}
 
     def know(self, source: ScanSource, content: str) -> Known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from maescan.scans.source import ScanSource
@@ -27,6 +27,14 @@ def renamed(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     looks a file up by its name would find another scan's score."""
     names = [(label, place.rpartition("/")[2]) for label, place in rows if "\0" not in place]
     return [(label, name) for label, name in names if not label.rpartition("/")[2].startswith(_kept(name))]
+
+
+def goes_on(came: Iterable[tuple[int, bytes]], places: Sequence[bytes]) -> bool:
+    """Whether a search finds the scans that came in the run before, given as (index in its search, place), where they
+    stood in that one: it is the same run after a kill, or of scans that come after those."""
+    there = set(places)
+    still = [(index, place) for index, place in came if place in there]
+    return bool(still) and all(index < len(places) and places[index] == place for index, place in still)
 
 
 def _kept(name: str) -> str:
