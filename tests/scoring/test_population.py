@@ -182,4 +182,4 @@ def test_slices_that_are_missing_are_not_scored(tmp_path, measure):
     heat = nibabel.load(next((tmp_path / "out" / "maps" / "axial").iterdir())).get_fdata()
     assert not heat[..., 2].any() and heat[..., 3].any()
     assert (sagittal["fit"], sagittal["alert"]) == ("other", "")
-    assert "1 missing slice of another plane run through all of its axial slices" in sagittal["warnings"]
+    assert "1 missing slice of another plane runs through all of its axial slices" in sagittal["warnings"]

@@ -18,7 +18,7 @@ from maescan.decimals import counted
 from maescan.errors import NoScanError, quoted
 from maescan.method.lungs import LUNG_HU
 from maescan.scans.dicom.kinds import PROJECTIONS
-from maescan.scans.scan import Scan, missing_slices
+from maescan.scans.scan import Scan, missing_across
 
 CT, MR = "CT", "MR"
 
@@ -95,10 +95,11 @@ def admit(scan: Scan, preset: Preset, accept: Collection[str] = ()) -> str:
 def _cut_through(scan: Scan) -> str:
     """Why a scan with missing slices in another plane than the axial one is not judged: what was filled in looks like
     an anomaly, or hides one, in all that is scored. "" for others."""
-    absent = scan.meta.get("missing") or ()
-    if not absent or missing_slices(scan):
+    absent = missing_across(scan)
+    if not absent:
         return ""
-    return f"{counted(len(absent), 'missing slice')} of another plane run through all of its axial slices"
+    run = "runs" if absent == 1 else "run"
+    return f"{counted(absent, 'missing slice')} of another plane {run} through all of its axial slices"
 
 
 def fit_of(other: str, unlike: Collection[str]) -> Fit:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from maescan.errors import MaescanError, ScanError, given_path
 from maescan.options import ReadOptions
+from maescan.scans.blank import without_blanks
 from maescan.scans.find import ScanSource, find_scans
 from maescan.scans.quiet import one_line, quiet
 from maescan.scans.scan import Scan
@@ -31,7 +32,7 @@ def read_scan(source: ScanSource | str | Path, *, volume: int | None = None, acc
                 pass
         with quiet():
             scan = _read(source, volume, flags)
-        return replace(scan, warnings=source.notes + scan.warnings)
+        return without_blanks(replace(scan, warnings=source.notes + scan.warnings))
     except MaescanError:
         raise
     except Exception as error:  # a library's own complaint about a damaged file

@@ -95,12 +95,26 @@ def axial_axes(affine: NDArray[np.float64]) -> Axes:
 
 
 def missing_slices(scan: Scan) -> tuple[int, ...]:
-    """The axial slices that were filled because no image of them was there; none of a scan whose slices were acquired
-    in another plane, where what is missing runs through all axial slices."""
-    absent, axes = scan.meta.get("missing") or (), axial_axes(scan.affine)
-    if axes.order[0] != ACQUIRED:
-        return ()
-    return tuple(sorted(scan.voxels.shape[ACQUIRED] - 1 - at if axes.flip[0] else at for at in absent))
+    """The axial slices that no image was there of, or a blank one; none of those that lie in another plane, where
+    what is missing runs through all axial slices."""
+    axes = axial_axes(scan.affine)
+    along = axes.order[0]
+    last = scan.voxels.shape[along] - 1
+    return tuple(sorted(last - at if axes.flip[0] else at for at in _absent(scan)[along]))
+
+
+def missing_across(scan: Scan) -> int:
+    """How many slices that run through all axial ones are missing or blank."""
+    along = axial_axes(scan.affine).order[0]
+    return sum(len(found) for axis, found in enumerate(_absent(scan)) if axis != along)
+
+
+def _absent(scan: Scan) -> list[set[int]]:
+    """Of each storage axis the slices that were filled: no image of them was there, or a blank one
+    (`blank.without_blanks`)."""
+    found = [set(places) for places in scan.meta.get("blank") or ((), (), ())]
+    found[ACQUIRED].update(scan.meta.get("missing") or ())
+    return found
 
 
 def orientation(affine: NDArray[np.float64]) -> list[tuple[int, int]]:

@@ -21,6 +21,7 @@ from maescan.method.raw import RawSlices, Slices
 from maescan.options import EngineOptions, ReadOptions
 from maescan.results.maps import Scale, write_values
 from maescan.scans import Scan, read_scan
+from maescan.scans.blank import without_blanks
 from maescan.scans.memory import as_scan
 from maescan.scans.nifti import is_map
 from maescan.scans.scan import missing_slices
@@ -189,7 +190,7 @@ class Model:
     def _read(self, scan: object, read: ReadOptions) -> Scan:
         given(ReadOptions, read, "read")
         found = as_scan(scan, volume=read.volume, accept=read.accept)
-        return found or read_scan(_path(scan), volume=read.volume, accept=read.accept)
+        return without_blanks(found) if found else read_scan(_path(scan), volume=read.volume, accept=read.accept)
 
     def _scored(
         self, images: NDArray[np.float32], raw: RawSlices | None
