@@ -102,6 +102,20 @@ def test_a_damaged_file_is_listed_and_fails_alone(tmp_path):
     assert np.array_equal(read_scan(find_scans(tmp_path)[0]).voxels, STORAGE)
 
 
+def test_images_of_a_series_that_are_nowhere_in_the_patient_are_one_row(tmp_path):
+    from pydicom import dcmread
+
+    for file in write_series(tmp_path / "s", ImageType=["ORIGINAL", "PRIMARY", "AXIAL"]):
+        image = dcmread(file)
+        del image.ImagePositionPatient
+        image.save_as(file)
+    (source,) = find_scans(tmp_path)
+    assert (source.name, len(source.files)) == ("s/3", 6)
+    with pytest.raises(ScanError, match="has no ImagePositionPatient") as raised:
+        read_scan(source)
+    assert raised.value.path == source.files[0]
+
+
 def test_a_series_in_two_folders_that_are_named_is_one_scan(tmp_path):
     write_series(tmp_path / "half" / "A", VALUES[:3])
     write_series(tmp_path / "half" / "B", VALUES[3:], depths=range(3, 6))

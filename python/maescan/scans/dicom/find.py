@@ -28,6 +28,7 @@ from maescan.scans.dicom.group import (
     place_of,
 )
 from maescan.scans.dicom.kinds import result_of
+from maescan.scans.dicom.single import with_first
 from maescan.scans.hollow import pointer_at
 from maescan.scans.labels import file_label, series_label
 from maescan.scans.quiet import quiet
@@ -77,7 +78,7 @@ def find_series(
 
 def _looked(file: Path, base: Path, results: set[str]) -> FileHeader | PassedOver:
     """results: the series that images were made of are added. Raises whatever pydicom does for damage."""
-    header = read_header(file, TAGS)
+    header = with_first(read_header(file, TAGS))
     if kind := result_of(header):
         results.add(str(header.get("SeriesInstanceUID") or ""))
         return PassedOver(file_label(file, base), file, "result", f"is no scan but a DICOM {kind}")

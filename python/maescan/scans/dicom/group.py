@@ -204,7 +204,7 @@ def _folders(images: list[FileHeader]) -> Iterator[tuple[list[FileHeader], tuple
 
 def _stacks(images: list[FileHeader]) -> Iterator[Volume]:
     """By orientation and size, then by what tells images at one position apart; an enhanced image is one volume, all
-    of it where it was cut into files."""
+    of it where it was cut into files; images that are nowhere in the patient are one that cannot be read."""
     whole = [image for image in images if not image.part]
     located = [image for image in whole if image.depth is not None]
     planes = [[located[i] for i in places] for places in by_plane([image.plane for image in located])]
@@ -220,7 +220,10 @@ def _stacks(images: list[FileHeader]) -> Iterator[Volume]:
     enhanced = [*_concatenated(images), *(Volume([image]) for image in whole if image.instance.frames > 1)]
     note = (f"is one of {len(enhanced)} enhanced images of its series",) if len(enhanced) > 1 else ()
     yield from (replace(volume, notes=note) for volume in enhanced)
-    yield from (Volume([image]) for image in whole if image.depth is None and image.instance.frames == 1)
+    nowhere = [image for image in whole if image.depth is None and image.instance.frames == 1]
+    yield from (Volume([image]) for image in nowhere if image.picture)
+    if lost := [image for image in nowhere if not image.picture]:  # which is told when they are read
+        yield Volume(lost)
 
 
 def _concatenated(images: list[FileHeader]) -> Iterator[Volume]:

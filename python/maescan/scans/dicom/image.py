@@ -15,6 +15,7 @@ import numpy as np
 from maescan.errors import ScanError
 from maescan.scans.dicom.file import inflated_size, is_private_ge, read_header
 from maescan.scans.dicom.kinds import colours_of, image_type
+from maescan.scans.dicom.single import check_single, is_several, several
 from maescan.scans.quiet import one_line
 from maescan.scans.sizes import check_frames, check_length, check_shape
 
@@ -104,6 +105,7 @@ def read_frames(file: Path) -> list[Frame]:
 def read_image(file: Path) -> DicomImage:
     """The file's header, checked. Raises ScanError, by name, for what is not one real number per voxel."""
     header = read_header(file)
+    check_single(header, file)
     if missing := [tag for tag in ("Rows", "Columns", "BitsAllocated") if tag not in header]:
         raise ScanError(f"has no {missing[0]}", path=file, remedy="it is damaged, or no image")
     _check_content(header, file)
@@ -265,8 +267,11 @@ class _Values:
         return self._checked[key]
 
     def number(self, tag: str) -> float:
-        """0 where there is none. Raises ScanError where it is not finite."""
-        value = float(self.get(tag) or 0)
+        """0 where there is none. Raises ScanError where it is not finite, or not one."""
+        found = self.get(tag)
+        if is_several(found):
+            raise several(tag, found, self.image.file)
+        value = float(found or 0)
         if not math.isfinite(value):
             raise ScanError(f"has the {tag} {value}", path=self.image.file, remedy="the header is damaged")
         return value
