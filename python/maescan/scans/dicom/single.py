@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableSequence, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from maescan.decimals import counted
 from maescan.errors import ScanError
@@ -35,19 +35,19 @@ def with_first(header: Dataset) -> Dataset:
     return header
 
 
-def several(tag: str, values: Sequence[Any], file: Path) -> ScanError:
+def several(tag: str, values: Sequence[object], file: Path) -> ScanError:
     """What is to be raised of an element with several values."""
     named = ", ".join(map(str, values[:NAMED])) + (" ..." if len(values) > NAMED else "")
     reason = f"has {counted(len(values), 'value')} in {tag}, where one belongs: {named}"
     return ScanError(reason, path=file, remedy="the header is damaged: export the series again")
 
 
-def _several(header: Dataset) -> Iterator[tuple[str, Sequence[Any]]]:
+def _several(header: Dataset) -> Iterator[tuple[str, Sequence[object]]]:
     for tag in SINGLE:
         if is_several(value := header.get(tag)):
             yield tag, value
 
 
-def is_several(value: object) -> TypeGuard[Sequence[Any]]:
+def is_several(value: object) -> TypeGuard[Sequence[object]]:
     """Whether pydicom found several values in an element: it has lists of its own for them."""
     return isinstance(value, MutableSequence) and len(value) > 1
