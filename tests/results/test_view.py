@@ -45,7 +45,7 @@ def write(path, affine=AFFINES["LPS"]):
     scores = axes.to_axial(heat).mean(axis=(1, 2)) + np.linspace(0, 0.01, len(view))
     words = {"verdict": "score 0.7, ALERT", "notes": "<b>", "made": "maescan", "scale": "0 to 1", "full": "1.0"}
     words["key"] = "0"
-    write_view(path, NASTY, grey_volume(scan), heat_volume(heat, affine, 1.0), scores.tolist(), words)
+    write_view(path, NASTY, grey_volume(scan), heat_volume(heat, affine, 1.0), [None, *scores[1:].tolist()], words)
     return scan, heat, scores
 
 
@@ -106,11 +106,14 @@ def test_a_browser_shows_it_without_a_word_and_a_click_goes_to_a_slice(way, tmp_
         assert page.run("Number(document.body.dataset.slice)") == int(np.argmax(scores))
         page.picture(tmp_path / "highest.png")
         page.run("document.getElementById('profile').scrollIntoView()")
-        page.click("#profile rect", 9)
+        page.click("#profile rect", 8)
         assert page.run("document.getElementById('where').textContent").startswith("slice 9: score")
         page.press("ArrowUp")
         assert page.run("document.body.dataset.slice") == "10"
         page.picture(tmp_path / "high.png")
+        page.run("go(0)")
+        assert page.run("document.getElementById('where').textContent") == "slice 0: missing, not scored"
+        assert page.run("document.querySelectorAll('#profile rect').length") == len(scores)  # one less, and the mark
         assert page.messages == []
         assert [url for url in page.requests if not url.startswith(("file:", "data:", "blob:"))] == []
     hot, cold = (

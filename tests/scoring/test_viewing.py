@@ -7,6 +7,8 @@ import re
 import stat
 from dataclasses import replace
 
+import nibabel
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -44,6 +46,20 @@ def test_the_page_has_the_scores_of_the_tables(scan, scored):
     assert stat.S_IMODE(page.stat().st_mode) == 0o600  # as the run's folder: it shows a patient
     slices = [float(row["score"]) for row in rows(scored / "out" / "scores.csv") if row["scan"] == scan]
     assert facts_of(page)["scores"] == slices and scan in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_missing_slice_has_no_score(tmp_path):
+    image = nibabel.load(write_scan(tmp_path / "whole" / "a.nii.gz", 0))
+    voxels = np.asarray(image.dataobj).copy()
+    voxels[..., voxels.shape[2] // 2] = 0
+    nibabel.Nifti1Image(voxels, image.affine).to_filename(tmp_path / "a.nii.gz")
+    score_folder([tmp_path / "a.nii.gz"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True, pictures=0))
+    shown = facts_of(view(tmp_path / "out", "a.nii.gz"))
+    gaps = [index for index, score in enumerate(shown["scores"]) if score is None]
+    listed = [int(row["slice"]) for row in rows(tmp_path / "out" / "scores.csv")]
+    assert gaps == [len(shown["scores"]) // 2] and listed == [i for i in range(len(shown["scores"])) if i not in gaps]
+    assert not set(gaps) & set(shown["highest"])
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,9 +86,10 @@ def _volume(voxels: NDArray[np.generic], affine: NDArray[np.float64], low: float
 
 
 def write_view(
-    path: Path, label: str, scan: Volume, heat: Volume, scores: Sequence[float], facts: Mapping[str, str]
+    path: Path, label: str, scan: Volume, heat: Volume, scores: Sequence[float | None], facts: Mapping[str, str]
 ) -> None:
-    """Writes the page of one scan into `path`, whole or not at all. scores [S]: of axial slices, 0 the most inferior.
+    """Writes the page of one scan into `path`, whole or not at all. scores [S]: of axial slices, 0 the most inferior,
+    None of one that is missing.
 
     facts: "verdict", "notes", "made" and "scale" in words, "full" the map's value in full red, "key" what the verdict
     rests on. Raises DataError."""
@@ -97,9 +99,14 @@ def write_view(
     }
     library = place.joinpath("niivue.umd.js").read_text(encoding="utf-8")
     full = float(facts["full"])
-    highest = [int(index) for index in np.argsort(-np.asarray(scores), kind="stable")[:HIGHEST]]
+    known = [index for index, score in enumerate(scores) if score is not None]
+    highest = sorted(known, key=lambda index: -cast(float, scores[index]))[:HIGHEST]
     shown = {
-        **{"scores": [float(decimal(float(score))) for score in scores], "highest": highest, "full": full},
+        **{
+            "scores": [None if score is None else float(decimal(score)) for score in scores],
+            "highest": highest,
+            "full": full,
+        },
         **{"shape": list(scan.voxels.shape), "spacing": scan.spacing[:2]},
         **{"scan": scan.packed(), "map": heat.packed(full / 255)},
     }

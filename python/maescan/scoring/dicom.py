@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from maescan import __version__
 from maescan.config import Preset
+from maescan.method.gate import ORGANS
 from maescan.results.dicom import OBJECTS
 from maescan.results.dicom.finding import Earlier, Maker
 from maescan.results.dicom.uids import WRITER
@@ -62,8 +63,9 @@ def maker_of(job: Job, record: DicomRecord | None) -> Maker:
 
 def organ_of(preset: Preset) -> str:
     """What a preset judges, as its name and its intensities say together; "" for one that its user named."""
-    known = {"luna16": "chest"} if preset.intensity.method == "hu" else {"brats": "brain", "tiny": "brain"}
-    return next((organ for start, organ in known.items() if preset.name.startswith(start)), "")
+    known = {**ORGANS, "tiny": "brain"}.items()
+    organ = next((organ for start, organ in known if preset.name.startswith(start)), "")
+    return organ if (organ == "chest") == (preset.intensity.method == "hu") else ""
 
 
 def _pair(uids: list[str] | None) -> tuple[str, str] | None:

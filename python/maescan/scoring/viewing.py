@@ -22,7 +22,7 @@ from maescan.results.maps import read_heat
 from maescan.results.view import Volume, grey_volume, heat_volume, write_view
 from maescan.scans.budget import Limits
 from maescan.scans.read import read_scan
-from maescan.scans.scan import axial_axes
+from maescan.scans.scan import axial_axes, missing_slices
 from maescan.scans.search import search_all
 from maescan.scans.source import ScanSource
 from maescan.scans.streams import content_hash
@@ -76,12 +76,14 @@ class Scored:
 class Viewer:
     """What a worker does: it reads the scan."""
 
-    def read(self, source: ScanSource, options: ReadOptions, content: str) -> Volume:
-        """Raises ScanError, also where the scan is no longer what was scored."""
+    def read(self, source: ScanSource, options: ReadOptions, content: str) -> tuple[Volume, tuple[int, ...]]:
+        """The scan, and which of its axial slices are missing. Raises ScanError, also where it is no longer what was
+        scored."""
         if content_hash(source.files) != content:
             remedy = "score it again, then view it"
             raise ScanError("has changed since it was scored", path=source.path, remedy=remedy)
-        return grey_volume(read_scan(source, volume=options.volume, accept=options.accept))
+        scan = read_scan(source, volume=options.volume, accept=options.accept)
+        return grey_volume(scan), missing_slices(scan)
 
 
 def view(out: Path, scan: str, page: Path | None = None) -> Path:
@@ -104,17 +106,18 @@ def view(out: Path, scan: str, page: Path | None = None) -> Path:
         _check_page(page)
     found = _scored(out, job, scan)
     heat, affine, full = _map(out, job, found.label)
-    grey = _read(found, options)
+    grey, missing = _read(found, options)
     patches = options.regions is not None
     scores = axial_axes(affine).to_axial(heat).max(axis=(1, 2)) if patches else found.scores
     if len(scores) != grey.voxels.shape[2]:
         raise ScanError(
             "has another number of slices than were scored", path=Path(found.place), remedy="score it again"
         )
+    listed = [None if at in missing and not patches else score for at, score in enumerate(scores.tolist())]
     key = verdict_key(job, run.bundle.hash, run.engine, (run.options.alert_rate, "modality" in options.accept))
     facts = {**_words(out, found.label), "made": made, "full": str(full), "scale": f"0 to {full:.3g}", "key": key}
     with _target(out, job, found.label, page) as path:
-        write_view(path, found.label, grey, heat_volume(heat, affine, full), scores.tolist(), facts)
+        write_view(path, found.label, grey, heat_volume(heat, affine, full), listed, facts)
     return path
 
 
@@ -176,7 +179,7 @@ def _map(out: Path, job: str, label: str) -> tuple[NDArray[np.float32], NDArray[
     raise DataError(f"has no heat map of '{label}'", path=out, remedy="score it again with --maps")
 
 
-def _read(found: Scored, options: ReadOptions) -> Volume:
+def _read(found: Scored, options: ReadOptions) -> tuple[Volume, tuple[int, ...]]:
     place, limits = Path(found.place.split("\0", maxsplit=1)[0]), Limits.of(options)
     if not os.path.lexists(place):
         raise ScanError("is no longer where it was scored", path=place, remedy="put it back, or score it again")
@@ -189,7 +192,9 @@ def _read(found: Scored, options: ReadOptions) -> Volume:
         raise ScanError("no longer holds the scan that was scored", path=place, remedy="score it again")
     worker = Worker(Viewer, limits=limits)
     try:
-        return cast(Volume, worker.call("read", sources[0], options, found.content, path=place))
+        return cast(
+            "tuple[Volume, tuple[int, ...]]", worker.call("read", sources[0], options, found.content, path=place)
+        )
     finally:
         worker.close()
 

@@ -9,6 +9,7 @@ let show = () => {};
 function draw_profile() {
   const width = 1000 / facts.scores.length, shapes = [];
   facts.scores.forEach((score, i) => {
+    if (score === null) return;
     const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
     const height = Math.max(1, 140 * Math.max(0, score) / highest);
     for (const [name, value] of Object.entries({x: i * width, y: 150 - height, width: Math.max(width - 0.5, 0.5), height})) bar.setAttribute(name, value);
@@ -26,7 +27,7 @@ function go(slice, from) {
   const at = Math.min(facts.scores.length - 1, Math.max(0, Math.round(slice)));
   slider.value = at;
   here.setAttribute("x", at * 1000 / facts.scores.length);
-  where.textContent = `slice ${at}: score ${facts.scores[at]}`;
+  where.textContent = `slice ${at}: ${facts.scores[at] === null ? "missing, not scored" : `score ${facts.scores[at]}`}`;
   document.body.dataset.slice = at;
   if (from !== "view") show(at);
 }
