@@ -58,3 +58,15 @@ def test_what_shows_no_volume_is_passed_over_in_a_zip_too(tmp_path, tags):
             archive.write(file, file.name)
     with pytest.raises(PictureError):
         read_scan(tmp_path / "a.zip")
+
+
+def test_a_remedy_does_not_ask_to_name_what_lies_in_a_zip(tmp_path):
+    times = [f"1000{second:02}" for second in range(6)]
+    for i, time in enumerate(times):
+        write_series(tmp_path / "s", VALUES[i : i + 1], depths=[0], first=i, AcquisitionTime=time)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for file in (tmp_path / "s").iterdir():
+            archive.write(file, file.name)
+    (plain,), (packed,) = find_scans(tmp_path / "s"), find_scans(tmp_path / "a.zip")
+    assert plain.fault.remedy == "to score one of them, name its file"
+    assert packed.fault.remedy == "to score one of them, unpack the .zip and name its file"

@@ -13,6 +13,7 @@ from pathlib import Path
 from maescan.decimals import counted
 from maescan.errors import ScanError, quoted
 from maescan.scans.budget import gigabytes
+from maescan.scans.dicom.kinds import NAME_IT
 from maescan.scans.quiet import one_line
 from maescan.scans.scratch import scratch_folder
 from maescan.scans.sizes import BOMB_BYTES, BOMB_RATIO
@@ -54,11 +55,16 @@ def find_in_zip(path: Path, name: str, search: Search) -> Iterator[ScanSource | 
         inner = name if len(inside) == 1 else f"{name}/{source.name}"
         notes = source.notes + _incomplete(source, damaged)
         fault = source.fault
-        fault = fault and type(fault)(fault.reason, path=path / members[0], remedy=fault.remedy)
+        fault = fault and type(fault)(fault.reason, path=path / members[0], remedy=_remedy(fault))
         yield replace(source, name=inner, path=path, files=(path,), members=members, notes=notes, fault=fault)
     for place, fault in [*damaged.items(), *((place, error) for place in nested[:1])]:
         yield ScanSource(f"{name}/{place}", path, "zip", (path,), members=(place,), fault=fault)
     yield from passed
+
+
+def _remedy(fault: ScanError) -> str | None:
+    """A fault's remedy, for what lies in a .zip: nothing there can be named."""
+    return "to score one of them, unpack the .zip and name its file" if fault.remedy == NAME_IT else fault.remedy
 
 
 def _placed(item: PassedOver, root: Path, path: Path, name: str) -> PassedOver:

@@ -27,7 +27,7 @@ from maescan.scans.dicom.group import (
     patient_of,
     place_of,
 )
-from maescan.scans.dicom.kinds import result_of
+from maescan.scans.dicom.kinds import NAME_IT, result_of
 from maescan.scans.dicom.single import with_first
 from maescan.scans.hollow import pointer_at
 from maescan.scans.labels import file_label, series_label
@@ -172,4 +172,4 @@ def _sources(volumes: list[Volume], bases: Mapping[Path, Path]) -> Iterator[Scan
 def _remedy(volume: Volume) -> str | None:
     """What to do about images that are no volume, where one of them can be scored."""
     apart = len(volume.images) > 1 and not all(image.picture for image in volume.images)
-    return "to score one of them, name its file" if apart else None
+    return NAME_IT if apart else None

@@ -36,6 +36,7 @@ PLANNING = {"localizer", "localiser", "scout", "topogram", "scanogram", "surview
 VIEWS, FEW, APART = 3, 8, 0.5
 """So many orientations, of fewer slices each, two of them so far apart (cosine), are views and no volume."""
 ARE_VIEWS, ARE_TIMES = "shows {} views in different directions, no volume", "shows one slice {} times, no volume"
+NAME_IT = "to score one of them, name its file"
 
 
 def result_of(header: Dataset) -> str:
