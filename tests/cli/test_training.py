@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from helpers.labelled import labelled_slices
 from maescan.cli import app, training
 from maescan.cli.options import preset_with
 from maescan.config import preset as named
+from maescan.datasets import LeftOut
 from maescan.datasets.phantom import Look, write_phantom
 from maescan.engines.manifest import Card
 from maescan.errors import ConfigError, DataError
@@ -42,11 +45,12 @@ def asked(monkeypatch):
 
 
 def test_train_takes_a_preset_with_other_epochs(asked):
-    loaded, calls = asked(datasets, "load", "slices"), asked(maescan.train, "train", Path("run"))
+    data = labelled_slices(1)
+    loaded, calls = asked(datasets, "load", data), asked(maescan.train, "train", Path("run"))
     done = typed("train", "data", "--out", "o", "--preset", "tiny", "--epochs", 3, "--batch-size", 5, "--modality",
                  "t1", "--seed", 4, "--quiet")  # fmt: skip
     (slices, preset, out, options), named = calls[0]
-    assert (slices, out, options.seed, named) == ("slices", Path("o"), 4, {"progress": None})
+    assert (slices, out, options.seed, named) == (data, Path("o"), 4, {"progress": None})
     assert (preset.mae.epochs, preset.mae.batch_size, preset.classifier.batch_size) == (3, 5, 5)
     assert loaded[0][1] == {"modality": "t1", "listen": training._say}
     assert done.stdout == "trained; next: maescan export run --out BUNDLE\n"
@@ -54,7 +58,7 @@ def test_train_takes_a_preset_with_other_epochs(asked):
 
 def test_another_preset_or_seed_than_the_folders_is_refused_before_hours_of_reading(asked, tmp_path):
     """But for what training chose: token counts of the slices, and the measure of a preset whose name ends in +."""
-    loaded, _ = asked(datasets, "load", "slices"), asked(maescan.train, "train", Path("run"))
+    loaded, _ = asked(datasets, "load", labelled_slices(1)), asked(maescan.train, "train", Path("run"))
     chosen = named("tiny+").replace(tokens__buckets=(16, 64), measure="ssim")
     (tmp_path / ".maescan").mkdir()
     (tmp_path / ".maescan" / "kind").write_text("a training run\n")
@@ -119,12 +123,29 @@ def test_an_import_says_which_scans_it_took(asked, capsys, tmp_path):
 @pytest.mark.parametrize(("command", "module", "name"), [("evaluate", evaluate, "evaluate"),
                                                          ("stress", acceptance, "stress")])  # fmt: skip
 def test_a_report_is_shown(asked, tmp_path, command, module, name):
-    calls = asked(module, name)
+    calls = asked(module, name, {"model": {"left_out": []}})
     report = "report" if command == "evaluate" else command
     (tmp_path / f"{report}.md").write_text("# What was found\n")
     done = typed(command, "data", "--bundle", "b", "--out", tmp_path, "--quiet", "--threads", 2)
     assert "What was found" in done.stdout and calls[0][0][:3] == (Path("data"), Path("b"), tmp_path)
     assert calls[0][0][3].threads == 2
+
+
+@pytest.mark.parametrize("command", ["evaluate", "stress", "ablate", "train"])
+def test_a_command_that_left_scans_out_ends_with_3(asked, tmp_path, command):
+    """As score and prepare do: the figures are not of all that was given."""
+    left_out = (LeftOut("a.nii", "there is nothing but air in it", "check the file"),)
+    asked(evaluate, "evaluate", {"model": {"left_out": left_out}})
+    asked(acceptance, "stress", {"model": {"left_out": left_out}})
+    asked(maescan.train.ablations, "ablate", {"left_out": left_out})
+    asked(datasets, "load", replace(labelled_slices(1), left_out=left_out))
+    asked(maescan.train, "train", Path("run"))
+    for name in ("report.md", "stress.md", "beta.md"):
+        (tmp_path / name).write_text("# What was found\n")
+    own = {"ablate": ("--experiment", "beta"), "train": ("--preset", "tiny")}.get(command, ("--bundle", "b"))
+    out = tmp_path / "new" if command == "train" else tmp_path
+    done = CliRunner().invoke(app, [command, "data", "--out", str(out), "--quiet", *own], catch_exceptions=False)
+    assert done.exit_code == 3 and done.stdout, "what was found is shown all the same"
 
 
 def test_compare_and_card(asked, monkeypatch, tmp_path):
@@ -139,7 +160,7 @@ def test_compare_and_card(asked, monkeypatch, tmp_path):
 
 
 def test_ablate_trains_as_many_seeds_as_are_asked_for(asked, tmp_path):
-    calls = asked(maescan.train.ablations, "ablate")
+    calls = asked(maescan.train.ablations, "ablate", {"left_out": []})
     (tmp_path / "beta.md").write_text("# Beta\n")
     typed("ablate", "data", "--experiment", "beta", "--out", tmp_path, "--preset", "tiny", "--seeds", 3, "--folds", 2,
           "--quiet")  # fmt: skip

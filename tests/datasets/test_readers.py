@@ -9,12 +9,14 @@ import signal
 import time
 from dataclasses import replace
 
+import nibabel
 import numpy as np
 import pytest
 
 from maescan import datasets
 from maescan.config import preset
 from maescan.datasets import cache, readers
+from maescan.errors import DataError, ScanError
 from maescan.scans.budget import Limits
 
 TINY = preset("tiny")
@@ -32,6 +34,43 @@ def test_a_bad_scan_is_left_out_and_named_until_it_is_mended(own, made, tmp_path
     bad.write_bytes(good)
     assert datasets.prepare(own[0], TINY, new) == {"scans": 5, "slices": 40, "kept": 1, "failed": 0}
     assert np.array_equal(datasets.load(new, TINY).images[:], datasets.load(made[1], TINY).images[:])
+
+
+def test_loading_leaves_out_and_names_what_cannot_be_scored(own, tmp_path):
+    """One blank scan refused all of a set, whose others prepare and score took."""
+    blank = own[0] / "healthy" / "brain_0000.nii.gz"
+    scan = nibabel.load(blank)
+    nibabel.save(nibabel.Nifti1Image(np.zeros(scan.shape, np.int16), scan.affine), blank)
+    told = []
+    found = datasets.load(own[0], TINY, listen=told.append)
+    left_out = "healthy/brain_0000.nii.gz: there is nothing but air in it (check the file)"
+    assert told[1:] == [f"1 scan cannot be used and is left out: {left_out}"] and len(found) == 32
+    assert found.select(found.label == 0).left_out == found.left_out, "who judges a part knows it too"
+    datasets.prepare(own[0], TINY, tmp_path / "new")
+    assert np.array_equal(datasets.load(tmp_path / "new", TINY).patient, found.patient), "as a prepared set's"
+    why = f"; 1 scan could not be used when it was prepared: {tmp_path / 'new' / 'failures.csv'}"
+    assert datasets.load(tmp_path / "new", TINY).taken == found.taken + why
+    for file in own[0].rglob("brain_*.nii.gz"):
+        if file.parent.name != "masks":
+            file.write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"none of its 5 scans can be used; healthy/brain_0000\.nii\.gz: is not a NIfTI"):
+        datasets.load(own[0], TINY)
+
+
+def test_one_scan_alone_and_labels_that_do_not_fit_are_refused(own):
+    """A table that is wrong for one scan may be as wrong for others."""
+    labels = own[0] / "labels.csv"
+    rows = labels.read_text()
+    labels.write_text(f"{rows}healthy/brain_0000.nii.gz,8,0\n")
+    with pytest.raises(DataError, match="names slice 8, it has 8"):
+        datasets.load(own[0], TINY)
+    labels.unlink()
+    for file in own[0].rglob("brain_*.nii.gz"):
+        if file.name != "brain_0000.nii.gz":
+            file.unlink()
+    (own[0] / "healthy" / "brain_0000.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(ScanError, match="is not a NIfTI file"):
+        datasets.load(own[0], TINY)
 
 
 def test_what_failed_for_want_of_something_is_tried_again(own, monkeypatch):

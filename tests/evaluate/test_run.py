@@ -49,9 +49,11 @@ def test_figures_made_of_slices_csv_are_the_reports_own(tmp_path):
 
 def test_metrics_and_report_hold_what_was_taken(tmp_path):
     data = dataclasses.replace(labelled_slices(), taken="6 scans: BraTS, t1")
-    metrics = evaluate_slices(data, StubEngine(), TINY, tmp_path, {}, EvaluateOptions(draw=False, stressed=0))
-    assert metrics["data"]["taken"] == data.taken
-    assert "Taken: 6 scans: BraTS, t1." in (tmp_path / "report.md").read_text()
+    model = {"left_out": [{"scan": "a_1.nii", "reason": "there is nothing but air in it", "remedy": "check it"}]}
+    metrics = evaluate_slices(data, StubEngine(), TINY, tmp_path, model, EvaluateOptions(draw=False, stressed=0))
+    assert metrics["data"]["taken"] == data.taken and metrics["model"]["left_out"] == model["left_out"]
+    text, why = (tmp_path / "report.md").read_text(), "a_1.nii: there is nothing but air in it (check it)"
+    assert f"Taken: 6 scans: BraTS, t1.\n\n**1 scan cannot be used and is left out: {why}.**\n" in text
 
 
 def test_the_test_part_is_judged_and_unknown_labels_are_counted():

@@ -63,11 +63,14 @@ def prepare(
     readers, notes = datasets.Workers(workers, Limits.of(read)), list[str]()
     with shown("prepare", quiet):
         made = datasets.prepare(data, named(preset), out, of=of, readers=readers, listen=notes.append)
-    print(f"{made['slices']} slices of {made['scans']} scans ({made['kept']} of them before) are in {out}")
+    scans = counted(made["scans"], "scan")
+    print(f"{counted(made['slices'], 'slice')} of {scans} ({made['kept']} of them before) are in {out}")
     for note in notes:
         print(note)
     if made["failed"]:
-        print(f"{made['failed']} scans cannot be used and are left out: {out / 'failures.csv'}", file=sys.stderr)
+        are = "is" if made["failed"] == 1 else "are"
+        told = f"{counted(made['failed'], 'scan')} cannot be used and {are} left out: {out / 'failures.csv'}"
+        print(told, file=sys.stderr)
         raise typer.Exit(3)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,12 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _end(left_out: Sequence[object]) -> None:
+    """Exit code 3 where scans were left out; which, was said when they were read."""
+    if left_out:
+        raise typer.Exit(3)
+
+
 @commands.command()
 @with_options(options=TrainOptions)
 def train(
@@ -48,7 +55,9 @@ def train(
     fresh_negatives: Annotated[bool, typer.Option(help="New masks and boxes each epoch.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train the masked autoencoder on healthy slices, then the classifier. Run again to resume."""
+    """Train the masked autoencoder on healthy slices, then the classifier. Run again to resume.
+
+    Exit code 3: done, without scans that cannot be used."""
     from maescan import datasets
     from maescan import train as training
     from maescan.errors import typed
@@ -73,6 +82,7 @@ def train(
         run = training.train(slices, chosen, out, options, progress=training_bar(quiet))
     if first_process():
         print(f"trained; next: maescan export {typed(run)} --out BUNDLE")
+        _end(slices.left_out)
 
 
 To = Annotated[
@@ -158,12 +168,15 @@ def evaluate(
     options: EvaluateOptions,
     quiet: Quiet = False,
 ) -> None:
-    """AUROC beside the trivial baselines: metrics.json, roc.png, report.md."""
+    """AUROC beside the trivial baselines: metrics.json, roc.png, report.md.
+
+    Exit code 3: done, without scans that cannot be used."""
     from maescan import evaluate as evaluation
 
     with shown("evaluate", quiet, unit="slices"):
-        evaluation.evaluate(data, bundle, out, engine, options, _say)
+        metrics = evaluation.evaluate(data, bundle, out, engine, options, _say)
     show_markdown((out / "report.md").read_text())
+    _end(metrics["model"]["left_out"])
 
 
 @commands.command()
@@ -192,12 +205,15 @@ def stress(
     options: StressOptions,
     quiet: Quiet = False,
 ) -> None:
-    """Put lesions into healthy slices: does the score rise, does it pass the threshold? stress.md, stress.png."""
+    """Put lesions into healthy slices: does the score rise, does it pass the threshold? stress.md, stress.png.
+
+    Exit code 3: done, without scans that cannot be used."""
     from maescan.evaluate import acceptance
 
     with shown("stress", quiet, unit="slices"):
-        acceptance.stress(data, bundle, out, engine, options, _say)
+        summary = acceptance.stress(data, bundle, out, engine, options, _say)
     show_markdown((out / "stress.md").read_text())
+    _end(summary["model"]["left_out"])
 
 
 @commands.command()
@@ -220,15 +236,18 @@ def ablate(
     modality: Annotated[str | None, typer.Option(help="BraTS: t1, t1ce, t2, flair, or channel:N of HDF5.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """The paper's tables beside ours: trains what a table needs, keeps and reuses it. Run again to resume."""
+    """The paper's tables beside ours: trains what a table needs, keeps and reuses it. Run again to resume.
+
+    Exit code 3: done, without scans that cannot be used."""
     from maescan.train import ablations
 
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, False)
     design = ablations.Design(seeds=range(seeds), folds=folds, device=device, modality=modality)
     with shown("ablate", quiet):
         told = ablations.Told(progress=training_bar(quiet), say=_say, result=None if quiet else _say)
-        ablations.ablate(data, experiment, chosen, out, design, told)
+        table = ablations.ablate(data, experiment, chosen, out, design, told)
     show_markdown((out / f"{experiment}.md").read_text())
+    _end(table["left_out"])
 
 
 @commands.command()

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from maescan.config import Preset
 from maescan.datasets.items import LabelledScan
-from maescan.datasets.readers import Workers
-from maescan.datasets.sliceset import SliceSet, scans_told
+from maescan.datasets.readers import Workers, read_usable
+from maescan.datasets.sliceset import LeftOut, SliceSet, left_out_told, scans_told
 from maescan.errors import ConfigError, DataError, typed
 from maescan.files import written_into
 from maescan.records import read
 
-__all__ = ["Selection", "SliceSet", "Workers", "find", "load", "prepare"]
+__all__ = ["LeftOut", "Selection", "SliceSet", "Workers", "find", "load", "prepare"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,23 +94,25 @@ def load(
     listen: Callable[[str], None] | None = None,
 ) -> SliceSet:
     """The slices of a data set, read into memory, or of a prepared cache, mapped. A set that is split has `split`;
-    BraTS2020 and LUNA16 are, by `seed` or by the authors' files in `split_dir`. `taken` says in one line how many
-    scans there are, which modality was taken and what they have their labels of; `listen` is told it.
+    BraTS2020 and LUNA16 are, by `seed` or by the authors' files in `split_dir`. Scans that cannot be used are in
+    `left_out`; `taken` says in one line how many are left, which modality was taken and what they have their labels
+    of; `listen` is told both.
 
     Raises DataError, ScanError or ConfigError in one line; for a cache made with other preprocessing too."""
-    from maescan.datasets.cache import Facts, cache_told, check_new, is_cache, load_cache
+    from maescan.datasets.cache import Facts, cache_told, check_new, failed_told, is_cache, load_cache
 
     if is_cache(path):
         check_new(split_dir, path)
-        slices, taken = load_cache(path, preset, modality=modality), cache_told(path)
+        slices, taken = load_cache(path, preset, modality=modality), cache_told(path) + failed_told(path)
         _check_kind(read(Facts, Path(path) / "cache.json", remedy="prepare it again").kind, preset, path)
     else:
         kind, items = find(path, modality=modality, split_dir=split_dir, seed=seed)
         _check_kind(kind, preset, path)
-        slices = SliceSet.join([item.slices(preset) for item in items])
+        slices = read_usable(items, preset, path)
         taken = f"{scans_told(slices.patient, slices.label, slices.whose)}: {items[0].note}"
     if listen:
-        listen(taken)
+        for line in (taken, *left_out_told(slices.left_out)):
+            listen(line)
     return replace(slices, taken=taken)
 
 

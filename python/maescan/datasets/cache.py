@@ -21,9 +21,9 @@ from maescan.config.types import Json
 from maescan.content import sha256
 from maescan.datasets.folder import IS_MAP
 from maescan.datasets.items import LabelledScan
-from maescan.datasets.readers import Workers, read_all
+from maescan.datasets.readers import Workers, none_usable, read_all
 from maescan.datasets.rows import MappedRows
-from maescan.datasets.sliceset import SliceSet, scans_told
+from maescan.datasets.sliceset import LeftOut, SliceSet, scans_told
 from maescan.datasets.store import CachedScan, CacheWriter, Slices, content_hash, load_array
 from maescan.decimals import counted
 from maescan.errors import ConfigError, DataError, defused, quoted, typed
@@ -93,7 +93,7 @@ def _usable(items: list[LabelledScan], done: list[Json], out: Path) -> list[tupl
     """The scans that were read; the others are written into failures.csv. Raises DataError where there are none, and
     where others are label maps: what these are drawn on may have lesions."""
     left_out = _where(items, done, failed=True)
-    failed = [(item.name, *record["failed"].values()) for item, record in left_out]
+    failed = [LeftOut(item.name, **record["failed"]) for item, record in left_out]
     write_csv(out / "failures.csv", ("scan", "reason", "remedy"), [tuple(map(defused, row)) for row in failed])
     if maps := [(item, record["failed"]) for item, record in left_out if record["failed"]["reason"].endswith(IS_MAP)]:
         more = f", as {len(maps) - 1} more are: {typed(out / 'failures.csv')}" if len(maps) > 1 else ""
@@ -101,10 +101,7 @@ def _usable(items: list[LabelledScan], done: list[Json], out: Path) -> list[tupl
         raise DataError(f"{IS_MAP}{more}", path=maps[0][0].files[0], remedy=remedy)
     used = _where(items, done, failed=False)
     if not used:
-        name, reason, remedy = failed[0]
-        raise DataError(
-            f"none of its {counted(len(items), 'scan')} can be used; {name}: {reason}", path=out, remedy=remedy
-        )
+        raise none_usable(failed, out)
     return used
 
 
@@ -173,6 +170,13 @@ def cache_told(path: Path) -> str:
     rows = read_rows(IndexRow, path / "index.csv", remedy=_ANEW, columns=COLUMNS)
     told = scans_told([row.patient for row in rows], [row.label for row in rows], [row.whose for row in rows])
     return told + (f": {note}" if note else "")
+
+
+def failed_told(path: Path) -> str:
+    """How many scans are not in a finished cache, for people; "" for none. Raises DataError."""
+    file = path / "failures.csv"
+    failed = len(read_rows(dict[str, str], file, remedy=_ANEW)) if file.is_file() else 0
+    return f"; {counted(failed, 'scan')} could not be used when it was prepared: {typed(file)}" if failed else ""
 
 
 def _keys(rows: list[IndexRow], file: Path) -> NDArray[np.uint64] | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -14,8 +15,10 @@ import numpy as np
 
 from maescan.config import Preset
 from maescan.datasets.items import LabelledScan
+from maescan.datasets.sliceset import LeftOut, SliceSet
 from maescan.datasets.store import CachedScan
-from maescan.errors import ConfigError, DataError, MaescanError
+from maescan.decimals import counted
+from maescan.errors import ConfigError, DataError, MaescanError, ScanError
 from maescan.files import printable
 from maescan.scans.budget import Limits
 from maescan.scans.quiet import one_line
@@ -28,15 +31,9 @@ AHEAD = 2  # scans per worker that are read before they are asked for: memory do
 def read_scan_slices(item: LabelledScan, preset: Preset) -> CachedScan:
     """One scan as a cache keeps it. Raises ScanError or DataError, naming the file."""
     known: dict[str, Identity] = {}
-    try:
-        with unchanged(known):  # what is hashed is what is read
-            slices = item.read(preset)
-            content = content_hash(item.files)
-    except (MaescanError, MemoryError):
-        raise
-    except Exception as error:
-        reason = f"reading failed: {type(error).__name__}: {one_line(error)}"
-        raise DataError(reason, path=_place(item), remedy="check the file with `maescan inspect`") from error
+    with _named(item), unchanged(known):  # what is hashed is what is read
+        slices = item.read(preset)
+        content = content_hash(item.files)
     masks = None if slices.mask is None else np.packbits(np.asarray(slices.mask), axis=-1)
     record: dict[str, object] = {
         "patient": str(slices.patient[0]) if len(slices) else item.name,
@@ -50,6 +47,42 @@ def read_scan_slices(item: LabelledScan, preset: Preset) -> CachedScan:
     if slices.key is not None:
         record["key"] = slices.key.tolist()
     return CachedScan(np.asarray(slices.images, np.float16), masks, record)
+
+
+@contextlib.contextmanager
+def _named(item: LabelledScan) -> Iterator[None]:
+    """Raises ScanError, naming the scan, for what a library says of it."""
+    try:
+        yield
+    except (MaescanError, MemoryError):
+        raise
+    except Exception as error:
+        reason = f"reading failed: {type(error).__name__}: {one_line(error)}"
+        raise ScanError(reason, path=_place(item), remedy="check the file with `maescan inspect`") from error
+
+
+def read_usable(items: list[LabelledScan], preset: Preset, path: Path) -> SliceSet:
+    """The slices of `items`, read in this process, without scans that cannot be scored: these are `left_out`. Raises
+    DataError where none is left, and for labels and masks that do not fit: others may be as wrong; ConfigError."""
+    parts, left_out = list[SliceSet](), list[LeftOut]()
+    for item in items:
+        try:
+            with _named(item):
+                parts.append(item.slices(preset))
+        except ScanError as error:
+            if len(items) == 1:
+                raise
+            left_out.append(LeftOut(item.name, _at_fault(item, error) + error.reason, error.remedy or ""))
+    if not parts:
+        raise none_usable(left_out, path)
+    return replace(SliceSet.join(parts), left_out=tuple(left_out))
+
+
+def none_usable(left_out: Sequence[LeftOut], path: Path) -> DataError:
+    """What is said of a data set without a scan that can be used."""
+    name, reason, remedy = left_out[0]
+    few = f"none of its {counted(len(left_out), 'scan')} can be used; {name}: {reason}"
+    return DataError(few, path=path, remedy=remedy)
 
 
 class BlockReader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from maescan.datasets.rows import MappedRows
 from maescan.datasets.subjects import subjects_of
 from maescan.decimals import counted
-from maescan.errors import DataError
+from maescan.errors import DataError, escaped
 
 
 def by_patient(names: Iterable[str], seed: int) -> list[str]:
@@ -36,13 +36,37 @@ def scans_told(scans: ArrayLike, label: ArrayLike, whose: ArrayLike | None = Non
     return f"{counted(len(names), 'scan')} of {counted(patients, 'patient')} ({', '.join(parts)})"
 
 
+class LeftOut(NamedTuple):
+    """A scan of a data set that cannot be used."""
+
+    scan: str
+    reason: str
+    remedy: str
+
+
+def left_out_told(scans: Sequence[LeftOut]) -> list[str]:
+    """Lines that name what cannot be used, the first of many.
+
+    >>> left_out_told([LeftOut("a.nii", "is damaged", "copy it anew")])
+    ['1 scan cannot be used and is left out: a.nii: is damaged (copy it anew)']
+    """
+    named = [escaped(f"{scan}: {reason}" + (f" ({remedy})" if remedy else "")) for scan, reason, remedy in scans]
+    if len(named) > _NAMED:
+        named[_NAMED:] = [f"and {len(named) - _NAMED} more"]
+    told = f"{counted(len(scans), 'scan')} cannot be used and {'is' if len(scans) == 1 else 'are'} left out: "
+    return [told + named[0], *named[1:]] if named else []
+
+
+_NAMED = 10
+
+
 @dataclass(frozen=True, eq=False)
 class SliceSet:
     """images [N, h, w] float32 or float16; patient [N] str, the scan's name; slice [N] index inside its scan;
     label [N]: 0 normal, 1 abnormal, -1 unknown; area [N]: share of the slice that is foreground; mask [N, h, w] bool
     or None; split [N] of train, val, test, "" (none of them), or None; key [N]: of their masks, None: `slice`; whose
-    [N]: whom it is of, "" where names alone tell that, or None. taken: what `datasets.load` took, for people. Images
-    and masks of a prepared cache are `MappedRows`, read when used."""
+    [N]: whom it is of, "" where names alone tell that, or None. taken: what `datasets.load` took, for people;
+    left_out: what it could not. Images and masks of a prepared cache are `MappedRows`, read when used."""
 
     images: NDArray[Any] | MappedRows
     patient: NDArray[np.str_]
@@ -54,6 +78,7 @@ class SliceSet:
     key: NDArray[np.uint64] | None = None
     whose: NDArray[np.str_] | None = None
     taken: str = ""
+    left_out: tuple[LeftOut, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -71,8 +96,10 @@ class SliceSet:
             values = [getattr(part, name) for part in parts]
             return None if any(value is None for value in values) else np.concatenate(values)
 
-        columns = {field.name: whole(field.name) for field in fields(SliceSet) if field.name != "taken"}
-        return SliceSet(**columns, taken="; ".join(dict.fromkeys(part.taken for part in parts if part.taken)))
+        names = [field.name for field in fields(SliceSet) if field.name not in ("taken", "left_out")]
+        taken = "; ".join(dict.fromkeys(part.taken for part in parts if part.taken))
+        left_out = tuple(scan for part in parts for scan in part.left_out)
+        return SliceSet(**{name: whole(name) for name in names}, taken=taken, left_out=left_out)
 
     @property
     def keys(self) -> NDArray[np.uint64]:
@@ -117,6 +144,6 @@ class SliceSet:
 
 
 def _chosen(column: Any, index: NDArray[Any]) -> Any:
-    if column is None or isinstance(column, str):
+    if column is None or isinstance(column, str | tuple):
         return column
     return column.select(index) if isinstance(column, MappedRows) else column[index]

@@ -53,11 +53,16 @@ def stress(
             healthy = Healthy(data, bundle.preset, most=options.slices, seed=options.seed)
             score = engine_scorer(running, bundle.preset)
             stressed = stress_slices(healthy, score, progress=tell)
-            model = {"name": bundle.preset.name, "bundle": bundle.hash, "engine": running.name}
+            model: Json = {"name": bundle.preset.name, "bundle": bundle.hash, "engine": running.name}
             known = trained_scans(data, bundle.manifest)
             unlike = unlike_scans(data, data.patient, bundle.manifest)
             summary = summarise(stressed, seed=options.seed)
-            summary |= {"taken": data.taken, "model": {**model, "trained_scans": known, "unlike_scans": unlike}}
+            model |= {
+                "trained_scans": known,
+                "unlike_scans": unlike,
+                "left_out": [s._asdict() for s in data.left_out],
+            }
+            summary |= {"taken": data.taken, "model": model}
             run.replace(FILES[STRESS], about)
             picture(out / "stress.png", healthy, stressed, score)
         finally:
@@ -69,7 +74,7 @@ def stress(
 def _write(out: Path, stressed: Stressed, summary: Json) -> None:
     write_json(out / "stress.json", summary)
     write_csv(out / "stress.csv", *_rows(stressed))
-    text = training_text(summary) + taken_text(summary["taken"]) + stress_text(summary)
+    text = training_text(summary) + taken_text(summary["taken"], summary["model"]["left_out"]) + stress_text(summary)
     title = f"# Stress test of {summary['model']['name']}"
     write_text(out / "stress.md", f"{title}\n\n{text}\n![stress.png](stress.png)\n")
 

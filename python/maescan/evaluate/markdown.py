@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from maescan.config.types import Json
+from maescan.datasets.sliceset import LeftOut, left_out_told
 from maescan.decimals import counted, rounded
 from maescan.errors import escaped
 from maescan.evaluate.ranking import FEW
@@ -49,14 +50,15 @@ def report(metrics: Json, *, pictures: Sequence[str] = ()) -> str:
     return "\n".join(parts)
 
 
-def taken_text(taken: str) -> str:
-    """What a report says that it took; "" for slices that were not loaded."""
-    return f"Taken: {taken}.\n\n" if taken else ""
+def taken_text(taken: str, left_out: Sequence[Json]) -> str:
+    """What a report says that it took, and that it could not; "" for slices that were not loaded."""
+    told = left_out_told([LeftOut(**scan) for scan in left_out])
+    return (f"Taken: {taken}.\n\n" if taken else "") + (f"**{'; '.join(told)}.**\n\n" if told else "")
 
 
 def _about(metrics: Json) -> str:
     data, resampled = metrics["data"], f"{RESAMPLED} " if metrics["slice"]["interval"] else ""
-    before = training_text(metrics) + taken_text(data["taken"])
+    before = training_text(metrics) + taken_text(data["taken"], metrics["model"].get("left_out", ()))
     return before + (
         f"{counted(data['slices'], 'slice')} of {counted(data['scans'], 'scan')}: {data['normal']} normal, "
         f"{data['abnormal']} abnormal (in {counted(data['abnormal_scans'], 'scan')}). {resampled}The baselines need "

@@ -76,6 +76,7 @@ def evaluate(
                 raise
             model |= {"bundle": bundle.hash, "weights": bundle.model, "engine": running.name}
             model |= {"unknown_slices": unknown, "trained_scans": trained_scans(slices, bundle.manifest)}
+            model["left_out"] = [scan._asdict() for scan in data.left_out]
             model["unlike_scans"] = unlike_scans(data, slices.patient, bundle.manifest)
             model["aggregation"] = bundle.manifest.get("aggregation")
             model["healthy"] = healthy_scores(data, slices, bundle.manifest, running, bundle.preset)

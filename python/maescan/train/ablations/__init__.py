@@ -87,6 +87,7 @@ def ablate(
             [[runner.judged(row, seed, fold) for fold in runner.folds] for seed in seeds] for row in chosen.rows
         ]
         result = {"experiment": name, "preset": preset.name, **numbers(chosen, metrics, seeds, runner.folds)}
+        result["left_out"] = [scan._asdict() for scan in data.left_out]
         made, table = text(result), Path(out) / f"{name}.md"
         _tell(told, run.replaces if own and _text_of(table) not in ("", made) else "")
         run.replace(files, about)

@@ -7,7 +7,7 @@ import numpy as np
 from maescan.config.types import Json
 from maescan.decimals import rounded
 from maescan.evaluate.baselines import NAMES as BASELINES
-from maescan.evaluate.markdown import table
+from maescan.evaluate.markdown import table, taken_text
 from maescan.train.ablations.experiments import Experiment
 from maescan.train.ablations.folds import Fold
 
@@ -91,7 +91,8 @@ def text(result: Json) -> str:
     return (
         f"## {result['experiment']} ({result['place']}), preset {result['preset']}\n\n"
         f"Test: {data}. {runs}: mean over folds, then mean ± standard "
-        f"deviation over seeds. The last four rows need no model.\n\n{table(heads, lines)}"
+        f"deviation over seeds. The last four rows need no model.\n\n"
+        f"{taken_text('', result.get('left_out', ()))}{table(heads, lines)}"
     )
 
 
