@@ -14,6 +14,7 @@ from maescan import kernels
 from maescan.config import Preset
 from maescan.errors import ScanError
 from maescan.method.intensity import IntensityMap, fit_intensity, intensity_statistics, outside_training
+from maescan.method.order import out_of_order
 from maescan.method.raw import RawPart, RawSlices
 from maescan.scans import Axes, Scan, axial_view
 from maescan.scans.budget import check_slices
@@ -76,7 +77,7 @@ def prepare_raw(
     warnings = outside_training(found, expected or {})
     box = _box(tissue.swapaxes(1, 2) if transposed else tissue, counts, starts, steps)
     facts = fit.to_dict() | found
-    notes = _filled(missing) + _cropped(laid, int(counts.sum()), preset)
+    notes = _filled(missing) + _cropped(laid, int(counts.sum()), preset) + out_of_order(images)
     made = Prepared(images, area, warnings, facts, axes, laid.sides, starts, steps, transposed, box, notes)
     return made, RawSlices((laid.part,))
 
