@@ -12,7 +12,7 @@ from maescan.engines import FROM_RUN, prove
 from maescan.engines.bundle import Bundle
 from maescan.engines.golden import TOLERANCE
 from maescan.engines.targets import TARGETS, place_to_prove
-from maescan.errors import EngineError
+from maescan.errors import EngineError, lacking
 from maescan.files import write_json
 
 
@@ -28,7 +28,9 @@ def build(bundle: Bundle, folder: Path, target: str, precision: str) -> None:
     try:
         versions = module.build(folder, models.mae, models.classifier, bundle, precision)
     except ImportError as error:
-        raise EngineError(f"cannot build {target}: {error}", remedy=TARGETS[target].install) from error
+        known = lacking(error)
+        remedy = known.remedy if known else TARGETS[target].install
+        raise EngineError(f"cannot build {target}: {error}", remedy=remedy) from error
     values = {
         "target": target,
         "precision": precision,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from maescan.errors import EXTRAS, ConfigError, MaescanError, installing, refused, require
+from maescan.errors import CORE, EXTRAS, ConfigError, MaescanError, installing, lacking, refused, require
 
 
 def test_error_is_one_line():
@@ -45,6 +46,13 @@ def test_what_installs_is_the_pip_of_this_python(tmp_path, monkeypatch):
 def test_the_extras_are_those_of_the_package():
     told = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert set(EXTRAS) <= set(told["optional-dependencies"])
+    names = {re.split(r"[^\w.-]", each)[0].partition(".")[0] for each in told["dependencies"]}
+    assert {each.replace("pillow", "PIL") for each in names} == set(CORE.split())
+
+
+def test_an_install_that_lost_a_package_of_the_core_is_no_fault_of_maescan():
+    told = lacking(ModuleNotFoundError("No module named 'isal'", name="isal.igzip"))
+    assert told.reason == "this installation of maescan lacks isal" and told.remedy.endswith("pip install maescan")
 
 
 def test_another_import_that_fails_is_a_fault():

@@ -113,6 +113,8 @@ EXTRAS = {
     "parquet": "pyarrow",
     "ray": "ray",
 }
+CORE = "PIL backports isal jinja2 msgspec nibabel numpy openvino rich safetensors typer watchfiles"
+"""Packages that every install has, unless it was made without them or has lost one since."""
 
 
 def require(package: str, why: str) -> ModuleType:
@@ -127,11 +129,13 @@ def require(package: str, why: str) -> ModuleType:
 
 
 def lacking(error: ImportError, why: str = "this") -> ConfigError | None:
-    """What to install for a package that the core install leaves out; None for any other import that fails."""
+    """What to install for a package of ours that is not there; None for any other import that fails."""
     package = (error.name or "").partition(".")[0]
     for extra, packages in EXTRAS.items():
         if package in packages.split():
             return ConfigError(f"{why} needs {package}", remedy=f"pip install 'maescan[{extra}]'")
+    if package in CORE.split():
+        return ConfigError(f"this installation of maescan lacks {package}", remedy="pip install maescan")
     return None
 
 

@@ -74,6 +74,18 @@ def test_a_package_that_is_missing_comes_with_its_command(built):
     assert "pip install" in error.value.remedy and not (built.folder / "engine.json").exists()
 
 
+def test_a_package_of_an_extra_comes_with_its_extra(built):
+    """int8 without nncf said to install maescan, which was there; onnx was said to come by onnxruntime."""
+
+    def build(*_):
+        raise ModuleNotFoundError("No module named 'nncf'", name="nncf")
+
+    built.module.build = build
+    with pytest.raises(EngineError, match="cannot build onnx: No module named 'nncf'") as error:
+        engine.build(built.bundle, built.folder, "onnx", "fp32")
+    assert error.value.remedy.endswith("pip install 'maescan[train]'")
+
+
 @pytest.mark.parametrize(
     ("target", "preset", "remedy"),
     [("torch-tensorrt", PRESETS["luna16+"], "torchscript"), ("tensorrt-rtx", UNPASTED, "torchscript"),

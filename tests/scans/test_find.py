@@ -185,3 +185,15 @@ def test_a_zip_without_scans_says_what_is_in_it(tmp_path):
     assert told == {"a.zip": "holds no scan", "a.zip/notes.txt": "is no scan"}
     (source,) = find_scans(tmp_path / "a.zip")
     assert source.fault is not None and source.fault.reason == "holds no scan"
+
+
+def test_a_package_that_the_install_lacks_is_no_damage_of_the_file(tmp_path, monkeypatch):
+    write_nifti(tmp_path / "a.nii.gz")
+
+    def without(*_):
+        raise ModuleNotFoundError("No module named 'isal'", name="isal")
+
+    monkeypatch.setattr("maescan.scans.find._in_file", without)
+    (source,) = find_scans(tmp_path)
+    assert source.fault.reason == "this installation of maescan lacks isal"
+    assert source.fault.remedy.endswith("pip install maescan")

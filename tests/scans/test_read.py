@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from helpers.scan_files import VALUES, write_nifti, write_series
 from maescan.errors import ConfigError, ScanError
-from maescan.scans import find_scans, read_scan
+from maescan.scans import ScanSource, find_scans, read_scan
 
 
 def test_a_path_that_holds_one_scan_is_enough(tmp_path):
@@ -69,3 +70,11 @@ def test_another_format_is_no_scan(tmp_path):
     (source,) = find_scans(write_nifti(tmp_path / "a.nii"))
     with pytest.raises(ScanError, match=r"is no scan .*MGH and MINC are read"):
         read_scan(replace(source, format="picture"))
+
+
+def test_a_package_that_the_install_lacks_is_no_damage_of_the_file(tmp_path, monkeypatch):
+    path = write_nifti(tmp_path / "a.nii.gz")
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    monkeypatch.delitem(sys.modules, "maescan.scans.nifti", raising=False)
+    with pytest.raises(ScanError, match=r"this installation of maescan lacks nibabel \(.*pip install maescan\)"):
+        read_scan(ScanSource("a.nii.gz", path, "nifti", (path,)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from maescan.errors import ScanError, given_paths
+from maescan.errors import ScanError, given_paths, lacking
 from maescan.scans.budget import touching
 from maescan.scans.hollow import hollow, pointer_at, slice_like
 from maescan.scans.labels import file_label, tell_apart
@@ -180,7 +180,9 @@ def _looked_into(file: Path, base: Path, slices: _Slices, faults: Faults) -> lis
         return list(_in_file(file, base, slices, faults))
     except Exception as error:
         reason = f"cannot be looked into: {type(error).__name__}: {one_line(error)}"
-        remedy = "copy it again from its source, or take it away"
+        remedy: str | None = "copy it again from its source, or take it away"
+        if known := isinstance(error, ImportError) and lacking(error):
+            reason, remedy = known.reason, known.remedy
         fault = error if isinstance(error, ScanError) else ScanError(reason, path=file, remedy=remedy)
         return [ScanSource(file_label(file, base), file, format_of(file) or "unknown", (file,), fault=fault)]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from maescan.errors import MaescanError, ScanError, given_path
+from maescan.errors import MaescanError, ScanError, given_path, lacking
 from maescan.options import ReadOptions
 from maescan.scans.blank import without_blanks
 from maescan.scans.find import ScanSource, find_scans
@@ -36,6 +36,8 @@ def read_scan(source: ScanSource | str | Path, *, volume: int | None = None, acc
     except MaescanError:
         raise
     except Exception as error:  # a library's own complaint about a damaged file
+        if known := isinstance(error, ImportError) and lacking(error):
+            raise ScanError(known.reason, path=source.path, remedy=known.remedy) from error
         reason = f"cannot be read: {type(error).__name__}: {one_line(error)}"
         raise ScanError(reason, path=source.path, remedy="it is damaged, or too large for this machine") from error
 
