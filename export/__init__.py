@@ -226,7 +226,7 @@ def _preset(run: Path) -> Preset:
     try:
         preset = Preset.from_dict(read(dict[str, object], run / "preset.json", remedy=AGAIN))
     except ConfigError as error:
-        raise DataError(error.reason, path=run / "preset.json", remedy=AGAIN) from error
+        raise DataError(error.reason, path=run / "preset.json", remedy=error.remedy or AGAIN) from error
     needed = ["mae"] if preset.input != "image" else []
     for name in [*needed, *([preset.network] if preset.network else [])]:
         if not (run / f"{name}.safetensors").is_file():

@@ -133,4 +133,6 @@ def _reason(fault: Exception, said: str = OURS) -> str:
         return "is nested too deeply"
     if isinstance(fault, UnicodeError):
         return "is not UTF-8 text"
+    if "unknown field" in str(fault):
+        said = "may be of a newer maescan"
     return f"{said}: {str(fault)[:WORDS]}".replace(" - at `$.", " in `")

@@ -98,6 +98,16 @@ def test_other_preprocessing_is_refused_by_name(made, changes, message):
         assert message in str(error.value)
 
 
+def test_a_cache_of_preprocessing_that_only_a_newer_maescan_knows_is_refused(own):
+    for file in (own[1] / "plan.json", own[1] / "cache.json"):
+        known = json.loads(file.read_text())
+        known["preprocessing"]["grid.novelty"] = 2
+        file.write_text(json.dumps(known))
+    for call in (lambda: datasets.load(own[1], TINY), lambda: datasets.prepare(own[0], TINY, own[1])):
+        with pytest.raises(DataError, match=r"was prepared with grid\.novelty, which only a newer maescan knows"):
+            call()
+
+
 def test_another_training_recipe_is_no_other_preprocessing(made):
     assert len(datasets.load(made[1], TINY.replace(mae__epochs=3, masks__ratio=0.5))) == 40
 

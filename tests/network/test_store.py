@@ -37,7 +37,7 @@ def test_what_fails_inside_a_transaction_leaves_nothing_of_it(tmp_path):
 
 def test_another_version_and_a_damaged_file_are_refused_by_name(tmp_path):
     Names(tmp_path).close()
-    with pytest.raises(DataError, match="is a list of version 1"):
+    with pytest.raises(DataError, match=r"is a list of version 1 \(use the maescan that wrote it, or another --out"):
         Names(tmp_path, version=2)
     (tmp_path / "names.sqlite").write_bytes(b"no database" * 99)
     with pytest.raises(DataError, match="the list is unusable") as caught:

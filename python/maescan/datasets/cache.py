@@ -258,6 +258,9 @@ def _same(file: Path, made: Json, remedy: str) -> None:
     if not isinstance(old.get("preprocessing"), dict):
         raise DataError("is not as maescan writes it", path=file, remedy=remedy)
     defaults = preprocessing(Preset("defaults"))  # of fields that are younger than the cache
+    if newer := sorted(old["preprocessing"].keys() - defaults.keys()):
+        reason = f"was prepared with {newer[0]}, which only a newer maescan knows"
+        raise DataError(reason, path=file.parent, remedy=remedy)
     for name, value in {**made, **made["preprocessing"]}.items():
         before = old.get(name, old["preprocessing"].get(name, defaults.get(name)))
         if name != "preprocessing" and before != value:

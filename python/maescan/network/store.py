@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from maescan.errors import DataError
-from maescan.scoring.database import transaction
+from maescan.scoring.database import NEWER, transaction
 
 
 class Store:
@@ -23,7 +23,7 @@ class Store:
             self._db.execute("PRAGMA journal_mode=WAL")
             found = self._db.execute("PRAGMA user_version").fetchone()[0]
             if found not in (0, version):
-                raise DataError(f"is a {name} of version {found}", path=path, remedy="use another --out")
+                raise DataError(f"is a {name} of version {found}", path=path, remedy=NEWER)
             self._db.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {version}; COMMIT;")
         except sqlite3.Error as error:
             raise DataError(f"the {name} is unusable: {error}", path=path, remedy=remedy) from error
