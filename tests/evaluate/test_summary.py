@@ -13,6 +13,7 @@ from helpers.stubs import StubEngine
 from maescan.errors import DataError
 from maescan.evaluate.baselines import trivial_scores
 from maescan.evaluate.run import evaluate_slices
+from maescan.evaluate.summary import NO_MASKS
 from maescan.options import EvaluateOptions
 
 
@@ -80,7 +81,7 @@ def test_a_heat_map_on_the_lesion_is_found(tmp_path):
 def test_missing_masks_are_answered_by_name(tmp_path):
     found = evaluated(tmp_path, labelled_slices(masks=False))
     assert found["pixels"] is None and found["lesions"] is None
-    assert found["missing"]["pixels"] == found["missing"]["lesions"] == "the data set has no lesion masks"
+    assert found["missing"]["pixels"] == found["missing"]["lesions"] == NO_MASKS
     assert "no lesion masks" in (tmp_path / "report.md").read_text()
 
 
@@ -129,3 +130,9 @@ def test_rows_of_the_groups_table_without_a_scan_and_no_resamples_are_told(tmp_p
     assert found["missing"]["groups"] == "1 of 1 rows are of no scan that is judged: nobody"
     assert found["missing"]["interval"] == "none was asked for: --resamples 0"
     assert "of no scan that is judged: nobody" in (tmp_path / "report.md").read_text()
+
+
+def test_masks_that_are_there_are_not_called_missing_where_scipy_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("maescan.evaluate.scored.find_spec", lambda name: None)
+    found = evaluated(tmp_path, draw=False)
+    assert found["froc"] is None and found["missing"]["froc"].startswith("it needs scipy: ")

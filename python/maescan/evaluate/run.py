@@ -13,7 +13,7 @@ from maescan.config.types import Json
 from maescan.datasets.cache import preprocessing
 from maescan.datasets.sliceset import SliceSet
 from maescan.engines.bundle import Bundle
-from maescan.errors import DataError, defused
+from maescan.errors import DataError, defused, installing
 from maescan.evaluate import pictures
 from maescan.evaluate.baselines import trivial_scores
 from maescan.evaluate.detection import froc
@@ -28,7 +28,7 @@ from maescan.evaluate.markdown import report
 from maescan.evaluate.output import EVALUATION, FILES, PICTURES, output, told
 from maescan.evaluate.scans import trained_scans, unlike_scans
 from maescan.evaluate.scored import Scored, score_set
-from maescan.evaluate.summary import summarise
+from maescan.evaluate.summary import NO_MASKS, summarise
 from maescan.files import write_csv, write_json, write_text
 from maescan.folders import Taken
 from maescan.method.engine import Engine
@@ -161,7 +161,9 @@ def found_beside(slices: SliceSet, scored: Scored, model: Json, missing: dict[st
         dice = dice_at_healthy_threshold(pixels.heat, beside or pixels.healthy, source)
     lesions = froc(scored.detections, label, patient, slices.slice) if scored.detections else None
     if lesions is None:
-        missing["froc"] = "the data set has no lesion masks, or no slice without a lesion"
+        why = f"{NO_MASKS}, or no slice without a lesion"
+        unseen = pixels is not None and scored.detections is None
+        missing["froc"] = installing("it needs scipy: pip install 'maescan[evaluate]'") if unseen else why
     if others := rows_not_used(model.get("groups", {}), patient, slices.whose):
         missing["groups"] = others
     threshold = at.threshold if at else None

@@ -30,6 +30,7 @@ from maescan.evaluate.scored import Pixels, Scored
 from maescan.evaluate.within import auroc_within
 
 SPECIFICITIES = (0.95, 0.99)
+NO_MASKS = "the data set has no lesion masks, or not of every scan with lesions"
 Answer = TypeVar("Answer")
 Missing = dict[str, str]
 
@@ -172,7 +173,7 @@ def _scan(
 
 def _pixels(pixels: Pixels | None, missing: Missing) -> Json | None:
     if pixels is None:
-        missing["pixels"] = missing["lesions"] = "the data set has no lesion masks"
+        missing["pixels"] = missing["lesions"] = NO_MASKS
         return None
     rows: Json = {}
     for name in ("heat", "heat_everywhere", "brightness"):
