@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from typer.main import get_command
 
 from maescan.benchmark.cost import slice_operations
 from maescan.cli import app
-from maescan.config import PRESETS
+from maescan.config import PRESETS, preset
 from maescan.evaluate.baselines import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,9 +69,18 @@ def test_the_table_of_presets_has_each_and_what_it_costs():
     )
     assert {name for name, _, _ in rows} == set(PRESETS)
     for name, judged, cost in rows:
-        preset = PRESETS[name]
-        gflop = slice_operations(preset, None if preset.tokens.method == "all" else 50) / 1e9
-        assert (judged.strip("["), cost) == (preset.measure, f"{gflop:.{1 if gflop > 1 else 3}f}"), name
+        own = PRESETS[name]
+        gflop = slice_operations(own, None if own.tokens.method == "all" else 50) / 1e9
+        assert (judged.strip("["), cost) == (own.measure, f"{gflop:.{1 if gflop > 1 else 3}f}"), name
+
+
+def test_files_of_presets_that_pages_make_are_presets(tmp_path):
+    lines = [line for page in PAGES for line in re.findall(r'(?m)^python -c "(.*)" > (\w+\.json)$', page.read_text())]
+    assert {name for _, name in lines} >= {"mine.json", "half.json"}
+    for code, name in lines:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        (tmp_path / name).write_text(done.stdout)
+        assert preset(str(tmp_path / name)).masks.ratio == (0.5 if name == "half.json" else 0.75), done.stderr
 
 
 def test_the_readme_names_every_command():
