@@ -251,3 +251,12 @@ def test_a_run_that_is_not_at_its_end_is_no_bundle(tmp_path):
     with pytest.raises(DataError, match="is not trained to its end: it is at 'judge'"):
         export.export(run, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_run_of_a_newer_maescan_is_refused_by_its_field(run_folder, tmp_path):
+    """It was told to give a finished run, which it was."""
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    known = json.loads((run / "preset.json").read_text())
+    (run / "preset.json").write_text(json.dumps({**known, "novelty": 1}))
+    with pytest.raises(DataError, match=r"unknown fields: novelty \(leave them out, or use the maescan that wrote"):
+        export.export(run, tmp_path / "bundle")
