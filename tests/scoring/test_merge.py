@@ -15,6 +15,7 @@ from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, shard, write_fo
 from helpers.stubs import stub_bundle
 from maescan.errors import ConfigError, DataError, MaescanError
 from maescan.scans.source import ScanSource
+from maescan.scoring import merge as merging
 from maescan.scoring.ledger import RUN, Ledger, rows_of
 from maescan.scoring.merge import merge, read_run
 from maescan.scoring.options import ScoreOptions, Shard
@@ -45,6 +46,27 @@ def test_where_nothing_was_passed_over_the_table_says_so_as_one_runs_does(tmp_pa
     shard(tmp_path / "in", tmp_path / "whole", 1, shard=Shard(1, 1))
     assert rows(tmp_path / "merged" / "passed_over.csv") == []
     assert files_of(tmp_path / "merged") == files_of(tmp_path / "whole")
+
+
+class Compared(str):
+    count = 0
+
+    def __eq__(self, other):
+        Compared.count += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_what_shards_passed_over_is_not_compared_row_by_row(tmp_path, monkeypatch):
+    """Of 1,500 shards that had each passed over 1,000 files it took most of merge's time, as the square of them."""
+    (tmp_path / "passed_over.csv").touch()
+    passed = [merging.PassedRow(Compared(f"{number}.json"), "other", "is no scan") for number in range(100)]
+    monkeypatch.setattr(merging, "read_rows", lambda *_, **__: passed)
+    found = merging._passed_over([tmp_path] * 3)
+    assert [row[0] for row in found] == [row.file for row in passed]
+    monkeypatch.undo()
+    assert Compared.count < 1000
 
 
 @pytest.mark.slow

@@ -193,14 +193,13 @@ def _listing(shards: Sequence[Path], key: str, scans: int) -> Found:
     return Found(key, scans, scans, passed)  # label maps and pictures among them, as in one run
 
 
-def _passed_over(shards: Sequence[Path]) -> list[list[str]]:
+def _passed_over(shards: Sequence[Path]) -> list[tuple[str, str, str]]:
     """Rows of passed_over.csv: what the search passed over is the same in all, label maps and pictures are not."""
-    found: list[list[str]] = []
+    found: dict[tuple[str, str, str], None] = {}
     for shard in shards:
         if (shard / "passed_over.csv").is_file():
             rows = read_rows(PassedRow, shard / "passed_over.csv", remedy=AGAIN)
-            there = [[row.file, row.why, row.reason] for row in rows]
-            found += [row for row in there if row not in found]
+            found.update(dict.fromkeys((row.file, row.why, row.reason) for row in rows))
     return sorted(found, key=lambda row: (row[1] in LOOKED_INTO, row[0] if row[1] in LOOKED_INTO else ""))
 
 
