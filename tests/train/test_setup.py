@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -111,6 +112,17 @@ def test_one_process_trains_in_a_job_of_several_tasks_and_as_many_as_there_are_t
     assert make_fabric(TrainOptions(device="cpu"), PRESET.model).world_size == 1
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "2")
     check_started(2, 2)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_machine_that_has_srun_trains_without_a_hint_to_use_it(devices, monkeypatch, tmp_path):
+    """Lightning gave it at each start, with the beginning of the command line; here a warning is an error."""
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    check_started(devices, 1)
+    assert make_fabric(TrainOptions(device="cpu"), PRESET.model).world_size == 1
 
 
 @pytest.mark.parametrize("fraction", [0.95, 1.0])

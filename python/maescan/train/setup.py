@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -83,6 +84,16 @@ def device_of(device: str, devices: int = 1) -> tuple[str, str]:
     return kind, index
 
 
+@contextlib.contextmanager
+def _unhinted() -> Iterator[None]:
+    """Without lightning's hint to use srun wherever there is one, as on a cluster's login node: `check_started` says
+    when it is wanted. Decorates functions."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The `srun` command is available")
+        yield
+
+
+@_unhinted()
 def check_started(devices: int, nodes: int) -> None:
     """Raises ConfigError where there will not be the processes that are asked for: SLURM's tasks are the processes,
     and machines do not find each other by themselves."""
@@ -111,6 +122,7 @@ def check_started(devices: int, nodes: int) -> None:
         )
 
 
+@_unhinted()
 def make_fabric(options: TrainOptions, config: ModelConfig) -> Any:
     """A launched Fabric. Raises ConfigError for a device that is not there: there is no silent fall-back."""
     from lightning_fabric import Fabric
