@@ -8,7 +8,10 @@ from maescan.errors import ConfigError
 from maescan.train.rivals.adversarial import AnoVaeGan, FAnoGan
 from maescan.train.rivals.autoencoder import DenoisingAutoencoder
 from maescan.train.rivals.common import Rival, Size
+from maescan.train.rivals.dinomaly import Dinomaly
 from maescan.train.rivals.distillation import Ast, ReverseDistillation
+from maescan.train.rivals.draem import Draem
+from maescan.train.rivals.iterative import IterativeMasking
 from maescan.train.rivals.patchcore import PatchCore
 from maescan.train.rivals.threshold import Threshold
 
@@ -20,6 +23,9 @@ RIVALS: dict[str, Callable[[Size], Rival]] = {
     "f-AnoGAN": FAnoGan,
     "RD4AD, random features": ReverseDistillation,
     "AST, random features": Ast,
+    "Dinomaly, random features": Dinomaly,
+    "DRAEM": Draem,
+    "iterative masking": IterativeMasking,
 }
 
 
