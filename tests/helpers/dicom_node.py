@@ -25,8 +25,10 @@ PLAIN = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
 
 
 def tool(name: str) -> str:
-    """A program of dcmtk or another; without it the test is skipped, and fails in CI."""
-    found = shutil.which(name)
+    """A program of dcmtk or another; without it the test is skipped, and fails in CI. pynetdicom installs some of the
+    same name beside this Python, which come first where its environment is activated."""
+    elsewhere = [part for part in os.environ["PATH"].split(os.pathsep) if part != str(Path(sys.executable).parent)]
+    found = shutil.which(name, path=os.pathsep.join(elsewhere))
     if not found and os.environ.get("FAIL_ON_MISSING_TOOLS"):
         pytest.fail(f"{name} is missing")
     if not found:

@@ -23,7 +23,8 @@ ROOMS = {
 PURPOSE = "Score every slice of medical scans for anomalies, by models that have seen healthy scans alone."
 MORE = """Options may also stand in a file (--config) and in the environment (MAESCAN_WORKERS=4,
 MAESCAN_SCORE_MAPS=1). Exit codes: 0 done, 1 a fault of maescan, 2 wrong input, 3 done but some scans failed, 4 a scan
-alerts (--fail-on-alert), 5 scans are no longer like the calibration's, 6 the GPU is lost, 130 stopped by Ctrl-C."""
+alerts (--fail-on-alert), 5 scans are no longer like the calibration's, 6 the GPU is lost, 130 stopped by Ctrl-C,
+143 by SIGTERM."""
 OPTIONS = {
     "--version": "The version.",
     "--install-completion": "Install completion for the current shell.",

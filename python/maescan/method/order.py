@@ -11,10 +11,10 @@ SIDE = 24
 """Pixels of a slice's side that tell it from others."""
 SHOWN = 0.2
 """Slices with less contrast than this part of the others' are left out: they end the head."""
-FAR, NEAR, PLACES = 0.8, 0.5, 3
+FAR, NEAR, PLACES = 0.8, 0.45, 3
 """Neighbours as unlike as the part FAR of what any two slices are on average, at so many places, where both have a
-slice somewhere within the part NEAR: one that shows noise alone has none. None of 19 real scans was so at any place
-and none of 64 phantoms at more than one; 82 of the 83 were so with slices in random order."""
+slice somewhere within the part NEAR: one that shows noise alone has none, as of a ball of one brightness. None of 24
+real scans and 80 phantoms is told as it is, 103 with slices in random order, 91 in the order 1, 10, 11, 2."""
 
 
 def out_of_order(images: NDArray[np.float32]) -> tuple[str, ...]:
