@@ -22,12 +22,18 @@ class Asking:
         self.told, self.news = [], threading.Event()
         self.node = AE("SCANNER1")
         self.node.add_requested_context(PUSH_MODEL, PLAIN)
-        self.handlers = [(evt.EVT_N_EVENT_REPORT, self.hear)]
+        self.heard = False
+        self.handlers = [(evt.EVT_N_EVENT_REPORT, self.hear), (evt.EVT_PDU_SENT, self.sent)]
 
     def hear(self, event):
         self.told.append((event.event_type, event.event_information))
-        self.news.set()
+        self.heard = True
         return 0, None
+
+    def sent(self, _):
+        """What was told is answered: an association that is released before that breaks."""
+        if self.heard:
+            self.news.set()
 
     def ask(self, port, references, action=1):
         request = Dataset()
@@ -39,6 +45,7 @@ class Asking:
             request.ReferencedSOPSequence.append(item)
         found = self.node.associate("127.0.0.1", port, ae_title="MAESCAN", evt_handlers=self.handlers)
         assert found.is_established
+        self.heard = False
         self.news.clear()
         status, _ = found.send_n_action(request, action, PUSH_MODEL, INSTANCE)
         if status.Status == 0:
