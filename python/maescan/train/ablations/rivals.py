@@ -24,7 +24,7 @@ PAPERS = Size(width=64, steps=20_000)
 
 
 def size_for(preset: Preset, seed: int, device: str) -> Size:
-    """Small ones that learn in minutes for small slices; the papers' for large ones, which want a GPU."""
+    """Small ones that learn within 20 minutes for small slices; the papers' for large ones, which want a GPU."""
     papers = preset.model.image_size >= WIDE
     return Size(PAPERS.width, PAPERS.steps, seed=seed, device=device) if papers else Size(seed=seed, device=device)
 

@@ -23,7 +23,7 @@ class Size:
     """How large a rival is and how long it learns. width: channels of its first layer; steps: of `batch` slices."""
 
     width: int = 16
-    steps: int = 400
+    steps: int = 1500
     batch: int = BATCH
     seed: int = 0
     device: str = "cpu"
