@@ -57,6 +57,13 @@ def test_loading_leaves_out_and_names_what_cannot_be_scored(own, tmp_path):
         datasets.load(own[0], TINY)
 
 
+@pytest.mark.parametrize(("folder", "named"), [("lesions", ""), ("masks", "masks/brain_0003.nii.gz: ")])
+def test_of_a_scan_and_its_mask_the_file_at_fault_is_named_once(own, folder, named):
+    (own[0] / folder / "brain_0003.nii.gz").write_bytes(b"nothing")
+    (found,) = datasets.load(own[0], TINY).left_out
+    assert found.scan == "lesions/brain_0003.nii.gz" and found.reason == f"{named}is not a NIfTI file"
+
+
 def test_one_scan_alone_and_labels_that_do_not_fit_are_refused(own):
     """A table that is wrong for one scan may be as wrong for others."""
     labels = own[0] / "labels.csv"

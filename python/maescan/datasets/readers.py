@@ -156,9 +156,10 @@ def _place(item: LabelledScan) -> Path:
 
 
 def _at_fault(item: LabelledScan, error: MaescanError) -> str:
-    """Which of a scan's several files an error is of; "" where it does not say, and for a scan of one file."""
+    """Which of a scan's several files an error is of; "" where it does not say or the scan is called so."""
     file = Path(error.file) if error.file is not None else None
     if file is None or file not in item.files or len(item.files) == 1:
         return ""
     alike = sum(one.name == file.name for one in item.files) > 1  # a mask has its scan's name
-    return f"{printable(f'{file.parent.name}/{file.name}' if alike else file.name)}: "
+    named = f"{file.parent.name}/{file.name}" if alike else file.name
+    return "" if named == item.name else f"{printable(named)}: "
