@@ -32,13 +32,14 @@ def main() -> None:
             continue
         if (count := len(images)) < LEAST:
             continue
-        random = np.random.default_rng(scans).permutation(count)
-        by_name = sorted(range(count), key=lambda index: str(index + 1))
-        found = [bool(out_of_order(images[order])) for order in (np.arange(count), random, by_name)]
+        shuffled = np.random.default_rng(scans).permutation(count)
+        sorted_by_name = sorted(range(count), key=lambda index: str(index + 1))
+        found = [bool(out_of_order(images[order])) for order in (np.arange(count), shuffled, sorted_by_name)]
         if found[0]:
             print(f"told as it is: {source.name}")
         scans, told = scans + 1, told + found
-    print(f"{scans} scans: told as they are {told[0]}, in random order {told[1]}, in the order 1, 10, 11, 2 {told[2]}")
+    plain, random, by_name = told
+    print(f"{scans} scans: told as they are {plain}, in random order {random}, in the order 1, 10, 11, 2 {by_name}")
 
 
 if __name__ == "__main__":
