@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from helpers.scan_files import dicom_slice, save
 from maescan import datasets
 from maescan.config import preset
 from maescan.datasets.ill import refuse_ill, refuse_reference
 from maescan.datasets.phantom import Look, write_phantom
 from maescan.errors import DataError
-from maescan.scans import find_scans
+from maescan.scans.find import survey
 from maescan.scoring.options import ScoreOptions
 
 TINY = preset("tiny")
@@ -89,8 +92,8 @@ def test_folders_that_do_not(tmp_path, scans):
 
 def refused(path, *patterns):
     """As a calibration with these globs of --include."""
-    sources = [source for source in find_scans([path]) if ScoreOptions(include=patterns).wants(source.name)]
-    refuse_reference(path, sources)
+    found, wants = survey([path]), ScoreOptions(include=patterns).wants
+    refuse_reference(path, replace(found, sources=[source for source in found.sources if wants(source.name)]), wants)
 
 
 def test_no_ill_scan_is_a_reference(tree):
@@ -109,6 +112,64 @@ def test_no_ill_scan_is_a_reference(tree):
         refused(tree)
     (tree / "labels.csv").write_text("scan,label\nhealthy/brain_0000.nii.gz,0\nlesions/brain_0001.nii.gz,0\n")
     refused(tree)
+
+
+def write_drawn(file, kind="1.2.840.10008.5.1.4.1.1.66.4"):
+    """A DICOM segmentation, or another object of this SOP class."""
+    return save(dicom_slice(np.zeros((4, 4), np.uint8), (0, 0, 0), SOPClassUID=kind, Modality="SEG"), file)
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_masks_that_are_not_read_are_not_left_out_of_account(tree, read):
+    """Their scans would be taken for healthy ones."""
+    mask = tree.parent / "masks" / "brain_0001.nii.gz"
+    drawn = write_drawn(tree / "masks" / "brain_0002.dcm")
+    if read:
+        mask.rename(tree / "masks" / mask.name)
+    else:
+        (tree / "lesions").rename(tree / "patients")
+        (tree / "healthy").rename(tree / "others")
+    told = "lies among masks, and is no scan but a DICOM Segmentation"
+    with pytest.raises(DataError, match=rf"brain_0002\.dcm: {told} \(write the mask as NIfTI on"):
+        datasets.find(tree)
+    with pytest.raises(DataError, match=r"masks/brain_000\d\..*: is a mask of a lesion"):
+        refused(tree)
+    refused(tree, "healthy/*" if read else "others/*")
+    drawn.unlink()
+    (tree / "masks" / "brain_0002.mif").write_text("mrtrix image")
+    with pytest.raises(DataError, match=r"brain_0002\.mif: lies among masks, and is an MRtrix image: convert it"):
+        datasets.find(tree)
+
+
+@pytest.mark.parametrize("name", ["a.png", ""])
+def test_a_folder_of_masks_of_which_none_is_read_does_not_make_scans_healthy(tree, name):
+    healthy = tree / "healthy"
+    (healthy / "masks").mkdir()
+    (healthy / "masks" / (name or ".hidden")).write_text("")
+    with pytest.raises(DataError, match=r"healthy/masks: holds no mask that is read.*or label all in .*labels\.csv"):
+        datasets.find(healthy)
+    (healthy / "labels.csv").write_text("scan,label\nbrain_0000.nii.gz,0\n")
+    datasets.find(healthy)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.66.4", "Segmentation"),
+        ("1.2.840.10008.5.1.4.1.1.481.3", "RT Structure Set"),
+        ("1.2.840.10008.5.1.4.1.1.66.7", "object of modality SEG"),
+    ],
+)
+def test_what_is_drawn_beside_scans_is_not_left_out_of_account(tree, kind, told):
+    healthy = tree / "healthy"
+    write_drawn(healthy / "seg.dcm", kind)
+    with pytest.raises(DataError, match=rf"seg\.dcm: is no scan but a DICOM {told}: what it is drawn on may not be"):
+        datasets.find(healthy)
+    (healthy / "labels.csv").write_text("scan,label\nbrain_0000.nii.gz,0\n")
+    datasets.find(healthy)
+    (healthy / "labels.csv").unlink()
+    write_drawn(healthy / "seg.dcm", "1.2.840.10008.5.1.4.1.1.88.11")  # a report
+    datasets.find(healthy)
 
 
 @pytest.mark.parametrize("inside", [False, True])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
-from maescan.datasets.ill import refuse_ill
+from maescan.datasets.ill import refuse_drawn, refuse_ill
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.members import (
     LABELS,
@@ -61,6 +61,7 @@ def find_folder(path: Path) -> list[LabelledScan]:
     bare = [source.name for source in scans if source.name not in masks]
     if table is None:
         refuse_ill(path, bare, beside=not masks)
+    refuse_drawn(path, everything.passed_over, masks=bool(masks), healthy=table is None and bool(bare))
     note = _note(table is not None, bool(masks), len(bare)) + _contrasts(scans) + _unread(everything.passed_over)
     note += columns_not_read(path / LABELS) + tables_not_read(path)
     parted = table is not None and any(said.split for said in table.values())

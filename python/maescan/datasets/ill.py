@@ -1,15 +1,17 @@
-"""What says that scans are ill where healthy ones are asked for: the names of folders, labels.csv, masks/."""
+"""What says that scans are ill where healthy ones are asked for: names of folders, labels.csv, masks/, and what is
+drawn on scans in a kind that is not read."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from maescan.datasets.members import LABELS, read_labels
 from maescan.errors import DataError, quoted, typed
-from maescan.scans.source import ScanSource
+from maescan.scans.find import Found
+from maescan.scans.source import PassedOver
 
 _ILL = re.compile(
     r"(?:un-?healthy|ill|abnormals?|anomal(?:y|ies|ous)|lesions?|diseased?|patholog(?:y|ies|ical)|defects?|positives?"
@@ -68,9 +70,44 @@ def _called_healthy(name: str) -> bool:
     return found is not None and not name[found.end() :][:1].isalpha()
 
 
-def refuse_reference(path: Path, sources: Iterable[ScanSource]) -> None:
+def refuse_drawn(path: Path, passed_over: Iterable[PassedOver], *, masks: bool, healthy: bool) -> None:
+    """Raises DataError where what is drawn on scans below `path` would be left out of account: what lies in a folder
+    masks and is not read, and with `healthy`, which is that scans are taken for healthy as no label and no mask says
+    otherwise, such a folder of which nothing is read (`masks`: some are), and segmentations and contours in DICOM."""
+    passed = list(passed_over)
+    inside = [item for item in passed if _among_masks(item)]
+    if item := next((item for item in inside if item.why in ("result", "unread")), None):
+        remedy = "write the mask as NIfTI on its scan's own grid, or move this out of the folder"
+        raise DataError(f"lies among masks, and {item.reason}", path=item.path, remedy=remedy)
+    if not healthy:
+        return
+    label = f"label all in {typed(path / LABELS)}, or move it out if it marks no lesions"
+    empty = None if masks else next((item.path.parent for item in inside), _folder_of_masks(path))
+    if empty:
+        reason = "holds no mask that is read, and without one all scans would be taken as healthy"
+        raise DataError(reason, path=empty, remedy=f"write the masks as NIfTI on their scans' own grids; or {label}")
+    if item := next((item for item in passed if item.why == "result" and _DRAWN.search(item.reason)), None):
+        reason = f"{item.reason}: what it is drawn on may not be healthy, and it is not read"
+        raise DataError(reason, path=item.path, remedy=f"write it as NIfTI into a folder called masks; or {label}")
+
+
+_DRAWN = re.compile(r"\b(?:Segmentation|Structure Set|SEG|RTSTRUCT)\b")
+"""What a DICOM object is called that marks places of an image."""
+
+
+def _among_masks(item: PassedOver) -> bool:
+    return "masks" in PurePosixPath(item.name).parts[:-1] and item.why in ("result", "unread", "other")
+
+
+def _folder_of_masks(path: Path) -> Path | None:
+    return next((place for place in sorted(path.rglob("masks")) if place.is_dir()), None)
+
+
+def refuse_reference(path: Path, found: Found, wants: Callable[[str], bool]) -> None:
     """Raises DataError where a folder or .zip that is given as one of healthy scans says itself that some of those
-    chosen of it are not: by labels.csv, by masks/ of lesions, or by a folder's name, also in a .zip."""
+    chosen of it are not: by labels.csv, by masks/ of lesions, read or not, or by a folder's name, also in a .zip.
+    found: what was found, without scans that are not wanted; wants: whether one is, by its name."""
+    sources = found.sources
     own = [source for source in sources if (path.is_dir() or source.members) and source.files[0].is_relative_to(path)]
     names = [source.files[0].joinpath(*source.members[:1]).relative_to(path) for source in own]
     if own and (path / LABELS).is_file():
@@ -79,7 +116,9 @@ def refuse_reference(path: Path, sources: Iterable[ScanSource]) -> None:
             more = f", and {len(ill) - 1} more" if len(ill) > 1 else ""
             raise DataError(f"calls {quoted(ill[0])} abnormal{more}", path=path / LABELS, remedy=_ALONE)
         return
-    if mask := next((name for name in names if "masks" in name.parts[:-1]), None):
+    passed = [item.path for item in found.passed_over if _among_masks(item) and wants(item.name)]
+    drawn = (file.relative_to(path) for file in passed if file.is_relative_to(path))
+    if mask := next((name for name in (*names, *drawn) if "masks" in name.parts[:-1]), None):
         raise DataError("is a mask of a lesion: its scan is not healthy", path=path / mask, remedy=_ALONE)
     refuse_ill(path, (name.as_posix() for name in names))
 

@@ -84,7 +84,7 @@ def score_folder(
             remedy = "see which files maescan reads with `maescan inspect`"
             raise DataError("; ".join([none, *ours]), path=paths[0], remedy=remedy)
         for path in paths if options.healthy else ():
-            refuse_reference(Path(path), found.sources)
+            refuse_reference(Path(path), found, options.wants)
         with opened_job(bundle, engine, out, options, report) as job, told_of(event, job):
             told = told_apart(found.sources, options.read)
             sources = [source for source in told if in_shard(source, options.shard)]
