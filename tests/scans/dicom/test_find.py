@@ -72,7 +72,7 @@ def test_an_acquisition_number_a_slice_does_not_split(tmp_path):
         ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, r"3 numbers per voxel \('RGB'\)"),
         ({"ImagePositionPatient": None}, "no ImagePositionPatient"),
         ({"ImageOrientationPatient": None}, "no ImageOrientationPatient"),
-        ({"PixelSpacing": None}, "no PixelSpacing"),
+        ({"PixelSpacing": None}, r"no PixelSpacing \(how large it is is not known"),
         ({"PixelSpacing": [0, 0]}, "voxels of 0 x 0"),
         ({"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "1 bits per voxel"),
         ({"Rows": 30000, "Columns": 30000}, "truncated: its header declares 1800000000 bytes"),

@@ -104,6 +104,16 @@ def test_one_slice_at_many_times_is_no_volume(tmp_path, tag):
     assert read_scan(tmp_path / "004.dcm").shape[2] == 1
 
 
+def test_mosaics_at_one_place_are_refused_as_one_is(tmp_path):
+    """Each shows all slices of a volume."""
+    kind = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
+    for i in range(4):
+        write_series(tmp_path, VALUES[:1], first=i, ImageType=kind, AcquisitionNumber=i, Modality="MR")
+    with pytest.raises(ScanError, match=r"is a mosaic of slices in one image \(convert it to NIfTI") as caught:
+        only(tmp_path)
+    assert not isinstance(caught.value, PictureError)
+
+
 def test_an_enhanced_image_of_one_slice_at_many_times_is_no_volume(tmp_path):
     enhanced(tmp_path / "a.dcm", order=[0], echoes=range(4))
     with pytest.raises(PictureError, match=r"shows one slice 4 times, no volume \(to score one, --volume"):

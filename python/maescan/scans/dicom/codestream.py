@@ -1,16 +1,40 @@
-"""Compressed frames, looked at before a plug-in decodes them: its C trusts the size that the frame declares."""
+"""Compressed frames, looked at before a plug-in decodes them: there may be none that can, and its C trusts the size
+that the frame declares."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from maescan.errors import ScanError
+from maescan.errors import ScanError, quoted
 from maescan.scans.streams import open_inflated
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 JPEG_2000 = b"\xff\x4f\xff\x51"
 JPEG = b"\xff\xd8"
 SIZE_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 """Start of a frame, in JPEG and JPEG-LS."""
+
+
+def check_syntax(header: Dataset, path: Path) -> None:
+    """Raises ScanError for pixels in a transfer syntax that nobody here decodes (JPEG XL, MPEG, a vendor's own): such
+    a file is not damaged. One that is not said is guessed."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    syntax = getattr(header, "file_meta", {}).get("TransferSyntaxUID")
+    if not syntax:
+        return
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        reason = f"holds pixels in the transfer syntax {quoted(syntax.name)}, which is not read"
+        remedy = "export it uncompressed, as Explicit VR Little Endian"
+        raise ScanError(reason, path=path, remedy=remedy) from error
+    if not decoder.is_available:
+        reason = f"holds pixels in the transfer syntax {quoted(syntax.name)}, for which a decoder is missing"
+        raise ScanError(reason, path=path, remedy="pip install 'maescan[dicom]'")
 
 
 def check_codestreams(path: Path, rows: int, columns: int, frames: int) -> bool:

@@ -152,9 +152,13 @@ def group(images: list[FileHeader]) -> Iterator[Volume]:
 def _picture(images: list[FileHeader]) -> str:
     """Why images that are all pictures are no volume, or one that is a projection; "" where they may be one."""
     if len(images) == 1 and images[0].instance.frames == 1:
-        terms = set(re.findall(r"[^\W\d][\w ]*", images[0].tags[TOLD_APART.index("ImageType")]))
-        return images[0].picture or ("is one projection of slices" if terms & kinds.PROJECTIONS else "")
+        return images[0].picture or ("is one projection of slices" if _terms(images[0]) & kinds.PROJECTIONS else "")
     return images[0].picture if all(image.picture for image in images) else ""
+
+
+def _terms(image: FileHeader) -> set[str]:
+    """Of its ImageType."""
+    return set(re.findall(r"[^\W\d][\w ]*", image.tags[TOLD_APART.index("ImageType")]))
 
 
 def _series(images: list[FileHeader]) -> Iterator[tuple[list[FileHeader], tuple[str, ...]]]:
@@ -247,7 +251,8 @@ def _volumes(images: list[FileHeader]) -> Iterator[Volume]:
         found += sorted((sorted(upward[i] for i in part), notes) for part, notes in contrasts)
     largest = max(len(volume) for volume, _ in found)
     if len(found) > 1 and not places.any():
-        yield Volume(images, picture=kinds.ARE_TIMES.format(len(images)))
+        mosaic = "MOSAIC" in _terms(images[0])  # each is all slices of a volume, which is told when they are read
+        yield Volume(images, picture="" if mosaic else kinds.ARE_TIMES.format(len(images)))
         return
     for volume, notes in found:
         note = (f"holds {counted(len(volume), 'slice')} where another volume of its series holds {largest}",)

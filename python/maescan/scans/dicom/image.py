@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maescan.errors import ScanError
+from maescan.scans.dicom.codestream import check_syntax
 from maescan.scans.dicom.file import inflated_size, is_private_ge, read_header
 from maescan.scans.dicom.kinds import colours_of, image_type
 from maescan.scans.dicom.single import check_single, is_several, several
@@ -43,6 +44,7 @@ VOLUMES = (
 )
 """What tells the volumes of an enhanced image apart where frames lie at one position; the first that does so."""
 TOLERANT = ("EffectiveEchoTime", "DiffusionBValue", "InversionTimes", "NominalCardiacTriggerDelayTime")
+UNSIZED = "how large it is is not known: export the series again"
 UNIT = 0.01
 """How far the length of a direction may be from 1, and the cosine between two from 0."""
 SIZES = (("Rows", 0), ("Columns", 0), ("NumberOfFrames", 1))
@@ -106,6 +108,7 @@ def read_image(file: Path) -> DicomImage:
     """The file's header, checked. Raises ScanError, by name, for what is not one real number per voxel."""
     header = read_header(file)
     check_single(header, file)
+    check_syntax(header, file)
     if missing := [tag for tag in ("Rows", "Columns", "BitsAllocated") if tag not in header]:
         raise ScanError(f"has no {missing[0]}", path=file, remedy="it is damaged, or no image")
     _check_content(header, file)
@@ -256,7 +259,7 @@ class _Values:
         """Raises ScanError where there are not `count` finite numbers, and as `check` does."""
         values = self.get(tag)
         if values is None or isinstance(values, str) or np.size(values) != count:
-            remedy = "an image that is nowhere in the patient is no scan"
+            remedy = UNSIZED if tag == "PixelSpacing" else "an image that is nowhere in the patient is no scan"
             raise ScanError(f"has no {tag}", path=self.image.file, remedy=remedy)
         key = (tag, *values)
         if key not in self._checked:
