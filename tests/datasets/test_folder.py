@@ -119,6 +119,14 @@ def mask_of_all_else(tree):
     return tree
 
 
+def mask_of_all_but_two_spots(tree):
+    """Between them whole slices hold 1 alone."""
+    file, marks = tree / "masks" / "brain_0002.nii.gz", np.ones(SHAPE, np.uint8)
+    marks[20, 20, [1, 6]] = 0
+    nibabel.save(nibabel.Nifti1Image(marks, nibabel.load(file).affine), file)
+    return tree
+
+
 def second_mask(tree):
     nibabel.save(nibabel.load(tree / "masks" / "brain_0002.nii.gz"), tree / "masks" / "brain_0002.nii")
     return tree
@@ -156,6 +164,7 @@ SCAN = "healthy/brain_0000.nii.gz"
         (mask_elsewhere, "brain_0002.nii.gz: lies elsewhere than its scan (another affine) (draw it on"),
         (mask_below_zero, "masks/brain_0002.nii.gz: has values below 0 and none over it"),
         (mask_of_all_else, "of all voxels as a lesion, its background too (write it with 0 where there is no lesion"),
+        (mask_of_all_but_two_spots, "brain_0002.nii.gz: marks 100% of all voxels as a lesion, its background too"),
         (second_mask, "is a second mask of lesions/brain_0002.nii.gz, beside "),
         (ct, "ct.nii.gz: its values are Hounsfield units, preset 'tiny' is for MR (leave it out: `score` gives no"),
         (stray_mask, "other.nii.gz: is the mask of no scan (give it its scan's path, below masks/: masks/"),

@@ -28,6 +28,7 @@ from maescan.datasets.subjects import contrast_of, stem_of
 from maescan.datasets.table import NOTHING, Labels, Table, check_parts, read_table, whose_of
 from maescan.errors import DataError, typed
 from maescan.scans import Scan, ScanSource
+from maescan.scans.read import read_as_stored
 from maescan.scans.scan import axial_axes
 from maescan.scans.search import search_all
 from maescan.scans.source import READ, PassedOver
@@ -162,7 +163,7 @@ def _check_mask(mask: ScanSource, lesions: NDArray[np.bool_], label: NDArray[np.
 def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
     """Where a mask on its scan's grid, stored along whatever axes, is over 0, as axial slices [S, H, W]. Raises
     DataError for another grid."""
-    mask = stored_as(read_member(source), scan)
+    mask = stored_as(read_member(source, read_as_stored), scan)
     if mask.shape != scan.shape:
         sizes = [" x ".join(map(str, shape)) for shape in (mask.shape, scan.shape)]
         raise DataError(f"has {sizes[0]} voxels, its scan {sizes[1]}", path=source.path, remedy=_GRID)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -29,10 +30,10 @@ _LIST = re.compile(
 _TABLES = _SHEETS | {".txt", ".json"}
 
 
-def read_member(source: ScanSource) -> Scan:
-    """As `read_scan`. Raises ScanError whose remedy names no option that the commands of data sets lack."""
+def read_member(source: ScanSource, read: Callable[[ScanSource], Scan] = read_scan) -> Scan:
+    """As `read` does. Raises ScanError whose remedy names no option that the commands of data sets lack."""
     try:
-        return read_scan(source)
+        return read(source)
     except ScanError as error:
         remedy = without_options(error.remedy or "")
         raise type(error)(error.reason, path=error.path, remedy=remedy, file=error.file) from error

@@ -1,4 +1,4 @@
-"""One function that reads any scan that was found."""
+"""What reads any scan that was found."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def read_scan(source: ScanSource | str | Path, *, volume: int | None = None, acc
 
     accept: names of `FAULTS` that are not to be refused. Raises ScanError, in one line, for whatever cannot be
     read or must not be scored; ConfigError for a name that is not in FAULTS, and a path that is none."""
+    return without_blanks(read_as_stored(source, volume=volume, accept=accept))
+
+
+def read_as_stored(source: ScanSource | str | Path, *, volume: int | None = None, accept: Iterable[str] = ()) -> Scan:
+    """`read_scan`, with blank slices left as they are: of a label map they are what they say. Raises as it does."""
     asked = ReadOptions(volume=volume, accept=accept)  # type: ignore[arg-type]
     volume, flags = asked.volume, asked.accept
     if not isinstance(source, ScanSource):
@@ -32,7 +37,7 @@ def read_scan(source: ScanSource | str | Path, *, volume: int | None = None, acc
                 pass
         with quiet():
             scan = _read(source, volume, flags)
-        return without_blanks(replace(scan, warnings=source.notes + scan.warnings))
+        return replace(scan, warnings=source.notes + scan.warnings)
     except MaescanError:
         raise
     except Exception as error:  # a library's own complaint about a damaged file
