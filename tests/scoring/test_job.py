@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from helpers.scoring_stub import BUNDLE as STUB
+from helpers.scoring_stub import Engine, write_scan
 from maescan.errors import ScanError
 from maescan.options import ReadOptions
 from maescan.results.rows import ScanRow
@@ -12,6 +14,7 @@ from maescan.scans.source import ScanSource
 from maescan.scoring.job import Job, job_key, listing_key
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.options import Format, ScoreOptions
+from maescan.scoring.pipeline import score_folder
 
 BUNDLE = SimpleNamespace(fingerprint=lambda engine: f"files of {engine}", manifest={})
 
@@ -56,3 +59,15 @@ def test_every_scan_is_counted_once_whatever_comes_of_it(tmp_path):
     job.times["read"].extend([1.0, 3.0])
     assert json.loads(json.dumps(job.stages()))["read"]["p50"] == 2.0
     ledger.close()
+
+
+def test_a_scan_whose_folder_was_renamed_is_named(tmp_path):
+    """The table called the scan of sub-1 by the name that another's folder has now, without a word."""
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    files = [write_scan(scans / f"sub-{number}" / "t1.nii.gz", number) for number in (1, 2)]
+    notes = [score_folder([scans], STUB, Engine(), out, ScoreOptions(pictures=0)).notes]
+    files[0].parent.rename(tmp_path / "away")
+    files[1].parent.rename(scans / "sub-0")
+    notes += [score_folder([scans], STUB, Engine(), out, ScoreOptions(pictures=0)).notes for _ in range(2)]
+    assert notes[0] == [] and notes[1] == notes[2]
+    assert notes[1][0].endswith("files or folders were renamed: sub-2/t1.nii.gz is sub-0/t1.nii.gz now")

@@ -214,7 +214,7 @@ def test_a_run_that_was_killed_keeps_the_order_of_its_search(folder, tmp_path):
     scans = [ScanSource(f.name, f, "nifti", (f,)) for f in sorted(folder.glob("*.nii.gz"))]
     for known in (scans[3:4], scans[::2]):
         ledger = Ledger(tmp_path / "out", "job")
-        ledger.expect(known, scans)
+        ledger.expect(scans)
         numbers = {source.name: ledger.know(source, source.name).id % RUN for source in known}
         assert numbers == {source.name: scans.index(source) for source in known}
         assert ledger.db.one("SELECT MAX(id) / ? FROM scans", RUN) == (1,)

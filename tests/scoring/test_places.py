@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 
 from maescan.scans.source import ScanSource
-from maescan.scoring.places import around, goes_on, members_of, place_of, renamed
+from maescan.scoring.places import alike, around, called_now, goes_on, members_of, place_of, renamed
 
 
 def test_a_scan_lies_where_its_links_lead_but_the_last(tmp_path):
@@ -44,3 +44,19 @@ def test_a_file_of_another_name_than_its_label_is_told():
         ("a.nii~1234", "/a.nii"),
     ]
     assert renamed([*same, ("3-t1", "/in/zip\0t1.nii"), ("a.nii", "/in/b.nii")]) == [("a.nii", "b.nii")]
+
+
+def test_a_scan_whose_folder_is_called_otherwise_now_is_told(tmp_path):
+    file = tmp_path / "in" / "sub-1" / "t1.nii"
+    source = ScanSource("sub-1/t1.nii", file, "nifti", (file,))
+    same = ("sub-1/t1.nii", "t1.nii", "in/sub-1/t1.nii", "sub-1/t1.nii~0123abcd")
+    assert [called_now(label, each) for label in same for each in (source, replace(source, name="t1.nii"))] == [
+        ""
+    ] * 8
+    assert called_now("sub-2/t1.nii", source) == called_now("sub-11/t1.nii", source) == "sub-1/t1.nii"
+    series = ScanSource("P1/3-T1", tmp_path / "in" / "P1", "dicom", (), "1.2.3", identity="series")
+    assert called_now("P2/3-T1", series) == "P1/3-T1" and not called_now("in/P1/3-T1~0123abcd", series)
+
+
+def test_places_are_alike_in_their_last_names():
+    assert alike("/a/P1/t1", "/b/P1/t1") == 2 and alike("/a/P1/t1\0x", "/b/P2/t1") == 1 and alike("/a", "/b") == 0

@@ -28,6 +28,7 @@ from maescan.scoring.conformal import Reference
 from maescan.scoring.ledger import Known, Ledger
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.outputs import Outputs
+from maescan.scoring.places import called_now
 
 Facts = Json
 Event = Callable[[str, Facts], None]
@@ -45,9 +46,10 @@ BROKE_OFF = "incomplete: its sender broke off"
 class Job:
     """A bundle and its engine, the folder that is written into, and what came of the scans so far.
 
-    seen: labels of this run's scans that were scored, now or before; sources: those that may still be drawn; slices:
-    scored in this run; passed_over: what could be read and is no scan; broken: what ends it; files: held while a
-    scan's outputs are written, until its scores are recorded, and while outputs without such a score are removed."""
+    seen: labels of this run's scans that were scored, now or before; sources: those that may still be drawn;
+    renamed: what scans are called now whose label says otherwise; slices: scored in this run; passed_over: what could
+    be read and is no scan; broken: what ends it; files: held while a scan's outputs are written, until its scores are
+    recorded, and while outputs without such a score are removed."""
 
     bundle: Bundle
     engine: CompiledEngine
@@ -58,6 +60,7 @@ class Job:
     seen: set[str] = field(default_factory=set)
     failed: dict[str, Failure] = field(default_factory=dict)
     sources: dict[str, ScanSource] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
     passed_over: list[PassedOver] = field(default_factory=list)
     skipped: int = 0
     slices: int = 0
@@ -147,6 +150,9 @@ class Job:
     def _came(self, label: str, source: ScanSource) -> None:
         self.failed.pop(label, None)
         self.seen.add(label)
+        self.renamed.pop(label, None)
+        if name := "" if self.options.pseudonyms else called_now(label, source):
+            self.renamed[label] = name
         if self.options.pictures:
             self.sources[label] = source
 

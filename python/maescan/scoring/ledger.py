@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,8 @@ from maescan.scans.labels import folder_of, hashed_label, longer_labels
 from maescan.scans.source import ScanSource
 from maescan.scoring.database import NEWER, Database, reading
 from maescan.scoring.names import PLAIN, Names
-from maescan.scoring.places import around, goes_on, members_of, place_of
+from maescan.scoring.places import around, goes_on, place_of
+from maescan.scoring.presence import Presence
 
 RUN = 2**32
 """A scan's number tells when it came: so many are left to each run, in the order of its search."""
@@ -48,16 +49,15 @@ class Ledger:
         """job: hash of all that decides a score; rows of another job are not reused. kind: the folder's, where
         `names` do not say it. Raises DataError, also for a folder of anything else, or of scans by other names."""
         self.out, self.job, self.db, self.names = out, job, Database(out, kind or names.kind), names
-        self._present: set[tuple[str, str]] = set()
+        self.presence = Presence(names)
         self._promised: dict[tuple[str, str], str] = {}
         self._promised_at: dict[str, str] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self.replaced: set[str] = set()  # labels of files that hold other content than was scored
 
-    def expect(self, sources: Iterable[ScanSource], among: Iterable[ScanSource] = ()) -> None:
-        """Says that all of these are there: what is alike among them are copies, not one scan that was moved. New
-        ones have come in the order of `among`, a whole search, whichever is read first, a killed run's too."""
-        self._present |= {(self.names.code(source.identity), self._place(source)) for source in sources}
+    def expect(self, among: Sequence[ScanSource]) -> None:
+        """New scans have come in the order of `among`, a whole search, whichever is read first, a killed run's
+        too."""
         last = (self.db.one("SELECT MAX(id) FROM scans")[0] or 0) // RUN
         came = self.db.all("SELECT id - ?, place FROM scans WHERE id >= ?", last * RUN, max(last, 1) * RUN)
         run = last + (not came or not goes_on(came, [os.fsencode(self._place(source)) for source in among]))
@@ -108,16 +108,10 @@ class Ledger:
     def _row_of(self, identity: str, content: str, place: str) -> Any:
         columns = "SELECT id, label, job, content, place FROM scans"
         if identity or content:
-            rows = self.db.all(f"{columns} WHERE identity = ? ORDER BY id", identity or content)
-            places = [os.fsdecode(row[4]) for row in rows]
-            pairs = list(zip(rows, places, strict=True))
-            here = [row for row, old in pairs if old == place]
-            grown = [row for row, old in pairs if around(old, place) and (identity, old) not in self._present]
-            still = self.names.there(places)
-            gone = [row for row, is_there in zip(rows, still, strict=True) if not is_there]
-            gone.sort(key=lambda row: members_of(os.fsdecode(row[4])) != members_of(place))  # which scan of a .zip
-            if found := here or gone or grown:
-                return found[0]
+            rows = self.db.all(f"{columns} WHERE identity = ? ORDER BY id", key := identity or content)
+            which = self.presence.which(identity, place, [(key, os.fsdecode(row[4])) for row in rows])
+            if which is not None:
+                return rows[which]
         return None if identity else self.db.one(f"{columns} WHERE place = ?", os.fsencode(place))
 
     def _free(self, source: ScanSource) -> str:
@@ -199,21 +193,21 @@ class Ledger:
 
     def gone(self, roots: Sequence[Path]) -> list[str]:
         """Labels of scored scans that are no longer where they were. Failures below `roots` that are gone go."""
-        columns = "id, label, place, failure IS NOT NULL, scores IS NOT NULL"
+        columns = "id, label, place, failure IS NOT NULL, scores IS NOT NULL, identity"
         rows = self.db.all(f"SELECT {columns} FROM scans ORDER BY label")
         places = [(number, label, os.fsdecode(place), *state) for number, label, place, *state in rows]
-        still = self.names.there([place for _, _, place, *_ in places])
+        still = self.presence.there([(identity, place) for _, _, place, _, _, identity in places])
         lost = [row for row, is_there in zip(places, still, strict=True) if not is_there]
         bases = [self.names.place(os.path.realpath(root)) for root in roots]
         with self.db.transaction():
-            for number, _, place, failed, scored in lost:
+            for number, _, place, failed, scored, _ in lost:
                 if not failed or not any(around(base, place) for base in bases):
                     continue
                 if scored:
                     self.db.do("UPDATE scans SET failure = NULL WHERE id = ?", number)
                 else:
                     self._remove(number)
-        return [label for _, label, _, failed, scored in lost if scored or not failed]
+        return [label for _, label, _, failed, scored, _ in lost if scored or not failed]
 
     def known(self, label: str) -> Known:
         """The row of a label."""

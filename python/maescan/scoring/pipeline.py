@@ -76,7 +76,8 @@ def score_folder(
             tell(name, facts)
 
         files.check_claim(out, _kind(options))  # before a search that may take long
-        found = chosen(search_all(paths, Limits.of(options.read)), options)
+        everything = search_all(paths, Limits.of(options.read))
+        found = chosen(everything, options)
         ours = _ours(names.found(found), paths)
         if not found.sources:
             lost = sum(item.why == "excluded" for item in found.passed_over)
@@ -90,7 +91,8 @@ def score_folder(
             sources = [source for source in told if in_shard(source, options.shard)]
             tell_replaced(job, tell)
             tell("found", {"scans": len(sources)})
-            job.ledger.expect(sources, found.sources)
+            job.ledger.presence.expect(everything.sources, paths)
+            job.ledger.expect(found.sources)
             score_sources(sources, job, min(options.workers, len(sources)))
             job.ledger.db.check_there()
             draw_missing(job)

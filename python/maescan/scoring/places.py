@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 
+from maescan.scans.labels import longer_labels
 from maescan.scans.source import ScanSource
+
+HASH = re.compile(r"~[0-9a-f]{8}(-[0-9]+)?$")
+"""What a label has behind a name that it cannot hold, or that another scan has."""
 
 
 def place_of(source: ScanSource) -> str:
@@ -27,6 +33,21 @@ def renamed(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     looks a file up by its name would find another scan's score."""
     names = [(label, place.rpartition("/")[2]) for label, place in rows if "\0" not in place]
     return [(label, name) for label, name in names if not label.rpartition("/")[2].startswith(_kept(name))]
+
+
+def called_now(label: str, source: ScanSource) -> str:
+    """What a source is called by as many of its folders as its label has, where that is not its label; else "". Who
+    looks up a folder of that name would find another scan's score."""
+    parts = longer_labels(source)[-1:] or [source.name]
+    now = parts[0].split("/")[-label.count("/") - 1 :]
+    same = [HASH.sub("", part) for part in now] == [HASH.sub("", part) for part in label.split("/")]
+    return "" if same else "/".join(now)
+
+
+def alike(old: str, new: str) -> int:
+    """How many names two places share, from the last one on: of a folder that was moved, those below it."""
+    pairs = zip(*(reversed(place.partition("\0")[0].split("/")) for place in (old, new)), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def goes_on(came: Iterable[tuple[int, bytes]], places: Sequence[bytes]) -> bool:

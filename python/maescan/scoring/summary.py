@@ -120,15 +120,14 @@ def write_results(
 
 
 def _renamed(job: Job) -> list[str]:
-    """Says which scans' files are called otherwise than they are here. Pseudonyms are none of their names."""
+    """Says which scans' files or folders are called otherwise than they are here. Pseudonyms are none of their
+    names."""
     if job.options.pseudonyms:
         return []
-    rows = job.ledger.db.all(
-        "SELECT label, place FROM scans WHERE identity = content AND scores NOT NULL ORDER BY id"
-    )
-    found = renamed((label, os.fsdecode(place)) for label, place in rows)
-    said = "scans keep the name that they came with, and files were renamed"
-    return _named(said, [f"{label} is {name} now" for label, name in found])
+    rows = job.ledger.db.all("SELECT label, place FROM scans WHERE identity = content AND scores NOT NULL")
+    found = dict(renamed((label, os.fsdecode(place)) for label, place in rows)) | job.renamed
+    said = "scans keep the name that they came with, and files or folders were renamed"
+    return _named(said, [f"{label} is {name} now" for label, name in sorted(found.items())])
 
 
 def _replaced(job: Job) -> list[str]:
