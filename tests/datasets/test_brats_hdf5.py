@@ -175,6 +175,7 @@ def stored(path, **values):
         (partial(stored, image=np.float32(-3e38)), "its image holds values of up to 3e+38"),
         (partial(stored, image=np.complex64(1j)), "its image holds complex64, no numbers"),
         (partial(stored, mask=np.nan), "its mask holds values that are not finite"),
+        (partial(stored, mask=np.int8(-1)), "its mask holds values below 0 (write it with 0 where"),
     ],
 )
 def test_damage_is_refused_with_file_and_remedy(tree, damage, message):
@@ -185,6 +186,17 @@ def test_damage_is_refused_with_file_and_remedy(tree, damage, message):
         datasets.load(tree, TINY, modality="t1")
     assert message in str(error.value) and "volume_4_slice_2.h5" in str(error.value) and error.value.remedy
     assert "\n" not in str(error.value)
+
+
+def test_a_mask_with_a_class_of_its_background_is_refused(tree):
+    """One class a channel, and the first of them is none: each slice would be taken for ill."""
+    for level in range(8):
+        with h5py.File(file(tree, 4, level), "r+") as stream:
+            marks = stream["mask"][:]
+            del stream["mask"]
+            stream["mask"] = np.concatenate([1 - marks.max(axis=-1, keepdims=True), marks], axis=-1)
+    with pytest.raises(DataError, match=r"volume_004\.h5: marks 100% of all voxels as a lesion, its background too"):
+        datasets.load(tree, TINY)
 
 
 def test_failures_name_the_file_of_a_volume_that_is_at_fault(tree, tmp_path):

@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from maescan.config import Preset
 from maescan.datasets.brats import MODALITIES, checked_modality, part_of
 from maescan.datasets.contrasts import statistics, tell_modalities
+from maescan.datasets.folder import MARKS, check_share
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.splits import split_patients, volume_split
-from maescan.errors import ConfigError, DataError, typed
+from maescan.errors import ConfigError, DataError, quoted, typed
 from maescan.scans import Scan
+from maescan.scans.hdf5 import kept_elsewhere
 
 NAME = re.compile(r"volume_(\d+)_slice_(\d+)\.h5")
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])  # voxels of 1 mm, to the left, the back and the top
@@ -111,6 +113,7 @@ def read_volume(name: str, files: Mapping[int, Path], channel: int, preset: Pres
         raise DataError(f"slices of {name} differ in size", path=next(iter(files.values())).parent, remedy=REMEDY)
     voxels, lesions = (np.stack(part, axis=-1) for part in zip(*read, strict=True))
     path = next(iter(files.values())).parent / f"{name}.h5"
+    check_share(lesions, path)
     prepared = prepare(Scan(voxels, 1.0, 0.0, AFFINE, name, path, "hdf5", meta={STANDARDISED: True}), preset)
     axial = prepared.axes.to_axial(lesions)
     label = np.asarray(axial.any(axis=(1, 2)), np.int8)
@@ -131,6 +134,8 @@ def read_slice(file: Path, channel: int | None = None) -> tuple[NDArray[np.float
 
     try:
         with h5py.File(file, "r") as stream:
+            if part := kept_elsewhere(stream):
+                raise DataError(f"keeps {quoted(part)} in another file", path=file, remedy=REMEDY)
             image: Any = stream["image"]
             mask: Any = stream["mask"]
             if (
@@ -151,4 +156,6 @@ def read_slice(file: Path, channel: int | None = None) -> tuple[NDArray[np.float
             raise DataError(f"its {name} holds values that are not finite", path=file, remedy=REMEDY)
     if (farthest := float(np.abs(stored).max(initial=0))) > FARTHEST:
         raise DataError(f"its image holds values of up to {farthest:.3g}, as no MR has", path=file, remedy=REMEDY)
-    return stored.astype(np.float32), marks != 0
+    if marks.min(initial=0) < 0:
+        raise DataError("its mask holds values below 0", path=file, remedy=MARKS)
+    return stored.astype(np.float32), marks > 0

@@ -171,13 +171,17 @@ def read_mask(source: ScanSource, scan: Scan) -> NDArray[np.bool_]:
         raise DataError("lies elsewhere than its scan (another affine)", path=source.path, remedy=_GRID)
     zero = -mask.intercept / mask.slope  # the voxel that measures 0
     found: NDArray[np.bool_] = mask.voxels > zero if mask.slope > 0 else mask.voxels < zero
-    if (share := float(found.mean())) > MOST:
-        reason = f"marks {share:.0%} of all voxels as a lesion, its background too"
-        raise DataError(reason, path=source.path, remedy="write it with 0 where there is no lesion, and 1 in one")
+    check_share(found, source.path)
     if not found.any() and (mask.voxels != zero).any():
         reason = "has values below 0 and none over it: whether they are a lesion cannot be told"
-        raise DataError(reason, path=source.path, remedy="write it with 0 where there is no lesion, and 1 in one")
+        raise DataError(reason, path=source.path, remedy=MARKS)
     return np.ascontiguousarray(axial_axes(scan.affine).to_axial(found))
+
+
+def check_share(lesions: NDArray[np.bool_], path: Path) -> None:
+    """Raises DataError where a mask marks more than lesions: its background is not 0."""
+    if (share := float(lesions.mean())) > MOST:
+        raise DataError(f"marks {share:.0%} of all voxels as a lesion, its background too", path=path, remedy=MARKS)
 
 
 def stored_as(mask: Scan, scan: Scan) -> Scan:
@@ -197,6 +201,7 @@ def _alike(mask: Scan, scan: Scan) -> bool:
 
 
 MOST = 0.5  # share of all voxels, air among them, that a lesion may have
+MARKS = "write it with 0 where there is no lesion, and 1 in one"
 IS_MAP = "is a label map, no scan"
 _MAP = "masks of lesions belong into a folder called masks, other label maps elsewhere"
 OTHER = "leave it out: `score` gives no scan of another kind a p-value; or train with a preset for it"

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from maescan.decimals import counted
-from maescan.errors import ScanError
+from maescan.errors import ScanError, quoted
 from maescan.scans.geometry import check_affine
+from maescan.scans.hdf5 import kept_elsewhere
 from maescan.scans.quiet import one_line
 from maescan.scans.scan import Scan
 from maescan.scans.sizes import check_shape, check_volume
@@ -44,9 +45,22 @@ def _image(path: Path, kind: str) -> Any:
     import nibabel
 
     try:
+        if kind == "Minc2Image":
+            _check_whole(path)
         return getattr(nibabel, kind).from_filename(path)
+    except ScanError:
+        raise
     except ImportError as error:
         raise ScanError("is MINC 2 and needs h5py to be read", path=path, remedy="pip install h5py") from error
     except Exception as error:  # whatever netCDF and HDF5 say of damage
         reason = f"is a damaged MINC volume: {one_line(error)}"
         raise ScanError(reason, path=path, remedy="copy it again from its source") from error
+
+
+def _check_whole(path: Path) -> None:
+    """Raises ScanError where part of an HDF5 file lies in another one."""
+    import h5py
+
+    with h5py.File(path, "r") as stream:
+        if part := kept_elsewhere(stream):
+            raise ScanError(f"keeps {quoted(part)} in another file", path=path, remedy="write it as one file")
