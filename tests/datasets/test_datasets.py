@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from helpers.scan_files import write_series
 from maescan import datasets
 from maescan.config import IntensityConfig, preset
 from maescan.datasets import cache, items, readers
@@ -151,3 +152,18 @@ def test_the_index_names_what_each_slice_was_read_from(made):
     assert lines[0] == "patient,slice,label,area,split,source,key,hash,whose"
     assert len(lines) == 41 and facts["kind"] == "folder"
     assert len({line.split(",")[5] for line in lines[1:]}) == 5
+
+
+def test_pictures_of_a_study_are_passed_over_as_score_does(tmp_path):
+    """A study holds localizers and projections: they are no scans that failed."""
+    mr, values = {"Modality": "MR"}, np.random.default_rng(0).integers(0, 900, (6, 24, 24)).astype(np.int16)
+    write_series(tmp_path / "a", values, SeriesDescription="T1", **mr)
+    write_series(tmp_path / "a", values, first=10, SeriesNumber=1, SeriesDescription="Localizer", **mr)
+    write_series(tmp_path / "a", values[:1], first=20, SeriesNumber=2, ImageType=["DERIVED", "PRIMARY", "MIP"], **mr)
+    slices = datasets.load(tmp_path, TINY)
+    assert set(slices.patient) == {"a/3-T1"} and not slices.left_out
+    assert slices.taken.endswith("; passed over, as no volumes of anatomy: a/1-Localizer and 1 more")
+    for file in (tmp_path / "a").glob("00*.dcm"):
+        file.unlink()
+    with pytest.raises(DataError, match=r"none of its 2 scans can be used; a/1-Localizer: is a localizer by its"):
+        datasets.load(tmp_path, TINY)

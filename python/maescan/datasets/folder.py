@@ -40,6 +40,7 @@ def find_folder(path: Path) -> list[LabelledScan]:
     labels.csv labels the slices it names, and leaves others unknown; without it a slice is abnormal where its scan's
     mask marks a voxel, and a scan without a mask, or a folder without masks/, is healthy. A mask has its scan's path,
     or its file name, but for the folder masks/ in it: masks/a/b.nii.gz and a/masks/b.nii.gz are of a/b.nii.gz.
+    Localizers and other pictures of no volume are passed over, as `score` does.
     Raises ScanError for a folder that cannot be searched, DataError for one without scans, for labels or masks that
     no scan belongs to, and for a table of labels that would not be read.
     """
@@ -59,14 +60,16 @@ def find_folder(path: Path) -> list[LabelledScan]:
     table = read_table(path / LABELS, [source.name for source in scans])
     whose = whose_of(scans, table or {})
     check_parts(whose, table or {}, path / LABELS)
-    bare = [source.name for source in scans if source.name not in masks]
+    volumes = [source for source in scans if not source.picture] or scans
+    bare = [source.name for source in volumes if source.name not in masks]
     if table is None:
         refuse_ill(path, bare, beside=not masks)
     refuse_drawn(path, everything.passed_over, masks=bool(masks), healthy=table is None and bool(bare))
-    note = _note(table is not None, bool(masks), len(bare)) + _contrasts(scans) + _unread(everything.passed_over)
+    note = _note(table is not None, bool(masks), len(bare)) + _contrasts(volumes) + _unread(everything.passed_over)
+    note += _pictures([source.name for source in scans if source not in volumes])
     note += columns_not_read(path / LABELS) + tables_not_read(path)
     parted = table is not None and any(said.split for said in table.values())
-    items = [_item(source, masks.get(source.name), table, bool(masks)) for source in scans]
+    items = [_item(source, masks.get(source.name), table, bool(masks)) for source in volumes]
     return [replace(item, split=item.split if parted else None, whose=whose[item.name], note=note) for item in items]
 
 
@@ -99,6 +102,12 @@ def _contrasts(scans: Iterable[ScanSource]) -> str:
     counts = Counter(filter(None, (contrast_of(source.name) for source in scans)))
     told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     return f"; several contrasts by their names ({told}), where a model is of one" if len(counts) > 1 else ""
+
+
+def _pictures(names: list[str]) -> str:
+    """Names what is passed over as `score` passes it over: localizers, projections, screenshots."""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"; passed over, as no volumes of anatomy: {names[0]}{more}" if names else ""
 
 
 def _unread(passed_over: Iterable[PassedOver]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from maescan.errors import ScanError
+from maescan.errors import PictureError, ScanError
 
 EXTENSIONS = {
     ".nii": "nifti",
@@ -60,7 +60,7 @@ class ScanSource:
     series, a hash of what makes it one (patient, study, series, frame of reference, which of its volumes). patient: a
     hash of its PatientID; "" where that says nothing.
     fault: why it cannot be read, where that is known already; notes: warnings that its scan begins with.
-    incomplete: files that seem to be of the same series cannot be read.
+    incomplete: files that seem to be of the same series cannot be read. localizer: so its header says.
     """
 
     name: str
@@ -74,6 +74,12 @@ class ScanSource:
     fault: ScanError | None = None
     notes: tuple[str, ...] = ()
     incomplete: bool = False
+    localizer: bool = False
+
+    @property
+    def picture(self) -> bool:
+        """Whether it is known to show no volume of anatomy, and is passed over where nobody accepts it."""
+        return self.localizer or isinstance(self.fault, PictureError)
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def _sources(volumes: list[Volume], bases: Mapping[Path, Path]) -> Iterator[Scan
         name = name if number == 1 else f"{name}-{number}"
         source = ScanSource(name, path, "dicom", files, first.series, identity=identity, notes=volume.notes)
         fault = PictureError(volume.picture, path=path, remedy=_remedy(volume)) if volume.picture else None
-        yield replace(source, patient=patient_of(first.belongs[0]), fault=fault)
+        yield replace(source, patient=patient_of(first.belongs[0]), fault=fault, localizer=bool(first.localizer))
 
 
 def _remedy(volume: Volume) -> str | None:

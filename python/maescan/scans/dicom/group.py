@@ -52,7 +52,7 @@ class FileHeader:
     """What grouping needs of one file. belongs: patient, number and kind, study and series; once they are grouped,
     all that the images of its series say of these. plane, depth: orientation, and position along its normal; depth is
     None for an image that is nowhere, or that has several frames. part: of a concatenation; picture: why it is no
-    part of a volume."""
+    part of a volume; localizer: what of its header says that it was made to plan by."""
 
     file: Path
     belongs: tuple[str, ...]
@@ -66,6 +66,7 @@ class FileHeader:
     instance: complete.Instance
     part: parts.Part | None = None
     picture: str = ""
+    localizer: str = ""
 
     @property
     def series(self) -> str:
@@ -136,6 +137,7 @@ def image_of(file: Path, header: Dataset) -> FileHeader:
         instance=complete.instance_of(header),
         part=parts.part_of(header),
         picture=kinds.picture_of(header),
+        localizer=kinds.localizer(header),
     )
 
 
