@@ -11,9 +11,9 @@ from helpers.scoring_stub import BUNDLE, Engine, files_of, rows, shard, write_fo
 from maescan import files
 from maescan.errors import DataError, ScanError
 from maescan.results.paths import map_path
-from maescan.scoring.ledger import rows_of
+from maescan.scoring.ledger import Ledger, rows_of
 from maescan.scoring.merge import merge
-from maescan.scoring.options import ScoreOptions, WatchOptions
+from maescan.scoring.options import ScoreOptions, Shard, WatchOptions
 from maescan.scoring.pipeline import score_folder
 from maescan.scoring.watch import Inbox, watch_folder
 
@@ -134,3 +134,31 @@ def test_a_merge_that_was_stopped_goes_on(merged, folder, tmp_path, monkeypatch)
     assert not (tmp_path / "again" / "run.json").exists()
     merge(parts, BUNDLE, tmp_path / "again")
     assert files_of(tmp_path / "again") == files_of(out)
+
+
+@pytest.mark.slow
+def test_of_what_several_runs_wrote_the_last_ones_scans_are_merged(folder, tmp_path):
+    """It ended as a fault of maescan's, with half an output folder, and so where a scan that failed keeps its
+    scores."""
+    write_scan(tmp_path / "disk" / "x.nii.gz", 9, slices=2)
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before" / "link.nii.gz").symlink_to(tmp_path / "disk" / "x.nii.gz")
+    shard(tmp_path / "before", tmp_path / "one", 1, shard=Shard(1, 1))
+    shard(folder, tmp_path / "one", 1, shard=Shard(1, 1))
+    assert len(merge([tmp_path / "one"], BUNDLE, tmp_path / "merged").scored) == 6
+    (tmp_path / "disk").rename(tmp_path / "away")
+    shard(tmp_path / "before", tmp_path / "one", 1, shard=Shard(1, 1))
+    summary = merge([tmp_path / "one"], BUNDLE, tmp_path / "again")
+    assert [failure["scan"] for failure in summary.failures] == ["link.nii.gz"] and summary.scored == []
+    assert rows(tmp_path / "again" / "scans.csv") == rows(tmp_path / "one" / "scans.csv")
+
+
+def test_a_shard_whose_later_run_of_other_options_was_killed_is_no_shard(folder, tmp_path):
+    part = shard(folder, tmp_path / "one", 1, shard=Shard(1, 1))
+    ledger = Ledger(part, "another job")
+    known = ledger.known("scan3.nii.gz")
+    ledger.add(known, "content", rows_of(part)[0]._replace(label=known.label))
+    ledger.close()
+    with pytest.raises(DataError, match=r"by a run that has not ended: 'scan3.nii.gz' has no score of it now \(run"):
+        merge([part], BUNDLE, tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()

@@ -11,8 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-from msgspec import field
-
 from maescan import files
 from maescan.config.types import Json
 from maescan.decimals import counted
@@ -47,8 +45,8 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     options, engine = ScoreOptions.from_json(runs[0]["options"]), runs[0]["engine"]
     _check(shards, runs, job_key(bundle, engine, options))
     check_reference(bundle.manifest, options.read.regions)
-    known = _labels(shards)
-    labels = {label for run in runs for label in run.get("labels", known)}
+    _check_labels(shards, runs)
+    labels = {label for run in runs for label in run["labels"]}
     outputs = [output for shard in shards for output in _outputs(shard, runs[0]["job"], labels, maps=options.maps)]
     listing = _listing(shards, **runs[0]["listing"])
     check_merged(out)
@@ -66,8 +64,8 @@ def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
             with files.atomic_file(place) as temporary:
                 shutil.copyfile(file, temporary)
         rows = {row.label: row for row in ledger.rows() if row.label in labels}
-        job.seen, job.slices = set(rows), sum(len(row.scores) for row in rows.values())
         job.failed = {failure.scan: failure for failure in ledger.failures() if failure.scan in labels}
+        job.seen, job.slices = rows.keys() - job.failed, sum(len(row.scores) for row in rows.values())
         seconds = max(run["seconds"] for run in runs)
         return write_results(job, listing, seconds=seconds)
     finally:
@@ -137,7 +135,7 @@ class Run(Record, frozen=True):
     listing: Listing | None
     scans: Counts
     seconds: float
-    labels: list[str] = field(default_factory=list)
+    labels: list[str] | None
 
 
 def read_run(shard: Path) -> Json:
@@ -203,16 +201,21 @@ def _passed_over(shards: Sequence[Path]) -> list[tuple[str, str, str]]:
     return sorted(found, key=lambda row: (row[1] in LOOKED_INTO, row[0] if row[1] in LOOKED_INTO else ""))
 
 
-def _labels(shards: Sequence[Path]) -> set[str]:
-    """What all scans are called that the shards know. Raises DataError for one that two of them hold."""
+def _check_labels(shards: Sequence[Path], runs: list[Json]) -> None:
+    """Raises DataError for a scan that two shards know, and for one that was neither scored by its run nor has
+    failed: a later one, of other options perhaps, was killed."""
     known: set[str] = set()
-    for shard in shards:
+    for shard, run in zip(shards, runs, strict=True):
         with reading(shard / files.OUTPUT) as db:
-            taken = {label for (label,) in db.execute("SELECT label FROM scans")}
+            done = "(scores IS NOT NULL AND job = ?) OR failure IS NOT NULL"
+            found = dict(db.execute(f"SELECT label, {done} FROM scans", (run["job"],)))
+        if undone := [label for label in run["labels"] if not found.get(label)]:
+            reason = f"was written into by a run that has not ended: {quoted(undone[0])} has no score of it now"
+            raise DataError(reason, path=shard, remedy=ENDED)
+        taken = set(found)
         if twice := sorted(known & taken):
             raise DataError(f"holds {quoted(twice[0])}, which another shard holds", path=shard, remedy=AGAIN)
         known |= taken
-    return known
 
 
 def _outputs(shard: Path, job: str, labels: Collection[str], *, maps: bool) -> list[tuple[str, str, Path]]:

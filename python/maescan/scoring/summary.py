@@ -151,7 +151,6 @@ def _now() -> datetime:
 
 def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str, Any]:
     """run.json: what ran, and what came of each scan that was found."""
-    shard = {"labels": sorted({*job.seen, *job.failed})} if job.options.shard[1] > 1 else {}
     return {
         "maescan": __version__,
         "written": _now().isoformat(timespec="seconds"),
@@ -174,7 +173,8 @@ def run_record(job: Job, summary: Summary, listing: Listing | None) -> dict[str,
             "passed_over": (len(listing.passed_over) if listing else 0) + len(job.passed_over),
         },
         "archive": {"scans": summary.archive, "gone": list(summary.gone), "other_jobs": summary.other_jobs},
-        **shard,  # which of the folder's scans are of this run: others were scored before, and moved since
+        # which of the folder's scans are of this run, for a merge: others were scored before
+        "labels": sorted({*job.seen, *job.failed}) if listing else None,
         "notes": list(summary.notes),
         "seconds": summary.seconds,
         "slices_per_second": summary.slices / summary.seconds if summary.seconds else 0.0,
