@@ -102,6 +102,22 @@ def test_a_disk_that_fills_while_an_image_comes(out, slices):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fault, status", [("ENOSPC", 0xA700), ("EROFS", 0x0110)])
+def test_a_disk_that_takes_no_more_files(out, slices, fault, status):
+    """The transfer broke off, the sender was told nothing, and what it had sent before waited for 25 minutes."""
+    full = "import errno, os\nreal, count = os.open, [0]\ndef opened(path, flags, *more, **named):\n"
+    full += " count[0] += bool(flags & os.O_EXCL and os.fspath(path).endswith('.dcm'))\n"
+    full += f" if count[0] > 2 and flags & os.O_EXCL: raise OSError(errno.{fault}, 'refused')\n"
+    full += " return real(path, flags, *more, **named)\nos.open = opened"
+    with receiver(out, full) as (node, port):
+        assert send(port, slices[:4]) == [0, 0, status, status]
+        assert node.until("association") | {"peer": ""} == {
+            **{"event": "association", "ended": "released", "stored": 2, "refused": 2, "peer": ""}
+        }
+    assert len(spooled(out)) == 2 and not list((out / ".maescan" / "spool" / "part").iterdir())
+
+
+@pytest.mark.slow
 def test_an_instance_over_the_limit_is_refused(out, slices):
     with receiver(out, max_instance="1K") as (node, port):
         with association(port) as found:

@@ -54,13 +54,17 @@ def valid_uid(uid: str) -> bool:
 
 
 class Incoming(io.FileIO):
-    """A file that an image is written into as it comes. What does not fit is dropped, and `fault` says so: the
-    rest of the image must still be taken off the line before it can be refused. thread: the one that takes it."""
+    """A file that an image is written into as it comes. What does not fit, or no file is to be had for, is dropped, and
+    `fault` says so: it must still be taken off the line before it can be refused. thread: the one that takes it."""
 
     def __init__(self, path: Path, largest: int):
         self.path, self._largest, self.fault = path, largest, 0
         self.thread: int | None = threading.get_ident()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:  # as on a disk that takes no more files, where a sender would be told nothing
+            self.fault = error.errno or errno.EIO
+            descriptor = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         super().__init__(descriptor, "wb")
         self.name = str(path)  # as tempfile's files have it, and `file`
 
@@ -207,8 +211,7 @@ class Spool:
 
     def free(self) -> int:
         """Bytes that are free where the spool lies."""
-        found = os.statvfs(self.folder)
-        return found.f_bavail * found.f_frsize
+        return (found := os.statvfs(self.folder)).f_bavail * found.f_frsize
 
     def remove_old(self, keep: float) -> int:
         """Removes the files of series that were scored over `keep` seconds ago; how many series. One that an image
