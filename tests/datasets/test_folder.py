@@ -4,6 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from helpers.scan_files import write_series
 from maescan import datasets
 from maescan.config import preset
 from maescan.datasets.phantom import Look, write_phantom
@@ -120,9 +121,8 @@ def mask_of_all_else(tree):
 
 
 def mask_of_all_but_two_spots(tree):
-    """Between them whole slices hold 1 alone."""
     file, marks = tree / "masks" / "brain_0002.nii.gz", np.ones(SHAPE, np.uint8)
-    marks[20, 20, [1, 6]] = 0
+    marks[20, 20, [1, 6]] = 0  # whole slices between them hold 1 alone
     nibabel.save(nibabel.Nifti1Image(marks, nibabel.load(file).affine), file)
     return tree
 
@@ -280,6 +280,9 @@ def test_a_mask_of_no_scan_is_told_the_path_of_the_scan_that_is_called_most_alik
         (tmp_path / name).parent.mkdir(exist_ok=True)
         nibabel.save(image, tmp_path / f"{name}.nii.gz")
     with pytest.raises(DataError, match=r"masks/imagesTr/case_001_0000.nii.gz is of imagesTr/case_001_0000.nii.gz"):
+        datasets.find(tmp_path)
+    write_series(tmp_path / "case_001")
+    with pytest.raises(DataError, match=r"case_001.nii.gz: .*masks/case_001/3.nii.gz is of case_001/3\)"):
         datasets.find(tmp_path)
 
 

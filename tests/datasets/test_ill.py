@@ -130,7 +130,7 @@ def test_masks_that_are_not_read_are_not_left_out_of_account(tree, read):
         (tree / "lesions").rename(tree / "patients")
         (tree / "healthy").rename(tree / "others")
     told = "lies among masks, and is no scan but a DICOM Segmentation"
-    with pytest.raises(DataError, match=rf"brain_0002\.dcm: {told} \(write the mask as NIfTI on"):
+    with pytest.raises(DataError, match=rf"brain_0002\.dcm: {told} \(write the mask as NIfTI \(.nii.gz\) on"):
         datasets.find(tree)
     with pytest.raises(DataError, match=r"masks/brain_000\d\..*: is a mask of a lesion"):
         refused(tree)
@@ -138,6 +138,18 @@ def test_masks_that_are_not_read_are_not_left_out_of_account(tree, read):
     drawn.unlink()
     (tree / "masks" / "brain_0002.mif").write_text("mrtrix image")
     with pytest.raises(DataError, match=r"brain_0002\.mif: lies among masks, and is an MRtrix image: convert it"):
+        datasets.find(tree)
+
+
+@pytest.mark.parametrize("name", ["brain_0000", "brain_0000.png", "healthy/brain_0000.nii.gz.part"])
+def test_what_is_called_as_a_scan_among_masks_is_its_mask(tree, name):
+    """Others have one that is read."""
+    (tree.parent / "masks").rename(tree / "masks")
+    (tree / "masks" / "README.md").write_text("drawn by two")
+    datasets.find(tree)
+    (tree / "masks" / name).parent.mkdir(exist_ok=True)
+    (tree / "masks" / name).write_bytes(b"PNG")
+    with pytest.raises(DataError, match=rf"masks/{name}: lies among masks, and is no scan \(write the mask as NIfTI"):
         datasets.find(tree)
 
 

@@ -64,7 +64,7 @@ def find_folder(path: Path) -> list[LabelledScan]:
     bare = [source.name for source in volumes if source.name not in masks]
     if table is None:
         refuse_ill(path, bare, beside=not masks)
-    refuse_drawn(path, everything.passed_over, masks=bool(masks), healthy=table is None and bool(bare))
+    refuse_drawn(path, everything.passed_over, bare if table is None else (), masks=bool(masks))
     note = _note(table is not None, bool(masks), len(bare)) + _contrasts(volumes) + _unread(everything.passed_over)
     note += _pictures([source.name for source in scans if source not in volumes])
     note += columns_not_read(path / LABELS) + tables_not_read(path)
@@ -242,7 +242,8 @@ def _match(scans: list[ScanSource], masks: Iterable[ScanSource]) -> dict[str, Sc
         if len(names) != 1:
             reason = f"is the mask of {' and of '.join(names[:3])}" if names else "is the mask of no scan"
             near = max(names or [source.name for source in scans], key=partial(_alike_at_first, mask.name))
-            remedy = f"give it its scan's path, below masks/: masks/{near} is of {near}"
+            ending = "" if stem_of(near) != near else ".nii.gz"
+            remedy = f"give it its scan's path, below masks/: masks/{near}{ending} is of {near}"
             raise DataError(reason, path=mask.path, remedy=remedy)
         if (other := found.setdefault(names[0], mask)) is not mask:
             reason = f"is a second mask of {names[0]}, beside {typed(other.path)}"
@@ -250,7 +251,7 @@ def _match(scans: list[ScanSource], masks: Iterable[ScanSource]) -> dict[str, Sc
     return found
 
 
-def _alike_at_first(*names: str) -> int:
-    """How many characters files' names begin with alike."""
-    pairs = zip(*(Path(name).name for name in names), strict=False)
-    return len(list(itertools.takewhile(lambda pair: len(set(pair)) == 1, pairs)))
+def _alike_at_first(mask: str, scan: str) -> int:
+    """How many characters a mask's name begins with as its scan's, or the folder of a series, does."""
+    pairs = (zip(Path(mask).name, part, strict=False) for part in Path(scan).parts)
+    return max(len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pair))) for pair in pairs)

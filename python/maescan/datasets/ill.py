@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from maescan.datasets.members import LABELS, read_labels
+from maescan.datasets.subjects import stem_of
 from maescan.errors import DataError, quoted, typed
 from maescan.scans.find import Found
 from maescan.scans.source import PassedOver
@@ -70,16 +71,17 @@ def _called_healthy(name: str) -> bool:
     return found is not None and not name[found.end() :][:1].isalpha()
 
 
-def refuse_drawn(path: Path, passed_over: Iterable[PassedOver], *, masks: bool, healthy: bool) -> None:
+def refuse_drawn(path: Path, passed_over: Iterable[PassedOver], bare: Collection[str], *, masks: bool) -> None:
     """Raises DataError where what is drawn on scans below `path` would be left out of account: what lies in a folder
-    masks and is not read, and with `healthy`, which is that scans are taken for healthy as no label and no mask says
-    otherwise, such a folder of which nothing is read (`masks`: some are), and segmentations and contours in DICOM."""
+    masks and is no mask that is read, as its kind or the name of a scan says; and where scans (`bare`) are taken for
+    healthy as no label and no mask says otherwise, segmentations and contours in DICOM, and a folder of masks of
+    which nothing is read (`masks`: some are)."""
     passed = list(passed_over)
     inside = [item for item in passed if _among_masks(item)]
-    if item := next((item for item in inside if item.why in ("result", "unread")), None):
-        remedy = "write the mask as NIfTI on its scan's own grid, or move this out of the folder"
-        raise DataError(f"lies among masks, and {item.reason}", path=item.path, remedy=remedy)
-    if not healthy:
+    named = {key for name in bare for key in (stem_of(name), PurePosixPath(stem_of(name)).name)}
+    if item := next((item for item in inside if item.why in ("result", "unread") or named & _keys(item)), None):
+        raise DataError(f"lies among masks, and {item.reason}", path=item.path, remedy=_NO_MASK)
+    if not bare:
         return
     label = f"label all in {typed(path / LABELS)}, or move it out if it marks no lesions"
     empty = None if masks else next((item.path.parent for item in inside), _folder_of_masks(path))
@@ -91,12 +93,19 @@ def refuse_drawn(path: Path, passed_over: Iterable[PassedOver], *, masks: bool, 
         raise DataError(reason, path=item.path, remedy=f"write it as NIfTI into a folder called masks; or {label}")
 
 
+_NO_MASK = "write the mask as NIfTI (.nii.gz) on its scan's own grid, or move this out of the folder"
 _DRAWN = re.compile(r"\b(?:Segmentation|Structure Set|SEG|RTSTRUCT)\b")
 """What a DICOM object is called that marks places of an image."""
 
 
 def _among_masks(item: PassedOver) -> bool:
     return "masks" in PurePosixPath(item.name).parts[:-1] and item.why in ("result", "unread", "other")
+
+
+def _keys(item: PassedOver) -> set[str]:
+    """The scan that it would be the mask of: its own path or name, with and without what may be an ending."""
+    own = PurePosixPath(*(part for part in PurePosixPath(item.name).parts if part != "masks"))
+    return {str(own), stem_of(str(own.with_suffix("")))}
 
 
 def _folder_of_masks(path: Path) -> Path | None:
