@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import errno
+import os
 import signal
+import sys
 
 import pytest
 import torch
@@ -136,18 +139,30 @@ def test_tensorboard_shows_what_log_csv_has(tmp_path, monkeypatch):
     killed.resume(Position("mae"), 10)
     for step in (10, 20, 30):
         killed.row(Position("mae", step // 10 - 1), step, 1 / step, 0.1)
-    killed.writer.close()
     resumed = Log(tmp_path)
     resumed.resume(Position("mae", 2), 10)
     resumed.row(Position("mae", 2), 30, 1 / 30, 0.1)
     resumed.resume(Position("judge"), 5)
     resumed.row(Position("judge"), 5, 0.5, 0.1, 0.75)
-    resumed.writer.close()
     assert shown()["mae/loss"] == [(10, 0.1), (20, 0.05), (30, 0.0333)]
     assert shown()["judge/val_auroc"] == [(5, 0.75)] and "mae/val_auroc" not in shown()
     before = list((tmp_path / "tensorboard").iterdir())
     Log(tmp_path)
     assert list((tmp_path / "tensorboard").iterdir()) == before
-    monkeypatch.setattr("maescan.train.state._tensorboard", lambda folder: None)
+    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.record_writer", None)
     Log(tmp_path).resume(Position("judge", 1), 5)
     assert list((tmp_path / "tensorboard").iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["log.csv", "events.out.tfevents."])
+def test_a_disk_that_is_full_when_a_row_is_logged_is_one_line(tmp_path, monkeypatch, name, capfd):
+    """TensorBoard's own writer ended its thread with a traceback; of log.csv it was a fault of maescan."""
+    pytest.importorskip("tensorboard")
+    log = Log(tmp_path)
+    log.resume(Position("mae"), 10)
+    (full,) = tmp_path.rglob(f"{name}*")
+    full.unlink()
+    full.symlink_to("/dev/full")
+    with pytest.raises(DataError, match=rf"{name}.*cannot write: {os.strerror(errno.ENOSPC)}"):
+        log.row(Position("mae"), 10, 0.1, 0.1)
+    assert capfd.readouterr().err == ""

@@ -54,8 +54,8 @@ def valid_uid(uid: str) -> bool:
 
 
 class Incoming(io.FileIO):
-    """A file that an image is written into as it comes. What does not fit, or no file is to be had for, is dropped, and
-    `fault` says so: it must still be taken off the line before it can be refused. thread: the one that takes it."""
+    """A file that an image is written into as it comes. What does not fit, or finds no file, is dropped, and `fault`
+    says so: it must still be taken off the line before it can be refused. thread: the one that takes it."""
 
     def __init__(self, path: Path, largest: int):
         self.path, self._largest, self.fault = path, largest, 0

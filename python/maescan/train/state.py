@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
+import os
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +18,8 @@ import torch
 from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.errors import ConfigError, DataError
-from maescan.files import atomic_file
+from maescan.files import atomic_file, make_folder, written_into
+from maescan.folders import as_folder
 from maescan.models.weights import load_plain
 from maescan.records import Record, check, read, whole_rows
 
@@ -203,26 +207,22 @@ class Log:
     def _show(self, folder: Path, logged: list[Logged]) -> None:
         """Events of these rows alone: what a killed run wrote after its checkpoint would stand there twice. Without
         TensorBoard those of before stay."""
-        before = list(folder.glob("events.out.tfevents.*"))
-        self.writer = _tensorboard(folder)
-        if self.writer is None:
-            return
-        for left in before:
-            left.unlink()
+        with contextlib.suppress(ImportError):
+            self.writer = Events(folder)
         for row in logged:
             self._add(row.phase, row.step, {name: getattr(row, name) for name in SHOWN})
 
     def _add(self, phase: str, step: int, values: Mapping[str, str | float | None]) -> None:
         for name, value in values.items():
             if self.writer is not None and value not in ("", None):
-                self.writer.add_scalar(f"{phase}/{name}", float(value), step)
+                self.writer.add(f"{phase}/{name}", float(value), step)
 
     def row(self, at: Position, step: int, loss: float, lr: float, auroc: float | None = None) -> None:
         """One row; `step` counts from the phase's start."""
         now = time.monotonic()
         speed, self.started, self.samples = self.samples / max(now - self.started, 1e-9), now, 0
         shown = "" if auroc is None else f"{auroc:.6f}"
-        with self.path.open("a", newline="") as file:
+        with written_into(self.path), self.path.open("a", newline="") as file:
             row = [at.phase, at.epoch, step, f"{loss:.8g}", f"{lr:.6g}", f"{speed:.1f}", shown]
             csv.writer(file, lineterminator="\n").writerow(row)
         self._add(at.phase, step, dict(zip(SHOWN, (loss, lr, speed, auroc), strict=True)))
@@ -253,9 +253,28 @@ def place(phase: str) -> int:
     return order.get(phase, int(number) if number.isdigit() else 1002)
 
 
-def _tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder))
+class Events:
+    """Rows as TensorBoard shows them, in a new file in place of those of before. Its own writer has a thread, which
+    ends with a traceback where a disk is full. Raises ImportError without TensorBoard, DataError where the folder
+    cannot be written."""
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._event, self._records = Event, RecordWriter
+        self._file = folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}.0"
+        with written_into(folder):
+            make_folder(folder)
+            for left in folder.glob("events.out.tfevents.*"):
+                left.unlink()
+        self._write(file_version="brain.Event:2")
+
+    def add(self, tag: str, value: float, step: int) -> None:
+        """One value, on disk at once."""
+        self._write(step=step, summary={"value": [{"tag": tag, "simple_value": value}]})
+
+    def _write(self, **facts: object) -> None:
+        event = self._event(wall_time=time.time(), **facts).SerializeToString()
+        with written_into(self._file), open(self._file, "ab", buffering=0, opener=as_folder) as stream:
+            self._records(stream).write(event)
