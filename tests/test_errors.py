@@ -7,10 +7,11 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from maescan.errors import CORE, EXTRAS, ConfigError, MaescanError, installing, lacking, refused, require
+from maescan.errors import CORE, EXTRAS, ConfigError, MaescanError, installing, lacking, refused, require, unwritten
 
 
 def test_error_is_one_line():
@@ -66,11 +67,27 @@ def test_another_import_that_fails_is_a_fault():
         (errno.EACCES, "see who may: namei -l 'a b'"),
         (errno.ENAMETOOLONG, "give a shorter name"),
         (errno.EIO, "check the path"),
+        (errno.ENOSPC, "free space; then run again, or use another --out"),
     ],
 )
 def test_what_the_system_refuses_is_told_by_its_path(number, remedy):
     words = os.strerror(number)
     assert str(refused(OSError(number, words, "a b"))) == f"a b: cannot be used: {words} ({remedy})"
+
+
+def test_a_disk_that_is_full_is_no_fault_of_maescan_where_no_file_is_named():
+    """As of a write to a file that is open: it was to be reported."""
+    told = refused(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    assert str(told) == "cannot write: No space left on device (see which disk is full: df -h, and df -i)"
+
+
+@pytest.mark.parametrize(("left", "what"), [(0, "free files: it can hold no more of them"), (9, "free space")])
+def test_a_disk_that_has_room_and_no_more_files_says_so(tmp_path, monkeypatch, left, what):
+    """It is told as a full one, of which `df` shows nothing."""
+    monkeypatch.setattr(os, "statvfs", lambda place: SimpleNamespace(f_files=9, f_favail=left))
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    told = unwritten(error, tmp_path / "new" / "out")
+    assert told.startswith(what) and told.endswith("or use another --out") and (left or f" {tmp_path};" in told)
 
 
 @pytest.mark.parametrize(

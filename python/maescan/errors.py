@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import os
@@ -158,12 +159,32 @@ def limited(error: Exception) -> MaescanError | None:
     return None
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a file system, or a share of it, that is full."""
+
+
+def unwritten(error: OSError, path: str | os.PathLike[str]) -> str:
+    """What helps where the system writes no more at `path`."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "use another --out or change permissions"
+    if error.errno not in FULL:
+        return "free space, check its permissions, or use another --out"
+    folder, what = next(place for place in (Path(path), *Path(path).absolute().parents) if place.exists()), "space"
+    with contextlib.suppress(OSError):
+        room = os.statvfs(folder)
+        if room.f_files and not room.f_favail:  # `df -h` shows space
+            what = f"files: it can hold no more of them, see df -i {typed(folder)}"
+    return f"free {what}; then run again, or use another --out"
+
+
 def refused(error: Exception) -> MaescanError | None:
     """What the system says of a path that it does not take: no permission, a name too long, a disk that fails; and
     where it gives no more of something. None for any other error, and for what is not there: of that maescan should
     have spoken itself."""
     if scarce := limited(error):
         return scarce
+    if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+        return MaescanError(f"cannot write: {error.strerror}", remedy="see which disk is full: df -h, and df -i")
     if not isinstance(error, OSError) or isinstance(error, FileNotFoundError | FileExistsError):
         return None
     if not isinstance(error.filename, str) or error.errno is None:
@@ -171,6 +192,7 @@ def refused(error: Exception) -> MaescanError | None:
     known = {
         errno.EACCES: f"see who may: namei -l {typed(error.filename)}",
         errno.ENAMETOOLONG: "give a shorter name",
+        **dict.fromkeys(FULL, unwritten(error, error.filename)),
     }
     return MaescanError(
         f"cannot be used: {error.strerror}", path=error.filename, remedy=known.get(error.errno, "check the path")

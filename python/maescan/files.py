@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maescan.decimals import decimal
-from maescan.errors import ConfigError, DataError
+from maescan.errors import ConfigError, DataError, unwritten
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -144,7 +144,7 @@ def kind_of(folder: Path, *, mark: str = f"{OUTPUT}/kind") -> str:
 
 
 def _refused(folder: Path, error: OSError) -> DataError:
-    return DataError(f"cannot write: {error.strerror}", path=folder, remedy="use another --out or change permissions")
+    return DataError(f"cannot write: {error.strerror}", path=folder, remedy=unwritten(error, folder))
 
 
 def _remove_halves(folder: Path, age_s: float) -> None:
@@ -180,8 +180,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
-        reason, remedy = f"cannot write: {error.strerror or error}", "free space or use another --out"
-        raise DataError(reason, path=path, remedy=remedy) from error
+        reason = f"cannot write: {error.strerror or error}"
+        raise DataError(reason, path=path, remedy=unwritten(error, path)) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):  # what matters was said; the next run removes it
@@ -213,8 +213,8 @@ def written_into(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         place = error.filename2 or error.filename or folder
-        remedy = "free space, check its permissions, or use another --out"
-        raise DataError(f"cannot write: {error.strerror or error}", path=place, remedy=remedy) from error
+        reason = f"cannot write: {error.strerror or error}"
+        raise DataError(reason, path=place, remedy=unwritten(error, place)) from error
 
 
 def remove_partial(out: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from maescan.errors import DataError, escaped
+from maescan.errors import DataError, escaped, unwritten
 from maescan.files import OUTPUT, atomic_file, claim, printable, write_json, written_into
 from maescan.records import Record, read
 
@@ -97,8 +97,7 @@ def lock(out: Path) -> IO[str]:
         # A link leads elsewhere: nothing is cut off there.
         held = open(out / LOCK, "a", opener=as_folder)  # noqa: SIM115
     except OSError as error:
-        remedy = "use another --out or change its permissions"
-        raise DataError(f"cannot write: {error.strerror}", path=out, remedy=remedy) from error
+        raise DataError(f"cannot write: {error.strerror}", path=out, remedy=unwritten(error, out)) from error
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(held.fileno()), (out / LOCK).stat()):

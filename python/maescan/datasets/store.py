@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from maescan.config.types import Json
 from maescan.content import read_content
-from maescan.errors import DataError
+from maescan.errors import DataError, unwritten
 from maescan.files import claim, write_text
 from maescan.folders import as_folder, make_own, not_locked
 from maescan.records import Record, decode
@@ -196,8 +196,8 @@ class CacheWriter:
         try:
             yield
         except OSError as error:
-            remedy = "free space or use another --out, then run again"
-            raise DataError(f"cannot write: {error.strerror or error}", path=self.folder, remedy=remedy) from error
+            reason = f"cannot write: {error.strerror or error}"
+            raise DataError(reason, path=self.folder, remedy=unwritten(error, self.folder)) from error
 
 
 def _open(path: Path) -> IO[bytes]:

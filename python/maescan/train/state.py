@@ -190,7 +190,8 @@ class Log:
 
     def __init__(self, out: Path, *, tensorboard: bool = True) -> None:
         self.path, self.started, self.samples = out / "log.csv", time.monotonic(), 0
-        self.events, self.writer = out / "tensorboard" if tensorboard else None, None
+        self.events: Path | None = out / "tensorboard" if tensorboard else None
+        self.writer: Events | None = None
 
     def resume(self, at: Position, steps: int) -> None:
         """Drops the rows that come after `at`, of a phase with `steps` steps per epoch."""
