@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 import zipfile
 
 import numpy as np
 import pytest
 
 from helpers.scan_files import UID, VALUES, write_nifti, write_series
-from maescan.errors import PictureError
+from maescan.errors import PictureError, ScanError
+from maescan.scans import archive as archives
 from maescan.scans import find_scans, read_scan
 
 STORAGE = VALUES.transpose(2, 1, 0)
@@ -70,3 +74,29 @@ def test_a_remedy_does_not_ask_to_name_what_lies_in_a_zip(tmp_path):
     (plain,), (packed,) = find_scans(tmp_path / "s"), find_scans(tmp_path / "a.zip")
     assert plain.fault.remedy == "to score one of them, name its file"
     assert packed.fault.remedy == "to score one of them, unpack the .zip and name its file"
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("call", ["scratch_folder", "_part", "copyfileobj"])
+def test_a_temporary_folder_that_is_full_is_no_damage(tmp_path, monkeypatch, call, at):
+    """It said to zip the scan again, or that it was damaged, and took what it had unpacked of a series for all."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for file in write_series(tmp_path / "s"):
+            archive.write(file, file.name)
+    real, calls = getattr(archives.shutil if call == "copyfileobj" else archives, call), []
+
+    def refuse(*given):
+        calls.append(given)
+        if len(calls) >= at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/random")
+        return real(*given)
+
+    (source,) = find_scans(tmp_path / "a.zip")
+    monkeypatch.setattr(archives.shutil if call == "copyfileobj" else archives, call, refuse)
+    if call == "scratch_folder" and at == 2:
+        assert np.array_equal(read_scan(source).voxels, STORAGE)
+    with pytest.raises(ScanError) as told:
+        read_scan(source)
+    reason = f"cannot be unpacked: temporary folder {tempfile.gettempdir()}: No space left on device"
+    assert str(told.value) == f"{tmp_path / 'a.zip'}: {reason} (set TMPDIR to a folder with more room)"
+    assert all(source.fault is None and not source.notes for source in find_scans(tmp_path / "a.zip"))

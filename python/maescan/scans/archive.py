@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 from maescan.decimals import counted
-from maescan.errors import ScanError, quoted
+from maescan.errors import FULL, ScanError, quoted
 from maescan.scans.budget import gigabytes
 from maescan.scans.dicom.kinds import NAME_IT
 from maescan.scans.quiet import one_line
@@ -24,7 +27,7 @@ from maescan.scans.walk import walk
 MAX_FILES, MAX_BYTES = 20_000, 2**32
 LONGEST = 200
 """Bytes of a part of a member's path that are kept: a file's name has at most 255."""
-REMEDY = "zip the scan again"
+REMEDY, ROOM = "zip the scan again", "set TMPDIR to a folder with more room"
 
 
 Search = Callable[[Path, Mapping[str, ScanError]], Iterable[ScanSource | PassedOver]]
@@ -90,22 +93,16 @@ def place_in_zip(source: ScanSource, root: Path) -> ScanSource:
 def unpacked(path: Path, members: Collection[str] = ()) -> Iterator[tuple[Path, dict[str, ScanError]]]:
     """A temporary folder with the members (default: all) of a .zip by their places, and what is wrong with those that
     cannot be unpacked. Raises ScanError for a .zip that is damaged or absurd; errors inside name the .zip."""
-    with scratch_folder() as scratch:
-        root = scratch / (path.stem[: LONGEST // 4] or "zip")
-        with open_plain(path) as stream:
-            try:
-                root.mkdir()
-                with zipfile.ZipFile(stream) as archive:
-                    places = _places(archive.infolist())
-                    wanted = {place: info for place, info in places.items() if not members or place in members}
-                    _check(list(wanted.values()), path, root)
-                    tried = {
-                        place: _unpack(archive, info, root / place, path / place) for place, info in wanted.items()
-                    }
-            except ScanError:
-                raise
-            except Exception as error:  # zipfile has no common type for damage
-                raise ScanError(f"cannot be unpacked: {one_line(error)}", path=path, remedy=REMEDY) from error
+    with ExitStack() as stack:
+        with open_plain(path) as stream, _told(path):
+            scratch = stack.enter_context(scratch_folder())
+            root = scratch / (path.stem[: LONGEST // 4] or "zip")
+            root.mkdir()
+            with zipfile.ZipFile(stream) as archive:
+                places = _places(archive.infolist())
+                wanted = {place: info for place, info in places.items() if not members or place in members}
+                _check(list(wanted.values()), path, root)
+                tried = {place: _unpack(archive, info, root / place, path / place) for place, info in wanted.items()}
         try:
             with not_watched():
                 yield root, {place: error for place, error in tried.items() if error}
@@ -115,6 +112,25 @@ def unpacked(path: Path, members: Collection[str] = ()) -> Iterator[tuple[Path, 
                 for place in (error.path, error.file)
             )
             raise type(error)(error.reason, path=at, remedy=error.remedy, file=file) from error
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What keeps a .zip from being unpacked, and whose fault that is: its own, or the temporary folder's."""
+    try:
+        yield
+    except ScanError:
+        raise
+    except Exception as error:  # zipfile has no common type for damage
+        if not _is_folders(error):
+            raise ScanError(f"cannot be unpacked: {one_line(error)}", path=path, remedy=REMEDY) from error
+        reason = f"cannot be unpacked: temporary folder {tempfile.gettempdir()}: {error.strerror}"
+        raise ScanError(reason, path=path, remedy=ROOM) from error
+
+
+def _is_folders(error: Exception) -> TypeGuard[OSError]:
+    """Whether the temporary folder takes no more, or nothing: no fault of what is unpacked."""
+    return isinstance(error, OSError) and error.errno in (*FULL, errno.EROFS, errno.EACCES)
 
 
 def _places(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
@@ -149,6 +165,8 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, where
     except Exception as error:  # zipfile has no common type for damage
         with suppress(OSError):
             target.unlink()
+        if _is_folders(error):  # what is unpacked would be half of a series
+            raise
         why = (
             error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
         )  # no temporary path
@@ -164,7 +182,7 @@ def _check(infos: list[zipfile.ZipInfo], path: Path, root: Path) -> None:
         raise ScanError(reason, path=path, remedy="unpack it yourself, if it is no bomb")
     if size > (free := shutil.disk_usage(root).free):
         reason = f"unpacks to {gigabytes(size)}, the temporary folder has {gigabytes(free)}"
-        raise ScanError(reason, path=path, remedy="set TMPDIR to a folder with more room")
+        raise ScanError(reason, path=path, remedy=ROOM)
 
 
 def _files(root: Path) -> Iterator[str]:
