@@ -197,3 +197,32 @@ def test_a_package_that_the_install_lacks_is_no_damage_of_the_file(tmp_path, mon
     (source,) = find_scans(tmp_path)
     assert source.fault.reason == "this installation of maescan lacks isal"
     assert source.fault.remedy.endswith("pip install maescan")
+
+
+def test_a_file_that_may_not_be_read_is_not_called_no_scan(tmp_path, monkeypatch):
+    """A series without extensions that belongs to another user was passed over like any README."""
+    for name in ("IM0001", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x" * 200)
+
+    def closed(path):
+        raise ScanError("cannot be read: Permission denied", path=path) from PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("maescan.scans.dicom.file.is_dicom", closed)
+    passed = {item.name: (item.why, item.reason) for item in survey(tmp_path).passed_over}
+    assert passed["IM0001"] == ("unread", "cannot be read: see who may read it")
+    assert passed["notes.txt"][0] == "other"
+
+
+def test_a_file_in_a_folder_that_may_not_be_searched_is_one_row(tmp_path, monkeypatch):
+    """It ended the search of all that was named."""
+
+    def closed(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    file = write_nifti(tmp_path / "in" / "a.nii")
+    for name in ("stat", "lstat", "open"):
+        monkeypatch.setattr(os, name, closed)
+    found = survey(file).sources
+    monkeypatch.undo()
+    assert [source.name for source in found] == ["a.nii"]
+    assert found[0].fault is None or str(found[0].fault.reason) == "cannot be read: Permission denied"

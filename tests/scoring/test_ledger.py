@@ -10,6 +10,7 @@ import pytest
 
 from maescan.errors import DataError
 from maescan.results.rows import AGAIN, Failure, ScanRow
+from maescan.scans.find import Found
 from maescan.scans.labels import tell_apart
 from maescan.scans.source import ScanSource
 from maescan.scoring.ledger import Ledger
@@ -98,7 +99,7 @@ def test_other_content_in_a_file_takes_its_row(ledger, tmp_path):
 def test_files_that_swap_their_names_stay_two_scans(ledger, tmp_path):
     a, b = file(tmp_path / "a.nii"), file(tmp_path / "b.nii")
     add(ledger, a, "one"), add(ledger, b, "two")
-    ledger.presence.expect([a, b], [tmp_path])
+    ledger.presence.expect(Found([a, b], []), [tmp_path])
     add(ledger, a, "two"), add(ledger, b, "one")
     assert len({row.label for row in ledger.rows()}) >= 2
     assert {ledger.know(a, "two").scored, ledger.know(b, "one").scored} == {True}
@@ -147,7 +148,7 @@ def test_a_later_series_of_a_folder_is_called_as_where_both_are_found_at_once(le
 
 def test_a_copied_series_in_a_folder_below_is_a_scan_of_its_own(ledger, tmp_path):
     whole, copy = series(tmp_path / "st", "st/3"), series(tmp_path / "st" / "copy", "st/copy/3")
-    ledger.presence.expect([whole, copy], [tmp_path])
+    ledger.presence.expect(Found([whole, copy], []), [tmp_path])
     assert {add(ledger, whole, "a"), add(ledger, copy, "a")} == {"st/3", "st/copy/3"}
 
 
@@ -158,7 +159,7 @@ def test_copies_of_a_series_that_were_moved_together_keep_their_scores(ledger, t
         add(ledger, series(tmp_path / "old" / name, f"{name}/3"), f"bytes of {name}")
     (tmp_path / "old").rename(tmp_path / "new")
     moved = {name: series(tmp_path / "new" / name, f"{name}/3") for name in names}
-    ledger.presence.expect(moved.values(), [tmp_path / "new"])
+    ledger.presence.expect(Found([*moved.values()], []), [tmp_path / "new"])
     known = {name: ledger.know(moved[name], f"bytes of {name}") for name in reversed(names)}
     assert all(known[name].label == f"{name}/3" and known[name].scored for name in names)
 
@@ -167,7 +168,7 @@ def test_a_series_whose_folder_holds_another_now_is_named(ledger, tmp_path):
     add(ledger, series(tmp_path / "P1", "P1/3", "one"), "1"), add(ledger, series(tmp_path / "P2", "P2/3", "two"), "2")
     (tmp_path / "P1").rename(tmp_path / "P9"), (tmp_path / "P2").rename(tmp_path / "P1")
     there = [series(tmp_path / "P1", "P1/3", "two")]
-    ledger.presence.expect(there, [tmp_path / "P1"])
+    ledger.presence.expect(Found(there, []), [tmp_path / "P1"])
     assert ledger.know(there[0], "2").label == "P2/3" and ledger.gone([]) == ["P1/3"]
 
 

@@ -66,7 +66,7 @@ def test_a_key_that_the_disk_does_not_take_is_not_there(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir()) and Pseudonyms.read(tmp_path / "key").key
 
 
-def test_places_lie_in_each_other_as_they_did_and_say_whether_they_are_there(names, tmp_path):
+def test_places_lie_in_each_other_as_they_did_and_say_whether_they_are_there(names, tmp_path, monkeypatch):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "scan.nii").write_text("")
     folder, file, gone = (names.place(str(tmp_path / "a" / name)) for name in ("b", "scan.nii", "gone"))
@@ -75,6 +75,13 @@ def test_places_lie_in_each_other_as_they_did_and_say_whether_they_are_there(nam
     fresh = replace(names, _places={})  # as the next run, which has only the ledger's
     assert fresh.there([folder, file, gone]) == [True, True, False]
     assert Pseudonyms("mark").there([gone]) == [True]  # nobody knows without the key
+
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "lstat", closed)
+    monkeypatch.setattr(os, "listdir", closed)
+    assert replace(names, _places={}).there([gone]) == PLAIN.there([str(tmp_path / "gone")]) == [True]
 
 
 @pytest.mark.parametrize(

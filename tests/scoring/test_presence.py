@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maescan.errors import ScanError
+from maescan.scans.find import Found
 from maescan.scans.source import ScanSource
 from maescan.scoring.names import PLAIN
 from maescan.scoring.presence import Presence
@@ -25,9 +26,8 @@ def presence(tmp_path, **found):
     """Of a search that found these series in these folders."""
     known = Presence(PLAIN)
     places = [(series, name) for series, names in found.items() for name in names.split()]
-    known.expect(
-        [ScanSource(name, tmp_path / name, "dicom", (), identity=series) for series, name in places], [tmp_path]
-    )
+    sources = [ScanSource(name, tmp_path / name, "dicom", (), identity=series) for series, name in places]
+    known.expect(Found(sources, []), [tmp_path])
     return known
 
 
@@ -57,13 +57,13 @@ def test_what_cannot_be_read_is_not_lost(at, tmp_path):
     known, fault = presence(tmp_path, b="P1"), ScanError("cannot be read: Permission denied")
     assert known.there([("a", at("P1"))]) == [False]
     file = tmp_path / "P1" / "0.dcm"
-    known.expect([ScanSource("P1/0.dcm", file, "dicom", (file,), fault=fault)], [])
+    known.expect(Found([ScanSource("P1/0.dcm", file, "dicom", (file,), fault=fault)], []), [])
     assert known.there([("a", at("P1"))]) == [True]
 
 
 def test_a_folder_that_was_not_searched_may_hold_what_it_held(at, tmp_path):
     known = Presence(PLAIN)
-    known.expect([], [tmp_path / "in"])
+    known.expect(Found([], []), [tmp_path / "in"])
     assert known.there([("a", at("in/P1")), ("a", at("other/P1")), ("a", str(tmp_path / "gone"))]) == [
         False,
         True,

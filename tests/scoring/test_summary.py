@@ -142,7 +142,7 @@ def test_scans_of_a_kind_that_is_not_read_are_named(tmp_path):
         (tmp_path / "scans" / name).write_bytes(b"voxels")
     (note,) = score([tmp_path / "scans"], tmp_path / "out").notes
     assert note.startswith(
-        "b.BRIK, c.gipl, d.vtk and 1 more: may be scans, and are of no kind that is read: not scored"
+        "b.BRIK, c.gipl, d.vtk and 1 more: may be scans, and cannot be read or are of no kind that is: not scored"
     )
     assert (
         rows(tmp_path / "out" / "passed_over.csv")[1]["reason"]

@@ -15,8 +15,8 @@ from maescan.scans.budget import touching
 from maescan.scans.hollow import hollow, pointer_at, slice_like
 from maescan.scans.labels import file_label, tell_apart
 from maescan.scans.quiet import one_line
-from maescan.scans.source import EXTENSIONS, PassedOver, ScanSource, format_of, unread
-from maescan.scans.walk import Visited, is_output, walk
+from maescan.scans.source import EXTENSIONS, TEXTS, PassedOver, ScanSource, format_of, unread
+from maescan.scans.walk import Visited, is_output, may_be_there, walk
 
 __all__ = ["EXTENSIONS", "Faults", "Found", "ScanSource", "find_scans", "format_of", "in_files", "survey"]
 
@@ -85,7 +85,7 @@ def _in_roots(roots: list[Path], faults: Faults) -> Iterator[tuple[Path, ScanSou
     """What is in each root. Slices are looked at together at the end: a series may lie in several roots."""
     visited, together, slices = Visited(), defaultdict[Path, list[Path]](list), _Slices()
     for root in roots:
-        if not os.path.lexists(root):
+        if not may_be_there(str(root)):
             raise ScanError("does not exist", path=root, remedy="check the path")
         if stat.S_ISDIR(_mode(root)):
             yield from ((root, item) for item in _apart(walk(root, faults, visited), root, slices, faults))
@@ -181,6 +181,8 @@ def _looked_into(file: Path, base: Path, slices: _Slices, faults: Faults) -> lis
     except Exception as error:
         reason = f"cannot be looked into: {type(error).__name__}: {one_line(error)}"
         remedy: str | None = "copy it again from its source, or take it away"
+        if isinstance(error, OSError) and error.strerror:
+            reason, remedy = f"cannot be read: {error.strerror}", "check the file"
         if known := isinstance(error, ImportError) and lacking(error):
             reason, remedy = known.reason, known.remedy
         fault = error if isinstance(error, ScanError) else ScanError(reason, path=file, remedy=remedy)
@@ -198,12 +200,14 @@ def _in_file(file: Path, base: Path, slices: _Slices, faults: Faults) -> Iterato
         yield ScanSource(name, file, kind or "", (file,), fault=missing)
     elif not stat.S_ISREG(mode):  # a pipe, which would be waited on for ever, or a link to nowhere
         yield from _irregular(file, base, kind, slices)
-    elif kind == "dicom" or (kind is None and _holds_dicom(file)):
+    elif kind == "dicom" or (kind is None and (dicom := _holds_dicom(file))):
         slices.add(file, base)
     elif kind:
         yield from _of_format(file, name, kind)
     elif text := unread(file):
         yield PassedOver(name, file, "unread", text)
+    elif dicom is None and not name.lower().endswith(TEXTS):
+        yield PassedOver(name, file, "unread", "cannot be read: see who may read it")
     elif lost := _lost(file):
         slices.add(file, base, lost)
     else:
@@ -258,13 +262,14 @@ def _mode(file: Path) -> int:
         return 0
 
 
-def _holds_dicom(file: Path) -> bool:
+def _holds_dicom(file: Path) -> bool | None:
+    """None where the system does not let it be read."""
     from maescan.scans.dicom.file import is_dicom
 
     try:
         return is_dicom(file)
-    except ScanError:
-        return False
+    except ScanError as error:
+        return None if isinstance(error.__cause__, OSError) else False
 
 
 def _is_map(file: Path) -> bool:

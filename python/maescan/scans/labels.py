@@ -44,7 +44,8 @@ def _number(value: object) -> str:
 def tell_apart(found: Sequence[tuple[Path, ScanSource]]) -> list[ScanSource]:
     """The sources of (root, source) with labels that differ: where some share one, each of them gets as many parent
     folders of its root in front as tell them apart; where none do (two series of one folder), a hash."""
-    bases = [Path(os.path.realpath(root if root.is_dir() else root.parent)).parts[1:] for root, _ in found]
+    folders = [root if os.path.isdir(root) else root.parent for root, _ in found]  # noqa: PTH112 (Path's raises)
+    bases = [Path(os.path.realpath(folder)).parts[1:] for folder in folders]
     depths = [0] * len(found)
     while True:
         labels = [

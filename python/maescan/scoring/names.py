@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from maescan.content import opened
 from maescan.errors import ConfigError, MaescanError, typed
+from maescan.scans.walk import may_be_there
 
 if TYPE_CHECKING:
     from maescan.results.rows import Failure
@@ -73,7 +74,7 @@ class Names:
 
     def there(self, places: Sequence[str]) -> list[bool]:
         """Of each place whether it still exists."""
-        return [os.path.lexists(place.split("\0", maxsplit=1)[0]) for place in places]
+        return [may_be_there(place.split("\0", maxsplit=1)[0]) for place in places]
 
     def told(self, text: str, *_around: object) -> str:
         """What may be told of a text. _around: what names the scan."""
@@ -148,18 +149,19 @@ class Pseudonyms(Names):
     def there(self, places: Sequence[str]) -> list[bool]:
         """See `Names`; looked for from the top down. Without a key nobody knows, and they are taken to be."""
         listed = set[str]()
-        paths = (self._path(place.split("\0", maxsplit=1)[0], listed) for place in places)
-        return [not self.key or os.path.lexists(path) for path in paths]
+        return [not self.key or may_be_there(self._path(each.split("\0", maxsplit=1)[0], listed)) for each in places]
 
     def _path(self, place: str, listed: set[str]) -> str:
         """The path of a place; "" where there is none. listed: folders that were looked into."""
         above, _, _ = place.rpartition("/")
         if place not in self._places and self.key and above not in listed:
-            listed.add(above)
             folder = self._path(above, listed) if above else "/"
-            with contextlib.suppress(OSError):
+            try:
                 for path in Path(folder).iterdir() if folder else ():
                     self._place(above, str(path))
+            except OSError:  # whether it is gone, or nobody knows, is told by what is in it
+                return f"{folder}/."
+            listed.add(above)
         return self._places.get(place, "")
 
     def told(self, text: str, *around: object) -> str:
@@ -227,9 +229,7 @@ def kept_in(names: Names, own: Sequence[Path], *around: object) -> Iterator[None
 
 
 def _within(out: Path) -> ConfigError:
-    return ConfigError(
-        "the key lies inside the output folder", path=out, remedy="keep it where OUT's readers do not come"
-    )
+    return ConfigError("the key lies inside the output folder", path=out, remedy="keep it away from OUT's readers")
 
 
 def _lies_in(path: str | os.PathLike[str] | None, folders: Sequence[object]) -> bool:

@@ -91,7 +91,7 @@ def score_folder(
             sources = [source for source in told if in_shard(source, options.shard)]
             tell_replaced(job, tell)
             tell("found", {"scans": len(sources)})
-            job.ledger.presence.expect(everything.sources, paths)
+            job.ledger.presence.expect(everything, paths)
             job.ledger.expect(found.sources)
             score_sources(sources, job, min(options.workers, len(sources)))
             job.ledger.db.check_there()
@@ -124,7 +124,7 @@ def _ours(found: Found, paths: Sequence[Path]) -> list[str]:
     unread = [item.name for item in found.passed_over if item.why == "unread"]
     told = [
         (ours, "written by maescan, which is no input, and passed over"),
-        (unread, "may be scans, and are of no kind that is read: not scored, passed_over.csv says what to do"),
+        (unread, "may be scans, and cannot be read or are of no kind that is: not scored, see passed_over.csv"),
     ]
     return [escaped(f"{_named(names)}: {reason}") for names, reason in told if names]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from maescan.scans.source import ScanSource
+from maescan.scans.find import Found
 from maescan.scoring.names import Names
 from maescan.scoring.places import alike, around, members_of, place_of
 
@@ -23,13 +23,15 @@ class Presence:
         self._found = defaultdict[str, set[str]](set)  # the places of each series; of what says none, of ""
         self._unsure, self._roots = list[str](), list[str]()
 
-    def expect(self, sources: Iterable[ScanSource], roots: Sequence[Path]) -> None:
+    def expect(self, found: Found, roots: Sequence[Path]) -> None:
         """All that a search found below `roots`, nothing left out."""
-        for source in sources:
+        for source in found.sources:
             place = self._names.place(place_of(source))
             self._found[self._names.code(source.identity)].add(place)
-            if source.fault is not None or (source.format == "dicom" and not source.identity):
+            if source.fault is not None or (source.format in ("dicom", "folder") and not source.identity):
                 self._unsure.append(place)
+        unread = [item.path for item in found.passed_over if item.why == "unread"]
+        self._unsure += [self._names.place(os.path.realpath(path)) for path in unread]
         self._roots += [self._names.place(os.path.realpath(root)) for root in roots]
 
     def there(self, scans: Sequence[Scan]) -> list[bool]:

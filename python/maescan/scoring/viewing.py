@@ -26,6 +26,7 @@ from maescan.scans.scan import axial_axes, missing_slices
 from maescan.scans.search import search_all
 from maescan.scans.source import ScanSource
 from maescan.scans.streams import content_hash
+from maescan.scans.walk import may_be_there
 from maescan.scans.worker import Worker
 from maescan.scoring.database import reading
 from maescan.scoring.dicom import verdict_key, verdict_of
@@ -181,7 +182,7 @@ def _map(out: Path, job: str, label: str) -> tuple[NDArray[np.float32], NDArray[
 
 def _read(found: Scored, options: ReadOptions) -> tuple[Volume, tuple[int, ...]]:
     place, limits = Path(found.place.split("\0", maxsplit=1)[0]), Limits.of(options)
-    if not os.path.lexists(place):
+    if not may_be_there(str(place)):
         raise ScanError("is no longer where it was scored", path=place, remedy="put it back, or score it again")
     sources = [
         source
