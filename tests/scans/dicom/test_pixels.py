@@ -8,7 +8,7 @@ import pytest
 from helpers.scan_files import VALUES, dicom_slice, enhanced, save, write_series
 from maescan.errors import ScanError
 from maescan.scans import read_scan
-from maescan.scans.dicom.pixels import BEYOND
+from maescan.scans.dicom.pixels import BEYOND, CUT
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,24 @@ def test_frames_of_more_bits_than_are_stored(tmp_path, coded, signed, overlay):
         dataset.compress(getattr(pydicom.uid, syntax))
         dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, signed
         save(dataset, tmp_path / f"{k}.dcm")
-    assert np.array_equal(read_scan(tmp_path).voxels, wanted.transpose(2, 1, 0))
+    scan = read_scan(tmp_path)
+    assert np.array_equal(scan.voxels, wanted.transpose(2, 1, 0)) and (CUT in scan.warnings) == (overlay != 0)
+
+
+@pytest.mark.parametrize(("value", "signed", "overlay"), [(1500, 0, False), (-100, 1, False), (1500, 0, True)])
+def test_bits_above_the_stored_ones_are_noted_unless_an_overlay_or_the_sign_explains_them(
+    tmp_path, value, signed, overlay
+):
+    """A scanner that says 10 bits and writes 12."""
+    for k in range(3):
+        dataset = dicom_slice(np.full((32, 32), value + k, np.int16), (0, 0, k), BitsStored=10, HighBit=9)
+        dataset.PixelRepresentation = signed
+        if overlay:
+            dataset.add_new(0x60000010, "US", 32)
+        save(dataset, tmp_path / f"{k}.dcm")
+    scan = read_scan(tmp_path)
+    assert scan.voxels.max() == (value + 2 if signed else (value + 2) % 1024)
+    assert (CUT in scan.warnings) == (not signed and not overlay)
 
 
 def test_lossy_values_beyond_the_stored_bits_are_noted(tmp_path):

@@ -183,7 +183,7 @@ def frames_of(image: DicomImage) -> Iterator[Frame]:
         values = read.of({**shared, **_values(per_frame[index], known)} if index < len(per_frame) else shared)
         position = values.numbers("ImagePositionPatient", 3)
         plane = values.numbers("ImageOrientationPatient", 6, _directions)
-        rows, columns = values.numbers("PixelSpacing", 2)
+        rows, columns = values.numbers("PixelSpacing", 2, _lengths)
         thickness, slope, intercept = (values.number(tag) for tag in SCALARS)
         tags = tuple(str(values.get(tag)) for tag in VOLUMES)
         spacing, of = (float(rows), float(columns)), str(values.get("StackID") or "")
@@ -232,6 +232,14 @@ def _directions(plane: np.ndarray, file: Path) -> np.ndarray:
         reason = f"has the ImageOrientationPatient {text}: no two directions at right angles"
         raise ScanError(reason, path=file, remedy="the header is damaged: export the series again")
     return plane
+
+
+def _lengths(spacing: np.ndarray, file: Path) -> np.ndarray:
+    """Raises ScanError for one below 0, which would turn the image round; what is 0 is refused with its affine."""
+    if (spacing < 0).any():
+        text = " x ".join(f"{value:.4g}" for value in spacing)
+        raise ScanError(f"has the PixelSpacing {text}, below 0", path=file, remedy="the header is damaged")
+    return spacing
 
 
 class _Values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import compress
 from pathlib import Path
 
@@ -25,6 +26,9 @@ AIR = -1024.0
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 81, 91, 203))
 """JPEG of 8 and 12 bits, JPEG-LS near-lossless, JPEG 2000, HTJ2K."""
 LOSSY = "was compressed with loss"
+OVERLAYS = 0x60
+"""How the groups of overlays begin."""
+CUT = "has bits above its stored ones that no overlay declares: they were left out"
 BEYOND = "has values beyond its stored bits: header and compressed pixels disagree"
 ROUNDED = "32-bit voxels were rounded to float32"
 
@@ -39,7 +43,9 @@ def decode(ordered: Stack, path: Path) -> tuple[Array, float, float, tuple[str, 
     voxels = np.empty(shape, first.image.dtype if kept else np.float32)
     filler = _Filler()
     warnings: dict[str, bool] = {}
-    for slot, frame, pixels in _frames(ordered):
+    for slot, frame, raw in _frames(ordered):
+        pixels = raw if is_lossy(frame.image) else _stored(frame.image, raw)
+        warnings[CUT] = warnings.get(CUT) or (pixels is not raw and _loses(frame.image, raw))
         real = filler.note(slot, frame, pixels)
         values = _inverted(frame.image, pixels) if frame.image.inverted else pixels
         with np.errstate(over="ignore"):
@@ -56,7 +62,7 @@ def decode(ordered: Stack, path: Path) -> tuple[Array, float, float, tuple[str, 
 
 
 def _frames(ordered: Stack) -> Iterator[tuple[int, Frame, Array]]:
-    """Slot, frame and decoded pixels [rows, columns], each file opened once."""
+    """Slot, frame and decoded pixels [rows, columns] with all their bits, each file opened once."""
     by_image: dict[DicomImage, list[tuple[int, Frame]]] = defaultdict(list)
     for slot, frame in zip(ordered.slots, ordered.frames, strict=True):
         by_image[frame.image].append((slot, frame))
@@ -72,18 +78,19 @@ def _pixels(image: DicomImage, indices: list[int]) -> Iterator[Array]:
     """The frames at `indices`, which ascend, decoded as they are asked for; pydicom does so only from a file with
     meta data. Without an offset table it looks through all frames for each one that it is asked for by its index."""
     from pydicom import dcmread, uid
-    from pydicom.pixels.utils import iter_pixels
+    from pydicom.pixels import utils
 
+    iter_pixels = partial(utils.iter_pixels, raw=True, correct_unused_bits=is_lossy(image))
     syntax = image.header.file_meta.get("TransferSyntaxUID")
     content = as_dicom(image.file)
     if syntax and syntax.is_encapsulated:
         table = check_codestreams(image.file, image.rows, image.columns, image.frames)
         if len(indices) == image.frames:
-            return iter_pixels(content, raw=True)
+            return iter_pixels(content)
         if not table:
-            return compress(iter_pixels(content, raw=True), np.isin(range(image.frames), indices))
+            return compress(iter_pixels(content), np.isin(range(image.frames), indices))
     if syntax and not syntax.is_deflated and not image.swapped:
-        return iter_pixels(content, indices=indices, raw=True)
+        return iter_pixels(content, indices=indices)
     dataset = dcmread(content, force=True)
     if image.swapped and image.dtype.itemsize > 1:
         dataset.PixelData = np.frombuffer(dataset.PixelData, image.dtype).byteswap().tobytes()
@@ -91,7 +98,7 @@ def _pixels(image: DicomImage, indices: list[int]) -> Iterator[Array]:
         implicit, little = dataset.original_encoding
         explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
-    return iter_pixels(dataset, indices=indices, raw=True)
+    return iter_pixels(dataset, indices=indices)
 
 
 @contextmanager
@@ -111,7 +118,7 @@ def _decoded(image: DicomImage, pixels: Iterator[Array]) -> Array:
         frame = next(pixels)
     if frame.shape != (image.rows, image.columns):
         raise ScanError(f"its pixels are {frame.shape}", path=image.file, remedy="header and pixels disagree")
-    return frame if is_lossy(image) else _stored(image, frame)
+    return frame
 
 
 def is_lossy(image: DicomImage) -> bool:
@@ -125,6 +132,17 @@ def _stored(image: DicomImage, pixels: Array) -> Array:
     bits = 8 * image.dtype.itemsize
     unused = bits - int(image.header.get("BitsStored") or bits)
     return (pixels.astype(image.dtype) << unused) >> unused if unused > 0 else pixels
+
+
+def _loses(image: DicomImage, pixels: Array) -> bool:
+    """Whether bits above the stored ones are neither all 0 nor the sign's, nor may be an overlay of the header's."""
+    stored = int(image.header.BitsStored)
+    bits = 8 * image.dtype.itemsize
+    whole = pixels.astype(image.dtype)
+    above = whole.view(f"u{image.dtype.itemsize}") >> stored
+    signed = (whole << (bits - stored) < 0) if image.dtype.kind == "i" else np.zeros(whole.shape, bool)
+    lost = (above != 0) & ~(signed & (above == 2 ** (bits - stored) - 1))
+    return bool(lost.any()) and OVERLAYS not in {tag >> 24 for tag in map(int, image.header.keys())}
 
 
 def _inverted(image: DicomImage, pixels: Array) -> Array:
