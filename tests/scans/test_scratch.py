@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -43,6 +44,21 @@ def test_what_a_killed_export_left_beside_goes_and_what_others_are_called_stays(
     with folder_beside(out) as first, folder_beside(out) as second:  # one run at work does not disturb another
         assert first.is_dir() and second.is_dir() and not left.exists()
     assert list(out.parent.iterdir()) == [others] and (others / "thesis.tex").exists()
+
+
+def test_nothing_is_left_of_a_folder_that_could_not_be_locked(tmp_path, monkeypatch):
+    """As on a disk that takes no more files: each try took one more."""
+    real = os.open
+
+    def full(path, flags, *more, **named):
+        if flags & os.O_CREAT:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OSError, match="No space"), scratch_folder(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_was_killed_before_it_had_its_name_goes_when_it_is_old(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,7 +17,7 @@ from maescan.errors import FULL, ScanError, quoted
 from maescan.scans.budget import gigabytes
 from maescan.scans.dicom.kinds import NAME_IT
 from maescan.scans.quiet import one_line
-from maescan.scans.scratch import scratch_folder
+from maescan.scans.scratch import scratch_folder, temporary
 from maescan.scans.sizes import BOMB_BYTES, BOMB_RATIO
 from maescan.scans.source import PassedOver, ScanSource, format_of
 from maescan.scans.streams import not_watched, open_plain
@@ -124,7 +123,7 @@ def _told(path: Path) -> Iterator[None]:
     except Exception as error:  # zipfile has no common type for damage
         if not _is_folders(error):
             raise ScanError(f"cannot be unpacked: {one_line(error)}", path=path, remedy=REMEDY) from error
-        reason = f"cannot be unpacked: temporary folder {tempfile.gettempdir()}: {error.strerror}"
+        reason = f"cannot be unpacked: temporary folder {temporary()}: {error.strerror}"
         raise ScanError(reason, path=path, remedy=ROOM) from error
 
 

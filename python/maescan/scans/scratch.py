@@ -24,6 +24,11 @@ SOCKET_BYTES = 108 - len("/listener-01234567") - 1
 """A socket's path is of 107 bytes at most."""
 
 
+def temporary() -> Path:
+    """Where temporary files lie: TMPDIR, or what the system has in its place."""
+    return Path(tempfile.gettempdir())
+
+
 @contextmanager
 def scratch_folder(parent: Path | None = None, prefix: str = PREFIX) -> Iterator[Path]:
     """An empty folder that only this user can enter, removed at the end. Raises OSError where there is no room.
@@ -32,8 +37,9 @@ def scratch_folder(parent: Path | None = None, prefix: str = PREFIX) -> Iterator
     default among the temporary files."""
     made = Path(tempfile.mkdtemp(prefix=NEW, dir=parent))
     folder = made.with_name(prefix + made.name.removeprefix(NEW))
-    lock = os.open(made / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = None
     try:
+        lock = os.open(made / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         made.rename(folder)
         (folder / "files").mkdir()
@@ -41,7 +47,8 @@ def scratch_folder(parent: Path | None = None, prefix: str = PREFIX) -> Iterator
     finally:
         for path in (made, folder):
             shutil.rmtree(path, ignore_errors=True)
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
 @contextmanager
@@ -83,7 +90,7 @@ def tidy_up() -> None:
 
 def remove_abandoned(parent: Path | None = None, prefix: str = PREFIX) -> int:
     """Removes the scratch folders of killed processes of this user; how many."""
-    removed, place = 0, Path(parent or tempfile.gettempdir())
+    removed, place = 0, parent or temporary()
     with suppress(OSError):
         for folder in place.glob(f"{NEW}*"):
             if folder.stat().st_uid == os.getuid() and time.time() - folder.stat().st_mtime > NEW_S:
