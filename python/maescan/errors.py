@@ -169,12 +169,17 @@ def unwritten(error: OSError, path: str | os.PathLike[str]) -> str:
         return "use another --out or change permissions"
     if error.errno not in FULL:
         return "free space, check its permissions, or use another --out"
-    folder, what = next(place for place in (Path(path), *Path(path).absolute().parents) if place.exists()), "space"
+    return f"free {short_of(path)}; then run again, or use another --out"
+
+
+def short_of(path: str | os.PathLike[str]) -> str:
+    """What the file system of `path` lacks where it is full: space, or files, of which `df -h` shows nothing."""
+    folder = next(place for place in (Path(path), *Path(path).absolute().parents) if place.exists())
     with contextlib.suppress(OSError):
         room = os.statvfs(folder)
-        if room.f_files and not room.f_favail:  # `df -h` shows space
-            what = f"files: it can hold no more of them, see df -i {typed(folder)}"
-    return f"free {what}; then run again, or use another --out"
+        if room.f_files and not room.f_favail:
+            return f"files: it can hold no more of them, see df -i {typed(folder)}"
+    return "space"
 
 
 def refused(error: Exception) -> MaescanError | None:

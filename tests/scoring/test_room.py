@@ -89,6 +89,7 @@ def test_one_that_starts_on_a_full_disk_waits_too(tmp_path, inbox, monkeypatch):
     watching = Watching(inbox, out)
     watching.until("scored", 3)
     assert watching.end() is None and watching.events[0][0] == "full" and len(tried) == 4
+    assert f"free space, or see to the disk of {out}: once it takes 16 MB" in watching.events[0][1]["remedy"]
     room.await_room(tmp_path / "new", watching.hear, threading.Event())
     assert len(tried) == 4
 

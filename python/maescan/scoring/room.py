@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 import threading
 from pathlib import Path
 from typing import cast
 
-from maescan.errors import DataError
+from maescan.errors import FULL, DataError, short_of, typed
 from maescan.files import OUTPUT, atomic_file
 from maescan.scoring.database import gone
 from maescan.scoring.job import Event
@@ -16,12 +15,12 @@ from maescan.scoring.job import Event
 ROOM = 16 << 20
 """Bytes that must fit before it goes on: some scans' pictures and tables."""
 LOOK_S = 10.0
-REMEDY = "free space, or see to its disk: it goes on by itself then, and nothing is lost meanwhile"
+REMEDY = "free {}, or see to the disk of {}: once it takes {} MB it goes on by itself, and nothing is lost meanwhile"
 
 
 def is_full(error: BaseException | None) -> bool:
     """Whether an error comes of a full disk or quota, by what caused it."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in FULL:
         return True
     if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
         return True
@@ -72,7 +71,8 @@ def waited(out: Path, error: Exception, tell: Event, stop: threading.Event) -> b
         raise gone(out) from error
     if has_room(out) and not is_full(error):
         return False
-    tell("full", {"reason": error.reason if isinstance(error, DataError) else str(error), "remedy": REMEDY})
+    remedy = REMEDY.format(short_of(out), typed(out), ROOM >> 20)
+    tell("full", {"reason": error.reason if isinstance(error, DataError) else str(error), "remedy": remedy})
     while not stop.wait(LOOK_S):
         if has_room(out):
             return True
