@@ -76,6 +76,8 @@ def test_an_acquisition_number_a_slice_does_not_split(tmp_path):
         ({"PixelSpacing": [0, 0]}, "voxels of 0 x 0"),
         ({"PixelSpacing": [-1.5, 0.5]}, r"has the PixelSpacing -1\.5 x 0\.5, below 0"),
         ({"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "1 bits per voxel"),
+        ({"BitsStored": None}, r"has no BitsStored \(it is damaged, or no image\)"),
+        ({"SamplesPerPixel": None}, "has no SamplesPerPixel"),
         ({"Rows": 30000, "Columns": 30000}, "truncated: its header declares 1800000000 bytes"),
         ({"NumberOfFrames": 2000000000}, "dimensions|declares"),
     ],

@@ -47,6 +47,11 @@ TOLERANT = ("EffectiveEchoTime", "DiffusionBValue", "InversionTimes", "NominalCa
 UNSIZED = "how large it is is not known: export the series again"
 UNIT = 0.01
 """How far the length of a direction may be from 1, and the cosine between two from 0."""
+NEEDED = (
+    *("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"),
+    *("SamplesPerPixel", "PhotometricInterpretation"),
+)
+"""Without one of these nobody decodes an image."""
 SIZES = (("Rows", 0), ("Columns", 0), ("NumberOfFrames", 1))
 BOMB_RATIO, BOMB_BYTES = 2000, 2**26
 """JPEG 2000 of an empty slice is small, but not this small."""
@@ -109,7 +114,7 @@ def read_image(file: Path) -> DicomImage:
     header = read_header(file)
     check_single(header, file)
     check_syntax(header, file)
-    if missing := [tag for tag in ("Rows", "Columns", "BitsAllocated") if tag not in header]:
+    if missing := [tag for tag in NEEDED if tag not in header]:
         raise ScanError(f"has no {missing[0]}", path=file, remedy="it is damaged, or no image")
     _check_content(header, file)
     rows, columns, frames = (int(header.get(tag) or least) for tag, least in SIZES)
