@@ -49,3 +49,23 @@ def test_drop_path_acts_only_in_training():
     torch.nn.init.normal_(model.head.weight)
     assert not torch.equal(model(patches, ids), model(patches, ids))
     assert torch.equal(model.eval()(patches, ids), model(patches, ids))
+
+
+def test_the_gradient_of_its_positions_is_the_same_bits_each_time_on_several_threads():
+    """PyTorch adds up that of an indexed parameter in the order in which threads come."""
+    before = torch.get_num_threads()
+    torch.manual_seed(0)
+    model, ids = Classifier(SMALL), torch.stack([torch.randperm(16)[:12] for _ in range(128)])
+    patches, toward = torch.rand(128, 12, 64), torch.randn(128, 13, SMALL.encoder_dim)
+
+    def gradient() -> torch.Tensor:
+        model.zero_grad()
+        (model.embed(patches, ids) * toward).sum().backward()
+        return model.pos_embed.grad.clone()
+
+    try:
+        torch.set_num_threads(2)
+        first = gradient()
+        assert all(torch.equal(first, gradient()) for _ in range(20))
+    finally:
+        torch.set_num_threads(before)

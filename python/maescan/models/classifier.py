@@ -45,7 +45,8 @@ class Classifier(nn.Module):
 
     def embed(self, patches: Tensor, token_ids: Tensor) -> Tensor:
         """The tokens [B, 1 + T, D] that the blocks are given, the class token first."""
-        x = self.patch_embed(patches) + self.pos_embed[0, 1:][token_ids.long()]
+        # not indexed: threads would add up the positions' gradient in any order, and no run would be another's bytes
+        x = self.patch_embed(patches) + nn.functional.embedding(token_ids.long(), self.pos_embed[0, 1:])
         cls = (self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1)
         return torch.cat([cls, x], dim=1)
 
