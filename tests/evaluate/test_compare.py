@@ -121,6 +121,15 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
         (b / "slices.csv").write_text(nothing)
         with pytest.raises(DataError, match=r"slices\.csv: holds no evaluation: lacks the column scan"):
             compare(a, b)
+    for row, said in {
+        "p01,1,1,nan,0.3": "line 3: is not as maescan writes it: `score` is 'nan'",
+        "p01,1,1,inf,0.3": "`score` is 'inf'",
+        "p01,1,1,0.5,nan": "`area` is 'nan'",
+        "p01,0,0,0.9,0.3": "it has slice 0 of p01 twice",
+    }.items():
+        (b / "slices.csv").write_text(f"scan,slice,label,score,area\np01,0,0,0.5,0.3\n{row}\n")
+        with pytest.raises(DataError, match=rf"b/slices\.csv: holds no evaluation: .*{said}"):
+            compare(a, b)
     (b / "slices.csv").write_text("scan,slice,label,score,area\np01,0,0,0.5,0.3\np01,2,0,0.5,0.3\n")
     with pytest.raises(DataError, match="b: has 2 slices in common with the other, none of them abnormal"):
         compare(a, b)

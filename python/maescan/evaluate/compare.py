@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NamedTuple, TypedDict
@@ -22,6 +23,7 @@ from maescan.records import Record, read, read_rows
 Labels = NDArray[np.int64]
 Scores = NDArray[np.float64]
 COLUMNS = ("scan", "slice", "label", "score", "area")
+Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 
 
 class Pair(TypedDict):
@@ -97,9 +99,9 @@ class Judged(Record, frozen=True):
     scan: str
     slice: int
     label: Annotated[int, Meta(ge=-1, le=1)]
-    score: float
-    area: float
-    height: float | None = None
+    score: Finite
+    area: Annotated[float, Meta(ge=0, le=1)]
+    height: Finite | None = None
     patient: str = ""
     print: str = ""
 
@@ -125,7 +127,11 @@ def read_evaluation(folder: Path) -> Evaluation:
         found = read_rows(Judged, folder / "slices.csv", remedy=remedy, columns=COLUMNS)
     except DataError as error:
         raise DataError(f"holds no evaluation: {error.reason}", path=error.path, remedy=remedy) from error
-    rows = {(row.scan, row.slice): row for row in found}
+    rows: dict[tuple[str, int], Judged] = {}
+    for row in found:
+        if rows.setdefault((row.scan, row.slice), row) is not row:
+            reason = f"holds no evaluation: it has slice {row.slice} of {row.scan} twice"
+            raise DataError(reason, path=folder / "slices.csv", remedy=remedy)
     return Evaluation(str(metrics.model), rows, metrics.data.preprocessing)
 
 
