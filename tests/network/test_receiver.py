@@ -87,7 +87,26 @@ def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(out, slices):
     with receiver(out, full) as (node, port):
         assert send(port, slices) == [0, 0, 0, 0xA700, 0xA700, 0xA700]
         assert node.until("association")["refused"] == 3
-    assert len(spooled(out)) == 3
+    assert len(spooled(out)) == 3 and half(out)
+
+
+def half(out):
+    """Whether the series that came is known not to be whole, though its sender released its association."""
+    with contextlib.closing(Journal(folder_of(out))) as journal:
+        (series,) = journal.ready(1e12, 0, 0)
+        return series.aborted
+
+
+@pytest.mark.slow
+def test_an_image_that_is_taken_at_the_second_try_makes_its_series_whole(out, slices):
+    """Refused ones that did not come again left half a series, which was scored as a whole one."""
+    full = "import os, errno; from maescan.network import spool; real = os.replace; count = [0]\n"
+    full += "def replace(*a):\n count[0] += 1\n if count[0] == 2: raise OSError(errno.ENOSPC, 'full')\n real(*a)\n"
+    full += "os.replace = replace"
+    with receiver(out, full) as (node, port):
+        assert send(port, [*slices[:3], slices[1]]) == [0, 0xA700, 0, 0]
+        assert node.until("association")["refused"] == 1
+    assert len(spooled(out)) == 3 and not half(out)
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from maescan.network.commitment import PUSH_MODEL, Commitment
 from maescan.network.options import ListenOptions
 from maescan.network.peers import cannot_listen
 from maescan.network.quiet import quiet_libraries
-from maescan.network.spool import REASONS, SUCCESS, Spool
+from maescan.network.spool import DAMAGED, NO_ROOM, REASONS, SUCCESS, UNKEPT, Spool
 from maescan.records import Record, decode
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ ACSE_S, IDLE_S = 10.0, 600.0
 GRACE_S = 20.0
 """How long associations may go on once the receiver is told to stop."""
 HOUSE_S = 60.0
+LACKING = (NO_ROOM, DAMAGED, UNKEPT)
+"""What is answered for an image that its series has where it comes from, and not here."""
 COMPRESSED = (
     *("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"),
     *("1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"),
@@ -67,6 +69,7 @@ class Receiver:
     def __init__(self, spool: Spool, options: ListenOptions, tell: Tell):
         self._spool, self._options, self._tell = spool, options, tell
         self._counts: dict[object, dict[str, int]] = {}
+        self._missing: dict[object, set[str]] = {}
         self._peers: dict[object, str] = {}
         self._late: dict[str, bool] = {}
         self._mutex = threading.Lock()
@@ -141,7 +144,7 @@ class Receiver:
     def _accepted(self, event: Event) -> None:
         requestor = event.assoc.requestor
         with self._mutex:
-            self._counts[event.assoc] = {"stored": 0, "refused": 0}
+            self._counts[event.assoc], self._missing[event.assoc] = {"stored": 0, "refused": 0}, set()
             self._peers[event.assoc] = requestor.address
 
     def _key(self, assoc: object) -> str:
@@ -155,6 +158,8 @@ class Receiver:
             counts = self._counts.get(event.assoc)
             if counts is not None:
                 counts["stored" if status == SUCCESS else "refused"] += 1
+                missing = self._missing[event.assoc]
+                (missing.add if status in LACKING else missing.discard)(uid)
         if counts is None:  # its connection was lost while this was written
             self._note_end(self._key(event.assoc), aborted=True)
         if status != SUCCESS:
@@ -163,12 +168,14 @@ class Receiver:
         return answer(status)
 
     def _ended(self, event: Event, how: str) -> None:
-        """Notes the end of an association, once."""
+        """Notes the end of an association, once. One that images were refused of has not brought its series whole,
+        however it ends."""
         with self._mutex:
             counts, address = self._counts.pop(event.assoc, None), self._peers.pop(event.assoc, "")
+            missing = self._missing.pop(event.assoc, None)
         if counts is not None:
             self._spool.drop(event.assoc.dul.ident)
-            self._note_end(self._key(event.assoc), aborted=how != "released")
+            self._note_end(self._key(event.assoc), aborted=how != "released" or bool(missing))
             peer = self._name(event.assoc.requestor.ae_title, address)
             self._tell("association", {"peer": peer, "ended": how, **counts})
 

@@ -38,7 +38,7 @@ Report = Callable[[ScanSource, str, Json], None]
 KEPT = 10_000
 """Times of a stage that are remembered, so that months of watching do not fill the memory."""
 
-BROKE_OFF = "incomplete: its sender broke off"
+BROKE_OFF = "incomplete: its sender broke off, or images of it were refused"
 """A note that ends when the rest comes, or all of the scan again: scores and content may be the same then."""
 
 
