@@ -52,6 +52,7 @@ def test_train_takes_a_preset_with_other_epochs(asked):
     (slices, preset, out, options), named = calls[0]
     assert (slices, out, options.seed, named) == (data, Path("o"), 4, {"progress": None})
     assert (preset.mae.epochs, preset.mae.batch_size, preset.classifier.batch_size) == (3, 5, 5)
+    assert preset.judge.batch_size == 5
     assert loaded[0][1] == {"modality": "t1", "listen": training._say}
     assert done.stdout == "trained; next: maescan export run --out BUNDLE\n"
 

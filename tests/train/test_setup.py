@@ -54,6 +54,16 @@ def test_a_device_is_refused_before_hours_of_reading(command, tmp_path):
         assert why in str(CliRunner().invoke(app, [*words, device]).exception)
 
 
+def test_a_batch_that_does_not_divide_is_refused_before_the_phases_that_come_first_are_trained(tmp_path):
+    """That of tiny+'s MAE is 16, that of its judge 8."""
+    words = ["train", str(tmp_path / "none"), "--out", str(tmp_path / "o"), "--device", "cpu", "--accumulate", "16"]
+    assert "none: does not exist" in str(CliRunner().invoke(app, [*words, "--preset", "tiny"]).exception)
+    why = "a batch of 8 does not divide into 16 parts (of --accumulate, --devices and --nodes"
+    assert why in str(CliRunner().invoke(app, [*words, "--preset", "tiny+"]).exception)
+    with pytest.raises(ConfigError, match="a batch of 12 does not divide into 8 parts"):
+        run(tmp_path / "o", PRESET.replace(classifier__batch_size=12), accumulate=8)
+
+
 def test_a_process_that_another_has_left_says_so_and_calls_it_no_fault_of_maescan():
     lost = RuntimeError("[pair.cc:561] Connection closed by peer [127.0.0.1]:12498.")
     with (

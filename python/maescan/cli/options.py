@@ -173,6 +173,7 @@ def preset_with(
         "judge__least_steps": 0 if classifier_epochs else None,
         "mae__batch_size": batch_size,
         "classifier__batch_size": batch_size,
+        "judge__batch_size": batch_size,
         "classifier__fresh_negatives": fresh or None,
     }
     chosen = preset(name).replace(**{key: value for key, value in changes.items() if value is not None})

@@ -64,7 +64,7 @@ def train(
     from maescan.files import check_claim
     from maescan.folders import check_free
     from maescan.train.run import try_weights
-    from maescan.train.setup import check_started, device_of, first_process
+    from maescan.train.setup import check_batches, check_started, device_of, first_process
     from maescan.train.state import check_asked, kept_precision
 
     check_claim(out, "a training run")  # before hours of reading
@@ -74,6 +74,7 @@ def train(
     device_of(options.device, options.devices)
     check_started(options.devices, options.nodes)
     chosen = preset_with(preset, epochs, classifier_epochs, batch_size, fresh_negatives)
+    check_batches(chosen, options)
     if options.resume:
         check_asked(out, chosen, options.seed)
     try_weights(chosen, options)

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from maescan.config.types import Json
-from maescan.errors import ConfigError, DataError, TrainingError
+from maescan.errors import DataError, TrainingError
 from maescan.method import draws
 from maescan.method.prints import TrainingPrints
 from maescan.models.weights import save_weights
 from maescan.options import TrainOptions
 from maescan.train import optimiser as optim
 from maescan.train.phases import Ids, Phase
+from maescan.train.setup import check_divides
 from maescan.train.state import Log, Position, restore, save_checkpoint
 
 Show = Callable[[int, float, float, float | None], None]
@@ -225,9 +226,7 @@ def batches(samples: int, batch_size: int, parts: int) -> tuple[int, int]:
 
     Raises ConfigError when the batch does not divide into `parts`, DataError when the samples do not fill one.
     """
-    if batch_size % parts:
-        reason = f"a batch of {batch_size} does not divide into {parts} parts"
-        raise ConfigError(reason, remedy="of --accumulate, --devices and --nodes the product must divide it")
+    check_divides(batch_size, parts)
     batch = min(batch_size, samples // parts * parts)
     if batch == 0:
         raise DataError(f"{samples} samples are too few to train on", remedy="add healthy scans")

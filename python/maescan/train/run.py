@@ -29,7 +29,7 @@ from maescan.train.folds import fit_judge
 from maescan.train.loop import Progress, Trainer, TrainingRun
 from maescan.train.pairs import Pairs, validation_inputs
 from maescan.train.phases import ClassifierPhase, MaePhase
-from maescan.train.setup import PRECISIONS, build, make_fabric, split, together, with_tokens
+from maescan.train.setup import PRECISIONS, build, check_batches, make_fabric, split, together, with_tokens
 from maescan.train.state import (
     Log,
     Position,
@@ -73,6 +73,7 @@ def train(
     Raises DataError without healthy slices or with wrong shapes, ConfigError for options that do not fit the
     machine or the folder's run, TrainingError when the loss is not finite.
     """
+    check_batches(preset, options)
     training, validation = split(slices, preset, options.val_fraction, options.seed)
     if options.resume:
         options = replace(options, precision=kept_precision(Path(out), options.precision))

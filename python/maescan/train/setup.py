@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from maescan.config import ModelConfig, Preset
+from maescan.config.training import ClassifierTraining, JudgeTraining, MaeTraining
 from maescan.datasets.sliceset import SliceSet
 from maescan.errors import ConfigError, DataError, TrainingError
 from maescan.method.tokens import air_level, choose_buckets, token_sets
@@ -82,6 +83,22 @@ def device_of(device: str, devices: int = 1) -> tuple[str, str]:
         remedy = "use --device cpu" if not there else f"GPUs that are: {there}"
         raise ConfigError(f"device '{device}' x {devices} is not here", remedy=remedy)
     return kind, index
+
+
+def check_batches(preset: Preset, options: TrainOptions) -> None:
+    """Raises ConfigError where a batch of what is to be trained does not divide: the last phase's would be refused
+    when the others have been trained."""
+    for name in ("mae", preset.network):
+        if name and not (name == "mae" and preset.input == "image"):
+            part: MaeTraining | ClassifierTraining | JudgeTraining = getattr(preset, name)
+            check_divides(part.batch_size, options.devices * options.nodes * options.accumulate)
+
+
+def check_divides(batch: int, parts: int) -> None:
+    """Raises ConfigError where a batch does not divide into `parts`: processes times accumulated steps."""
+    if batch % parts:
+        reason = f"a batch of {batch} does not divide into {parts} parts"
+        raise ConfigError(reason, remedy="of --accumulate, --devices and --nodes the product must divide it")
 
 
 @contextlib.contextmanager
