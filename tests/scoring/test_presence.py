@@ -61,6 +61,14 @@ def test_what_cannot_be_read_is_not_lost(at, tmp_path):
     assert known.there([("a", at("P1"))]) == [True]
 
 
+def test_what_was_found_is_forgotten_where_it_is_looked_for_again(at, tmp_path):
+    known = presence(tmp_path, a="P1", b="P2")
+    known.expect(Found([], []), [tmp_path / "P1"])
+    assert known.there([("a", at("P1")), ("b", at("P2"))]) == [False, True]
+    known.saw("a", at("P1"))
+    assert known.there([("a", at("P1"))]) == [True]
+
+
 def test_a_folder_that_was_not_searched_may_hold_what_it_held(at, tmp_path):
     known = Presence(PLAIN)
     known.expect(Found([], []), [tmp_path / "in"])

@@ -73,6 +73,7 @@ class Ledger:
         identity, place = series or content, os.fsencode(at)
         with self.db.transaction(lasting=False):  # found again in a file that is read again
             row = self._row_of(series, content, at)
+            self.presence.saw(series, at)
             if row is None:
                 label = self._promised.pop(_named(source), "") or self._free(source)
                 self.db.do(

@@ -21,18 +21,29 @@ class Presence:
     def __init__(self, names: Names):
         self._names = names
         self._found = defaultdict[str, set[str]](set)  # the places of each series; of what says none, of ""
-        self._unsure, self._roots = list[str](), list[str]()
+        self._unsure, self._roots, self._at_once = list[str](), list[str](), set[Scan]()
 
-    def expect(self, found: Found, roots: Sequence[Path]) -> None:
-        """All that a search found below `roots`, nothing left out."""
+    def expect(self, found: Found, roots: Sequence[Path], *, at_once: bool = True) -> None:
+        """All that a search found below `roots`, nothing left out, in place of what one found there before. at_once:
+        these are all the scans that there are; where a series is in two places, neither has grown into the other."""
+        bases = [self._names.place(os.path.realpath(root)) for root in roots]
+        for places in self._found.values():
+            places -= {place for place in places if _below(place, bases)}
+        self._unsure = [place for place in self._unsure if not _below(place, bases)]
         for source in found.sources:
             place = self._names.place(place_of(source))
-            self._found[self._names.code(source.identity)].add(place)
+            self._found[identity := self._names.code(source.identity)].add(place)
+            self._at_once |= {(identity, place)} if at_once else set()
             if source.fault is not None or (source.format in ("dicom", "folder") and not source.identity):
                 self._unsure.append(place)
         unread = [item.path for item in found.passed_over if item.why == "unread"]
         self._unsure += [self._names.place(os.path.realpath(path)) for path in unread]
-        self._roots += [self._names.place(os.path.realpath(root)) for root in roots]
+        self._roots += [base for base in bases if base not in self._roots]
+
+    def saw(self, series: str, place: str) -> None:
+        """A scan that has come since."""
+        if _below(place, self._roots):
+            self._found[series].add(place)
 
     def there(self, scans: Sequence[Scan]) -> list[bool]:
         """Of each scan whether it still is where it was."""
@@ -48,7 +59,7 @@ class Presence:
             return olds.index(place)
         moved = [i for i, here in enumerate(there) if not here and not self._another(series, olds[i], place, olds)]
         moved.sort(key=lambda i: (members_of(olds[i]) != members_of(place), -alike(olds[i], place)))
-        grown = [i for i, old in enumerate(olds) if around(old, place) and old not in self._found.get(series, ())]
+        grown = [i for i, old in enumerate(olds) if around(old, place) and (series, old) not in self._at_once]
         return next(iter([*moved, *grown]), None)
 
     def _lost(self, identity: str, place: str) -> bool:
@@ -56,11 +67,14 @@ class Presence:
         is: others have taken its place. Where something cannot be read nobody knows."""
         if any(place in self._found.get(said, ()) for said in (identity, "")):
             return False
-        searched = any(place == root or place.startswith(f"{root}/") for root in self._roots)
-        return searched and not any(around(unsure, place) for unsure in self._unsure)
+        return _below(place, self._roots) and not any(around(unsure, place) for unsure in self._unsure)
 
     def _another(self, series: str, old: str, place: str, olds: Sequence[str]) -> bool:
         """Whether a series that was at `old` is rather one that was found elsewhere than that at `place`, by the
         folders' names. olds: what lies there has a row of its own."""
         others = self._found.get(series, set()).difference(olds) if series else ()
         return any(alike(old, other) > alike(old, place) for other in others)
+
+
+def _below(place: str, roots: Sequence[str]) -> bool:
+    return any(place == root or place.startswith(f"{root}/") for root in roots)

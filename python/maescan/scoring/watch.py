@@ -30,6 +30,7 @@ from maescan.scoring.arrivals import Arrivals, Arrived, Poll
 from maescan.scoring.database import GoneError
 from maescan.scoring.drawing import draw_missing
 from maescan.scoring.job import KEPT, Event, Job, one_at_a_time
+from maescan.scoring.moved import look_for_moved
 from maescan.scoring.names import kept_in, names_of
 from maescan.scoring.options import ScoreOptions, WatchOptions
 from maescan.scoring.pipeline import check_apart, opened_job, score_sources, tell_population, tell_replaced
@@ -223,6 +224,7 @@ class _Watch:
     def _given(self, poll: Poll, job: Job) -> Iterator[ScanSource]:
         for source in poll.gone:
             self.news = bool(self.arriving.pop(_coming(source), None)) or self.news
+        look_for_moved(job, [*poll.arriving, *(arrived.source for arrived in poll.ready)])
         for source in [source for source in poll.arriving if job.options.wants(source.name)]:
             label = self.arriving[_coming(source)] = job.ledger.promise(source)
             self.event("arriving", {"scan": label})
@@ -248,11 +250,8 @@ class _Watch:
         summary = write_results(job, roots=self.origin.roots)
         p50, p95 = np.percentile(list(self.latencies), [50, 95]) if self.latencies else (None, None)
         latency = {"p50": p50, "p95": p95, "scans": len(self.latencies)}
-        facts = {
-            "latency_s": latency,
-            "failed": len(job.ledger.failures()),
-            "arriving": sorted(self.arriving.values()),
-        }
+        failed, arriving = len(job.ledger.failures()), sorted(self.arriving.values())
+        facts = {"latency_s": latency, "failed": failed, "arriving": arriving}
         files.write_json(job.outputs.path("watch.json"), facts)
         tell_population(summary, self.event, self.told)
         self.settle(job, summary.alerting)
