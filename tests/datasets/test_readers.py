@@ -75,6 +75,7 @@ def test_one_scan_alone_and_labels_that_do_not_fit_are_refused(own):
     for file in own[0].rglob("brain_*.nii.gz"):
         if file.name != "brain_0000.nii.gz":
             file.unlink()
+    (own[0] / "masks").rmdir()
     (own[0] / "healthy" / "brain_0000.nii.gz").write_bytes(b"nothing")
     with pytest.raises(ScanError, match="is not a NIfTI file"):
         datasets.load(own[0], TINY)

@@ -129,3 +129,36 @@ def test_frames_of_an_enhanced_image_say_what_they_are_themselves(tmp_path):
     scan = read_scan(path)
     assert scan.meta["ImageType"] == "ORIGINAL\\PRIMARY\\VOLUME\\NONE"
     assert not any("derived" in note for note in scan.warnings)
+
+
+def changed(path, change):
+    """An enhanced CT whose header was changed."""
+    from pydicom import dcmread
+
+    dataset = dcmread(enhanced(path))
+    dataset.Modality = "CT"
+    del dataset.RescaleSlope, dataset.RescaleIntercept
+    change(dataset)
+    return save(dataset, path)
+
+
+def test_an_enhanced_ct_that_says_slope_1_and_intercept_0_says_what_its_values_are(tmp_path):
+    def identity(dataset):
+        (values,) = dataset.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+        values.RescaleSlope, values.RescaleIntercept = 1, 0
+
+    def nothing(dataset):
+        del dataset.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+
+    scans = [read_scan(changed(tmp_path / "a.dcm", change)) for change in (identity, nothing)]
+    assert ["rescaled: taken as Hounsfield" in str(scan.warnings) for scan in scans] == [False, True]
+    assert [scan.meta["unscaled"] for scan in scans] == [False, True]
+
+
+def test_of_an_enhanced_image_the_frame_that_differs_is_named(tmp_path):
+    def wider(dataset):
+        third = dataset.PerFrameFunctionalGroupsSequence[2]
+        third.PixelMeasuresSequence = [dataset_of(PixelSpacing=[2, 2])]
+
+    with pytest.raises(ScanError, match=r"a\.dcm: frame 3 differs from frame 1 in size, spacing or orientation"):
+        read_scan(changed(tmp_path / "a.dcm", wider))

@@ -122,13 +122,7 @@ def _notes(frames: list[Frame]) -> tuple[str, ...]:
 
 def _unscaled(frames: list[Frame]) -> bool:
     """Whether they are of a CT that does not say what its values are."""
-    return frames[0].image.header.get("Modality") == "CT" and not any(_rescaled(frame) for frame in frames)
-
-
-def _rescaled(frame: Frame) -> bool:
-    """Whether slope or intercept are said, or differ from none at all."""
-    header = frame.image.header
-    return (frame.slope, frame.intercept) != (1.0, 0.0) or "RescaleSlope" in header or "RescaleIntercept" in header
+    return frames[0].image.header.get("Modality") == "CT" and not any(frame.rescaled for frame in frames)
 
 
 def _check_alike(frames: list[Frame], path: Path) -> None:
@@ -137,8 +131,10 @@ def _check_alike(frames: list[Frame], path: Path) -> None:
         same = (frame.image.rows, frame.image.columns) == (first.image.rows, first.image.columns)
         same &= np.allclose(frame.spacing, first.spacing, rtol=1e-3)
         if not same or not np.allclose(frame.plane, first.plane, rtol=0, atol=2 * SAME_PLANE):
-            reason = f"{quoted(frame.image.file.name)} differs from the others in size, spacing or orientation"
-            raise ScanError(reason, path=path, remedy="take it out of the series", file=frame.image.file)
+            of, remedy = f"{quoted(frame.image.file.name)} differs from the others", "take it out of the series"
+            if frame.image is first.image:
+                of, remedy = f"frame {frame.index + 1} differs from frame {first.index + 1}", "export it anew"
+            raise ScanError(f"{of} in size, spacing or orientation", path=path, remedy=remedy, file=frame.image.file)
 
 
 def _meta(image: DicomImage) -> dict[str, Any]:

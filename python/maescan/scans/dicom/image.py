@@ -60,7 +60,8 @@ BOMB_RATIO, BOMB_BYTES = 2000, 2**26
 @dataclass(frozen=True)
 class Frame:
     """One slice. position, plane: ImagePositionPatient [3] and ImageOrientationPatient [6], LPS mm; spacing:
-    between rows, between columns, mm. stack: StackID; tags: values of VOLUMES."""
+    between rows, between columns, mm. rescaled: whether slope or intercept is said; stack: StackID; tags: values of
+    VOLUMES."""
 
     image: DicomImage
     index: int
@@ -70,6 +71,7 @@ class Frame:
     thickness: float
     slope: float
     intercept: float
+    rescaled: bool
     stack: str
     tags: tuple[str, ...]
 
@@ -192,7 +194,8 @@ def frames_of(image: DicomImage) -> Iterator[Frame]:
         thickness, slope, intercept = (values.number(tag) for tag in SCALARS)
         tags = tuple(str(values.get(tag)) for tag in VOLUMES)
         spacing, of = (float(rows), float(columns)), str(values.get("StackID") or "")
-        yield Frame(image, index, position, plane, spacing, thickness, slope or 1.0, intercept, of, tags)
+        said = any(values.get(tag) is not None for tag in SCALARS[1:])
+        yield Frame(image, index, position, plane, spacing, thickness, slope or 1.0, intercept, said, of, tags)
 
 
 Facts = dict[str, Any]
