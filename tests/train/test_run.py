@@ -44,6 +44,14 @@ def test_a_finished_run_is_left_alone_and_another_refused(unbroken):
         run(unbroken, precision="bf16")
 
 
+@pytest.mark.parametrize("name", ["run.json", "preset.json", "golden.safetensors", "classifier.safetensors"])
+def test_a_finished_run_that_lacks_a_file_says_how_to_get_it(unbroken, tmp_path, name):
+    shutil.copytree(unbroken, tmp_path / "copy")
+    (tmp_path / "copy" / name).unlink()
+    with pytest.raises(DataError, match=rf"{name} of it is gone \(put back a copy of it, or remove checkpoint.pt"):
+        run(tmp_path / "copy")
+
+
 @pytest.mark.slow
 def test_the_seed_decides(unbroken, tmp_path):
     assert differences(unbroken, run(tmp_path, seed=1))["mae"] > 1e-3

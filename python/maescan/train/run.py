@@ -33,6 +33,7 @@ from maescan.train.setup import PRECISIONS, build, check_batches, make_fabric, s
 from maescan.train.state import (
     Log,
     Position,
+    check_whole,
     differences,
     earlier_of,
     kept_buckets,
@@ -130,6 +131,8 @@ def _open(out: Path, fabric: Any, key: Json, options: TrainOptions, folder: Take
     """The run of this folder: its checkpoint if it may go on, else an empty folder, which the first process has."""
     fabric.barrier()
     checkpoint = load_checkpoint(out / "checkpoint.pt", key) if options.resume else None
+    if checkpoint is not None and checkpoint["at"].phase == "done":
+        check_whole(out, Preset.from_dict(key["preset"]))
     if folder is not None:
         for left in out.glob(f"{PARTIAL}*"):
             left.unlink(missing_ok=True)

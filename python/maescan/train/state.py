@@ -64,7 +64,7 @@ SLICES = "set of slices (scans, labels, split, --val-fraction, a cache or its fo
 HASHES = {"data": SLICES, "mae": "MAE", "init": "--init"}
 NAMED, WIDE = 6, 60
 """How many fields a message names, and how much of their values."""
-DAMAGED = "remove it to train from the start, or put back a copy of it"
+DAMAGED = "put back a copy of it, or remove checkpoint.pt there to train from the start"
 
 
 def save_checkpoint(path: Path, key: Json, at: Position, **parts: Any) -> None:
@@ -88,6 +88,15 @@ def load_checkpoint(path: Path, key: Json) -> Json | None:
     meta = check(Meta, {name: state.get(name) for name in ("key", "at")}, path=path, remedy=DAMAGED)
     _check_same(path.parent, meta.key, key)
     return {**state, "at": meta.at}
+
+
+def check_whole(out: Path, preset: Preset) -> None:
+    """Raises DataError where a run that has ended lacks what `maescan export` takes of it: nothing is trained any
+    more that would write it."""
+    weights = ["mae"] * (preset.input != "image") + [preset.network] * (preset.network is not None)
+    files = ["run.json", "preset.json", "golden.safetensors", *(f"{name}.safetensors" for name in weights)]
+    if lost := [name for name in files if not (out / name).is_file()]:
+        raise DataError(f"its training has ended, and {', '.join(lost)} of it is gone", path=out, remedy=DAMAGED)
 
 
 def _check_same(out: Path, before: Json, now: Json) -> None:
