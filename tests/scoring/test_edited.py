@@ -29,6 +29,15 @@ def test_a_table_with_notes_of_its_reader_is_kept_and_named(tmp_path):
     assert len(list(out.glob("*-edited*"))) == 2
 
 
+def test_notes_in_the_table_of_what_was_passed_over_are_kept_too(tmp_path):
+    write_scan(tmp_path / "scans" / "a.nii.gz", seed=1)
+    for _ in range(2):
+        summary = score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(pictures=0))
+        (tmp_path / "out" / "passed_over.csv").write_text("mine")
+    assert "passed_over.csv was changed since it was written" in summary.notes[0]
+    assert (tmp_path / "out" / "passed_over-edited.csv").read_text() == "mine"
+
+
 def test_a_run_that_writes_its_tables_again_says_it_still(tmp_path):
     """As a watch, whose notes are told at its end."""
     write_scan(tmp_path / "scans" / "a.nii.gz", seed=1)

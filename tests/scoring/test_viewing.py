@@ -21,6 +21,7 @@ from maescan import files
 from maescan.cli import app
 from maescan.errors import ConfigError, DataError, ScanError
 from maescan.results.paths import map_path
+from maescan.scoring.edited import RECORD
 from maescan.scoring.options import ReadOptions, ScoreOptions
 from maescan.scoring.pipeline import score_folder
 from maescan.scoring.viewing import view
@@ -130,6 +131,18 @@ def test_what_cannot_be_viewed_is_told_with_what_to_do(scored):
     with pytest.raises(ScanError, match="has changed since it was scored"):
         view(scored / "out", "a.nii.gz", scored / "page.html")
     assert not (scored / "page.html").exists() and (scored / "mine.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_verdict_is_not_what_somebody_wrote_into_the_table(scored, killed):
+    """The page said it as maescan's; of a scan without a row it said that it has no p-value."""
+    table = scored / "out" / "scans.csv"
+    table.write_text(table.read_text().partition("\n")[0] + "\n" if killed else table.read_text() + "mine\n")
+    if killed:
+        (scored / "out" / RECORD).unlink()
+    with pytest.raises(DataError, match="'a.nii.gz': the run that" if killed else "was changed since it was written"):
+        view(scored / "out", "a.nii.gz", scored / "page.html")
+    assert not (scored / "page.html").exists()
 
 
 def test_a_page_in_a_folder_that_nothing_says_is_ours_is_refused(scored):

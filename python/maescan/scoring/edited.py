@@ -20,21 +20,26 @@ no edited table."""
 def edited_kept(out: Path, names: Sequence[str]) -> Iterator[list[str]]:
     """While tables of these names are written: those that are not as they were written before have made way, to
     NAME-edited.csv, which the notes say. Raises DataError where the disk refuses."""
-    record, known = out / RECORD, dict[str, str]()
-    with contextlib.suppress(DataError):
-        known = read(dict[str, str], record, remedy="") if record.is_file() else {}
     notes = list[str]()
     with written_into(out):
-        for name in (name for name in names if name in known and (out / name).is_file()):
-            if sha256(out / name) != known[name]:
-                place = _free(out / name)
-                (out / name).rename(place)
-                notes.append(f"{name} was changed since it was written, and is kept as {place.name}")
-        record.unlink(missing_ok=True)
+        for name in edited(out, names):
+            place = _free(out / name)
+            (out / name).rename(place)
+            notes.append(f"{name} was changed since it was written, and is kept as {place.name}")
+        (out / RECORD).unlink(missing_ok=True)
     yield notes
     with written_into(out):
         hashes = {name: sha256(out / name) for name in names if (out / name).is_file()}
-    write_json(record, hashes)
+    write_json(out / RECORD, hashes)
+
+
+def edited(out: Path, names: Sequence[str]) -> list[str]:
+    """Which of the tables of these names are not as they were written. Raises OSError."""
+    known = dict[str, str]()
+    with contextlib.suppress(DataError):
+        known = read(dict[str, str], out / RECORD, remedy="") if (out / RECORD).is_file() else {}
+    there = [name for name in names if name in known and (out / name).is_file()]
+    return [name for name in there if sha256(out / name) != known[name]]
 
 
 def _free(file: Path) -> Path:

@@ -196,7 +196,7 @@ def _passed_over(shards: Sequence[Path]) -> list[tuple[str, str, str]]:
     found: dict[tuple[str, str, str], None] = {}
     for shard in shards:
         if (shard / "passed_over.csv").is_file():
-            rows = read_rows(PassedRow, shard / "passed_over.csv", remedy=AGAIN)
+            rows = read_rows(PassedRow, shard / "passed_over.csv", remedy=ENDED)
             found.update(dict.fromkeys((row.file, row.why, row.reason) for row in rows))
     return sorted(found, key=lambda row: (row[1] in LOOKED_INTO, row[0] if row[1] in LOOKED_INTO else ""))
 

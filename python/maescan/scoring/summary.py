@@ -30,7 +30,7 @@ from maescan.scoring.population import Population
 TABLES = ("scores.csv", "scans.csv", "failures.csv", "run.json", "report.html", "watch.json", "passed_over.csv")
 
 
-EDITED = ("scores.csv", "scans.csv", "failures.csv", "regions.csv")
+EDITED = ("scores.csv", "scans.csv", "failures.csv", "regions.csv", "passed_over.csv")
 """Tables that people write into."""
 NAMED = 3
 """How many scans of a kind a note names."""

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from maescan.errors import ConfigError, DataError, ScanError, defused
+from maescan.errors import ConfigError, DataError, ScanError, defused, quoted
 from maescan.files import OUTPUT, check_outside, kind_of
 from maescan.options import ReadOptions
 from maescan.records import Record, read, read_rows
@@ -30,6 +30,7 @@ from maescan.scans.walk import may_be_there
 from maescan.scans.worker import Worker
 from maescan.scoring.database import reading
 from maescan.scoring.dicom import verdict_key, verdict_of
+from maescan.scoring.edited import edited
 from maescan.scoring.job import Job
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.outputs import Outputs, outputs_of
@@ -201,13 +202,18 @@ def _read(found: Scored, options: ReadOptions) -> tuple[Volume, tuple[int, ...]]
 
 
 def _words(out: Path, label: str) -> dict[str, str]:
-    """What scans.csv says of a scan."""
+    """What scans.csv says of a scan. Raises DataError, also for one that somebody has written into."""
+    table, again = out / "scans.csv", "score into its folder again, which keeps what was changed under another name"
     try:
-        found = read_rows(dict[str, str], out / "scans.csv", remedy="score into it again", columns=["scan"])
-        rows = {row["scan"]: row for row in found}
-    except DataError as error:
-        raise DataError(f"has no scans.csv: {error.reason}", path=out, remedy=error.remedy) from error
-    row = rows.get(defused(label), {})
+        if edited(out, [table.name]):
+            raise DataError("was changed since it was written", path=table, remedy=again)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path=table, remedy="see who may read it") from error
+    rows = {row["scan"]: row for row in read_rows(dict[str, str], table, remedy=again, columns=["scan"])}
+    if defused(label) not in rows:
+        reason = f"has no row of {quoted(label)}: the run that scored it has not ended"
+        raise DataError(reason, path=table, remedy="run it again to the end")
+    row = rows[defused(label)]
     parts = [f"score {row.get('score', '')}", f"p {row['p_value']}" if row.get("p_value") else "no p-value"]
     parts += {"yes": ["ALERT"], "no": ["no alert"]}.get(row.get("alert", ""), [])
     return {"verdict": ", ".join(parts), "notes": row.get("warnings", "")}
