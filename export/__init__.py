@@ -25,7 +25,7 @@ from maescan.engines.targets import TARGETS
 from maescan.errors import ConfigError, DataError, escaped
 from maescan.export.engine import build, check_buildable
 from maescan.export.golden import Golden, write_golden
-from maescan.files import check_outside, sync, written_into
+from maescan.files import check_outside, sync
 from maescan.folders import check_changeable
 from maescan.records import Record, check, read
 from maescan.scans.scratch import folder_beside, remove_abandoned, scratch_folder
@@ -81,7 +81,7 @@ def _new(out: Path) -> Iterator[Path]:
     taken = DataError("exists already", path=out, remedy="name a new folder")
     if out.exists():
         raise taken
-    with written_into(out.parent), folder_beside(out) as temporary:
+    with folder_beside(out) as temporary:
         made = temporary / "bundle"
         yield made
         share(made)
@@ -169,7 +169,7 @@ def _engines(path: Path, wanted: list[tuple[str, str]], run: Path | None = None)
     for done, (target, precision) in enumerate(wanted):
         progress.tell(done, len(wanted), f"building {target}-{precision}")
         bundle = replace(Bundle.load(path, signed=False), run=run)
-        with written_into(path), folder_beside(path) as temporary:
+        with folder_beside(path) as temporary:
             made = temporary / "engine"
             build(bundle, made, target, precision)
             put_engine(path, f"{target}-{precision}", made)

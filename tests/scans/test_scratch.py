@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DataError
+from maescan.files import write_text
 from maescan.scans.scratch import NEW, folder_beside, remove_abandoned, scratch_folder, tidy_up
 
 
@@ -59,6 +60,28 @@ def test_nothing_is_left_of_a_folder_that_could_not_be_locked(tmp_path, monkeypa
     with pytest.raises(OSError, match="No space"), scratch_folder(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def full(_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("write", [lambda file: write_text(file, "x"), lambda file: full(file)])
+def test_a_full_disk_is_told_of_what_was_to_be_made(tmp_path, monkeypatch, write):
+    """It named a file in the temporary folder, which is gone when somebody reads of it."""
+    monkeypatch.setattr(os, "replace", lambda *_: full(_))
+    with pytest.raises(DataError) as told, folder_beside(tmp_path / "new" / "bundle") as folder:
+        write(folder / "bundle" / "weights")
+    space = "No space left on device (free space; then run again, or use another --out)"
+    assert str(told.value) == f"{tmp_path / 'new' / 'bundle'}: cannot write: {space}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fails_elsewhere_is_told_of_its_own_place(tmp_path):
+    with pytest.raises(DataError, match="scan: is damaged"), folder_beside(tmp_path / "bundle"):
+        raise DataError("is damaged", path="scan") from OSError(errno.EIO, "input")
+    with pytest.raises(DataError, match=r"gone: cannot write: No such file"), folder_beside(tmp_path / "bundle"):
+        (tmp_path / "gone").read_bytes()
 
 
 def test_a_folder_that_was_killed_before_it_had_its_name_goes_when_it_is_old(tmp_path):

@@ -68,11 +68,10 @@ def unpack(bundle: Path) -> Path:
     from maescan.engines.bundle import Bundle
     from maescan.engines.signing import SIGNATURE
     from maescan.errors import BundleError, typed
-    from maescan.files import written_into
     from maescan.scans.scratch import folder_beside
 
     if not bundle.exists():
-        with written_into(bundle.parent), folder_beside(bundle) as folder:
+        with folder_beside(bundle) as folder:
             shutil.unpack_archive(SHIPPED, folder / "bundle")
             (folder / "bundle").rename(bundle)
     try:

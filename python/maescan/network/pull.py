@@ -22,7 +22,6 @@ from maescan.engines.bundle import Bundle, share
 from maescan.engines.card import write_card
 from maescan.engines.signing import SIGNATURE
 from maescan.errors import BundleError, ConfigError, DataError, MaescanError
-from maescan.files import written_into
 from maescan.records import Record, read
 from maescan.scans.scratch import folder_beside
 
@@ -55,7 +54,7 @@ def pull(address: str, out: Path, sha256: str | None = None) -> tuple[Path, str]
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ConfigError(f"--sha256 {sha256} is no hash", remedy="give its 64 hexadecimal digits")
     url = web_address(address, sha256)
-    with written_into(out), folder_beside(out) as folder, _without_query():
+    with folder_beside(out) as folder, _without_query():
         made = folder / "bundle"
         if urlsplit(url).path.endswith(ARCHIVES):
             found = _archive(url, folder, made, sha256)

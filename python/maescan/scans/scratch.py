@@ -14,7 +14,7 @@ from functools import cache
 from multiprocessing.process import current_process
 from pathlib import Path
 
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, DataError, unwritten
 from maescan.files import PARTIAL
 
 PREFIX, NEW, LOCK = "maescan-scratch-", ".maescan-new-", ".lock"
@@ -54,13 +54,23 @@ def scratch_folder(parent: Path | None = None, prefix: str = PREFIX) -> Iterator
 @contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
     """An empty folder on the file system of `path`, for what is to be moved there when it is whole. What killed
-    processes left of such folders beside it is removed, and folders made for it that stay empty. Raises OSError."""
+    processes left of such folders beside it is removed, and folders made for it that stay empty. What the system
+    refuses inside becomes a DataError that names `path`: the folder is gone when somebody reads of it."""
     made = [part for part in path.parents if not part.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(path.parent, PARTIAL)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(path.parent, PARTIAL)
         with scratch_folder(path.parent, PARTIAL) as folder:
             yield folder
+    except (OSError, DataError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        place = (error.path if isinstance(error, DataError) else error.filename2 or error.filename) or path
+        inside = any(part.startswith((NEW, PARTIAL)) for part in Path(place).parts)
+        if not isinstance(cause, OSError) or (isinstance(error, DataError) and not inside):
+            raise
+        place = path if inside else place
+        reason = f"cannot write: {cause.strerror or cause}"
+        raise DataError(reason, path=place, remedy=unwritten(cause, place)) from cause
     finally:
         with suppress(OSError):  # something is in it
             for part in made:
