@@ -153,14 +153,21 @@ def test_what_is_called_as_a_scan_among_masks_is_its_mask(tree, name):
         datasets.find(tree)
 
 
-@pytest.mark.parametrize("name", ["a.png", ""])
+@pytest.mark.parametrize("name", ["masks/a.png", "masks/.hidden", "Labels/brain.png", "annotations/a.xml"])
 def test_a_folder_of_masks_of_which_none_is_read_does_not_make_scans_healthy(tree, name):
     healthy = tree / "healthy"
-    (healthy / "masks").mkdir()
-    (healthy / "masks" / (name or ".hidden")).write_text("")
-    with pytest.raises(DataError, match=r"healthy/masks: holds no mask that is read.*or label all in .*labels\.csv"):
+    (healthy / name).parent.mkdir()
+    (healthy / name).write_text("")
+    with pytest.raises(DataError, match=r"healthy/\w+: holds no mask that is read.*or label all in .*labels\.csv"):
         datasets.find(healthy)
     (healthy / "labels.csv").write_text("scan,label\nbrain_0000.nii.gz,0\n")
+    datasets.find(healthy)
+
+
+def test_the_labels_of_freesurfer_mark_parcels(tree):
+    healthy = tree / "healthy"
+    (healthy / "sub-01" / "label").mkdir(parents=True)
+    (healthy / "sub-01" / "label" / "lh.cortex.label").write_text("")
     datasets.find(healthy)
 
 

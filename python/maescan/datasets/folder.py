@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.config import Preset
-from maescan.datasets.ill import refuse_drawn, refuse_ill
+from maescan.datasets.ill import MASKS, refuse_drawn, refuse_ill
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.members import (
     LABELS,
@@ -77,12 +77,9 @@ def called_a_mask(name: str) -> bool:
     """Whether a scan's path says that it is a label map: labelsTr/a.nii.gz, Masks/a.nii.gz, a_seg.nii.gz, and
     LUNA16's seg-lungs-LUNA16/a.mhd."""
     *folders, file = Path(stem_of(name).lower()).parts
-    return any(map(_FOLDER.fullmatch, folders)) or bool(_MASK.search(file))
+    return any(map(MASKS.fullmatch, folders)) or bool(_MASK.search(file))
 
 
-_FOLDER = re.compile(
-    r"masks?|labels?(?:tr|ts|val)?|segs?|segmentations?|annotations?|gt|ground[_-]?truth|rois?|seg-lungs[\w-]*"
-)
 _MASK = re.compile(
     r"(?:^|[_.-])(?:(?:mask|seg|segm|segmentation|label|labels|labelmap|dseg|probseg|annotation|gt|roi)\d*"
     r"|ground[_-]?truth|(?:aparc[\w.]*\+)?aseg|wmparc|(?:[lr]h\.)?ribbon)$"

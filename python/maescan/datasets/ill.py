@@ -21,6 +21,10 @@ _ILL = re.compile(
 _HEALTHY = re.compile(r"(?:good|healthy|normals?|controls?|hc|negatives?|no(?:[_-]?(?:tumou?rs?|lesions?))?)")
 _STUDIES = re.compile(r"(?:^|/)(?:brats(?:\d\d|20\d\d)?[-_]|upenn-gbm-|ucsf-pdgm-)", re.IGNORECASE)
 """Names of scans of public studies in which everybody has a tumour."""
+MASKS = re.compile(
+    r"masks?|labels?(?:tr|ts|val)?|segs?|segmentations?|annotations?|gt|ground[_-]?truth|rois?|seg-lungs[\w-]*"
+)
+"""What folders of masks and of other label maps are called, in small letters."""
 _NEITHER = re.compile(r"train(?:ing)?|test(?:ing)?|val(?:id(?:ation)?)?|derivatives|rawdata|sourcedata|masks")
 
 
@@ -73,8 +77,8 @@ def _called_healthy(name: str) -> bool:
 
 def refuse_drawn(path: Path, passed_over: Iterable[PassedOver], bare: Collection[str], *, masks: bool) -> None:
     """Raises DataError where what is drawn on scans below `path` would be left out of account: what lies in a folder
-    masks and is no mask that is read, as its kind or the name of a scan says; and where scans (`bare`) are taken for
-    healthy as no label and no mask says otherwise, segmentations and contours in DICOM, and a folder of masks of
+    of masks and is no mask that is read, as its kind or the name of a scan says; and where scans (`bare`) are taken
+    for healthy as no label and no mask says otherwise, segmentations and contours in DICOM, and a folder of masks of
     which nothing is read (`masks`: some are)."""
     passed = list(passed_over)
     inside = [item for item in passed if _among_masks(item)]
@@ -87,7 +91,7 @@ def refuse_drawn(path: Path, passed_over: Iterable[PassedOver], bare: Collection
     empty = None if masks else next((item.path.parent for item in inside), _folder_of_masks(path))
     if empty:
         reason = "holds no mask that is read, and without one all scans would be taken as healthy"
-        raise DataError(reason, path=empty, remedy=f"write the masks as NIfTI on their scans' own grids; or {label}")
+        raise DataError(reason, path=empty, remedy=f"write masks as NIfTI into a folder called masks; or {label}")
     if item := next((item for item in passed if item.why == "result" and _DRAWN.search(item.reason)), None):
         reason = f"{item.reason}: what it is drawn on may not be healthy, and it is not read"
         raise DataError(reason, path=item.path, remedy=f"write it as NIfTI into a folder called masks; or {label}")
@@ -99,12 +103,14 @@ _DRAWN = re.compile(r"\b(?:Segmentation|Structure Set|SEG|RTSTRUCT)\b")
 
 
 def _among_masks(item: PassedOver) -> bool:
-    return "masks" in PurePosixPath(item.name).parts[:-1] and item.why in ("result", "unread", "other")
+    folders = PurePosixPath(item.name.lower()).parts[:-1]
+    named = any(MASKS.fullmatch(folder) for folder in folders if folder != "label")  # FreeSurfer's, of parcels
+    return named and item.why in ("result", "unread", "other")
 
 
 def _keys(item: PassedOver) -> set[str]:
     """The scan that it would be the mask of: its own path or name, with and without what may be an ending."""
-    own = PurePosixPath(*(part for part in PurePosixPath(item.name).parts if part != "masks"))
+    own = PurePosixPath(*(part for part in PurePosixPath(item.name).parts if not MASKS.fullmatch(part.lower())))
     return {str(own), stem_of(str(own.with_suffix("")))}
 
 
