@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 from maescan.errors import DataError
@@ -43,3 +45,17 @@ def test_another_version_and_a_damaged_file_are_refused_by_name(tmp_path):
     with pytest.raises(DataError, match="the list is unusable") as caught:
         Names(tmp_path)
     assert caught.value.remedy == "delete it"
+
+
+def test_one_that_cannot_be_made_is_not_to_be_deleted(tmp_path, monkeypatch):
+    """On a disk that is full or read-only it was called one that may be damaged."""
+
+    def connect(*_, **__):
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorname = "SQLITE_CANTOPEN"
+        raise error
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with pytest.raises(DataError, match="the list is unusable: unable to open database file") as caught:
+        Names(tmp_path)
+    assert caught.value.remedy == f"free space, or see who may write there: namei -l {tmp_path}"

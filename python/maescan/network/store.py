@@ -7,8 +7,8 @@ import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from maescan.errors import DataError
-from maescan.scoring.database import NEWER, transaction
+from maescan.errors import DataError, short_of, typed
+from maescan.scoring.database import DAMAGED, NEWER, transaction
 
 
 class Store:
@@ -26,6 +26,8 @@ class Store:
                 raise DataError(f"is a {name} of version {found}", path=path, remedy=NEWER)
             self._db.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {version}; COMMIT;")
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorname", "") not in DAMAGED:  # nothing that deleting it would mend
+                remedy = f"free {short_of(path)}, or see who may write there: namei -l {typed(path.parent)}"
             raise DataError(f"the {name} is unusable: {error}", path=path, remedy=remedy) from error
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from maescan.errors import DataError
+from maescan.errors import DataError, short_of
 from maescan.files import OUTPUT, claim
 from maescan.folders import LOCK, lock, make_own
 from maescan.scoring.integrity import fault_of, register, set_aside, triggers
@@ -141,7 +141,7 @@ class Database:
                     if hasty:
                         self._db.execute("PRAGMA synchronous = FULL")
         except sqlite3.OperationalError as error:
-            remedy = "free space, then run again"
+            remedy = f"free {short_of(self.folder)}; then run again"
             raise DataError(f"cannot record a result: {error}", path=self.folder, remedy=remedy) from error
 
     def close(self) -> None:
@@ -189,7 +189,7 @@ def _said(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorname", "") in DAMAGED:
             raise DamagedError(f"the ledger is damaged: {error}", path=path, remedy="use another --out") from error
-        remedy = "free space or use another --out"
+        remedy = f"free {short_of(path)}; then run again, or use another --out"
         raise DataError(f"the ledger is unusable: {error}", path=path, remedy=remedy) from error
 
 
