@@ -28,7 +28,8 @@ from maescan.scoring.alerts import AlertOptions, passed_on
 def test_a_file_is_read(tmp_path):
     file = tmp_path / "file"
     file.write_bytes("\ufefföl\r\n".encode())
-    assert read_content(file) == read_text(str(file)).encode() == file.read_bytes()
+    assert read_content(file) == file.read_bytes()
+    assert read_text(str(file)) == "öl\r\n"  # without the mark that Windows puts first
     assert sha256(file) == hashlib.sha256(file.read_bytes()).hexdigest()
 
 

@@ -34,8 +34,9 @@ def read_content(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_text(path: str | os.PathLike[str], errors: str = "strict") -> str:
-    """A file's text, of UTF-8. Raises OSError as `read_content`, and UnicodeDecodeError."""
-    return read_content(path).decode(errors=errors)
+    """A file's text, of UTF-8, without the mark that Windows puts before it. Raises OSError as `read_content`, and
+    UnicodeDecodeError."""
+    return read_content(path).decode("utf-8-sig", errors)
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from maescan.content import read_content
+from maescan.content import read_content, read_text
 from maescan.errors import DataError, MaescanError, quoted
 
 Kind = TypeVar("Kind")
@@ -78,7 +78,7 @@ def read_rows(
     lacks one of `columns` is refused. said: of a row that is not as it should be. Raises DataError naming file and
     line."""
     try:
-        text = read_content(path).decode("utf-8-sig")
+        text = read_text(path)
         reader = csv.DictReader(
             io.StringIO(text, newline=""), skipinitialspace=True, strict=True, delimiter=delimiter
         )
@@ -117,7 +117,7 @@ def whole_rows(kind: type[Kind], path: Path) -> list[Kind]:
     """The rows of a CSV file that are as they should be: a run that was killed may have left half of one. Raises
     DataError where it cannot be read."""
     try:
-        lines = read_content(path).decode("utf-8", "replace").splitlines()
+        lines = read_text(path, "replace").splitlines()
     except OSError as fault:
         raise DataError(f"cannot be read: {fault.strerror or fault}", path=path, remedy="remove it") from fault
     found = []

@@ -27,6 +27,8 @@ def test_preset_file(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"name": "mine", "input": "l2"}))
     assert preset(path) == preset(str(path)) and preset(path).input == "l2"
+    path.write_text(path.read_text(), "utf-8-sig")  # as Windows writes it
+    assert preset(path).input == "l2"
     path.write_text(json.dumps({"name": "mine", "mae": {"newer": 1}}))
     with pytest.raises(ConfigError, match=r"mae has unknown fields: newer \(leave them out, or use the maescan that"):
         preset(path)

@@ -14,7 +14,7 @@ from maescan.config.types import (
     Preset,
     PseudoConfig,
 )
-from maescan.content import read_content
+from maescan.content import read_text
 from maescan.errors import ConfigError
 
 PRESETS: dict[str, Preset] = {
@@ -119,7 +119,7 @@ def preset(name: str | Path) -> Preset:
     if name.endswith(".json"):
         remedy = "give a preset's JSON file, as preset.json of a run folder"
         try:
-            values = msgspec.json.decode(read_content(name), type=dict[str, object])
+            values = msgspec.json.decode(read_text(name), type=dict[str, object])
         except OSError as error:
             raise ConfigError(f"cannot be read: {error.strerror}", path=name, remedy="check the path") from error
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from maescan.content import read_content
+from maescan.content import read_text
 from maescan.errors import DataError, ScanError, typed
 from maescan.records import Record, read_rows
 from maescan.scans import Scan, ScanSource, read_scan
@@ -69,7 +69,7 @@ def columns_not_read(table: Path) -> str:
     none."""
     if not table.is_file():
         return ""
-    header = read_content(table).decode("utf-8-sig").splitlines()[0]
+    header = read_text(table).splitlines()[0]
     others = [name for cell in header.split(",") if (name := cell.strip(' "')) and name not in _COLUMNS]
     return f"; columns of {table.name} that are not read: {', '.join(others)}" if others else ""
 
