@@ -12,7 +12,7 @@ import pytest
 from maescan import cli, content
 from maescan.cli.conventions import configured
 from maescan.config import preset
-from maescan.content import read_content, read_text, sha256
+from maescan.content import may_be_there, read_content, read_text, sha256
 from maescan.datasets.splits import read_split_lines
 from maescan.engines.bundle import Bundle
 from maescan.engines.signing import check_signature, public_keys, sign
@@ -104,3 +104,16 @@ def test_no_pipe_is_waited_for_whatever_it_stands_for(tmp_path, name):
     with within(20), pytest.raises(MaescanError) as raised:
         READERS[name](path)
     assert str(path.parent) in str(raised.value)
+
+
+def test_what_nobody_may_look_at_may_be_there(tmp_path, monkeypatch):
+    (tmp_path / "a").touch()
+    (tmp_path / "nowhere").symlink_to("b")
+    names = ("a", "nowhere", "b", "a/b")
+    assert [may_be_there(str(tmp_path / name)) for name in names] == [True, True, False, False]
+
+    def closed(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "lstat", closed)
+    assert may_be_there(str(tmp_path / "b"))

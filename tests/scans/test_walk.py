@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from maescan.results.paths import PLACES
 from maescan.scans.source import PassedOver
-from maescan.scans.walk import HOLD, Visited, may_be_there, walk
+from maescan.scans.walk import HOLD, Visited, walk
 
 
 def split(root: Path, *more: object) -> tuple[list[str], list[tuple[str, str]]]:
@@ -108,16 +108,3 @@ def test_deep_trees(tmp_path):
         folder = folder / "d"
     make(folder, "1")
     assert len(split(tmp_path)[0]) == 1
-
-
-def test_what_nobody_may_look_at_may_be_there(tmp_path, monkeypatch):
-    (tmp_path / "a").touch()
-    (tmp_path / "nowhere").symlink_to("b")
-    names = ("a", "nowhere", "b", "a/b")
-    assert [may_be_there(str(tmp_path / name)) for name in names] == [True, True, False, False]
-
-    def closed(path):
-        raise PermissionError(13, "Permission denied", path)
-
-    monkeypatch.setattr(os, "lstat", closed)
-    assert may_be_there(str(tmp_path / "b"))

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from maescan.content import may_be_there
 from maescan.errors import ScanError, given_paths, lacking
 from maescan.scans.budget import touching
 from maescan.scans.hollow import hollow, pointer_at, slice_like
 from maescan.scans.labels import file_label, tell_apart
 from maescan.scans.quiet import one_line
 from maescan.scans.source import EXTENSIONS, TEXTS, PassedOver, ScanSource, format_of, unread
-from maescan.scans.walk import Visited, is_output, may_be_there, walk
+from maescan.scans.walk import Visited, is_output, walk
 
 __all__ = ["EXTENSIONS", "Faults", "Found", "ScanSource", "find_scans", "format_of", "in_files", "survey"]
 
@@ -171,7 +172,10 @@ class _Slices:
         """Takes out what has a slice's content missing but neither its name nor its company."""
         folders = {image.parent for image in self.images}
         for file in [f for f in self.hollow if f.parent not in folders and not slice_like(f)]:
-            yield PassedOver(file_label(file, base), file, "other", f"{NO_SCAN}: it {self.hollow.pop(file)}")
+            lost = self.hollow.pop(file)
+            unseen = lost.startswith("cannot be read")
+            reason = f"{lost}: see who may read it" if unseen else f"{NO_SCAN}: it {lost}"
+            yield PassedOver(file_label(file, base), file, "unread" if unseen else "other", reason)
 
 
 def _looked_into(file: Path, base: Path, slices: _Slices, faults: Faults) -> list[ScanSource | PassedOver]:
@@ -206,10 +210,10 @@ def _in_file(file: Path, base: Path, slices: _Slices, faults: Faults) -> Iterato
         yield from _of_format(file, name, kind)
     elif text := unread(file):
         yield PassedOver(name, file, "unread", text)
-    elif dicom is None and not name.lower().endswith(TEXTS):
-        yield PassedOver(name, file, "unread", "cannot be read: see who may read it")
     elif lost := _lost(file):
         slices.add(file, base, lost)
+    elif dicom is None and not name.lower().endswith(TEXTS):
+        yield PassedOver(name, file, "unread", "cannot be read: see who may read it")
     else:
         yield PassedOver(name, file, "other", NO_SCAN)
 

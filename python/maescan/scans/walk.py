@@ -54,18 +54,6 @@ def walk(root: Path, skip: Collection[str] = (), visited: Visited | None = None)
             yield from items
 
 
-def may_be_there(path: str) -> bool:
-    """Whether something lies at a path, as far as can be told: where a folder on the way to it may not be searched,
-    or a share does not answer, nobody knows."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        pass
-    return True
-
-
 def is_output(path: Path) -> bool:
     """Whether a path, its links resolved, is or lies in a folder that maescan writes what it makes of scans into."""
     place = Path(os.path.realpath(path))

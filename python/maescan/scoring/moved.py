@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from maescan.content import may_be_there
 from maescan.errors import ScanError
 from maescan.scans.budget import Limits
 from maescan.scans.search import search_all
 from maescan.scans.source import ScanSource
-from maescan.scans.walk import may_be_there
 from maescan.scoring.job import Job
 from maescan.scoring.ledger import Ledger
 from maescan.scoring.names import PLAIN

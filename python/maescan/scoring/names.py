@@ -21,9 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maescan.content import opened
+from maescan.content import may_be_there, opened
 from maescan.errors import ConfigError, MaescanError, typed
-from maescan.scans.walk import may_be_there
 
 if TYPE_CHECKING:
     from maescan.results.rows import Failure

@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from maescan.content import may_be_there
 from maescan.errors import ConfigError, DataError, ScanError, defused, quoted
 from maescan.files import OUTPUT, check_outside, kind_of
 from maescan.options import ReadOptions
@@ -26,7 +27,6 @@ from maescan.scans.scan import axial_axes, missing_slices
 from maescan.scans.search import search_all
 from maescan.scans.source import ScanSource
 from maescan.scans.streams import content_hash
-from maescan.scans.walk import may_be_there
 from maescan.scans.worker import Worker
 from maescan.scoring.database import reading
 from maescan.scoring.dicom import verdict_key, verdict_of
