@@ -75,8 +75,8 @@ def read_rows(
     said: str = OURS,
 ) -> list[Kind]:
     """The rows of a CSV file with a header, each as a `kind`; cells become numbers where a field is one. A file that
-    lacks one of `columns` is refused. said: of a row that is not as it should be. Raises DataError naming file and
-    line."""
+    lacks one of `columns` is refused; a field `line` is the row's last line. said: of a row that is not as it should
+    be. Raises DataError naming file and line."""
     try:
         text = read_text(path)
         reader = csv.DictReader(
@@ -93,6 +93,8 @@ def read_rows(
         for row in reader:
             if None in row or None in row.values():
                 raise DataError(f"line {reader.line_num} has another number of cells", path=path, remedy=remedy)
+            if "line" in getattr(kind, "__struct_fields__", ()):
+                row["line"] = str(reader.line_num)
             try:
                 rows.append(msgspec.convert(row, type=kind, strict=False))
             except msgspec.ValidationError as fault:

@@ -73,6 +73,7 @@ def test_a_cache_keeps_them_and_takes_other_ones_without_reading_anew(tree, tmp_
         ),
         ([f"{NAMES[0]},0,a,", f"{NAMES[0]},0,b,"], f"line 3 says 'b' of {NAMES[0]}, a line before it 'a' (a scan is"),
         ([f"{NAMES[0]},0,,val", f"{NAMES[0]},0,,test"], f"line 3 says 'test' of {NAMES[0]}, a line before it 'val'"),
+        ([f"{NAMES[0]},0,,val", "", f"{NAMES[0]},0,,test"], f"line 4 says 'test' of {NAMES[0]}, a line before it"),
     ],
 )
 def test_what_contradicts_itself_is_refused(tree, lines, message):

@@ -88,13 +88,14 @@ def refuse_other_labels(folder: Path) -> None:
 
 
 class Label(Record, frozen=True):
-    """A row of labels.csv: of one slice, or of all. patient: whose the scan is; split: its part."""
+    """A row of labels.csv: of one slice, or of all. patient: whose the scan is; split: its part; line: its line."""
 
     scan: Annotated[str, Meta(min_length=1)]
     label: Annotated[int, Meta(ge=0, le=1)]
     slice: Annotated[int, Meta(ge=0)] | None = None
     patient: str = ""
     split: str = ""
+    line: int = 0
 
 
 def read_labels(file: Path) -> list[Label]:

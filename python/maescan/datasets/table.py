@@ -36,28 +36,28 @@ def read_table(file: Path, scans: Iterable[str]) -> Table | None:
         return None
     found: dict[str, Said] = {}
     names = set(scans)
-    for line, row in enumerate(read_labels(file), start=2):
+    for row in read_labels(file):
         if row.scan not in names:
-            reason = f"line {line} names {row.scan}, which is not there"
+            reason = f"line {row.line} names {row.scan}, which is not there"
             raise DataError(reason, path=file, remedy=f"scans are named by their path, as {min(names)}")
         said = found.setdefault(row.scan, Said())
         if said.labels.setdefault(row.slice, row.label) != row.label:
-            reason = f"line {line} calls {row.scan} {row.label}, a line before it {said.labels[row.slice]}"
+            reason = f"line {row.line} calls {row.scan} {row.label}, a line before it {said.labels[row.slice]}"
             raise DataError(reason, path=file, remedy="leave one of the two lines")
-        _add(said, row, line, file)
+        _add(said, row, file)
     if not found:
         raise DataError("holds no label", path=file, remedy=REMEDY)
     return found
 
 
-def _add(said: Said, row: Label, line: int, file: Path) -> None:
+def _add(said: Said, row: Label, file: Path) -> None:
     part = WORDS.get(row.split.strip().lower(), "")
     if row.split.strip() and not part:
-        reason = f"line {line} puts {row.scan} into the part {quoted(row.split)}"
+        reason = f"line {row.line} puts {row.scan} into the part {quoted(row.split)}"
         raise DataError(reason, path=file, remedy=f"the column split has {', '.join(PARTS)} or nothing")
     for before, now in ((said.patient, row.patient.strip()), (said.split, part)):
         if before and now and before != now:
-            reason = f"line {line} says {quoted(now)} of {row.scan}, a line before it {quoted(before)}"
+            reason = f"line {row.line} says {quoted(now)} of {row.scan}, a line before it {quoted(before)}"
             raise DataError(reason, path=file, remedy="a scan is of one patient, and in one part")
     said.patient, said.split = said.patient or row.patient.strip(), said.split or part
 
