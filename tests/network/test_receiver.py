@@ -79,12 +79,16 @@ def test_another_called_title_is_rejected(shared):
         assert refusal(found) == (1, 1, 7)
 
 
+def full_at(when):
+    """Code of a disk that takes no image where `when` is true of `count[0]`, how many have come."""
+    full = "import os, errno; from maescan.network import spool; real = os.replace; count = [0]\n"
+    full += f"def replace(*a):\n count[0] += 1\n if {when}: raise OSError(errno.ENOSPC, 'full')\n real(*a)\n"
+    return full + "os.replace = replace"
+
+
 @pytest.mark.slow
 def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(out, slices):
-    full = "import os, errno; from maescan.network import spool; real = os.replace; count = [0]\n"
-    full += "def replace(*a):\n count[0] += 1\n if count[0] > 3: raise OSError(errno.ENOSPC, 'full')\n real(*a)\n"
-    full += "os.replace = replace"
-    with receiver(out, full) as (node, port):
+    with receiver(out, full_at("count[0] > 3")) as (node, port):
         assert send(port, slices) == [0, 0, 0, 0xA700, 0xA700, 0xA700]
         assert node.until("association")["refused"] == 3
     assert len(spooled(out)) == 3 and half(out)
@@ -100,10 +104,7 @@ def half(out):
 @pytest.mark.slow
 def test_an_image_that_is_taken_at_the_second_try_makes_its_series_whole(out, slices):
     """Refused ones that did not come again left half a series, which was scored as a whole one."""
-    full = "import os, errno; from maescan.network import spool; real = os.replace; count = [0]\n"
-    full += "def replace(*a):\n count[0] += 1\n if count[0] == 2: raise OSError(errno.ENOSPC, 'full')\n real(*a)\n"
-    full += "os.replace = replace"
-    with receiver(out, full) as (node, port):
+    with receiver(out, full_at("count[0] == 2")) as (node, port):
         assert send(port, [*slices[:3], slices[1]]) == [0, 0xA700, 0, 0]
         assert node.until("association")["refused"] == 1
     assert len(spooled(out)) == 3 and not half(out)

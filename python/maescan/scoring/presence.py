@@ -32,8 +32,10 @@ class Presence:
         self._unsure = [place for place in self._unsure if not _below(place, bases)]
         for source in found.sources:
             place = self._names.place(place_of(source))
-            self._found[identity := self._names.code(source.identity)].add(place)
-            self._at_once |= {(identity, place)} if at_once else set()
+            identity = self._names.code(source.identity)
+            self._found[identity].add(place)
+            if at_once:
+                self._at_once.add((identity, place))
             if source.fault is not None or (source.format in ("dicom", "folder") and not source.identity):
                 self._unsure.append(place)
         unread = [item.path for item in found.passed_over if item.why == "unread"]
