@@ -23,7 +23,10 @@ def test_scans_that_trained_the_bundle_are_counted_and_said():
     data = SliceSet(images, patient, np.arange(12) % 4, zeros.astype(np.int8), zeros.astype(np.float32))
     known = data.select(patient != "b")
     manifest = {"provenance": {"prints": {"salt": "s", "scans": training_prints(known.images, known.patient, "s")}}}
-    assert trained_scans(data, manifest) == 2 and trained_scans(data, {"provenance": {}}) == 0
+    assert trained_scans(data, patient, manifest) == 2 and trained_scans(data, patient, {"provenance": {}}) == 0
+    parted = {"provenance": {"prints": {"salt": "s", "scans": training_prints(images[:1], patient[:1], "s")}}}
+    judged = data.select(np.arange(12) > 0)  # other slices of a scan are judged than trained on
+    assert trained_scans(data, judged.patient, parted) == 1 and trained_scans(data, ["b", "c"], parted) == 0
     assert "trained with 2 of these scans" in training_text({"model": {"trained_scans": 2}})
     assert training_text({"model": {}}) == ""
 

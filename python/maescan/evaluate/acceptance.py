@@ -54,7 +54,7 @@ def stress(
             score = engine_scorer(running, bundle.preset)
             stressed = stress_slices(healthy, score, progress=tell)
             model: Json = {"name": bundle.preset.name, "bundle": bundle.hash, "engine": running.name}
-            known = trained_scans(data, bundle.manifest)
+            known = trained_scans(data, data.patient, bundle.manifest)
             unlike = unlike_scans(data, data.patient, bundle.manifest)
             summary = summarise(stressed, seed=options.seed)
             model |= {

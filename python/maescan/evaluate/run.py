@@ -75,7 +75,8 @@ def evaluate(
                 error.path = error.path or where
                 raise
             model |= {"bundle": bundle.hash, "weights": bundle.model, "engine": running.name}
-            model |= {"unknown_slices": unknown, "trained_scans": trained_scans(slices, bundle.manifest)}
+            model["unknown_slices"] = unknown
+            model["trained_scans"] = trained_scans(data, slices.patient, bundle.manifest)
             model["left_out"] = [scan._asdict() for scan in data.left_out]
             model["unlike_scans"] = unlike_scans(data, slices.patient, bundle.manifest)
             model["aggregation"] = bundle.manifest.get("aggregation")
@@ -101,7 +102,8 @@ def known_slices(slices: SliceSet, split: str | None) -> tuple[SliceSet, int]:
         raise DataError("no slice has a label", remedy="put labels.csv or masks/ beside the scans")
     judged = slices.select(known)
     if len(there := np.unique(judged.label)) < 2:
-        only, remedy = "abnormal" if there[0] else "healthy", "label some of both kinds by labels.csv or masks/"
+        only = "abnormal" if there[0] else "healthy"
+        remedy = "give a set, or a --split of it, with both kinds; a folder's are told by labels.csv or masks/"
         more = "; `maescan stress` needs healthy scans alone" if only == "healthy" else ""
         raise DataError(f"all its slices are {only}: nothing is there to tell from others", remedy=remedy + more)
     return judged, int((~known).sum())

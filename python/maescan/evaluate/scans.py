@@ -32,12 +32,13 @@ def scan_auroc(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike, rule: 
     return auroc(scan_labels(labels, patients), scan_scores(scores, patients, rule))
 
 
-def trained_scans(slices: SliceSet, manifest: Json) -> int:
-    """How many of the scans a bundle was trained with, told by their values; 0 also for a bundle that does not
-    tell. manifest: the bundle's."""
-    prints, patients = manifest.get("provenance", {}).get("prints"), np.asarray(slices.patient)
-    rows = (np.flatnonzero(patients == name) for name in np.unique(patients)) if prints else ()
-    return sum(seen(slice_prints(np.asarray(slices.images[row])), prints) for row in rows)
+def trained_scans(data: SliceSet, names: ArrayLike, manifest: Json) -> int:
+    """How many of the scans `names` a bundle was trained with, told by the values of all slices that `data` has of
+    each: of LUNA16's CTs some patches are judged and others trained on. 0 also for a bundle that does not tell.
+    manifest: the bundle's."""
+    prints, patients = manifest.get("provenance", {}).get("prints"), np.asarray(data.patient)
+    rows = (np.flatnonzero(patients == name) for name in np.unique(np.asarray(names))) if prints else ()
+    return sum(seen(slice_prints(np.asarray(data.images[row])), prints) for row in rows)
 
 
 def unlike_scans(data: SliceSet, names: ArrayLike, manifest: Json) -> int:
