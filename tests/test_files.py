@@ -80,6 +80,12 @@ def test_a_claim_that_was_killed_does_not_block(tmp_path):
     outputs.claim(tmp_path, "scores")
 
 
+def test_nor_one_that_was_killed_in_the_midst_of_its_mark(tmp_path):
+    """A mark that lies in the folder itself: the same command was refused for ever, for what it had left."""
+    (tmp_path / f"{outputs.PARTIAL}x").write_text("phan")
+    outputs.claim(tmp_path, "phantom scans", mark=".maescan-phantom")
+
+
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, None), (0o000, None), (0o022, 0o750), (0o077, 0o755)])
 def test_outputs_are_their_users_alone_unless_the_folder_was_opened(tmp_path, mask, mode):
     """A new OUT is 0700 and its files 0600; one that was made with other permissions keeps them; umask counts."""

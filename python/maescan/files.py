@@ -95,8 +95,7 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
     check_claim(folder, kind, mark=mark)
     mark_file = folder / mark
     try:
-        if not folder.parent.exists():
-            folder.parent.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         if mark_file.is_file():
             _remove_halves(folder, OLD_S)
@@ -114,7 +113,8 @@ def check_claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> Non
         if not os.access(place := next(part for part in (folder, *folder.parents) if part.exists()), os.W_OK):
             number = errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES
             raise OSError(number, os.strerror(number))
-        found = {path.name for path in folder.iterdir()} - JUNK if folder.exists() else set()
+        there = folder.iterdir() if folder.exists() else ()
+        found = {path.name for path in there if not path.name.startswith(PARTIAL)} - JUNK
         taken = kind_of(folder, mark=mark)
     except OSError as error:
         raise _refused(folder, error) from error

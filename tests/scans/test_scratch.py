@@ -29,6 +29,31 @@ def test_what_a_killed_process_unpacked_goes(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_killed_while_it_removes_its_folder_the_next_one_removes_the_rest(tmp_path):
+    """The lock went first, in the order of the disk: all that was unpacked stayed for ever."""
+    script = (
+        "import os, signal, sys; from pathlib import Path; from maescan.scans.scratch import scratch_folder\n"
+        "left = [int(sys.argv[2])]\n"
+        "def killed(call):\n"
+        "    def removes(*given, **named):\n"
+        "        left[0] -= 1\n"
+        "        os.kill(os.getpid(), signal.SIGKILL) if left[0] < 0 else None\n"
+        "        return call(*given, **named)\n"
+        "    return removes\n"
+        "with scratch_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'scan').write_text('x')\n"
+        "    os.unlink, os.rmdir = killed(os.unlink), killed(os.rmdir)\n"
+    )
+    kills = 0
+    for done in range(5):
+        ended = subprocess.run([sys.executable, "-c", script, tmp_path, str(done)])
+        kills += ended.returncode != 0
+        assert bool(list(tmp_path.iterdir())) == (ended.returncode != 0)
+        remove_abandoned(tmp_path)
+        assert list(tmp_path.iterdir()) == []
+    assert kills == 4  # the scan, its folder, the lock, the whole
+
+
 def test_what_a_killed_export_left_beside_goes_and_what_others_are_called_stays(tmp_path):
     script = (
         "import os, signal, sys; from pathlib import Path; from maescan.scans.scratch import folder_beside\n"

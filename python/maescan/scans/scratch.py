@@ -46,7 +46,7 @@ def scratch_folder(parent: Path | None = None, prefix: str = PREFIX) -> Iterator
         yield folder / "files"
     finally:
         for path in (made, folder):
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
         if lock is not None:
             os.close(lock)
 
@@ -104,20 +104,28 @@ def remove_abandoned(parent: Path | None = None, prefix: str = PREFIX) -> int:
     with suppress(OSError):
         for folder in place.glob(f"{NEW}*"):
             if folder.stat().st_uid == os.getuid() and time.time() - folder.stat().st_mtime > NEW_S:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
     for folder in place.glob(f"{prefix}*"):
         try:
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
+            with suppress(OSError):  # killed when its lock was gone, it is empty
+                folder.rmdir()
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             removed += 1
         except OSError:  # held: its process lives
             continue
         finally:
             os.close(lock)
     return removed
+
+
+def _remove(folder: Path) -> None:
+    """Its lock goes last: what is killed on the way leaves a folder that the next one knows for abandoned."""
+    shutil.rmtree(folder / "files", ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
