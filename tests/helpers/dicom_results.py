@@ -86,6 +86,7 @@ def finding_of(scan: Scan, **more: Any) -> Finding:
     view, _ = axial_view(scan)
     scores = np.linspace(0.1, 0.9, len(view)).astype(np.float32)
     facts = {"p_value": 0.012345, "alert": True, "threshold": 0.25, "slice_p": tuple(np.linspace(1, 0, len(view)))}
+    facts["units"] = "of intensities 0 to 2"
     return Finding(0.654321, scores, np.arange(len(view)), ball_map(scan), scan.affine, **{**facts, **more})
 
 

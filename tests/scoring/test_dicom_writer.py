@@ -9,6 +9,7 @@ from helpers.dicom_results import CALIBRATION, write_oriented
 from helpers.scoring_stub import Engine, rows
 from helpers.stubs import stub_bundle
 from maescan.errors import ScanError
+from maescan.method.heat import units
 from maescan.results.dicom.make import DicomMaker
 from maescan.scans.worker import Worker, WorkerLostError
 from maescan.scoring.options import ScoreOptions
@@ -43,6 +44,7 @@ def test_the_finding_is_what_the_tables_say(tmp_path, monkeypatch):
     assert [f"{finding.score:.6f}", f"{finding.p_value:.6f}"] == [row["score"], row["p_value"]]
     assert finding.alert == (row["alert"] == "yes") and finding.threshold == 0.4 and finding.fit == row["fit"]
     assert [f"{score:.6f}" for score in finding.scores.tolist()] == [found["score"] for found in slices]
+    assert finding.units == units(stub_bundle().preset)
     assert finding.volume.shape == (40, 36, 20) and np.array_equal(finding.levels, np.arange(20))
 
 

@@ -106,7 +106,7 @@ def _finding(job: Job, scan: LoadedScan, row: ScanRow, volume: NDArray[np.float3
         alert=None if judge is None else alert == "yes",
         slice_p=tuple(judge.slice_p(row.scores, row.positions)) if judge else (),
         threshold=healthy.p99 if healthy else None,
-        quantity="score" if patches else "difference",
+        units="score" if patches else job.scale.units,
         fit=str(row.fit),
         notes=tuple(tables.notes(row)),
     )

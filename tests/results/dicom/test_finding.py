@@ -8,7 +8,7 @@ import numpy as np
 
 from maescan.results.dicom.finding import Earlier, Finding, Maker
 
-NOTHING = {"volume": np.zeros((2, 2, 2), np.float32), "affine": np.eye(4)}
+NOTHING = {"volume": np.zeros((2, 2, 2), np.float32), "affine": np.eye(4), "units": "probability"}
 
 
 def test_the_highest_slices_are_named_once_each_highest_first():

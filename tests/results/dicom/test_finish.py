@@ -27,10 +27,12 @@ def test_numbers_have_room_in_a_decimal_string(value):
 
 
 def test_dates_are_the_scans_and_uids_of_dimensions_the_objects(tmp_path):
-    write_oriented(tmp_path, shape=(3, 36, 40), ContentDate="20200304", ContentTime="050607.89")
+    zone = {"TimezoneOffsetFromUTC": "+0900"}
+    write_oriented(tmp_path, shape=(3, 36, 40), ContentDate="20200304", ContentTime="050607.89", **zone)
     made = made_of(tmp_path)
     for name in made.files:
         found = read(made, name)
+        assert found.TimezoneOffsetFromUTC == "+0900"
         assert (found.InstanceCreationDate, found.InstanceCreationTime) == ("20200304", "050607")
         assert found.SeriesNumber > 9700 and "RESEARCH" in found.SeriesDescription
     dimensions = {

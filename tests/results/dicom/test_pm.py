@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from helpers.dicom_results import ball_map, made_of, read, source_of, write_oriented
 from maescan.scans import read_scan
@@ -26,3 +27,19 @@ def test_a_window_of_less_than_one_is_exact(tmp_path):
     window = shared.FrameVOILUTSequence[0]
     assert (window.VOILUTFunction, float(window.WindowWidth)) == ("LINEAR_EXACT", 0.02)
     assert shared.FrameAnatomySequence[0].FrameLaterality == "U"
+
+
+@pytest.mark.parametrize(
+    "units, said, code",
+    [
+        ("probability", "Probability of an anomaly", "1"),
+        ("of intensities 0 to 2", "|scan - reconstruction|, of intensities 0 to 2", "1"),
+        ("hundreds of HU", "|scan - reconstruction|, hundreds of HU", "10*2.[hnsf'U]"),
+    ],
+)
+def test_it_says_what_its_values_are_and_in_which_unit(units, said, code, tmp_path):
+    write_oriented(tmp_path, shape=(3, 36, 40))
+    found = read(made_of(tmp_path, ["pm"], units=units), "pm")
+    (mapping,) = found.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    assert found.ContentDescription == said and mapping.RealWorldValueSlope == 1
+    assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == code

@@ -55,3 +55,10 @@ def test_pictures_say_which_slice_they_are_of_and_claim_no_place_in_space(tmp_pa
     assert ["".join(c for c in dataset.ImageComments[:24] if c.isdigit()) for dataset in found] == ["19", "18", "17"]
     assert [dataset.InstanceNumber for dataset in found] == [1, 2, 3]
     assert all("FrameOfReferenceUID" not in dataset and dataset.Modality == "OT" for dataset in found)
+
+
+def test_of_a_series_that_was_compressed_with_loss_pictures_say_so(tmp_path):
+    lossy = {"LossyImageCompression": "01", "LossyImageCompressionRatio": 12.5}
+    write_oriented(tmp_path, shape=(3, 36, 40), **lossy)
+    found = read(made_of(tmp_path, ["sc"]), "sc1")
+    assert {tag: found[tag].value for tag in lossy} == lossy

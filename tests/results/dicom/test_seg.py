@@ -23,7 +23,7 @@ def test_slices_without_any_are_there_too(tmp_path):
 
 def test_scores_of_patches_have_none(tmp_path):
     write_oriented(tmp_path, shape=(3, 36, 40))
-    made = made_of(tmp_path, ["seg", "pm"], quantity="score", threshold=None)
+    made = made_of(tmp_path, ["seg", "pm"], units="score", threshold=None)
     assert list(made.files) == ["pm"] and "CT patches" in made.refused["seg"].reason
 
 

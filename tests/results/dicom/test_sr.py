@@ -38,6 +38,7 @@ def test_a_scan_that_is_not_judged_has_neither_p_value_nor_alert(tmp_path):
     said = dict(texts(read(made_of(tmp_path, ["sr"], p_value=None, alert=None, slice_p=(), fit="other"), "sr")))
     assert "Alert" not in said and "p-value among healthy scans" not in said
     assert said["Kind of the scan"] == "Of another kind than the bundle judges"
+    assert said["Finding"] == "Result of a search for anomalies"  # it is no finding of one
 
 
 def test_it_names_the_report_that_it_takes_the_place_of(tmp_path):

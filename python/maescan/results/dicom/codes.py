@@ -20,13 +20,28 @@ def own(value: str, meaning: str) -> Code:
 
 QUANTITIES = {
     "difference": "Absolute difference of scan and reconstruction",
+    "probability": "Probability of an anomaly",
     "score": "Mean anomaly score of the patches around",
 }
 
 
-def map_quantity(quantity: str) -> Code:
-    """What a map's values are."""
-    return own(quantity, QUANTITIES[quantity])
+def map_quantity(units: str) -> Code:
+    """What a map's values are. units: as `method.heat.units` says them, or "score" of CT patches."""
+    value = units if units in QUANTITIES else "difference"
+    return own(value, QUANTITIES[value])
+
+
+def map_unit(units: str) -> Code:
+    """The unit of a map's values, by UCUM."""
+    from pydicom.sr.coding import Code
+
+    value, meaning = ("10*2.[hnsf'U]", units) if units == "hundreds of HU" else ("1", "no units")
+    return Code(value, "UCUM", meaning)
+
+
+def map_values(units: str) -> str:
+    """The same for people, at most 64 characters."""
+    return QUANTITIES.get(units, f"|scan - reconstruction|, {units}")
 
 
 def region(body_part: str, organ: str) -> Code:

@@ -17,20 +17,20 @@ class Finding:
     """One scan's result.
 
     scores [N]: of slices, or CT patches; levels [N]: the axial slice of each, 0 the most inferior; volume [X, Y, Z]
-    float32: the map, on the scan's own grid; affine [4, 4]: voxel index to RAS+ mm; p_value, alert: None where the
-    scan is not judged; threshold: map values above it are rare in healthy scans, None where that is not known;
-    quantity: what the map's values are, "difference" from the reconstruction, or the "score" of CT patches."""
+    float32: the map, on the scan's own grid; affine [4, 4]: voxel index to RAS+ mm; units: what the map's values are
+    counted in, as `method.heat.units` says, or the "score" of CT patches; p_value, alert: None where the scan is not
+    judged; threshold: map values above it are rare in healthy scans, None where that is not known."""
 
     score: float
     scores: NDArray[np.float32]
     levels: NDArray[np.int64]
     volume: NDArray[np.float32]
     affine: NDArray[np.float64]
+    units: str
     p_value: float | None = None
     alert: bool | None = None
     slice_p: tuple[float, ...] = ()
     threshold: float | None = None
-    quantity: str = "difference"
     fit: str = "ok"
     notes: tuple[str, ...] = ()
 

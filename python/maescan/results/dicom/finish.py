@@ -97,8 +97,8 @@ def finished(dataset: Dataset, series: Series, maker: Maker, kind: str) -> bytes
         item.ContributionDateTime = date + time
     if kind == "sc":
         dataset.DateOfSecondaryCapture, dataset.TimeOfSecondaryCapture = date, time
-    if "IssuerOfPatientID" in series.first:
-        dataset.IssuerOfPatientID = series.first.IssuerOfPatientID
+    for tag in (tag for tag in ("IssuerOfPatientID", "TimezoneOffsetFromUTC") if tag in series.first):
+        setattr(dataset, tag, series.first[tag].value)
     if "DimensionOrganizationSequence" in dataset:
         uid = make_uid(str(dataset.SOPInstanceUID), "dimensions")
         for sequence in (dataset.DimensionOrganizationSequence, dataset.DimensionIndexSequence):

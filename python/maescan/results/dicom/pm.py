@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maescan.errors import ScanError
-from maescan.results.dicom.codes import QUANTITIES, map_quantity, region
+from maescan.results.dicom.codes import map_quantity, map_unit, map_values, region
 from maescan.results.dicom.finding import Finding, Maker
 from maescan.results.dicom.finish import ascending, body_part, finished, frames_of, geometry, identity
 from maescan.results.dicom.source import Series, decimal
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 def parametric_map(series: Series, finding: Finding, maker: Maker, limit: int) -> bytes:
     """The object. limit: bytes of its pixels. Raises ScanError for a larger map."""
     import highdicom as hd
-    from pydicom.sr.codedict import codes
 
     frames = frames_of(finding.volume).astype(np.float32)
     if frames.nbytes > limit:
@@ -29,12 +28,12 @@ def parametric_map(series: Series, finding: Finding, maker: Maker, limit: int) -
     top = max(finding.threshold or high, 1e-6)
     mapping = hd.pm.RealWorldValueMapping(
         lut_label="ANOMALY",
-        lut_explanation=QUANTITIES[finding.quantity],
-        unit=codes.UCUM.NoUnits,
+        lut_explanation=map_quantity(finding.units).meaning,
+        unit=map_unit(finding.units),
         value_range=(low, max(high, low + 1e-6)),
         slope=1.0,
         intercept=0.0,
-        quantity_definition=map_quantity(finding.quantity),
+        quantity_definition=map_quantity(finding.units),
     )
     window = hd.VOILUTTransformation(
         window_center=decimal(top), window_width=decimal(2 * top), voi_lut_function="LINEAR_EXACT"
@@ -46,7 +45,7 @@ def parametric_map(series: Series, finding: Finding, maker: Maker, limit: int) -
         voi_lut_transformations=[window],
         contains_recognizable_visual_features=False,
         content_label="ANOMALY",
-        content_description=QUANTITIES[finding.quantity],
+        content_description=map_values(finding.units),
         content_qualification="RESEARCH",
         **geometry(series),
         **identity(series, maker, "pm"),

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.decimals import decimal, short
+from maescan.results.dicom.codes import map_values
 from maescan.results.dicom.finding import Finding, Maker
 from maescan.results.dicom.finish import finished, identity
 from maescan.results.dicom.source import Series
@@ -20,6 +21,7 @@ CT_WINDOW = {"chest": (-1350.0, 150.0), "": (-160.0, 240.0)}
 CHEST = ("CHEST", "LUNG", "LUNGS", "THORAX")
 CAPTURED = ("FrameOfReferenceUID", "PositionReferenceIndicator")
 """What a plain picture has not."""
+LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 def pictures(series: Series, finding: Finding, maker: Maker, scan: Scan) -> list[bytes]:
@@ -54,6 +56,9 @@ def _picture(series: Series, finding: Finding, maker: Maker, scan: Scan, number:
             delattr(made, tag)
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.BurnedInAnnotation = "NO"
+    lossy = [image for image in series.images if image.get(LOSSY[0]) == "01"][:1]
+    for tag, image in ((tag, image) for image in lossy for tag in LOSSY if tag in image):
+        setattr(made, tag, image[tag].value)
     made.ImageComments = (
         f"maescan: axial slice {finding.levels[index]}, score {decimal(float(finding.scores[index]))}. RESEARCH"
     )
@@ -116,8 +121,7 @@ def _lines(finding: Finding, index: int, top: float) -> tuple[str, str]:
     text += f", p {short(finding.p_value)}" if finding.p_value is not None else ""
     text += {True: ", ALERT", False: ", no alert", None: ""}[finding.alert]
     anchor = "2 x the healthy threshold" if finding.threshold is not None else "highest of this scan"
-    what = "difference from the reconstruction" if finding.quantity == "difference" else "mean score of patches"
-    return f"maescan  RESEARCH ONLY  {text}", f"right: {what}, full red at {top:.3g} ({anchor})"
+    return f"maescan  RESEARCH ONLY  {text}", f"right: {map_values(finding.units)}; full red at {top:.3g} ({anchor})"
 
 
 def _labelled(pixels: NDArray[np.uint8], lines: tuple[str, str]) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ def segmentation(series: Series, finding: Finding, maker: Maker) -> bytes:
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
-    if finding.quantity != "difference":
+    if finding.units == "score":
         remedy = "leave seg out of --dicom-out: sr, sc and pm say where patches score high"
         raise ScanError("scores of CT patches have no healthy threshold: no segmentation", remedy=remedy)
     if finding.fit == "other" and finding.alert is None:

@@ -28,6 +28,7 @@ IMAGE = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality", "Rows", "Columns"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "BodyPartExamined"),
     *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod", "ImageType"),
+    "TimezoneOffsetFromUTC",
 )
 EMPTY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", *STUDY[1:], "ReferringPhysicianName")
 """Elements that results must have, with nothing in them where the images say nothing."""
@@ -35,6 +36,7 @@ NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUI
 TIMES = ("Content", "Acquisition", "Series", "Study")
 SEXES = ("M", "F", "O")
 OLD_DATE = re.compile(r"\d{4}\.\d\d\.\d\d")
+ZONE = re.compile(r"[+-]\d{4}")
 TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 IN_PLANE, ACROSS = 0.5, 0.1
 """How far an image may lie off the grid: in pixels, and in slices."""
@@ -160,6 +162,8 @@ def cleaned(header: Dataset) -> Dataset:
     for tag in EMPTY:
         if tag not in kept:
             setattr(kept, tag, "")
+    if not ZONE.fullmatch(str(kept.get("TimezoneOffsetFromUTC", "+0000"))):
+        del kept.TimezoneOffsetFromUTC
     if kept.PatientSex not in SEXES:
         kept.PatientSex = ""
     kept.SpecificCharacterSet = "ISO_IR 192"

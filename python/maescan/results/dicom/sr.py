@@ -148,12 +148,11 @@ def _of_slice(series: Series, finding: Finding, maker: Maker, index: int) -> Mea
 def _about(series: Series, maker: Maker, what: str) -> About:
     """What all groups have: their name, where the finding is, the algorithm."""
     import highdicom as hd
-    from pydicom.sr.codedict import codes
 
     uid = make_uid(maker.key, str(series.first.SeriesInstanceUID), "tracking", what)
     return {
         "tracking_identifier": hd.sr.TrackingIdentifier(uid=uid, identifier=what),
-        "finding_type": codes.SCT.MorphologicallyAbnormalStructure,
+        "finding_type": own("search-result", "Result of a search for anomalies"),  # be there any or not
         "finding_sites": [hd.sr.FindingSite(region(body_part(series, maker), maker.organ))],
         "algorithm_id": hd.sr.AlgorithmIdentification(maker.name, maker.version, maker.parameters),
     }

@@ -6,7 +6,7 @@ import uuid
 
 SPACE = uuid.UUID("6f1ff1ab-9a5e-5c0e-9d0c-0d0a3b1d7c55")
 """Of all UIDs made here."""
-WRITER = "1"
+WRITER = "2"
 """To be raised whenever the objects come to be written otherwise: other bytes need other UIDs."""
 
 
