@@ -6,16 +6,18 @@ import hashlib
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from helpers.bundles import reseal, rewrite
 from maescan import cli
 from maescan.engines import signing, verify
-from maescan.engines.bundle import Bundle, put_engine, update
+from maescan.engines.bundle import Bundle, changing, put_engine, update, write_manifest
 from maescan.engines.describe import fill_card
 from maescan.engines.signing import SIGNATURE, TRUSTED_KEYS, check_signature, needs_password, public_keys, sign
 from maescan.errors import BundleError, ConfigError, DataError
+from maescan.files import PARTIAL
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("FAIL_ON_MISSING_TOOLS") != "1" and not shutil.which("minisign"),
@@ -78,6 +80,20 @@ def test_a_change_ends_a_signature(bundle, tmp_path, monkeypatch):
     assert not (bundle / SIGNATURE).exists()
     with pytest.raises(BundleError, match="is not signed"):
         update(bundle, aggregation={"method": "max"})
+
+
+def test_signing_waits_for_who_changes_the_bundle(bundle, tmp_path):
+    """A calibration that ended meanwhile removed what was being written, or got the signature of what was before.
+    What a killed one left half goes."""
+    public, secret = key_pair(tmp_path / "keys", "ours")
+    (bundle / f"{PARTIAL}x.minisig").write_text("half")
+    with ThreadPoolExecutor(1) as pool, changing(bundle):
+        signing = pool.submit(sign, bundle, secret)
+        with pytest.raises(TimeoutError):
+            signing.result(timeout=1)
+        write_manifest(bundle, Bundle.load(bundle).preset, Bundle.load(bundle).manifest["provenance"])
+    signing.result()
+    assert "verified" in minisign(bundle, public).stdout and not list(bundle.glob(f"{PARTIAL}*"))
 
 
 def test_a_change_of_nothing_keeps_a_signature(bundle, tmp_path, monkeypatch):

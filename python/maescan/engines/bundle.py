@@ -199,6 +199,8 @@ def changing(path: Path) -> Iterator[None]:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
+            for half in path.glob(f"{PARTIAL}*"):  # of a killed one
+                half.unlink(missing_ok=True)
             yield
         finally:
             os.close(handle)
@@ -211,13 +213,11 @@ def share(folder: Path) -> None:
 
 
 def _clear(path: Path, listed: Mapping[str, str]) -> None:
-    """Removes engines that are listed no more, and what killed ones were writing."""
+    """Removes engines that are listed no more."""
     kept = {Path(file).parts[:3] for file in listed if file.startswith("engines/")}
     for folder in path.glob("engines/*/*"):
         if folder.relative_to(path).parts not in kept and not _elsewhere(path, folder):
             shutil.rmtree(folder, ignore_errors=True)
-    for part in path.glob(f"{PARTIAL}*"):
-        part.unlink(missing_ok=True)
 
 
 def _elsewhere(path: Path, inside: Path) -> bool:

@@ -158,23 +158,25 @@ def public_keys(given: str) -> list[PublicKey]:
 
 
 def sign(path: Path, key: Path, password: str | None = None) -> Path:
-    """Signs a bundle's manifest.json with a secret key of minisign and returns the file of the signature.
+    """Signs a bundle's manifest.json with a secret key of minisign and returns the file of the signature. Nobody
+    changes the bundle meanwhile.
 
-    Raises ConfigError for what is no such key, a wrong password, or none where one is needed."""
+    Raises ConfigError for what is no such key, a wrong password, or none where one is needed, BundleError for a
+    bundle that is not sound."""
+    from maescan.engines.bundle import Bundle, changing
     from maescan.files import write_text
-    from maescan.folders import changed_in_place
 
     number, secret = _secret_key(key, password)
     comment = f"timestamp:{int(time.time())}\tfile:manifest.json\thashed"
-    signature = secret.sign(_hash(read_content(path / "manifest.json")))
-    whole = secret.sign(signature + comment.encode())
-    lines = (
-        "untrusted comment: signature of a maescan bundle",
-        base64.b64encode(PREHASHED + number + signature).decode(),
-        f"trusted comment: {comment}",
-        base64.b64encode(whole).decode(),
-    )
-    with changed_in_place(path):
+    with changing(path):
+        Bundle.load(path, signed=False)
+        signature = secret.sign(_hash(read_content(path / "manifest.json")))
+        lines = (
+            "untrusted comment: signature of a maescan bundle",
+            base64.b64encode(PREHASHED + number + signature).decode(),
+            f"trusted comment: {comment}",
+            base64.b64encode(secret.sign(signature + comment.encode())).decode(),
+        )
         write_text(path / SIGNATURE, "".join(f"{line}\n" for line in lines))
         (path / SIGNATURE).chmod(0o644)
     return path / SIGNATURE
