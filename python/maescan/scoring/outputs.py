@@ -88,9 +88,9 @@ class Outputs:
         """Removes the outputs of other jobs and of scans without scores; renames those whose scan has come to share
         its label with another, letter case aside. Returns how many maps of other jobs went."""
         found = self.db.all(
-            "SELECT path, kind, label, scans.job = ?1 AND outputs.job = ?1, outputs.job <> ?1 FROM outputs"
+            "SELECT path, kind, label, scans.job = ? AND outputs.job = ?, outputs.job <> ? FROM outputs"
             " LEFT JOIN scans ON scan = scans.id",
-            self.ledger.job,
+            *[self.ledger.job] * 3,
         )
         went = 0
         for name, kind, label, current, of_others in found:
@@ -125,8 +125,8 @@ def outputs_of(folder: Path, job: str) -> list[tuple[str, str, Path]]:
     with reading(folder / OUTPUT) as db:
         found = db.execute(
             "SELECT kind, label, path FROM outputs JOIN scans ON scan = scans.id"
-            " WHERE outputs.job = ?1 AND scans.job = ?1 ORDER BY label",
-            (job,),
+            " WHERE outputs.job = ? AND scans.job = ? ORDER BY label",
+            (job, job),
         ).fetchall()
     return [(kind, label, folder / path) for kind, label, path in found]
 
