@@ -10,6 +10,8 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
+from maescan.errors import ConfigError, EngineError
+from maescan.kernels import make_masks
 from maescan.kernels.arrays import (
     beside,
     bits,
@@ -22,6 +24,7 @@ from maescan.kernels.arrays import (
     shape_of,
     taps_beside,
     tokens_of,
+    torch_on,
 )
 from maescan.kernels.taps import resample_taps
 
@@ -76,6 +79,14 @@ def test_host_arrays_are_copied_to_a_gpu_alone(fakelib):
     taps = resample_taps(8, 4)
     assert taps_beside(HOST, taps)[0] is taps.index
     assert taps_beside(there, taps)[1] == ("copied", taps.weights.tolist())
+
+
+def test_a_device_that_torch_has_not_is_an_engine_s_error(monkeypatch):
+    with pytest.raises(EngineError, match="device 'nix' cannot be used: "):
+        make_masks([0], seed=0, passes=1, tokens=4, keep=1, device="nix")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ConfigError, match="device 'cuda' needs torch"):
+        torch_on("cuda")
 
 
 def test_on_the_host_a_stream_is_only_handed_on():
