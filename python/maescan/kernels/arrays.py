@@ -131,14 +131,14 @@ def host_ids(slice_ids: Any) -> Any:
 
 
 def torch_on(device: str) -> Any:
-    """An empty torch tensor on a device, for a caller that wants device memory from host ids. Raises EngineError where
-    torch has no such device."""
+    """An empty torch tensor on a device, for a caller that wants device memory from host ids. Raises EngineError for
+    a device that torch has not."""
     torch = require("torch", f"device '{device}'")
     try:
         return torch.empty(0, device=device)
     except (AssertionError, RuntimeError) as error:  # torch built for CPUs; another name, no driver
-        said = str(error).partition("\n")[0]
-        raise EngineError(f"device '{device}' cannot be used: {said}", remedy="use cpu, or a device of torch") from error
+        reason = f"device '{device}' cannot be used: {str(error).splitlines()[0]}"
+        raise EngineError(reason, remedy="use cpu, or a device of torch") from error
 
 
 def shape_of(array: Array, name: str, rank: int) -> tuple[int, ...]:
