@@ -13,6 +13,7 @@ import pytest
 from maescan import files as outputs
 from maescan.errors import ConfigError, DataError
 from maescan.method import aggregate
+from maescan.records import read_rows
 from maescan.scans.montage import check_picture
 from maescan.scoring.alerts import passed_on
 from maescan.scoring.names import Pseudonyms
@@ -119,6 +120,8 @@ def test_what_a_run_killed_long_ago_was_writing_goes_when_the_folder_is_taken_ag
 
 def test_cells_that_another_spreadsheet_would_part_are_quoted(tmp_path):
     cells = ["a;=1+1.nii", "b\t=2", "c,d", 'e"f', "plain", 0.5, 3, None, ""]
+    outputs.write_csv(tmp_path / "b.csv", ["scan"], [[" a "]])
+    assert read_rows(dict[str, str], tmp_path / "b.csv", remedy="") == [{"scan": " a "}]
     outputs.write_csv(tmp_path / "a.csv", ["x"] * len(cells), [cells])
     text = (tmp_path / "a.csv").read_text()
     assert '"a;=1+1.nii","b\t=2","c,d","e""f",plain,0.500000,3,,' in text

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Literal, TypeVar
 
 Cell = TypeVar("Cell")
-FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+FORMULA = re.compile(r"'*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 """How a cell begins that a spreadsheet would compute."""
 
 
@@ -30,7 +30,8 @@ def escaped(text: str) -> str:
 
 
 def defused(cell: Cell) -> Cell | str:
-    """A cell of a table for people: a text that a spreadsheet would compute begins with an apostrophe."""
+    """A cell of a table for people: a text that a spreadsheet would compute begins with an apostrophe, or with one
+    more than it has: no two are the same."""
     return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
 
 
@@ -65,6 +66,8 @@ def installing(text: str) -> str:
     python = typed(sys.executable or "python3")
     has = any(True for _ in importlib.metadata.distributions(name="pip"))
     ours = f"{python} -m pip install" if has else f"uv pip install --python {python}"
+    if Path(sys.prefix, "pipx_metadata.json").is_file():
+        ours = f"pipx runpip {typed(Path(sys.prefix).name)} install"
     return re.sub(r"(?<!-m )(?<!uv )\bpip install", lambda _: ours, text)
 
 

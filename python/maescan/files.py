@@ -31,7 +31,7 @@ PARTIAL = ".maescan-part-"
 OLD_S = 3600.0
 """A half that nobody has written into for so many seconds is a killed run's."""
 PART_BYTES, PATH_BYTES = 255, 900
-QUOTED = re.compile(r"""[",;\t\r\n]""")
+QUOTED = re.compile(r"""[",;\t\r\n]|^ | $""")
 UNSAFE = re.compile(r'[<>:"|?*\\/]')
 """What other file systems do not take in a name."""
 OURS = ("_anomaly.nii.gz", "_exceedance.nii.gz", ".png", ".dcm", ".html")
@@ -273,8 +273,8 @@ def nifti_image(volume: np.ndarray, affine: np.ndarray, placed: Mapping[str, obj
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows under a header; floats as `decimal` writes them. Text with a semicolon or a tab is quoted as well: where a
-    spreadsheet parts cells there, what follows would be one, and perhaps a formula."""
+    """Rows under a header; floats as `decimal` writes them. Text with a semicolon or a tab is quoted as well (what
+    follows may be a cell of its own elsewhere, and a formula), and with a space at an end, which readers leave out."""
     lines = [",".join(map(_cell, row)) for row in (columns, *rows)]
     write_text(path, "".join(f"{line}\n" for line in lines))
 

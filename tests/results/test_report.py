@@ -89,7 +89,9 @@ def test_names_are_text_and_break_at_slashes_and_underscores(scored):
 def test_it_says_when_where_with_what_and_what_it_cannot_tell(scored):
     text = page(scored[0])
     run = json.loads((scored[0] / "out" / "run.json").read_text())
-    assert f'<time datetime="{run["written"]}">' in text and "Not a medical device" in text
+    assert "Not a medical device" in text
+    assert re.search(f'<time datetime="{re.escape(run["written"])}">[-0-9]+ [:0-9]+ UTC([-+:0-9]+)?</time>', text)
+    assert 'data-values="|scan - reconstruction|, of intensities 0 to 2"' in text
     about = re.search('<dl id="run">.*?</dl>', text, re.DOTALL)[0].replace("<wbr>", "")
     assert str(scored[0] / "out") in about and "0" * 12 in about and "fake-fp32" in about
 
@@ -139,7 +141,7 @@ def test_the_middle_of_the_colours_is_the_healthy_99th_percentile(tmp_path):
         bundle = stub_bundle(calibration={"scans": [0.0] * 30, "slices": [0.0], **maps})
         score_folder([tmp_path / "scans"], bundle, Engine(), tmp_path / name, ScoreOptions(maps=True))
         text = page(tmp_path, name)
-        assert f"0 to {2 * middle:.3g} of intensities" in text
+        assert f"0 to {2 * middle:.3g}, |scan - reconstruction|, of intensities" in text
         assert ("of healthy tissue is lower" in text) == bool(maps)
         assert ("exceedance map" in text) == bool(maps)
 

@@ -63,7 +63,7 @@ def test_the_rule_is_applied_to_stored_slices():
     assert [Tables(ROWS, (), {"method": "top", "k": 2}, None).scan_score(row) for row in ROWS] == [0.5, 0.5]
 
 
-@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "@SUM(1)", "+1", "-rf.nii", "\t=1", "\uff1d1"])
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "@SUM(1)", "+1", "-rf.nii", "\t=1", "\uff1d1", "'=1"])
 def test_a_cell_is_never_a_formula(tmp_path, name):
     write_csv(tmp_path / "scans.csv", SCANS, [(name, -0.5, "", "", 1, 0, "")])
     write_csv(tmp_path / "failures.csv", FAILURES, [Failure(name, "read", "=1+1", "", name)])

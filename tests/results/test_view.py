@@ -28,7 +28,7 @@ def scan_of(affine):
     middle = [(part.min() + part.max()) / 2 for part in places]
     voxels = np.clip(200 + 3 * (places[1] - middle[1]), 0, 400).astype(np.int16)
     hot = (places[0] > middle[0] + 15) & (places[2] < middle[2] - 5)
-    heat = np.where(hot, 1.0, 0.0).astype(np.float32)
+    heat = np.where(hot, 1.0, np.where(places[0] > middle[0], 0.0, 0.01)).astype(np.float32)
     return Scan(voxels, 1.0, 0.0, affine, "a", None, "nifti"), heat
 
 
@@ -62,7 +62,7 @@ def test_volumes_are_in_the_order_nearest_to_right_anterior_superior_at_their_pl
     scan, heat = scan_of(AFFINES[which])
     shown = heat_volume(heat, scan.affine, 1.0)
     expected = nibabel.as_closest_canonical(nibabel.Nifti1Image(heat, scan.affine))
-    assert np.array_equal(shown.voxels, np.asarray(expected.dataobj) * 255) and np.allclose(
+    assert np.array_equal(shown.voxels, np.rint(np.asarray(expected.dataobj) * 255)) and np.allclose(
         shown.affine, expected.affine
     )
     assert grey_volume(scan).voxels.shape == expected.shape
@@ -111,17 +111,22 @@ def test_a_browser_shows_it_without_a_word_and_a_click_goes_to_a_slice(way, tmp_
         page.press("ArrowUp")
         assert page.run("document.body.dataset.slice") == "10"
         page.picture(tmp_path / "high.png")
+        page.run("opacity.value = 0; opacity.dispatchEvent(new Event('input'))")
+        page.picture(tmp_path / "bare.png")
         page.run("go(0)")
         assert page.run("document.getElementById('where').textContent") == "slice 0: missing, not scored"
         assert page.run("document.querySelectorAll('#profile rect').length") == len(scores)  # one less, and the mark
         assert page.messages == []
         assert [url for url in page.requests if not url.startswith(("file:", "data:", "blob:"))] == []
-    hot, cold = (
-        np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int) for name in ("highest.png", "high.png")
+    hot, cold, bare = (
+        np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")).astype(int)
+        for name in ("highest", "high", "bare")
     )
     stage = slice(70, 620)
     red = [(picture[stage, :, 0] - picture[stage, :, 1] > 60) for picture in (hot, cold)]
     assert red[0].sum() > 500
+    # where the map is low but not 0 the scan is not darkened
+    assert np.quantile(np.abs(bare - cold)[stage][~red[1]], 0.99) < 12
     if way == "canvas":  # one plane alone: the patient's right is on the left, the upper slices are cold
         assert np.argwhere(red[0])[:, 1].mean() < 640 and red[1].sum() == 0
 

@@ -47,6 +47,7 @@ def test_the_page_has_the_scores_of_the_tables(scan, scored):
     assert stat.S_IMODE(page.stat().st_mode) == 0o600  # as the run's folder: it shows a patient
     slices = [float(row["score"]) for row in rows(scored / "out" / "scores.csv") if row["scan"] == scan]
     assert facts_of(page)["scores"] == slices and scan in page.read_text(encoding="utf-8")
+    assert "0 to 1: |scan - reconstruction|, of intensities" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

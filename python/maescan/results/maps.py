@@ -68,12 +68,16 @@ class Scale:
             return f"{MAP_KEY}uncalibrated"
         return f"{MAP_KEY}{short_hash(f'{self.healthy.p99}{self.healthy.cells.tobytes().hex()}')}"
 
+    @property
+    def values(self) -> str:
+        """What a map's values are, for people."""
+        named = {"probability": "probability of anomaly", "score": "mean score of a voxel's patches"}
+        return named.get(self.units, f"|scan - reconstruction|, {self.units}")
+
     def describe(self) -> str:
         """At most 79 characters for a header."""
-        named = {"probability": "probability of anomaly", "score": "mean score of a voxel's patches"}
-        what = named.get(self.units, f"|scan - reconstruction|, {self.units}")
         mark = f"; p99 of healthy {self.middle:.4g}" if self.healthy else ""
-        return f"{what}{mark}"[:79]
+        return f"{self.values}{mark}"[:79]
 
 
 def write_map(
@@ -134,11 +138,13 @@ def read_map(path: Path) -> tuple[Volume, NDArray[np.float64], Json]:
     return image.get_fdata(dtype=np.float32), image.affine, placement(image.header)
 
 
-def read_heat(path: Path) -> tuple[Volume, NDArray[np.float64], float]:
-    """A written map [X, Y, Z], its affine, and the end of its colours. Raises ScanError as `read_map` does."""
+def read_heat(path: Path) -> tuple[Volume, NDArray[np.float64], float, str]:
+    """A written map [X, Y, Z], its affine, the end of its colours, and what its values are. Raises ScanError as
+    `read_map` does."""
     image = _image(path)
-    heat = image.get_fdata(dtype=np.float32)
-    return heat, np.asarray(image.affine, np.float64), float(image.header["cal_max"]) or float(heat.max())
+    heat, said = image.get_fdata(dtype=np.float32), bytes(image.header["descrip"]).decode("ascii", "replace")
+    top = float(image.header["cal_max"]) or float(heat.max())
+    return heat, np.asarray(image.affine, np.float64), top, said.split(";", maxsplit=1)[0]
 
 
 def _image(path: Path) -> Nifti1Image:

@@ -141,7 +141,7 @@ def _calibration(state: Run) -> str:
 
 def _run(run: Run, seen: Seen) -> dict[str, str]:
     written = run.get("written") or ""
-    date = datetime.fromisoformat(written).strftime("%Y-%m-%d %H:%M") if written else ""
+    date = datetime.fromisoformat(written).strftime("%Y-%m-%d %H:%M %Z") if written else ""
     bundle = run["bundle"]
     folder = "" if _unnamed(run) else outputs.printable(str(seen.out.absolute()))
     about = {"written": written, "date": date, "folder": folder}
@@ -157,7 +157,7 @@ def _unnamed(run: Run) -> bool:
 def _scale(scale: Scale) -> dict[str, object]:
     shown = colours(np.linspace(0, 1, 21)).tolist()
     stops = [f"rgb({r} {g} {b} / {a / 255:.3f}) {5 * i}%" for i, (r, g, b, a) in enumerate(shown)]
-    named = {"middle": f"{scale.middle:.3g}", "top": f"{scale.top:.3g}", "units": scale.units}
+    named = {"middle": f"{scale.middle:.3g}", "top": f"{scale.top:.3g}", "said": scale.values}
     return {**named, "healthy": scale.healthy is not None, "gradient": _raw(",".join(stops))}
 
 

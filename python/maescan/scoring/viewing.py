@@ -107,7 +107,7 @@ def view(out: Path, scan: str, page: Path | None = None) -> Path:
     if page is not None:
         _check_page(page)
     found = _scored(out, job, scan)
-    heat, affine, full = _map(out, job, found.label)
+    heat, affine, full, values = _map(out, job, found.label)
     grey, missing = _read(found, options)
     patches = options.regions is not None
     scores = axial_axes(affine).to_axial(heat).max(axis=(1, 2)) if patches else found.scores
@@ -117,7 +117,8 @@ def view(out: Path, scan: str, page: Path | None = None) -> Path:
         )
     listed = [None if at in missing and not patches else score for at, score in enumerate(scores.tolist())]
     key = verdict_key(job, run.bundle.hash, run.engine, (run.options.alert_rate, "modality" in options.accept))
-    facts = {**_words(out, found.label), "made": made, "full": str(full), "scale": f"0 to {full:.3g}", "key": key}
+    scale = f"0 to {full:.3g}: {values}"
+    facts = {**_words(out, found.label), "made": made, "full": str(full), "scale": scale, "key": key}
     with _target(out, job, found.label, page) as path:
         write_view(path, found.label, grey, heat_volume(heat, affine, full), listed, facts)
     return path
@@ -172,12 +173,12 @@ def _scored(out: Path, job: str, label: str) -> Scored:
     return Scored(name, identity, os.fsdecode(place), content, np.frombuffer(scores, "<f4"))
 
 
-def _map(out: Path, job: str, label: str) -> tuple[NDArray[np.float32], NDArray[np.float64], float]:
-    """The map [X, Y, Z], its affine, and the value that is drawn in full red."""
+def _map(out: Path, job: str, label: str) -> tuple[NDArray[np.float32], NDArray[np.float64], float, str]:
+    """The map [X, Y, Z], its affine, the value that is drawn in full red, and what its values are."""
     for kind, of, path in outputs_of(out, job):
         if (kind, of) == ("map", label) and path.is_file():
-            heat, affine, full = read_heat(path)
-            return heat, affine, max(full, 1e-6)
+            heat, affine, full, values = read_heat(path)
+            return heat, affine, max(full, 1e-6), values
     raise DataError(f"has no heat map of '{label}'", path=out, remedy="score it again with --maps")
 
 

@@ -26,7 +26,7 @@ const OVERLAY = [[0, ""], [2, "heat over"]];
 
 const show = (card, column) => {  // a slice of the strip, large
   const figure = card.querySelector(".strip"), source = figure.querySelector("img").src, columns = +figure.dataset.columns;
-  const parts = [["RLAP", OVERLAY, "slice, in colour where it is unlike"], ["", [[1, ""]], "what the model expects"], ["", [[2, "heat"]], "difference"]];
+  const parts = [["RLAP", OVERLAY, "slice, in colour where it is unlike"], ["", [[1, ""]], "what the model expects"], ["", [[2, "heat"]], document.querySelector(".scale").dataset.values]];
   figure.querySelector(".view").replaceChildren(...parts.map(([marks, layers, said]) => {
     const made = document.createElement("figure");
     made.style.margin = 0;

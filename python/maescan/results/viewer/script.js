@@ -47,7 +47,12 @@ async function with_webgl(scan, heat) {
   await viewer.attachToCanvas(canvas);
   const volume = (data, name, more) => niivue.NVImage.loadFromBase64({base64: data, name, ...more});
   viewer.addVolume(await volume(scan, "scan.nii.gz", {colormap: "gray", cal_min: 0, cal_max: 255, opacity: 1}));
-  viewer.addVolume(await volume(heat, "map.nii.gz", {colormap: "red", cal_min: 0, cal_max: facts.full, opacity: 0.6}));
+  // red as opaque as the map is high; else NiiVue darkens the scan wherever the map is not exactly 0. It squares what is shown
+  viewer.addColormap("heat", {R: [255, 255], G: [0, 0], B: [0, 0], A: [0, 255], I: [0, 255]});
+  const red = await volume(heat, "map.nii.gz", {colormap: "heat", cal_min: facts.full, cal_max: facts.full, opacity: 0.6});
+  red.img.forEach((value, i) => { red.img[i] = Math.sqrt(255 * value) + 0.5; });
+  Object.assign(red, {colormapType: 1, cal_min: facts.full, cal_max: facts.full});
+  viewer.addVolume(red);
   viewer.setSliceType(viewer.sliceTypeMultiplanar);
   viewer.setMultiplanarLayout(3);
   show = (slice) => {
