@@ -22,7 +22,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): $(BIN)/python pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/* csrc/*/*)
-	PIP_CONSTRAINT=constraints.txt $(PIP) install --quiet --editable '.[train,dicom,network,tensorrt,parquet,ray,dev]'
+	PIP_CONSTRAINT=constraints.txt $(PIP) install --quiet --editable '.[train,rivals,dicom,network,tensorrt,parquet,ray,dev]'
 	touch $@
 
 demo: $(INSTALLED)

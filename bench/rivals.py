@@ -26,7 +26,7 @@ from maescan.evaluate.acceptance import stress_set
 from maescan.evaluate.scored import Scored, score_set
 from maescan.evaluate.summary import summarise
 from maescan.train.ablations.rivals import fitted, judge_rival, size_for
-from maescan.train.rivals import RIVALS
+from maescan.train.rivals import RIVALS, installed
 
 
 def row(metrics: Json, seconds: float) -> Json:
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("test", type=Path)
     parser.add_argument("--preset", default="tiny-fg")
     parser.add_argument("--bundle", type=Path, action="append", default=[])
-    parser.add_argument("--rival", action="append", choices=list(RIVALS), help="default: all")
+    parser.add_argument("--rival", action="append", choices=list(RIVALS), help="default: all that are installed")
     parser.add_argument("--steps", type=int, help="of training, instead of the size's own")
     parser.add_argument("--stressed", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
@@ -71,7 +71,7 @@ def main() -> None:
     test = test.select(np.asarray(test.label) >= 0)
     rows = {str(path): row(judge_bundle(path, test, options.stressed), 0.0) for path in options.bundle}
     healthy = datasets.load(options.healthy, preset).healthy()
-    for name in options.rival or list(RIVALS):
+    for name in options.rival or installed():
         begun = time.perf_counter()
         size = size_for(preset, options.seed, "cpu")
         size = replace(size, steps=options.steps or size.steps)

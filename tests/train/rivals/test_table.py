@@ -13,7 +13,8 @@ SMALL = Size(width=8, steps=40, batch=8)
 STEPS = {"DRAEM": 300}
 """Of those that do not light up a plain spot after SMALL's."""
 FAST = ("denoising autoencoder", "PatchCore, random features")
-SOME = [*FAST, *slow(*(name for name in RIVALS if name not in FAST))]
+IMAGENET = [name for name in RIVALS if name.endswith("ImageNet features")]  # minutes each
+SOME = [*FAST, *slow(*(name for name in RIVALS if name not in (*FAST, *IMAGENET)))]
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,15 @@ def test_a_seed_gives_the_same_rival(healthy, pairs, name):
         made.fit(healthy)
         scores.append(made.score(pairs[1])[0])
     assert np.allclose(*scores, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IMAGENET)
+def test_imagenets_features_have_places_for_every_pixel(healthy, pairs, name):
+    made = rival(name, Size(width=8, steps=2, batch=2))
+    made.fit(healthy[:8])
+    scores, maps = made.score(pairs[0][:2])
+    assert scores.shape == (2,) and maps.shape == (2, 32, 32) and np.isfinite(maps).all() and maps.std() > 0
 
 
 def test_another_name_is_refused():

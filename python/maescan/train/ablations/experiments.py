@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from maescan.config import Preset
 from maescan.errors import ConfigError
 from maescan.train.ablations.rivals import STRESSED
-from maescan.train.rivals import RIVALS
+from maescan.train.rivals import installed
 
 
 @dataclass(frozen=True)
@@ -123,4 +123,6 @@ def _no_mae(p: Preset) -> Experiment:
 def _rivals(p: Preset) -> Experiment:
     """The preset with its own measure, and other people's detectors; the paper's numbers are of theirs in table 1."""
     ours = Row("MAE and classifier" if p.measure == "classifier" else f"MAE, {p.measure}", p, None)
-    return Experiment("table 1", "method", (ours, *(Row(name, p, None, name) for name in RIVALS)), stressed=STRESSED)
+    return Experiment(
+        "table 1", "method", (ours, *(Row(name, p, None, name) for name in installed())), stressed=STRESSED
+    )

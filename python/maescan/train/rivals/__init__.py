@@ -2,6 +2,6 @@
 small as they can be; each says where it stands apart from its paper."""
 
 from maescan.train.rivals.common import Rival, Size
-from maescan.train.rivals.table import RIVALS, rival
+from maescan.train.rivals.table import RIVALS, installed, rival
 
-__all__ = ["RIVALS", "Rival", "Size", "rival"]
+__all__ = ["RIVALS", "Rival", "Size", "installed", "rival"]

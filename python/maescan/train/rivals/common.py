@@ -20,13 +20,15 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Size:
-    """How large a rival is and how long it learns. width: channels of its first layer; steps: of `batch` slices."""
+    """How large a rival is and how long it learns. width: channels of its first layer; steps: of `batch` slices.
+    features: "random" or "imagenet", the frozen network of those that look at one's features."""
 
     width: int = 16
     steps: int = 1500
     batch: int = BATCH
     seed: int = 0
     device: str = "cpu"
+    features: str = "random"
 
 
 class Rival(Protocol):

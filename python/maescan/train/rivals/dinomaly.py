@@ -1,4 +1,4 @@
-"""Dinomaly (Guo et al., CVPR 2025), on features of a network with random weights: no pretrained ones come along."""
+"""Dinomaly (Guo et al., CVPR 2025)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from maescan.method.slices import SliceStore
 from maescan.train.rivals.common import Floats, Size, drawn, highest, in_batches, learn, smoothed
-from maescan.train.rivals.distillation import settled
-from maescan.train.rivals.networks import Backbone
+from maescan.train.rivals.distillation import settle
+from maescan.train.rivals.features import features
 
 DROPPED = 0.2
 """Share of the bottleneck's values that training leaves out: the paper's noise."""
@@ -55,27 +55,27 @@ class Block(nn.Module):
 
 class Dinomaly:
     """A decoder draws the backbone's two groups of features from a bottleneck with dropout; where it cannot, a slice
-    is abnormal. The paper's encoder is DINOv2's; here it is the ResNet of the other rivals."""
+    is abnormal. The paper's encoder is DINOv2's; here it is that of the other rivals."""
 
     def __init__(self, size: Size) -> None:
-        self.size = size
+        self.size, self.teacher = size, features(size)
         torch.manual_seed(size.seed)
-        width, depth = sum(Backbone.channels), 4 if size.width >= LARGE else 2
+        width, depth = sum(self.teacher.channels), 4 if size.width >= LARGE else 2
         bottleneck = [nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(DROPPED)]
         self.bottleneck = nn.Sequential(*bottleneck, nn.Linear(4 * width, width), nn.Dropout(DROPPED))
         self.halves = nn.ModuleList(nn.Sequential(*(Block(width) for _ in range(depth))) for _ in range(2))
-        self.heads = nn.ModuleList(nn.Linear(width, channels) for channels in reversed(Backbone.channels))
+        self.heads = nn.ModuleList(nn.Linear(width, channels) for channels in reversed(self.teacher.channels))
         self.parts = nn.ModuleList([self.bottleneck, self.halves, self.heads]).to(size.device)
 
     def fit(self, healthy: SliceStore) -> None:
         """The decoder on healthy slices."""
-        self.teacher = settled(healthy, self.size)
+        settle(self.teacher, healthy, self.size)
         learn(self.parts.parameters(), drawn(healthy, self.size), self._loss, self.size.steps)
         self.parts.eval()
 
     def _features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """(what the backbone sees, what is drawn of it): the coarse and the fine group, each [B, C, h, w], a
-        place for 8 x 8 pixels."""
+        """(what the backbone sees, what is drawn of it): the coarse and the fine group, each [B, C, h, w], of
+        the coarse group's places."""
         fine, coarse = self.teacher(images)
         seen = [coarse, F.avg_pool2d(fine, 2)]
         x = self.bottleneck(torch.cat(seen, dim=1).flatten(2).transpose(1, 2))

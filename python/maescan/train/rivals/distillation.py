@@ -1,5 +1,4 @@
-"""Students of a frozen teacher: RD4AD (Deng and Li, CVPR 2022) and AST (Rudolph et al., WACV 2023), on features of a
-network with random weights: no pretrained ones come along."""
+"""Students of a frozen teacher: RD4AD (Deng and Li, CVPR 2022) and AST (Rudolph et al., WACV 2023)."""
 
 from __future__ import annotations
 
@@ -10,18 +9,17 @@ from torch.nn import functional as F
 
 from maescan.method.slices import SliceStore
 from maescan.train.rivals.common import Floats, Size, drawn, in_batches, learn, smoothed
-from maescan.train.rivals.networks import Backbone, block
+from maescan.train.rivals.features import ImageNetFeatures, RandomFeatures, features
+from maescan.train.rivals.networks import block
 
 SETTLED = 512
 STEPS = 4  # coupling blocks of the flow
 
 
-def settled(healthy: SliceStore, size: Size) -> Backbone:
-    """The teacher, its norms set on healthy slices."""
+def settle(teacher: RandomFeatures | ImageNetFeatures, healthy: SliceStore, size: Size) -> None:
+    """Sets the teacher's norms on healthy slices [N, H, W]."""
     which = np.unique(np.linspace(0, len(healthy) - 1, SETTLED).astype(int))
-    backbone = Backbone(size.seed).to(size.device)
-    backbone.settle(torch.from_numpy(np.asarray(healthy[which], np.float32)[:, None]).to(size.device))
-    return backbone
+    teacher.settle(torch.from_numpy(np.asarray(healthy[which], np.float32)[:, None]).to(size.device))
 
 
 class ReverseDistillation:
@@ -29,9 +27,9 @@ class ReverseDistillation:
     abnormal."""
 
     def __init__(self, size: Size) -> None:
-        self.size = size
+        self.size, self.teacher = size, features(size)
         torch.manual_seed(size.seed)
-        fine, coarse = Backbone.channels
+        fine, coarse = self.teacher.channels
         self.fuse = nn.Sequential(block(fine + coarse, 256, stride=2), block(256, coarse)).to(size.device)
         self.coarse = nn.Sequential(
             nn.Upsample(scale_factor=2.0), block(coarse, coarse), nn.Conv2d(coarse, coarse, 1)
@@ -41,7 +39,7 @@ class ReverseDistillation:
 
     def fit(self, healthy: SliceStore) -> None:
         """The student on healthy slices, by the cosine at every place."""
-        self.teacher = settled(healthy, self.size)
+        settle(self.teacher, healthy, self.size)
         steps = self.size.steps
         learn(self.student.parameters(), drawn(healthy, self.size), lambda x: self._gaps(x).mean(), steps)
         self.student.eval()
@@ -95,16 +93,16 @@ class Ast:
     slices; unlike each other, they part where a slice is abnormal."""
 
     def __init__(self, size: Size) -> None:
-        self.size = size
+        self.size, self.backbone = size, features(size)
         torch.manual_seed(size.seed)
-        channels, wide = Backbone.channels[1], 8 * size.width
+        channels, wide = self.backbone.channels[1], 8 * size.width
         self.flow = Flow(channels, wide).to(size.device)
         layers = [block(channels, wide), block(wide, wide), block(wide, wide), nn.Conv2d(wide, channels, 1)]
         self.student = nn.Sequential(*layers).to(size.device)
 
     def fit(self, healthy: SliceStore) -> None:
         """First the flow by likelihood, then the student by squared differences; half of the steps each."""
-        self.backbone = settled(healthy, self.size)
+        settle(self.backbone, healthy, self.size)
         half = self.size.steps // 2
         batches = list(drawn(healthy, self.size))
         learn(self.flow.parameters(), batches[:half], self._likelihood, half)

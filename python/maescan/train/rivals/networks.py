@@ -54,39 +54,3 @@ class UNet(nn.Module):
             x = part(torch.cat([F.interpolate(x, size=skip.shape[2:]), skip], dim=1))
         answer: Tensor = self.last(x)
         return answer
-
-
-class Backbone(nn.Module):
-    """Features of a frozen ResNet-18 with random weights, at a quarter and an eighth of the sides. Its batch norms
-    are set on healthy slices, so that all its channels have mean 0 and deviation 1 there."""
-
-    channels = (64, 128)
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        from torchvision.models import resnet18
-
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            whole = resnet18(weights=None)
-        self.stem = nn.Sequential(whole.conv1, whole.bn1, whole.relu, whole.maxpool)
-        self.layers = nn.ModuleList([whole.layer1, whole.layer2])
-        for part in self.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                part.momentum = None  # the mean over all that `settle` shows
-        self.requires_grad_(False)
-
-    @torch.no_grad()
-    def settle(self, images: Tensor) -> None:
-        """Sets the batch norms."""
-        self.train()
-        self(images)
-        self.eval()
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Features [B, C, h, w] of each layer."""
-        x, found = self.stem(images.expand(-1, 3, -1, -1)), []
-        for layer in self.layers:
-            x = layer(x)
-            found.append(x)
-        return found

@@ -1,4 +1,4 @@
-"""PatchCore (Roth et al., CVPR 2022), on features of a network with random weights: no pretrained ones come along."""
+"""PatchCore (Roth et al., CVPR 2022)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from maescan.method.slices import SliceStore
 from maescan.train.rivals.common import Floats, Size, in_batches, smoothed
-from maescan.train.rivals.networks import Backbone
+from maescan.train.rivals.features import features
 
 SHOWN, POOL, BANK = 512, 20_000, 2_000  # slices, their patches, and those that are kept
 PROJECTED = 64
@@ -21,7 +21,7 @@ class PatchCore:
 
     def __init__(self, size: Size) -> None:
         self.size, self.rng = size, np.random.default_rng([size.seed, 31])
-        self.backbone = Backbone(size.seed).to(size.device)
+        self.backbone = features(size)
         self.bank = torch.empty(0)
 
     def fit(self, healthy: SliceStore) -> None:
