@@ -42,6 +42,11 @@ def test_what_installs_is_the_pip_of_this_python(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.metadata.distributions", lambda **_: ())
     told = MaescanError("lacks it", remedy="pip install 'maescan[sign]'").remedy
     assert told == "uv pip install --python '/another one/python' 'maescan[sign]'" == installing(told)
+    monkeypatch.setattr("sys.prefix", str(tmp_path / "maescan"))
+    (tmp_path / "maescan").mkdir()
+    (tmp_path / "maescan/pipx_metadata.json").write_text("{}")
+    told = installing("pip install 'maescan[sign]'")
+    assert told == "pipx runpip maescan install 'maescan[sign]'" == installing(told)
 
 
 def test_the_extras_are_those_of_the_package():
@@ -54,6 +59,14 @@ def test_the_extras_are_those_of_the_package():
 def test_an_install_that_lost_a_package_of_the_core_is_no_fault_of_maescan():
     told = lacking(ModuleNotFoundError("No module named 'isal'", name="isal.igzip"))
     assert told.reason == "this installation of maescan lacks isal" and told.remedy.endswith("pip install maescan")
+
+
+def test_a_compiled_part_that_does_not_load_is_no_fault_of_maescan():
+    said = "libc.so.6: version `GLIBC_2.99' not found (required by maescan/_kernels.so)"
+    told = lacking(ImportError(said, name="maescan._kernels"))
+    assert said in told.reason and told.remedy.startswith("on this machine") and told.remedy.endswith("install .")
+    said = "cannot import name '_kernels' from 'maescan' (maescan/__init__.py)"  # sources that are not installed
+    assert said in lacking(ImportError(said, name="maescan")).reason
 
 
 def test_another_import_that_fails_is_a_fault():

@@ -133,7 +133,11 @@ def require(package: str, why: str) -> ModuleType:
 
 
 def lacking(error: ImportError, why: str = "this") -> ConfigError | None:
-    """What to install for a package of ours that is not there; None for any other import that fails."""
+    """What to install for a package of ours that is not there, or a compiled part of it that this machine's system or
+    Python cannot load; None for any other import that fails."""
+    if "_kernels" in str(error):
+        reason = f"its compiled part cannot be loaded: {error}"
+        return ConfigError(reason, remedy="on this machine, with this Python, in maescan's sources: pip install .")
     package = (error.name or "").partition(".")[0]
     for extra, packages in EXTRAS.items():
         if package in packages.split():
