@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ from maescan.datasets.members import (
 from maescan.datasets.sliceset import SliceSet
 from maescan.datasets.subjects import contrast_of, stem_of
 from maescan.datasets.table import NOTHING, Labels, Table, check_parts, read_table, whose_of
-from maescan.errors import DataError, typed
+from maescan.errors import DataError, ScanError, typed
 from maescan.scans import Scan, ScanSource
 from maescan.scans.read import read_as_stored
 from maescan.scans.scan import axial_axes
@@ -46,9 +47,7 @@ def find_folder(path: Path) -> list[LabelledScan]:
     """
     everything = search_all([path])
     found = everything.sources
-    for source in found:
-        if source.fault and source.path == path and path.is_dir():  # what lies in it is not known
-            raise source.fault
+    _refuse_unsearched(path, found)
     scans = [s for s in found if "masks" not in Path(s.name).parts[:-1]]
     if maps := [s for s in scans if called_a_mask(s.name)]:
         reason = f"is a label map by its name, no scan{f', as {len(maps) - 1} more are' if len(maps) > 1 else ''}"
@@ -71,6 +70,17 @@ def find_folder(path: Path) -> list[LabelledScan]:
     parted = table is not None and any(said.split for said in table.values())
     items = [_item(source, masks.get(source.name), table, bool(masks)) for source in volumes]
     return [replace(item, split=item.split if parted else None, whose=whose[item.name], note=note) for item in items]
+
+
+def _refuse_unsearched(path: Path, found: list[ScanSource]) -> None:
+    """Raises ScanError for a folder whose content is not known: `path` itself, and any below it where labels or masks
+    may lie in it, or be of what lies in it."""
+    labelled = os.path.lexists(path / LABELS) or any("masks" in Path(source.name).parts for source in found)
+    for source in found:
+        if source.files == (source.path,) and source.path.is_dir() and (labelled or source.path == path):
+            raise source.fault or ScanError(
+                "is a folder that cannot be searched", path=source.path, remedy="check its permissions"
+            )
 
 
 def called_a_mask(name: str) -> bool:
