@@ -44,7 +44,7 @@ def write(path, affine=AFFINES["LPS"]):
     view, axes = axial_view(scan)
     scores = axes.to_axial(heat).mean(axis=(1, 2)) + np.linspace(0, 0.01, len(view))
     words = {"verdict": "score 0.7, ALERT", "notes": "<b>", "made": "maescan", "scale": "0 to 1", "full": "1.0"}
-    words["key"] = "0"
+    words |= {"key": "0", "axis": "Score", "unscored": "missing, not scored"}
     write_view(path, NASTY, grey_volume(scan), heat_volume(heat, affine, 1.0), [None, *scores[1:].tolist()], words)
     return scan, heat, scores
 

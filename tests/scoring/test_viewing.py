@@ -24,7 +24,7 @@ from maescan.results.paths import map_path
 from maescan.scoring.edited import RECORD
 from maescan.scoring.options import ReadOptions, ScoreOptions
 from maescan.scoring.pipeline import score_folder
-from maescan.scoring.viewing import view
+from maescan.scoring.viewing import Scored, view
 
 
 @pytest.fixture
@@ -62,6 +62,11 @@ def test_a_missing_slice_has_no_score(tmp_path):
     listed = [int(row["slice"]) for row in rows(tmp_path / "out" / "scores.csv")]
     assert gaps == [len(shown["scores"]) // 2] and listed == [i for i in range(len(shown["scores"])) if i not in gaps]
     assert not set(gaps) & set(shown["highest"])
+
+
+def test_of_patches_each_slice_has_the_highest_score_of_its_own():
+    scored = Scored("a", "", "", "", np.array([0.5, 0.875, 0.25], np.float32), [2, 0, 2])
+    assert scored.of_slices((), 4) == [0.875, None, 0.5, None]  # the map's values are means of several patches
 
 
 @pytest.mark.slow

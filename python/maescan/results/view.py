@@ -91,8 +91,8 @@ def write_view(
     """Writes the page of one scan into `path`, whole or not at all. scores [S]: of axial slices, 0 the most inferior,
     None of one that is missing.
 
-    facts: "verdict", "notes", "made" and "scale" in words, "full" the map's value in full red, "key" what the verdict
-    rests on. Raises DataError."""
+    facts: "verdict", "notes", "made", "scale", "axis" and "unscored" in words, "full" the map's value in full red,
+    "key" what the verdict rests on. Raises DataError."""
     place = files("maescan.results").joinpath("viewer")
     parts = {
         name: place.joinpath(name).read_text(encoding="utf-8") for name in ("style.css", "script.js", "page.html")
@@ -106,6 +106,7 @@ def write_view(
             "scores": [None if score is None else float(decimal(score)) for score in scores],
             "highest": highest,
             "full": full,
+            "unscored": facts["unscored"],
         },
         **{"shape": list(scan.voxels.shape), "spacing": scan.spacing[:2]},
         **{"scan": scan.packed(), "map": heat.packed(full / 255)},
@@ -115,7 +116,7 @@ def write_view(
         **{name: escape(facts[name]) for name in ("verdict", "notes", "made", "scale", "key")},
         **{"title": escape(f"maescan: {label}"), "name": escape(label), "style": parts["style.css"]},
         **{"last": len(scores) - 1, "highest": highest[0], "library": library, "script": parts["script.js"]},
-        axis="Score of each axial slice from below to above; click, or use the arrow keys, to go to one.",
+        axis=escape(f"{facts['axis']} from below to above; click, or use the arrow keys, to go to one."),
         facts=json.dumps(shown).replace("<", "\\u003c"),
     )
     outputs.write_text(path, made)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,12 +18,12 @@ from maescan.content import may_be_there
 from maescan.errors import ConfigError, DataError, ScanError, defused, quoted
 from maescan.files import OUTPUT, check_outside, kind_of
 from maescan.options import ReadOptions
-from maescan.records import Record, read, read_rows
+from maescan.records import Record, decode, read, read_rows
 from maescan.results.maps import read_heat
 from maescan.results.view import Volume, grey_volume, heat_volume, write_view
 from maescan.scans.budget import Limits
 from maescan.scans.read import read_scan
-from maescan.scans.scan import axial_axes, missing_slices
+from maescan.scans.scan import missing_slices
 from maescan.scans.search import search_all
 from maescan.scans.source import ScanSource
 from maescan.scans.streams import content_hash
@@ -38,6 +38,9 @@ from maescan.scoring.places import place_of
 
 MARK = '<meta name="generator" content="maescan view">'
 """In every page: only such a file is written over."""
+SLICES = {"axis": "Score of each axial slice", "unscored": "missing, not scored"}
+PATCHES = {"axis": "Highest score of the patches in each axial slice", "unscored": "no patch of it was scored"}
+"""What a page says of the scores that it shows, and where there is none."""
 
 
 class BundleOf(Record, frozen=True):
@@ -54,6 +57,12 @@ class Asked(Record, frozen=True):
     pseudonyms: str | None = None
 
 
+class Levels(Record, frozen=True):
+    """What of a scan's result in the ledger a page needs."""
+
+    levels: tuple[int, ...] = ()
+
+
 class Run(Record, frozen=True):
     """What of run.json a page needs."""
 
@@ -66,13 +75,24 @@ class Run(Record, frozen=True):
 
 @dataclass(frozen=True)
 class Scored:
-    """A scan as the ledger has it. scores [S]; place: where it lay; content: hash of its files then."""
+    """A scan as the ledger has it. scores [S]; place: where it lay; content: hash of its files then; levels: of CT
+    patches, the axial slice of each."""
 
     label: str
     identity: str
     place: str
     content: str
     scores: NDArray[np.float32]
+    levels: Sequence[int]
+
+    def of_slices(self, missing: Sequence[int], slices: int) -> list[float | None]:
+        """Of each axial slice its score, or the highest of its CT patches; None where there is none."""
+        if not self.levels:
+            return [None if at in missing else score for at, score in enumerate(self.scores.tolist())]
+        found: list[float | None] = [None] * slices
+        for at, score in sorted(zip(self.levels, self.scores.tolist(), strict=True)):
+            found[at] = score  # the highest comes last
+        return found
 
 
 class Viewer:
@@ -109,17 +129,17 @@ def view(out: Path, scan: str, page: Path | None = None) -> Path:
     found = _scored(out, job, scan)
     heat, affine, full, values = _map(out, job, found.label)
     grey, missing = _read(found, options)
-    patches = options.regions is not None
-    scores = axial_axes(affine).to_axial(heat).max(axis=(1, 2)) if patches else found.scores
-    if len(scores) != grey.voxels.shape[2]:
+    slices = grey.voxels.shape[2]
+    if max(found.levels) >= slices if found.levels else len(found.scores) != slices:
         raise ScanError(
             "has another number of slices than were scored", path=Path(found.place), remedy="score it again"
         )
-    listed = [None if at in missing and not patches else score for at, score in enumerate(scores.tolist())]
     key = verdict_key(job, run.bundle.hash, run.engine, (run.options.alert_rate, "modality" in options.accept))
     scale = f"0 to {full:.3g}: {values}"
     facts = {**_words(out, found.label), "made": made, "full": str(full), "scale": scale, "key": key}
+    facts |= PATCHES if found.levels else SLICES
     with _target(out, job, found.label, page) as path:
+        listed = found.of_slices(missing, slices)
         write_view(path, found.label, grey, heat_volume(heat, affine, full), listed, facts)
     return path
 
@@ -162,15 +182,18 @@ def _target(out: Path, job: str, label: str, page: Path | None) -> Iterator[Path
 
 def _scored(out: Path, job: str, label: str) -> Scored:
     with reading(out / OUTPUT) as db:
-        query = "SELECT label, identity, place, content, scores FROM scans WHERE job = ? AND scores IS NOT NULL"
+        query = (
+            "SELECT label, identity, place, content, scores, result FROM scans WHERE job = ? AND scores IS NOT NULL"
+        )
         rows = {row[0]: row for row in db.execute(query, (job,))}
     label = label if label in rows else {defused(name): name for name in rows}.get(label, label)
     if label not in rows:
         near = [shlex.quote(name) for name in get_close_matches(label, rows, 3, 0.3)]
         remedy = f"it has {', '.join(near)}" if near else "see its scans.csv for names"
         raise DataError(f"has no scored scan '{label}'", path=out, remedy=remedy)
-    name, identity, place, content, scores = rows[label]
-    return Scored(name, identity, os.fsdecode(place), content, np.frombuffer(scores, "<f4"))
+    name, identity, place, content, scores, result = rows[label]
+    levels = decode(Levels, result, path=out, remedy="score it again").levels
+    return Scored(name, identity, os.fsdecode(place), content, np.frombuffer(scores, "<f4"), levels)
 
 
 def _map(out: Path, job: str, label: str) -> tuple[NDArray[np.float32], NDArray[np.float64], float, str]:

@@ -27,7 +27,7 @@ function go(slice, from) {
   const at = Math.min(facts.scores.length - 1, Math.max(0, Math.round(slice)));
   slider.value = at;
   here.setAttribute("x", at * 1000 / facts.scores.length);
-  where.textContent = `slice ${at}: ${facts.scores[at] === null ? "missing, not scored" : `score ${facts.scores[at]}`}`;
+  where.textContent = `slice ${at}: ${facts.scores[at] === null ? facts.unscored : `score ${facts.scores[at]}`}`;
   document.body.dataset.slice = at;
   if (from !== "view") show(at);
 }
