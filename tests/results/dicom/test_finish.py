@@ -45,4 +45,6 @@ def test_the_part_of_the_body_is_the_sources_or_the_bundles(tmp_path):
     write_oriented(tmp_path / "a", shape=(3, 36, 40), BodyPartExamined="HEAD")
     write_oriented(tmp_path / "b", shape=(3, 36, 40), BodyPartExamined=None)
     assert read(made_of(tmp_path / "a", ["seg"]), "seg").BodyPartExamined == "HEAD"
+    unknown = read(made_of(tmp_path / "b", ["sc"], maker=replace(MAKER, organ="")), "sc1")
+    assert "BodyPartExamined" not in unknown and unknown.Laterality == ""  # the standard demands one of them
     assert read(made_of(tmp_path / "b", ["seg"]), "seg").BodyPartExamined == "BRAIN"

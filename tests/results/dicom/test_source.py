@@ -90,6 +90,10 @@ def _header(file):
     [
         ({"FrameOfReferenceUID": None}, "has no FrameOfReferenceUID"),
         ({"StudyInstanceUID": None}, "has no StudyInstanceUID"),
+        (
+            {"SOPInstanceUID": "1.2.9.3"},
+            "several of its images have one SOPInstanceUID: results could refer to none of them",
+        ),
         *(
             ({tag: ["A", "B"]}, f"{tag} holds several values, split by backslashes: results would name nobody")
             for tag in ("PatientName", "PatientID", "AccessionNumber")

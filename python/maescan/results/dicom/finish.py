@@ -109,6 +109,8 @@ def finished(dataset: Dataset, series: Series, maker: Maker, kind: str) -> bytes
         dataset.ContentCreatorName = ""
     if kind not in ("sr", "ko") and (part := body_part(series, maker)):
         dataset.BodyPartExamined = part
+    elif kind == "sc":
+        dataset.Laterality = ""  # of no part that is known to be none of two
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()

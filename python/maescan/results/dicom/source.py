@@ -111,6 +111,9 @@ def read_series(
     for tag in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
         if len({str(image.header.get(tag)) for image in headers}) > 1:
             raise ScanError(f"its images differ in {tag}", path=path, remedy=REMEDY)
+    if len({str(image.header.SOPInstanceUID) for image in headers}) < len(headers):
+        reason = "several of its images have one SOPInstanceUID: results could refer to none of them"
+        raise ScanError(reason, path=path, remedy=REMEDY)
     place = {id(image): number for number, image in enumerate(headers)}
     frames = [(place[id(frame.image)], frame.index) for frame in stack.frames]
     images = [cleaned(image.header) for image in headers]
