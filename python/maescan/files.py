@@ -95,8 +95,7 @@ def claim(folder: Path, kind: str, *, mark: str = f"{OUTPUT}/kind") -> None:
     check_claim(folder, kind, mark=mark)
     mark_file = folder / mark
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if mark_file.is_file():
             _remove_halves(folder, OLD_S)
         else:
@@ -274,7 +273,7 @@ def nifti_image(volume: np.ndarray, affine: np.ndarray, placed: Mapping[str, obj
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows under a header; floats as `decimal` writes them. Text with a semicolon or a tab is quoted as well (what
-    follows may be a cell of its own elsewhere, and a formula), and with a space at an end, which readers leave out."""
+    follows may be a cell of its own elsewhere, and a formula), and with a space at an end, which readers take off."""
     lines = [",".join(map(_cell, row)) for row in (columns, *rows)]
     write_text(path, "".join(f"{line}\n" for line in lines))
 
