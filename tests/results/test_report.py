@@ -150,7 +150,9 @@ def test_parquet_holds_what_the_csv_does(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     write_scan(tmp_path / "scans" / "a.nii.gz", 0)
     score_folder([tmp_path / "scans"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(format=Format.parquet))
-    table = parquet.read_table(tmp_path / "out" / "scores.parquet").to_pydict()
+    table = parquet.read_table(tmp_path / "out" / "scores.parquet")
+    assert [str(kind) for kind in table.schema.types] == ["string", "int64", *["double"] * 4]  # without p-values too
+    table = table.to_pydict()
     lines = (tmp_path / "out" / "scores.csv").read_text().splitlines()
     assert ",".join(table) == lines[0] and table["p_value"] == [None] * (len(lines) - 1)
     assert [f"{score:.6f}" for score in table["score"]] == [line.split(",")[2] for line in lines[1:]]

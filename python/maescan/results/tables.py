@@ -113,9 +113,12 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
 
 
 def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Rows as a Parquet table; floats as the CSV has them, an empty cell is null. Raises ConfigError."""
+    """Rows as a Parquet table; floats as the CSV has them, an empty cell is null, and a column's type is the same
+    whatever it holds, so that tables of several runs go together. Raises ConfigError."""
     pyarrow, parquet = (require(name, "--format parquet") for name in ("pyarrow", "pyarrow.parquet"))
+    types = {"scan": pyarrow.string(), "slice": pyarrow.int64()}
+    schema = pyarrow.schema([(name, types.get(name, pyarrow.float64())) for name in columns])
     cells = [[None if row[i] == "" else row[i] for row in rows] for i in range(len(columns))]
     rounded = [[float(decimal(cell)) if isinstance(cell, float) else cell for cell in column] for column in cells]
     with files.atomic_file(path) as temporary:
-        parquet.write_table(pyarrow.table(dict(zip(columns, rounded, strict=True))), temporary)
+        parquet.write_table(pyarrow.table(rounded, schema=schema), temporary)
