@@ -11,7 +11,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from maescan.config import PRESETS
+from maescan.datasets import cache
+from maescan.datasets.store import load_array
+from maescan.engines.bundle import Bundle, write_manifest
+from maescan.engines.signing import check_signature
 from maescan.errors import CORE, EXTRAS, ConfigError, MaescanError, installing, lacking, refused, require, unwritten
+from maescan.records import read, read_rows, whole_rows
+
+Facts = dict[str, object]
 
 
 def test_error_is_one_line():
@@ -133,3 +141,30 @@ def test_who_may_is_a_command_that_runs(tmp_path):
     assert (
         str(tmp_path.name) in subprocess.run(command, shell=True, capture_output=True, text=True, check=True).stdout
     )
+
+
+READERS = {
+    "maescan.records.read_content": lambda file: read(Facts, file, remedy="remove it"),
+    "maescan.records.read_text": lambda file: read_rows(Facts, file, remedy="make it anew"),
+    "maescan.records.read_text of a log": lambda file: whole_rows(Facts, file),
+    "maescan.engines.bundle.read_content": lambda file: Bundle.load(file.parent),
+    "maescan.engines.bundle.sha256": lambda file: write_manifest(file.parent, PRESETS["tiny"], {}),
+    "maescan.datasets.cache.sha256": lambda file: cache._hash_of(file),
+    "numpy.load": lambda file: load_array(file.parent, "images"),
+    "maescan.engines.signing.read_text": lambda file: check_signature(file.parent, b"", []),
+}
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("name", READERS)
+def test_what_may_not_be_read_is_not_to_be_made_anew(tmp_path, monkeypatch, name, number):
+    """A run whose run.json was another user's was to be trained from the start, a cache to be prepared anew."""
+
+    def denied(path, *_, **__):
+        raise OSError(number, os.strerror(number), str(path))
+
+    (tmp_path / "a.json").write_text("{}")
+    monkeypatch.setattr(name.split(" ")[0], denied)
+    with pytest.raises(MaescanError, match=r"cannot be read: [PI]") as told:
+        READERS[name](tmp_path / "a.json")
+    assert (told.value.remedy == f"see who may: namei -l {told.value.path}") == (number == errno.EACCES)

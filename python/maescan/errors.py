@@ -179,6 +179,11 @@ def unwritten(error: OSError, path: str | os.PathLike[str]) -> str:
     return f"free {short_of(path)}; then run again, or use another --out"
 
 
+def unread(error: OSError, path: str | os.PathLike[str], otherwise: str) -> str:
+    """What helps where `path` cannot be read: who lacks the permission need not make it anew, or take it away."""
+    return f"see who may: namei -l {typed(path)}" if error.errno in (errno.EACCES, errno.EPERM) else otherwise
+
+
 def short_of(path: str | os.PathLike[str]) -> str:
     """What the file system of `path` lacks where it is full: space, or files, of which `df -h` shows nothing."""
     folder = next(place for place in (Path(path), *Path(path).absolute().parents) if place.exists())

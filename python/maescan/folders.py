@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from maescan.errors import DataError, escaped, unwritten
-from maescan.files import OUTPUT, atomic_file, claim, printable, write_json, written_into
+from maescan.files import OUTPUT, PARTIAL, atomic_file, claim, printable, write_json, written_into
 from maescan.records import Record, read
 
 LOCK = f"{OUTPUT}/lock"
@@ -129,6 +129,20 @@ def changed_in_place(folder: Path) -> Iterator[None]:
             yield
     except DataError as error:
         raise DataError(error.reason, path=error.path, remedy=IN_PLACE) from error.__cause__
+
+
+@contextlib.contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """One at a time may change a bundle; others wait. Raises DataError where the disk refuses."""
+    with changed_in_place(folder):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            for half in folder.glob(f"{PARTIAL}*"):  # of a killed one
+                half.unlink(missing_ok=True)
+            yield
+        finally:
+            os.close(handle)
 
 
 def check_changeable(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from maescan.content import read_content, read_text
-from maescan.errors import DataError, MaescanError, quoted
+from maescan.errors import DataError, MaescanError, quoted, unread
 
 Kind = TypeVar("Kind")
 WORDS = 200
@@ -37,7 +37,9 @@ def read(kind: type[Kind], path: Path, *, remedy: str, error: type[MaescanError]
     try:
         content = read_content(path)
     except OSError as fault:
-        raise error(f"cannot be read: {fault.strerror or fault}", path=path, remedy=remedy) from fault
+        raise error(
+            f"cannot be read: {fault.strerror or fault}", path=path, remedy=unread(fault, path, remedy)
+        ) from fault
     return decode(kind, content, path=path, remedy=remedy, error=error)
 
 
@@ -102,6 +104,7 @@ def read_rows(
                 raise DataError(reason, path=path, remedy=remedy) from None
         return rows
     except OSError as fault:
+        remedy = unread(fault, path, remedy)
         raise DataError(f"cannot be read: {fault.strerror or fault}", path=path, remedy=remedy) from fault
     except (msgspec.MsgspecError, csv.Error, UnicodeError) as fault:
         where = f"line {reader.line_num}: " if "reader" in locals() else ""
@@ -121,7 +124,8 @@ def whole_rows(kind: type[Kind], path: Path) -> list[Kind]:
     try:
         lines = read_text(path, "replace").splitlines()
     except OSError as fault:
-        raise DataError(f"cannot be read: {fault.strerror or fault}", path=path, remedy="remove it") from fault
+        remedy = unread(fault, path, "remove it")
+        raise DataError(f"cannot be read: {fault.strerror or fault}", path=path, remedy=remedy) from fault
     found = []
     for row in csv.DictReader(lines[:1] + [line for line in lines[1:] if line.isprintable()]):
         with contextlib.suppress(msgspec.MsgspecError):

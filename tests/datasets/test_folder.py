@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-
 import nibabel
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ from maescan import datasets
 from maescan.config import preset
 from maescan.datasets.phantom import Look, write_phantom
 from maescan.errors import DataError, ScanError
-from maescan.scans.find import Found, survey
+from maescan.scans.find import Found
 from maescan.scans.source import ScanSource
 
 TINY = preset("tiny")
@@ -245,28 +243,6 @@ def test_a_folder_that_could_not_be_searched_says_so_and_blames_no_label(tree, m
     monkeypatch.setattr("maescan.datasets.folder.search_all", lambda paths: Found(lost, []))
     with pytest.raises(ScanError, match="reading took over 600 s"):
         datasets.load(tree, preset("tiny"))
-
-
-@pytest.mark.parametrize("sealed", ["masks", "masks/a", "lesions", "healthy"])
-@pytest.mark.parametrize("labels", [True, False])
-def test_a_folder_below_that_may_not_be_searched_is_named_where_labels_depend_on_it(
-    tree, monkeypatch, sealed, labels
-):
-    """Masks were said to be of no scan, or to be none, and with labels.csv a set was judged without its masks."""
-    (tree / "masks" / "a").mkdir()
-    if labels:
-        write_labels(tree, f"{SCAN},0", f"{ILL},1", columns="scan,label")
-    scandir = os.scandir
-
-    def denied(path):
-        if os.fspath(path) == str(tree / sealed):
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", denied)
-    monkeypatch.setattr("maescan.datasets.folder.search_all", survey)
-    with pytest.raises(ScanError, match=f"{sealed}: is a folder that cannot be searched"):
-        datasets.load(tree, TINY)
 
 
 @pytest.mark.parametrize("axes", ["LPS", "RAS", "SAR", "PIL"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from maescan import datasets
 from maescan.config import preset
 from maescan.datasets.ill import refuse_ill, refuse_reference
 from maescan.datasets.phantom import Look, write_phantom
-from maescan.errors import DataError
+from maescan.errors import DataError, ScanError
 from maescan.scans.find import survey
 from maescan.scoring.options import ScoreOptions
 
@@ -230,3 +231,26 @@ def test_a_link_is_called_as_it_is_typed_where_that_says_something(tmp_path):
     for name in ("input", "lesions"):
         with pytest.raises(DataError, match="is called as a folder of scans with lesions"):
             refuse_ill(tmp_path / name, ["a.nii"])
+
+
+@pytest.mark.parametrize("sealed", ["masks", "masks/a", "lesions", "healthy"])
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_folder_below_that_may_not_be_searched_is_named_where_labels_depend_on_it(
+    tree, monkeypatch, sealed, labels
+):
+    """Masks were said to be of no scan, or to be none, and with labels.csv a set was judged without its masks."""
+    (tree.parent / "masks").rename(tree / "masks")
+    (tree / "masks" / "a").mkdir()
+    if labels:
+        (tree.parent / "labels.csv").rename(tree / "labels.csv")
+    scandir = os.scandir
+
+    def denied(path):
+        if os.fspath(path) == str(tree / sealed):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    monkeypatch.setattr("maescan.datasets.folder.search_all", survey)
+    with pytest.raises(ScanError, match=f"{sealed}: is a folder that cannot be searched"):
+        datasets.load(tree, TINY)

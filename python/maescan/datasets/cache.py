@@ -26,7 +26,7 @@ from maescan.datasets.rows import MappedRows
 from maescan.datasets.sliceset import LeftOut, SliceSet, scans_told
 from maescan.datasets.store import CachedScan, CacheWriter, Slices, content_hash, load_array
 from maescan.decimals import counted
-from maescan.errors import ConfigError, DataError, defused, quoted, typed
+from maescan.errors import ConfigError, DataError, defused, quoted, typed, unread
 from maescan.files import remove_partial, write_csv, write_json
 from maescan.records import Record, read, read_rows
 
@@ -203,7 +203,7 @@ def _hash_of(file: Path) -> str:
     try:
         return sha256(file)
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path=file, remedy=_ANEW) from error
+        raise DataError(f"cannot be read: {error.strerror}", path=file, remedy=unread(error, file, _ANEW)) from error
 
 
 _ANEW = "prepare it anew, into another folder"

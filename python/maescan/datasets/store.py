@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from maescan.config.types import Json
 from maescan.content import read_content
-from maescan.errors import DataError, unwritten
+from maescan.errors import DataError, unread, unwritten
 from maescan.files import claim, write_text
 from maescan.folders import as_folder, make_own, not_locked
 from maescan.records import Record, decode
@@ -83,6 +83,8 @@ def load_array(folder: Path, name: str) -> Slices:
             mapped: Slices = np.load(folder / file, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if isinstance(error, OSError):
+                reason, remedy = error.strerror or reason, unread(error, folder / file, remedy)
             raise DataError(f"cannot be read: {reason}", path=folder / file, remedy=remedy) from error
         if mapped.ndim != 3 or mapped.dtype != dtype:
             raise DataError("is no array of slices", path=folder / file, remedy=remedy)

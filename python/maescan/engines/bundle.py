@@ -7,13 +7,11 @@ the bundle as it was before or after, wherever whoever writes is stopped.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,9 +24,9 @@ from maescan.config import Preset
 from maescan.content import read_content, sha256
 from maescan.engines.manifest import ANEW, SCHEMA_VERSION, Manifest, body_hash, check_manifest, parse, read_engine
 from maescan.engines.signing import SIGNATURE, check_trusted
-from maescan.errors import BundleError, ConfigError, MaescanError, escaped, typed
-from maescan.files import PARTIAL, finite, sync, write_text
-from maescan.folders import changed_in_place
+from maescan.errors import BundleError, ConfigError, MaescanError, escaped, typed, unread
+from maescan.files import finite, sync, write_text
+from maescan.folders import changing
 
 NEEDED = ("golden/golden.safetensors", "golden/scan.nii.gz", "mae.safetensors")
 COIN = "no better than a coin"
@@ -92,7 +90,7 @@ class Bundle:
         try:
             raw = read_content(file)
         except OSError as error:
-            remedy = "give a folder made by `maescan export`"
+            remedy = unread(error, file, "give a folder made by `maescan export`")
             raise BundleError(f"cannot be read: {error.strerror}", path=file, remedy=remedy) from error
         if signed:
             check_trusted(path, raw)
@@ -192,20 +190,6 @@ def put_engine(path: Path, name: str, made: Path) -> None:
         _clear(path, {**manifest["files"], **changed["files"]})
 
 
-@contextlib.contextmanager
-def changing(path: Path) -> Iterator[None]:
-    """One at a time may change a bundle; others wait. Raises DataError where the disk refuses."""
-    with changed_in_place(path):
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            for half in path.glob(f"{PARTIAL}*"):  # of a killed one
-                half.unlink(missing_ok=True)
-            yield
-        finally:
-            os.close(handle)
-
-
 def share(folder: Path) -> None:
     """A bundle holds nothing of a patient: everyone may read it, whatever the umask."""
     for path in (folder, *folder.rglob("*")):
@@ -278,4 +262,5 @@ def _sha256(file: Path) -> str:
     try:
         return sha256(file)
     except OSError as error:
-        raise BundleError(f"cannot be read: {error.strerror}", path=file, remedy="copy or export it anew") from error
+        remedy = unread(error, file, "copy or export it anew")
+        raise BundleError(f"cannot be read: {error.strerror}", path=file, remedy=remedy) from error

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maescan.content import read_content, read_text
-from maescan.errors import BundleError, ConfigError, require
+from maescan.errors import BundleError, ConfigError, require, unread
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -117,7 +117,8 @@ def check_signature(path: Path, manifest: bytes, keys: list[PublicKey], asked: s
         signature = Signature.parse(read_text(file, "replace"), file)
     except OSError as error:
         reason = "is not signed" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-        raise BundleError(reason, path=file, remedy=f"only signed bundles are trusted here: {SIGN_ANEW}") from error
+        remedy = unread(error, file, f"only signed bundles are trusted here: {SIGN_ANEW}")
+        raise BundleError(reason, path=file, remedy=remedy) from error
     key = next((key for key in keys if key.number == signature.number), None)
     if key is None:
         reason = f"is signed by {signature.name}, which is not trusted here"
@@ -161,15 +162,13 @@ def sign(path: Path, key: Path, password: str | None = None) -> Path:
     """Signs a bundle's manifest.json with a secret key of minisign and returns the file of the signature. Nobody
     changes the bundle meanwhile.
 
-    Raises ConfigError for what is no such key, a wrong password, or none where one is needed, BundleError for a
-    bundle that is not sound."""
-    from maescan.engines.bundle import Bundle, changing
+    Raises ConfigError for what is no such key, a wrong password, or none where one is needed."""
     from maescan.files import write_text
+    from maescan.folders import changing
 
     number, secret = _secret_key(key, password)
     comment = f"timestamp:{int(time.time())}\tfile:manifest.json\thashed"
     with changing(path):
-        Bundle.load(path, signed=False)
         signature = secret.sign(_hash(read_content(path / "manifest.json")))
         lines = (
             "untrusted comment: signature of a maescan bundle",

@@ -126,7 +126,7 @@ def read_evaluation(folder: Path) -> Evaluation:
         metrics = read(Metrics, folder / "metrics.json", remedy=remedy)
         found = read_rows(Judged, folder / "slices.csv", remedy=remedy, columns=COLUMNS)
     except DataError as error:
-        raise DataError(f"holds no evaluation: {error.reason}", path=error.path, remedy=remedy) from error
+        raise DataError(f"holds no evaluation: {error.reason}", path=error.path, remedy=error.remedy) from error
     rows: dict[tuple[str, int], Judged] = {}
     for row in found:
         if rows.setdefault((row.scan, row.slice), row) is not row:

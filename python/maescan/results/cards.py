@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from maescan.decimals import counted, short
-from maescan.errors import DataError
+from maescan.errors import DataError, unread
 from maescan.results.geometry import Geometry
 from maescan.results.maps import Scale
 from maescan.results.pictures import peaks
@@ -152,7 +152,7 @@ def _picture(label: str, seen: Seen, room: int) -> tuple[str, int]:
     except FileNotFoundError:
         return "", 0
     except OSError as error:
-        remedy = "remove it, and the next run draws it again"
+        remedy = unread(error, path, "remove it, and the next run draws it again")
         raise DataError(f"cannot be read: {error.strerror}", path=path, remedy=remedy) from error
     return _relative(path, seen.out), 0
 
