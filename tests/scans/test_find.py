@@ -84,7 +84,7 @@ def test_a_file_that_is_named_and_no_scan_is_not_passed_over(tmp_path):
 def test_a_map_that_maescan_wrote_is_no_scan_wherever_it_lies(tmp_path):
     volume, where = np.ones((5, 6, 4), np.float32), (np.eye(4), None)
     maps.write_map(tmp_path / "in" / "heat.nii.gz", volume, np.eye(4), maps.Scale(1.0, "score"))
-    maps.write_values(tmp_path / "in" / "saved.nii.gz", volume, where, 1.0)
+    maps.write_values(tmp_path / "in" / "saved.nii.gz", volume, where, maps.Scale(1.0, "score"))
     with gzip.open(tmp_path / "in" / "heat.nii.gz") as stream:
         (tmp_path / "in" / "plain.nii").write_bytes(stream.read())
     with zipfile.ZipFile(tmp_path / "in" / "all.zip", "w") as archive:

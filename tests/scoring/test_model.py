@@ -61,7 +61,10 @@ def test_what_a_result_says(model, tmp_path):
     assert (tmp_path / "scan.nii.gz").read_bytes() == before
     with pytest.raises(maescan.ConfigError, match=r"ends with \.nii\.gz"):
         result.save_map(tmp_path / "map.nii")
-    assert nibabel.load(tmp_path / "map.nii.gz").shape == result.map.shape
+    saved, scale = nibabel.load(tmp_path / "map.nii.gz"), result.scale
+    assert saved.shape == result.map.shape
+    assert saved.header["descrip"].item().decode() == scale.describe()  # as of a map of a folder
+    assert saved.header["cal_max"] == np.float32(scale.top) > 0
 
 
 @pytest.mark.parametrize(

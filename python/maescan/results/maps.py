@@ -101,9 +101,10 @@ def write_exceedance(path: Path, volume: Volume, where: Where, scale: Scale, geo
     _write(path, np.asarray(shares), where, SHARES, (said, scale.key, 1.0))
 
 
-def write_values(path: Path, volume: Volume, where: Where, top: float) -> None:
+def write_values(path: Path, volume: Volume, where: Where, scale: Scale) -> None:
     """A map's very values, float32, in a file that no search takes for a scan. where: as of `write_exceedance`."""
-    _save(path, nifti_image(np.asarray(volume, np.float32), *where), ("anomaly map", f"{MAP_KEY}values", top))
+    said = (scale.describe(), f"{MAP_KEY}values", scale.top)
+    _save(path, nifti_image(np.asarray(volume, np.float32), *where), said)
 
 
 def quantised(volume: Volume, scale: Scale) -> Volume:

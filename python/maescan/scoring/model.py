@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class ScanScores:
     """One scan's result. slice_scores [S]: higher is more abnormal, slice 0 the most inferior, NaN for one
-    that is missing; map [X, Y, Z]: |scan - reconstruction| on the scan's own grid; affine [4, 4]: voxel index to RAS+
+    that is missing; map [X, Y, Z] on the scan's own grid: |scan - reconstruction|, of a judge the probability of an
+    anomaly, as `scale.values` says, coloured up to `scale.top`; affine [4, 4]: voxel index to RAS+
     mm; p_value, alert: None for a bundle that is not calibrated, and for a scan of another kind than the bundle's;
     fit: `method.gate.Fit`; placed: as `Scan` has it."""
 
@@ -52,6 +53,7 @@ class ScanScores:
     warnings: tuple[str, ...] = ()
     picture: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1, 4, 3), np.uint8), repr=False)
     placed: Json | None = field(default=None, repr=False)
+    scale: Scale = field(repr=False, kw_only=True)
 
     @property
     def highest_slice(self) -> int:
@@ -72,7 +74,7 @@ class ScanScores:
             raise ConfigError("a map's file ends with .nii.gz", path=place, remedy="name it so")
         if place.is_file() and not is_map(place):
             raise DataError("is no map of maescan, and would be lost", path=place, remedy="give another name")
-        write_values(place, self.map, (self.affine, self.placed), float(self.map.max(initial=0.0)))
+        write_values(place, self.map, (self.affine, self.placed), self.scale)
 
 
 class Model:
@@ -141,6 +143,7 @@ class Model:
             tuple(dict.fromkeys(notes)),
             panels(image, expected, heat, self.scale.top),
             found.placed,
+            scale=self.scale,
         )
 
     def score(
