@@ -15,6 +15,8 @@ from maescan.scans.worker import Worker, WorkerLostError
 from maescan.scoring.options import ScoreOptions
 from maescan.scoring.pipeline import score_folder
 
+BUNDLE = stub_bundle(calibration=CALIBRATION, card={"intended_use": "to try it"})
+
 
 def score(folder, out, monkeypatch, call):
     real = Worker.call
@@ -26,7 +28,7 @@ def score(folder, out, monkeypatch, call):
 
     monkeypatch.setattr(Worker, "call", called)
     options = ScoreOptions(dicom=("sr", "seg"), workers=1, pictures=0)
-    return score_folder([folder], stub_bundle(calibration=CALIBRATION), Engine(), out, options)
+    return score_folder([folder], BUNDLE, Engine(), out, options)
 
 
 @pytest.mark.slow
@@ -44,7 +46,7 @@ def test_the_finding_is_what_the_tables_say(tmp_path, monkeypatch):
     assert [f"{finding.score:.6f}", f"{finding.p_value:.6f}"] == [row["score"], row["p_value"]]
     assert finding.alert == (row["alert"] == "yes") and finding.threshold == 0.4 and finding.fit == row["fit"]
     assert [f"{score:.6f}" for score in finding.scores.tolist()] == [found["score"] for found in slices]
-    assert finding.units == units(stub_bundle().preset)
+    assert finding.units == units(BUNDLE.preset) and finding.notes[0] == "intended use: to try it"
     assert finding.volume.shape == (40, 36, 20) and np.array_equal(finding.levels, np.arange(20))
 
 

@@ -56,8 +56,11 @@ def test_a_missing_slice_has_no_score(tmp_path):
     voxels = np.asarray(image.dataobj).copy()
     voxels[..., voxels.shape[2] // 2] = 0
     nibabel.Nifti1Image(voxels, image.affine).to_filename(tmp_path / "a.nii.gz")
-    score_folder([tmp_path / "a.nii.gz"], BUNDLE, Engine(), tmp_path / "out", ScoreOptions(maps=True, pictures=0))
-    shown = facts_of(view(tmp_path / "out", "a.nii.gz"))
+    bundle = stub_bundle(card={"intended_use": "to try it"})
+    score_folder([tmp_path / "a.nii.gz"], bundle, Engine(), tmp_path / "out", ScoreOptions(maps=True, pictures=0))
+    page = view(tmp_path / "out", "a.nii.gz")
+    assert "intended use: to try it; incomplete: " in page.read_text(encoding="utf-8")
+    shown = facts_of(page)
     gaps = [index for index, score in enumerate(shown["scores"]) if score is None]
     listed = [int(row["slice"]) for row in rows(tmp_path / "out" / "scores.csv")]
     assert gaps == [len(shown["scores"]) // 2] and listed == [i for i in range(len(shown["scores"])) if i not in gaps]

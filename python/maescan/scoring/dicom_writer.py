@@ -108,7 +108,7 @@ def _finding(job: Job, scan: LoadedScan, row: ScanRow, volume: NDArray[np.float3
         threshold=healthy.p99 if healthy else None,
         units="score" if patches else job.scale.units,
         fit=str(row.fit),
-        notes=tuple(tables.notes(row)),
+        notes=(*job.bundle.cautions(), *tables.notes(row)),
     )
 
 

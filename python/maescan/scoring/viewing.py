@@ -44,9 +44,10 @@ PATCHES = {"axis": "Highest score of the patches in each axial slice", "unscored
 
 
 class BundleOf(Record, frozen=True):
-    """The bundle of a run."""
+    """The bundle of a run. cautions: what it is for, and what it does not find."""
 
     hash: str
+    cautions: tuple[str, ...] = ()
 
 
 class Asked(Record, frozen=True):
@@ -136,7 +137,8 @@ def view(out: Path, scan: str, page: Path | None = None) -> Path:
         )
     key = verdict_key(job, run.bundle.hash, run.engine, (run.options.alert_rate, "modality" in options.accept))
     scale = f"0 to {full:.3g}: {values}"
-    facts = {**_words(out, found.label), "made": made, "full": str(full), "scale": scale, "key": key}
+    words = _words(out, found.label, run.bundle.cautions)
+    facts = {**words, "made": made, "full": str(full), "scale": scale, "key": key}
     facts |= PATCHES if found.levels else SLICES
     with _target(out, job, found.label, page) as path:
         listed = found.of_slices(missing, slices)
@@ -225,8 +227,9 @@ def _read(found: Scored, options: ReadOptions) -> tuple[Volume, tuple[int, ...]]
         worker.close()
 
 
-def _words(out: Path, label: str) -> dict[str, str]:
-    """What scans.csv says of a scan. Raises DataError, also for one that somebody has written into."""
+def _words(out: Path, label: str, cautions: Sequence[str]) -> dict[str, str]:
+    """What scans.csv says of a scan, and of all that the bundle scores. Raises DataError, also for one that somebody
+    has written into."""
     table, again = out / "scans.csv", "score into its folder again, which keeps what was changed under another name"
     try:
         if edited(out, [table.name]):
@@ -240,4 +243,5 @@ def _words(out: Path, label: str) -> dict[str, str]:
     row = rows[defused(label)]
     parts = [f"score {row.get('score', '')}", f"p {row['p_value']}" if row.get("p_value") else "no p-value"]
     parts += {"yes": ["ALERT"], "no": ["no alert"]}.get(row.get("alert", ""), [])
-    return {"verdict": ", ".join(parts), "notes": row.get("warnings", "")}
+    parts += [f"fit {row['fit']}"] if row.get("fit", "ok") != "ok" else []
+    return {"verdict": ", ".join(parts), "notes": "; ".join(filter(None, [*cautions, row.get("warnings", "")]))}
