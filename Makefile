@@ -97,4 +97,4 @@ gpu-check:
 	$(PYTHON) bench/gpu_check.py
 
 clean:
-	rm -rf $(VENV) $(LOWEST) build $(DEMO)
+	rm -rf $(VENV) $(LOWEST) $(PEERS) build $(DEMO)
