@@ -97,6 +97,10 @@ def test_filters_and_sorting(page):
     names = page.run(SHOWN)
     page.click("#scans thead button", 0)
     assert page.run(SHOWN) != names and page.run(SHOWN)[2:] == ["sub/b.nii.gz", "sub/c.nii.gz", NASTY]
+    page.run("document.querySelectorAll('#scans tbody tr')[0].cells[2].textContent = ''")
+    for _ in range(2):  # a scan without a p-value is not that of the least
+        page.click("#scans thead button", 2)
+        assert page.run("[...document.querySelectorAll('#scans tbody tr')].pop().cells[2].textContent") == ""
 
 
 def test_every_alert_is_drawn_and_slices_are_chosen(page):

@@ -128,7 +128,8 @@ for (const sorted of all(document, "table")) for (const [column, head] of [...so
     head.ariaSort = up ? "ascending" : "descending";
     const of = row => row.cells[column].textContent, body = sorted.tBodies[0];
     const order = (a, b) => number ? of(a) - of(b) : of(a).localeCompare(of(b), "en", {numeric: true});
-    body.append(...[...body.rows].sort((a, b) => up ? order(a, b) : order(b, a)));
+    const none = row => of(row) === "";  // of no p-value, say: it comes last either way
+    body.append(...[...body.rows].sort((a, b) => none(a) - none(b) || (up ? order(a, b) : order(b, a))));
   };
 
 const near = new IntersectionObserver(found => {  // small pictures in the list, when they come into sight
