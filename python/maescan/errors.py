@@ -35,6 +35,15 @@ def defused(cell: Cell) -> Cell | str:
     return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
 
 
+def in_markdown(text: str) -> str:
+    """A cell of a Markdown table: what would part it, or be read as HTML, is text.
+
+    >>> print(in_markdown("a|b <i>"))
+    a\\|b \\<i>
+    """
+    return re.sub(r"([|<])", r"\\\1", escaped(text))
+
+
 def quoted(text: str) -> str:
     """What a file is called, or says, in quotes that nothing inside it closes: `scoring.names` hides what is quoted.
 

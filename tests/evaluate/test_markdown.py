@@ -6,7 +6,7 @@ import numpy as np
 def test_table_shows_three_decimals_and_dashes():
     from maescan.evaluate.markdown import table
 
-    assert table(("a",), [["g|h"]]).endswith("| g\\|h |\n")  # what a table of groups says is one cell
+    assert table(("a",), [["g|h<i>"]]).endswith("| g\\|h\\<i> |\n")  # what a table of groups says is one cell
     assert table(("a",), [["site\nB"]]).endswith("| site B |\n")
     assert table(("a", "b"), [[0.12345, None]]) == "| a | b |\n| --- | --- |\n| 0.123 | - |\n"
 

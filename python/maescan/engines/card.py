@@ -6,7 +6,7 @@ from pathlib import Path
 
 from maescan.decimals import counted, rounded
 from maescan.engines.manifest import Calibration, Card, Manifest, Provenance
-from maescan.errors import escaped
+from maescan.errors import escaped, in_markdown
 from maescan.method.aggregate import least_rate, several_of
 
 CARD = "README.md"
@@ -79,7 +79,7 @@ def _figure(value: float | str) -> str:
 
 
 def _cell(text: str) -> str:
-    return escaped(text).replace("|", "\\|")
+    return in_markdown(text)
 
 
 def _reference(calibration: Calibration | None) -> str:

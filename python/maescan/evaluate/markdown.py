@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from maescan.config.types import Json
 from maescan.datasets.sliceset import LeftOut, left_out_told
 from maescan.decimals import counted, rounded
-from maescan.errors import escaped
+from maescan.errors import in_markdown
 from maescan.evaluate.ranking import FEW
 from maescan.evaluate.scans import training_text
 
@@ -24,7 +24,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return rounded(value) if isinstance(value, float) else escaped(str(value)).replace("|", "\\|")
+    return rounded(value) if isinstance(value, float) else in_markdown(str(value))
 
 
 def interval_text(interval: Sequence[float] | None) -> str | None:
