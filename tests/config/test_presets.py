@@ -32,6 +32,10 @@ def test_preset_file(tmp_path):
     path.write_text(json.dumps({"name": "mine", "mae": {"newer": 1}}))
     with pytest.raises(ConfigError, match=r"mae has unknown fields: newer \(leave them out, or use the maescan that"):
         preset(path)
+    for text in ('{"name": "a", "input": "l1", "input": "l2"}', '{"name": "a", "mae": {"epochs": 1, "epochs": 2}}'):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"has '(input|epochs)' twice \(leave one of them\)"):
+            preset(path)
     path.write_text("{")
     with pytest.raises(ConfigError, match=r"mine\.json"):
         preset(str(path))

@@ -40,12 +40,15 @@ def test_wrong_preset_is_named(change, word):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"name": "a\x1b[2J"}, "preset.name is 'a\\x1b[2J': it must be 1 to 64 characters that can be printed"),
+        ({"name": " "}, "preset.name is ' ': "),
+        ({"name": "x" * 65}, "xxx': it must be 1 to 64"),
         ({"model": {"patch_size": 9}}, "preset.model.patch_size is 9: it must divide image_size, 224"),
         ({"model": {"encoder_heads": 5}}, "preset.model.encoder_heads is 5: it must divide encoder_dim, 768"),
         ({"grid": {"field_mm": -5}}, "preset.grid.field_mm is -5: it must be null or a number from 1 to 5000"),
         ({"masks": {"ratio": 1.0}}, "preset.masks.ratio is 1.0: it must be a number from 0 to 0.99"),
         ({"masks": {"passes": True}}, "preset.masks.passes is True: it must be a whole number from 1 to 256"),
-        ({"mae": {"base_lr": float("nan")}}, "cannot read the preset: JSON is malformed"),
+        ({"mae": {"base_lr": float("nan")}}, "preset.mae.base_lr is nan: it must be a number"),
         ({"classifier": {"betas": [0.9]}}, "preset.classifier.betas is (0.9,): it must be 2 of a number from 0"),
         ({"pseudo": {"boxes": [4, 4]}}, "preset.pseudo.boxes is (4, 4): "),
         ({"pseudo": {"size": [4, 300]}}, "preset.pseudo.size is (4, 300): boxes must fit"),

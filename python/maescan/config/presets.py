@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from maescan.config.training import ClassifierTraining, JudgeTraining, MaeTraining
 from maescan.config.types import (
     GridConfig,
@@ -119,14 +117,11 @@ def preset(name: str | Path) -> Preset:
     if name.endswith(".json"):
         remedy = "give a preset's JSON file, as preset.json of a run folder"
         try:
-            values = msgspec.json.decode(read_text(name), type=dict[str, object])
+            return Preset.from_json(read_text(name))
         except OSError as error:
             raise ConfigError(f"cannot be read: {error.strerror}", path=name, remedy="check the path") from error
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise ConfigError(f"cannot read the preset: {error}", path=name, remedy=remedy) from error
-        try:
-            return Preset.from_dict(values)
         except ConfigError as error:
-            remedy = error.remedy or "change it in the file"
-            raise ConfigError(error.reason, path=name, remedy=remedy) from error
+            raise ConfigError(error.reason, path=name, remedy=error.remedy or "change it in the file") from error
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"cannot read the preset: {error}", path=name, remedy=remedy) from error
     raise ConfigError(f"unknown preset '{name}'", remedy=f"use one of {', '.join(PRESETS)} or a .json file")

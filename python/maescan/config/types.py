@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from maescan.config.fields import Checked, Range, build, named
 from maescan.config.training import ClassifierTraining, JudgeTraining, MaeTraining
-from maescan.errors import ConfigError
+from maescan.errors import ConfigError, quoted
 
 Width = Annotated[int, Range(1, 16_384)]
 Layers = Annotated[int, Range(1, 256)]
 Json = dict[str, Any]
+NAME = 64
+"""Characters of a preset's name; a manifest takes none that drive a terminal, and says so when all is trained."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,10 @@ class Preset(Checked):
     measure: Literal["classifier", "judge", "mse", "mae", "ssim"] = "classifier"
 
     def check(self) -> None:
-        """Boxes fit into a slice, masks can be made, and measures have what they judge by."""
+        """It has a name that bundles and reports can show, boxes fit into a slice, masks can be made, and measures
+        have what they judge by."""
+        if not (self.name.strip() and self.name.isprintable() and len(self.name) <= NAME):
+            raise ConfigError(f"name is {self.name[:NAME]!r}: it must be 1 to {NAME} characters that can be printed")
         size, model = self.pseudo.size, self.model
         if self.measure == "classifier" and size[1] > model.image_size + 1:
             raise ConfigError(f"pseudo.size is {size}: boxes must fit a slice of {model.image_size} pixels")
@@ -235,6 +241,12 @@ class Preset(Checked):
         """The inverse of `to_dict`. Raises ConfigError naming an unknown, missing or wrong field."""
         return build(Preset, values, "preset")
 
+    @staticmethod
+    def from_json(text: str) -> Preset:
+        """Of what people write. Raises as `from_dict` and for a key that comes twice; ValueError, RecursionError for
+        what is no JSON."""
+        return Preset.from_dict(json.loads(text, object_pairs_hook=_each_once))
+
     def replace(self, **changes: object) -> Preset:
         """A copy with fields changed; `masks__ratio=0.5` reaches into a part. Raises ConfigError naming the field."""
         parts: dict[str, dict[str, object]] = {}
@@ -249,3 +261,11 @@ class Preset(Checked):
             whole[part] = named(f"preset.{part}", dataclasses.replace, whole.get(part, getattr(self, part)), **values)
         changed: Preset = named("preset", dataclasses.replace, self, **whole)
         return changed
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> Json:
+    """An object of JSON. Raises ConfigError for a key that comes twice: the last one would count, without a word."""
+    counts = Counter(name for name, _ in pairs)
+    if twice := [name for name in counts if counts[name] > 1]:
+        raise ConfigError(f"has {quoted(twice[0])} twice", remedy="leave one of them")
+    return dict(pairs)
