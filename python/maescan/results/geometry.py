@@ -42,18 +42,13 @@ class Geometry:
     @classmethod
     def of(cls, scan: Scan, box: Sequence[Sequence[float]] = (), levels: Sequence[int] = ()) -> Geometry:
         """levels: of CT patches, the axial slice of each."""
-        axes = axial_axes(scan.affine)
-        axis, flip, count = axes.order[0], axes.flip[0], scan.voxels.shape[axes.order[0]]
-        middle = (np.array(scan.voxels.shape) - 1) / 2
-        first, step = (count - 1, -1) if flip else (0, 1)
-        middle[axis] = first
-        start = float(scan.affine[2, :3] @ middle + scan.affine[2, 3])
+        axis, voxel, mm = axial_places(scan.affine, scan.voxels.shape)
         numbers = scan.meta.get("instances") or ()
-        numbers = tuple(reversed(numbers) if flip else numbers) if axis == 2 else ()
+        numbers = tuple(reversed(numbers) if voxel[1] < 0 else numbers) if axis == 2 else ()
         return cls(
-            count,
-            (round(start, 3), round(step * float(scan.affine[2, axis]), 5)),
-            (first, step),
+            scan.voxels.shape[axis],
+            (round(mm[0], 3), round(mm[1], 5)),
+            voxel,
             AXES[axis],
             tuple((round(low, 3), round(high, 3)) for low, high in box),
             numbers if any(number is not None for number in numbers) else (),
@@ -80,6 +75,19 @@ class Geometry:
         if not values:
             return None
         return cls(**{name: _tuples(value) for name, value in values.items()})  # type: ignore[arg-type]
+
+
+def axial_places(
+    affine: NDArray[np.float64], shape: Sequence[int]
+) -> tuple[int, tuple[int, int], tuple[float, float]]:
+    """The storage axis that axial slices are cut along; voxel of slice 0 and from one slice to the next; the same in
+    mm, of their middles."""
+    axes = axial_axes(affine)
+    axis, middle = axes.order[0], (np.array(shape) - 1) / 2
+    first, step = (shape[axis] - 1, -1) if axes.flip[0] else (0, 1)
+    middle[axis] = first
+    start = float(affine[2, :3] @ middle + affine[2, 3])
+    return axis, (first, step), (start, step * float(affine[2, axis]))
 
 
 def tissue_box(geometry: Geometry | None, shape: Sequence[int]) -> tuple[tuple[float, float], ...]:

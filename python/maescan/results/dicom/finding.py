@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.results.dicom import HIGHEST
+from maescan.results.geometry import axial_places
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,11 @@ class Finding:
     threshold: float | None = None
     fit: str = "ok"
     notes: tuple[str, ...] = ()
+
+    def where(self, index: int) -> str:
+        """The axial slice of a score, in words: also of a series of another plane, whose images it is none of."""
+        _, _, (start, step) = axial_places(self.affine, self.volume.shape)
+        return f"axial slice {self.levels[index]} at {start + step * int(self.levels[index]):+.1f} mm"
 
     def highest(self, count: int = HIGHEST) -> list[int]:
         """Indices of the highest scores, one a level, highest first."""

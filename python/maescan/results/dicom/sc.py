@@ -15,7 +15,7 @@ from maescan.scans.scan import Scan, axial_view
 
 SIDE = 640
 """Height or width of a panel in pixels, whichever is more."""
-STRIP, NARROW = 24, 360
+STRIP, NARROW = 24, 400
 """Height of a line of text, and the least width of a panel, for its lines' sake."""
 CT_WINDOW = {"chest": (-1350.0, 150.0), "": (-160.0, 240.0)}
 CHEST = ("CHEST", "LUNG", "LUNGS", "THORAX")
@@ -59,9 +59,8 @@ def _picture(series: Series, finding: Finding, maker: Maker, scan: Scan, number:
     lossy = [image for image in series.images if image.get(LOSSY[0]) == "01"][:1]
     for tag, image in ((tag, image) for image in lossy for tag in LOSSY if tag in image):
         setattr(made, tag, image[tag].value)
-    made.ImageComments = (
-        f"maescan: axial slice {finding.levels[index]}, score {decimal(float(finding.scores[index]))}. RESEARCH"
-    )
+    score = decimal(float(finding.scores[index]))
+    made.ImageComments = f"maescan: {finding.where(index)}, score {score}. RESEARCH"
     return finished(made, series, maker, "sc")
 
 
@@ -116,7 +115,7 @@ def _size(shape: tuple[int, ...], spacing: list[float]) -> tuple[int, int]:
 
 
 def _lines(finding: Finding, index: int, top: float) -> tuple[str, str]:
-    text = f"axial slice {finding.levels[index]}, score {short(float(finding.scores[index]))}"
+    text = f"{finding.where(index)}, score {short(float(finding.scores[index]))}"
     text += f"; scan score {short(finding.score)}"
     text += f", p {short(finding.p_value)}" if finding.p_value is not None else ""
     text += {True: ", ALERT", False: ", no alert", None: ""}[finding.alert]

@@ -141,7 +141,7 @@ def _of_slice(series: Series, finding: Finding, maker: Maker, index: int) -> Mea
     if found:
         images = [hd.sr.SourceImageForMeasurementGroup.from_source_image(found[0], [found[1]] if found[1] else None)]
     return hd.sr.MeasurementsAndQualitativeEvaluations(
-        measurements=measured, source_images=images, **_about(series, maker, f"axial slice {level}")
+        measurements=measured, source_images=images, **_about(series, maker, finding.where(index))
     )
 
 
