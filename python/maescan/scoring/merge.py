@@ -28,6 +28,9 @@ from maescan.scoring.outputs import outputs_of
 from maescan.scoring.summary import Listing as Found
 from maescan.scoring.summary import Summary, write_results
 
+UNLIKE = ("shard", "workers", "batch", "force", "queue_bytes", "limit_s", "limit_memory_gb")
+"""Options that may differ between shards: no score hangs on them."""
+
 
 def merge(shards: Sequence[Path], bundle: Bundle, out: Path) -> Summary:
     """Puts the outputs of `--shard 1/N` .. `N/N` into `out`, as if one run had written them (run.json's times aside).
@@ -163,9 +166,11 @@ def _check(shards: Sequence[Path], runs: list[Json], job: str) -> None:
     if first["job"] != job:
         raise DataError("was scored with another bundle", path=shards[0], remedy="name the bundle of the shards")
     for shard, run in zip(shards, runs, strict=True):
-        if (run["job"], _asked(run)) != (job, _asked(first)):
+        other = sorted(name for name, value in _asked(run).items() if value != _asked(first).get(name))
+        if run["job"] != job or other:
             remedy = "score all shards with the same bundle, engine and options"
-            raise DataError(f"was scored with other options than {shards[0]}", path=shard, remedy=remedy)
+            which = f": {', '.join(other)}" if other else ""
+            raise DataError(f"was scored with other options than {shards[0]}{which}", path=shard, remedy=remedy)
         if run["listing"] != first["listing"]:
             counts = f"{run['listing']['scans']} scans, {shards[0]} of {first['listing']['scans']}"
             raise DataError(f"is a shard of another listing: of {counts}", path=shard, remedy=AGAIN)
@@ -181,8 +186,9 @@ def _check(shards: Sequence[Path], runs: list[Json], job: str) -> None:
 
 
 def _asked(run: Json) -> Json:
-    """The options that change what is written."""
-    return {name: value for name, value in run["options"].items() if name not in ("shard", "workers", "batch")}
+    """The options that change what is written, as they are typed but for those of reading."""
+    options = {name: value for name, value in run["options"].items() if name not in UNLIKE}
+    return options | {"read": {name: value for name, value in options["read"].items() if name not in UNLIKE}}
 
 
 def _listing(shards: Sequence[Path], key: str, scans: int) -> Found:
