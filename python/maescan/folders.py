@@ -145,6 +145,22 @@ def changing(folder: Path) -> Iterator[None]:
             os.close(handle)
 
 
+@contextlib.contextmanager
+def alone(folder: Path, remedy: str) -> Iterator[None]:
+    """For one run at a time in a folder that holds no file to lock. Raises DataError while another has it."""
+    with written_into(folder):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise not_locked(error, folder, "another run is writing here", remedy) from error
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
 def check_changeable(folder: Path) -> None:
     """Raises DataError for a folder that nothing may be written into: before long work."""
     with changed_in_place(folder):

@@ -11,6 +11,8 @@ pytest.importorskip("scipy")
 
 from maescan.datasets.phantom import Look, write_phantom
 from maescan.errors import ConfigError, DataError
+from maescan.files import PARTIAL, claim
+from maescan.folders import alone
 from maescan.scans import axial_view, find_scans, read_scan
 
 SMALL = (48, 48, 16)
@@ -25,6 +27,18 @@ def test_same_seed_same_bytes(tmp_path):
         write_phantom(tmp_path / name, healthy=1, lesions=1, seed=seed, look=Look(kind="both", shape=SMALL))
     assert files(tmp_path / "a") == files(tmp_path / "b")
     assert files(tmp_path / "a")["healthy/brain_0000.nii.gz"] != files(tmp_path / "c")["healthy/brain_0000.nii.gz"]
+
+
+def test_of_two_phantoms_in_one_folder_the_second_is_refused_and_halves_of_a_killed_one_go(tmp_path):
+    """Both said that theirs was there, whichever files were whose."""
+    half = tmp_path / "healthy" / f"{PARTIAL}x.nii.gz"
+    claim(tmp_path, "phantom scans", mark=".maescan-phantom")
+    half.parent.mkdir()
+    half.write_bytes(b"half")
+    with alone(tmp_path, ""), pytest.raises(DataError, match=r"another run is writing here .wait for it, or name"):
+        write_phantom(tmp_path, healthy=1, lesions=0, seed=1, look=Look(shape=SMALL))
+    write_phantom(tmp_path, healthy=1, lesions=0, seed=1, look=Look(shape=SMALL))
+    assert not half.exists()
 
 
 def test_labels_are_where_the_masks_are(tmp_path):

@@ -18,7 +18,8 @@ from maescan.datasets.phantom import brain, chest
 from maescan.datasets.phantom.fields import Grid
 from maescan.datasets.phantom.lesions import plan
 from maescan.errors import ConfigError, DataError
-from maescan.files import JUNK, atomic_file, claim, write_csv, write_nifti, write_text
+from maescan.files import JUNK, atomic_file, claim, remove_partial, write_csv, write_nifti, write_text
+from maescan.folders import alone
 from maescan.scans.scan import axial_axes
 
 Kind = Literal["brain", "lung"]
@@ -66,12 +67,21 @@ def write_phantom(
     label), `healthy` and `lesions` scans of each kind of `look`. `progress` is called with (scans done, scans in
     all).
 
-    Raises ConfigError for an unknown kind or shape, DataError where `out` cannot be written or holds scans that this
-    call does not write.
+    Raises ConfigError for an unknown kind or shape, DataError where `out` cannot be written, holds scans that this
+    call does not write, or is being written into.
     """
     if look.kind not in KINDS:
         raise ConfigError(f"unknown kind '{look.kind}'", remedy=f"use one of {', '.join(KINDS)}")
     claim(out, "phantom scans", mark=".maescan-phantom")
+    with alone(out, f"wait for it, or {_NEW}"):
+        remove_partial(out)
+        _write(out, (healthy, lesions), seed, look, progress)
+
+
+def _write(
+    out: Path, counts: tuple[int, int], seed: int, look: Look, progress: Callable[[int, int], None] | None
+) -> None:
+    healthy, lesions = counts
     jobs = [(each, index) for each in KINDS[look.kind] for index in range(healthy + lesions)]
     places = [_place(each, index, healthy, look) for each, index in jobs]
     _check_others(out, places)
