@@ -109,7 +109,8 @@ def test_readers_of_reports_show_score_p_value_and_alert(tmp_path):
     command = [tool("tid1500reader"), "--inputDICOM", paths["sr"], "--outputMetadata", tmp_path / "sr.json"]
     assert subprocess.run(list(map(str, command)), capture_output=True).returncode == 0
     groups = json.loads((tmp_path / "sr.json").read_text())["Measurements"]
-    assert [group["TrackingIdentifier"] for group in groups] == ["scan", *(f"axial slice {n}" for n in (19, 18, 17))]
+    slices = [f"axial slice {n} at +{mm} mm" for n, mm in ((19, 44.0), (18, 41.0), (17, 38.0))]
+    assert [group["TrackingIdentifier"] for group in groups] == ["scan", *slices]
 
 
 @pytest.mark.slow
