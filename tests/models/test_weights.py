@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
@@ -43,11 +44,13 @@ def test_options_may_hold_numbers_of_numpy_and_paths(classifier, tmp_path):
     assert same(load_public(tmp_path / "c.pth", Classifier(MODEL)), classifier)
 
 
-def test_our_own_files_hold_every_weight(classifier, tmp_path):
-    save_weights(tmp_path / "c.safetensors", classifier)
+def test_our_own_files_hold_every_weight_whatever_their_folder_is_called(classifier, tmp_path):
+    folder = tmp_path / os.fsdecode(b"no UTF-8: \xfc")
+    folder.mkdir()
+    save_weights(folder / "c.safetensors", classifier)
     other = Classifier(MODEL)
-    load_weights(tmp_path / "c.safetensors", other)
-    assert same(other, classifier)
+    load_weights(folder / "c.safetensors", other)
+    assert same(other, classifier) and same(load_public(folder / "c.safetensors", Classifier(MODEL)), classifier)
 
 
 @pytest.mark.parametrize("name", ["c.pth", "c.safetensors"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import sys
 from urllib.parse import unquote
@@ -76,6 +77,13 @@ def test_maps_are_linked_whatever_they_are_called(scored, tmp_path):
     score_folder([folder / "scans"], bundle, Engine(), tmp_path / "out", ScoreOptions(pictures=0, maps=True))
     links = re.findall(r'<a href="(maps/[^"]*)">heat map', page(tmp_path))
     assert len(links) == 4 and all((tmp_path / "out" / unquote(link)).is_file() for link in links)
+
+
+def test_an_output_folder_whose_name_is_no_utf_8_has_a_report(tmp_path):
+    write_scan(tmp_path / "a.nii.gz", 1)
+    out = tmp_path / os.fsdecode(b"\xfc")
+    score_folder([tmp_path / "a.nii.gz"], stub_bundle(), Engine(), out, ScoreOptions())
+    assert "<title>maescan: " in page(tmp_path, out.name)
 
 
 def test_names_are_text_and_break_at_slashes_and_underscores(scored):

@@ -34,12 +34,24 @@ def save_weights(path: Path, model: nn.Module) -> None:
         temporary.write_bytes(save(state))
 
 
+def save_plain(path: Path, state: Mapping[str, object]) -> None:
+    """What torch.save makes of tensors and plain values. Raises DataError."""
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:
+        try:
+            torch.save(state, stream)
+        except RuntimeError as error:  # torch's writer hides why a disk refuses
+            if "inline_container" in str(error):
+                raise OSError(errno.EIO, "the disk is full, or refuses") from error
+            raise
+
+
 def load_weights(path: Path, model: nn.Module) -> None:
     """The inverse of `save_weights`. Raises DataError."""
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
-        model.load_state_dict(load_file(path))
+        with opened(path) as stream:
+            model.load_state_dict(load(stream.read()))
     except Exception as error:  # the library has a class of its own, and others for what it does not expect
         reason = f"holds no weights of this network: {str(error).splitlines()[0][:200]}"
         raise DataError(reason, path=path, remedy="copy the run folder anew, or train into another") from error
@@ -76,11 +88,11 @@ def read_public(path: Path) -> dict[str, Tensor]:
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
-        with opened(path):
-            return load_file(path)
+        with opened(path) as stream:  # the library opens no path that is no UTF-8
+            return load(stream.read())
     except Exception as error:  # the library has a class of its own, and others for what it does not expect
         remedy = "give safetensors, or a file saved by torch.save with tensors only"
         raise _unreadable(error, path, remedy) from None

@@ -73,7 +73,7 @@ def _page(tables: Tables, run: Run, seen: Seen) -> dict[str, object]:
     threshold = state.get("threshold") if (tables.rule or {}).get("method") != "area" else None
     values = {name: sorted({getattr(card, name) or "none" for card in cards}) for name in FILTERS}
     return {
-        "title": "maescan" if _unnamed(run) else f"maescan: {seen.out.name}",
+        "title": "maescan" if _unnamed(run) else f"maescan: {outputs.printable(seen.out.name)}",
         "rows": cards,
         "columns": columns_of(cards),
         "filters": [{"name": n, "values": values[n]} for n in FILTERS if len(values[n]) > 1 or n != "state"],
