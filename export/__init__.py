@@ -28,7 +28,7 @@ from maescan.export.golden import Golden, write_golden
 from maescan.files import check_outside, sync
 from maescan.folders import check_changeable
 from maescan.records import Record, check, read
-from maescan.scans.scratch import folder_beside, remove_abandoned, scratch_folder
+from maescan.scans.scratch import folder_beside, on_the_way
 
 AGAIN = "give a finished run folder of `maescan train`"
 
@@ -125,8 +125,7 @@ def import_checkpoint(
         )
     chosen = named(preset)
     slices = None if data is None else (load or datasets.load)(data, chosen)
-    remove_abandoned()
-    with scratch_folder() as folder:
+    with on_the_way() as folder:
         run = checkpoints.import_checkpoint(mae, classifier, chosen, folder, slices)
         return export(run, out, **options)
 

@@ -127,3 +127,11 @@ def test_start_is_light():
         "import sys, maescan.cli; print([m for m in ('torch', 'openvino', 'nibabel', 'scipy') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_library_for_which_there_is_no_memory_is_no_fault_of_maescan(monkeypatch, capsys):
+    def lacks(_):
+        raise ImportError("libtorch.so: failed to map segment from shared object")
+
+    monkeypatch.setattr(cli, "_command", lacks)
+    assert cli._run([]) == 2 and "the system gives no more memory (see" in capsys.readouterr().err

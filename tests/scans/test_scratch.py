@@ -11,7 +11,7 @@ import pytest
 
 from maescan.errors import ConfigError, DataError
 from maescan.files import write_text
-from maescan.scans.scratch import NEW, folder_beside, remove_abandoned, scratch_folder, tidy_up
+from maescan.scans.scratch import NEW, folder_beside, on_the_way, remove_abandoned, scratch_folder, tidy_up
 
 
 def test_what_a_killed_process_unpacked_goes(tmp_path, monkeypatch):
@@ -99,6 +99,20 @@ def test_a_full_disk_is_told_of_what_was_to_be_made(tmp_path, monkeypatch, write
         write(folder / "bundle" / "weights")
     space = "No space left on device (free space; then run again, or use another --out)"
     assert str(told.value) == f"{tmp_path / 'new' / 'bundle'}: cannot write: {space}"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [lambda file: write_text(file, "x"), lambda file: full(file)])
+def test_a_full_temporary_folder_is_told_as_such(tmp_path, monkeypatch, write):
+    """`bench` and `import-checkpoint` named a file that is gone, and another --out, which lies elsewhere."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "replace", lambda *_: full(_))
+    with pytest.raises(DataError) as told, on_the_way() as folder:
+        write(folder / "weights")
+    remedy = "free space there, or set TMPDIR to a folder elsewhere"
+    assert str(told.value) == f"{tmp_path}: no temporary file can be written: No space left on device ({remedy})"
+    with pytest.raises(DataError, match="out: cannot write"), on_the_way():
+        write_text(tmp_path / "out", "x")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,12 +16,13 @@ from helpers.tiny_training import run, slices
 from maescan.datasets.samples import write_samples
 from maescan.errors import DataError
 from maescan.export import export
-from maescan.models.weights import save_weights
+from maescan.models.weights import save_plain, save_weights
 from maescan.train.state import Position, save_checkpoint
 
 WRITERS = {
     "weights": lambda file: save_weights(file, nn.Linear(90, 90).to(torch.float64)),
     "checkpoint": lambda file: save_checkpoint(file, {}, Position("mae"), model=nn.Linear(90, 90).to(torch.float64)),
+    "untrained": lambda file: save_plain(file, nn.Linear(90, 90).to(torch.float64).state_dict()),
     "samples": lambda file: write_samples(file, slices(), 20),
 }
 

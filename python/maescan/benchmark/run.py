@@ -18,7 +18,7 @@ from maescan.errors import ConfigError, EngineError, installing
 from maescan.folders import taken
 from maescan.machine import available_cores, gpus, require_gpu
 from maescan.options import EngineOptions
-from maescan.scans.scratch import remove_abandoned, scratch_folder
+from maescan.scans.scratch import on_the_way
 
 SCHEMA = 1
 FILES = "bench.json", "bench.md", "batches.png", "folders.png"
@@ -74,8 +74,7 @@ def bench(
     if (subject.bundle is None) != subject.random_weights:
         raise ConfigError("give one of the two", remedy="--bundle B, or --preset P --random-weights")
     with taken(out, "a benchmark", before=FILES, listen=listen) as run:
-        remove_abandoned()
-        with scratch_folder() as at:
+        with on_the_way() as at:
             if subject.bundle is None:
                 say("nothing yet: building engines of random weights")
                 bundle = _random(named(subject.preset), at, subject.device, subject.quick)

@@ -107,7 +107,7 @@ def _run(stops: list[int]) -> int | str | None:
             traceback.print_exc()
         if isinstance(error, MaescanError):
             return _say(str(error))
-        if known := lacking(error) if isinstance(error, ImportError) else refused(error):
+        if known := (isinstance(error, ImportError) and lacking(error)) or refused(error):
             return _say(str(known))
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return _say(f"{reason} (a fault of maescan: please report it with what -v shows)", 1)

@@ -10,7 +10,7 @@ from maescan.config import Preset
 from maescan.models.classifier import Classifier
 from maescan.models.judge import Judge
 from maescan.models.mae import MaskedAutoencoder
-from maescan.models.weights import save_weights
+from maescan.models.weights import save_plain, save_weights
 
 
 def save_untrained(preset: Preset, folder: Path, *, seed: int = 0) -> tuple[Path, Path]:
@@ -20,8 +20,7 @@ def save_untrained(preset: Preset, folder: Path, *, seed: int = 0) -> tuple[Path
     torch.manual_seed(seed)
     paths = folder / "mae.pth", folder / "classifier.pth"
     for path, model in zip(paths, (MaskedAutoencoder(preset.model), Classifier(preset.model)), strict=True):
-        with path.open("wb") as stream:
-            torch.save(model.state_dict(), stream)
+        save_plain(path, model.state_dict())
     return paths
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from multiprocessing.process import current_process
 from pathlib import Path
 
-from maescan.errors import ConfigError, DataError, unwritten
+from maescan.errors import ConfigError, DataError, short_of, unwritten
 from maescan.files import PARTIAL
 
 PREFIX, NEW, LOCK = "maescan-scratch-", ".maescan-new-", ".lock"
@@ -49,6 +49,25 @@ def scratch_folder(parent: Path | None = None, prefix: str = PREFIX) -> Iterator
             _remove(path)
         if lock is not None:
             os.close(lock)
+
+
+@contextmanager
+def on_the_way() -> Iterator[Path]:
+    """A scratch folder for what is made on the way to an output elsewhere. What the system refuses in it becomes a
+    DataError of the temporary folder: no other --out helps, and the file is gone when somebody reads of it."""
+    remove_abandoned()
+    try:
+        with scratch_folder() as folder:
+            yield folder
+    except (OSError, DataError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        place = (error.path if isinstance(error, DataError) else error.filename2 or error.filename) or ""
+        inside = not place or any(part.startswith((NEW, PREFIX)) for part in Path(os.fspath(place)).parts)
+        if not isinstance(cause, OSError) or not inside:
+            raise
+        remedy = f"free {short_of(temporary())} there, or set TMPDIR to a folder elsewhere"
+        reason = f"no temporary file can be written: {cause.strerror or cause}"
+        raise DataError(reason, path=temporary(), remedy=remedy) from cause
 
 
 @contextmanager

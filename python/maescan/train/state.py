@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import errno
 import os
 import socket
 import time
@@ -13,14 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.errors import ConfigError, DataError
 from maescan.files import atomic_file, make_folder, written_into
 from maescan.folders import as_folder
-from maescan.models.weights import load_plain
+from maescan.models.weights import load_plain, save_plain
 from maescan.records import Record, check, read, whole_rows
 
 SHOWN = ("loss", "lr", "samples_per_s", "val_auroc")
@@ -69,14 +66,7 @@ DAMAGED = "put back a copy of it, or remove checkpoint.pt there to train from th
 
 def save_checkpoint(path: Path, key: Json, at: Position, **parts: Any) -> None:
     """Position and the state of `parts`; `key` says which run this is. No random state: draws go by position."""
-    state = {"key": key, "at": asdict(at), **{name: part.state_dict() for name, part in parts.items()}}
-    with atomic_file(path) as temporary, temporary.open("wb") as stream:
-        try:
-            torch.save(state, stream)
-        except RuntimeError as error:  # torch's writer hides why a disk refuses
-            if "inline_container" in str(error):
-                raise OSError(errno.EIO, "the disk is full, or refuses") from error
-            raise
+    save_plain(path, {"key": key, "at": asdict(at), **{name: part.state_dict() for name, part in parts.items()}})
 
 
 def load_checkpoint(path: Path, key: Json) -> Json | None:
