@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,9 +49,19 @@ def decode(
 ) -> Kind:
     """JSON text as a `kind`; raises as `read`."""
     try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as fault:
+        return _decoded(kind, content)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as fault:
         raise error(_reason(fault), path=path, remedy=remedy) from None
+
+
+def _decoded(kind: type[Kind], content: bytes | str) -> Kind:
+    """Also with paths that are no UTF-8, which Python writes as halves of surrogate pairs: msgspec reads none."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.DecodeError as fault:
+        if "surrogate" not in str(fault):
+            raise
+    return msgspec.convert(json.loads(content), type=kind)
 
 
 def check(
