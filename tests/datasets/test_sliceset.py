@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 
+from maescan import datasets
+from maescan.config import preset
+from maescan.datasets.phantom import Look, write_phantom
 from maescan.datasets.rows import MappedRows
-from maescan.datasets.sliceset import SliceSet
+from maescan.datasets.sliceset import SliceSet, copies_told
 from maescan.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -54,3 +58,20 @@ def test_scans_of_one_subject_stay_together():
 def test_a_set_without_healthy_slices_says_so():
     with pytest.raises(DataError, match="no healthy slices"):
         made().select([1, 3]).healthy()
+
+
+def test_copies_under_other_names_are_told():
+    assert copies_told(made()) == copies_told(made(np.zeros_like(IMAGES))) == ""
+    again = IMAGES.copy()
+    again[4:8] = np.concatenate([IMAGES[:2], IMAGES[:2]])
+    for images in (again, MappedRows(again)):
+        assert copies_told(made(images)) == "; 2 copies by their values under other names: p2 is p0"
+
+
+def test_a_set_that_is_read_tells_its_copies(tmp_path):
+    write_phantom(tmp_path, healthy=2, lesions=0, seed=0, look=Look(shape=(48, 40, 4)))
+    (tmp_path / "labels.csv").unlink()
+    scan = next((tmp_path / "healthy").glob("*0.nii.gz"))
+    shutil.copy(scan, tmp_path / "healthy" / "other.nii.gz")
+    taken = datasets.load(tmp_path, preset("tiny")).taken
+    assert taken.endswith(f"; 1 copy by their values under other names: healthy/other.nii.gz is healthy/{scan.name}")

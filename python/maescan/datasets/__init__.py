@@ -9,7 +9,7 @@ from pathlib import Path
 from maescan.config import Preset
 from maescan.datasets.items import LabelledScan
 from maescan.datasets.readers import Workers, read_usable
-from maescan.datasets.sliceset import LeftOut, SliceSet, left_out_told, scans_told
+from maescan.datasets.sliceset import LeftOut, SliceSet, copies_told, left_out_told, scans_told
 from maescan.errors import ConfigError, DataError, typed
 from maescan.files import written_into
 from maescan.records import read
@@ -110,6 +110,7 @@ def load(
         _check_kind(kind, preset, path)
         slices = read_usable(items, preset, path)
         taken = f"{scans_told(slices.patient, slices.label, slices.whose)}: {items[0].note}"
+    taken += copies_told(slices)
     if listen:
         for line in (taken, *left_out_told(slices.left_out)):
             listen(line)

@@ -44,6 +44,21 @@ class LeftOut(NamedTuple):
     remedy: str
 
 
+def copies_told(slices: SliceSet) -> str:
+    """Names scans whose slice of most tissue is another's to the bit, whatever their names: one of them may be
+    trained on and the other judged. "" for none."""
+    from maescan.method.prints import every_print
+
+    names, area, first, copies = np.asarray(slices.patient), np.asarray(slices.area), dict[str, str](), list[str]()
+    for name in np.unique(names).tolist():
+        rows = np.flatnonzero(names == name)
+        (one,) = every_print(np.asarray(slices.images[rows[[np.argmax(area[rows])]]]))
+        if one and (other := first.setdefault(one, name)) != name:
+            copies.append(f"{name} is {other}")
+    told = f"; {counted(len(copies), 'copy', 'copies')} by their values under other names"
+    return f"{told}: {copies[0]}" if copies else ""
+
+
 def left_out_told(scans: Sequence[LeftOut]) -> list[str]:
     """Lines that name what cannot be used, the first of many.
 
