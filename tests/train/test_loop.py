@@ -47,8 +47,9 @@ def test_killed_between_weights_and_checkpoint(unbroken, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_sigterm_saves_the_step_it_comes_in(unbroken, tmp_path):
-    assert signalled(tmp_path, signal.SIGTERM, ("mae", 1, 1), seconds=1e9) == -signal.SIGTERM
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_scheduler_and_a_closed_terminal_leave_the_step_they_come_in(unbroken, tmp_path, number):
+    assert signalled(tmp_path, number, ("mae", 1, 1), seconds=1e9) == -number
     at = torch.load(tmp_path / "checkpoint.pt", weights_only=False)["at"]
     assert (at["phase"], at["epoch"], at["step"]) == ("mae", 1, 2)
     run(tmp_path)

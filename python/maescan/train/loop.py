@@ -139,10 +139,10 @@ class Trainer:
         run.log.samples += self.batch
         if (step + 1) % run.log_steps == 0 and step + 1 < self.steps:
             self._log()
-        if self.stop.is_set() or time.monotonic() - self.saved_at > run.options.checkpoint_s:
+        if self.stop.told or time.monotonic() - self.saved_at > run.options.checkpoint_s:
             self._save()
-        if self.stop.is_set():
-            signal.raise_signal(signal.SIGTERM)
+        if self.stop.told:
+            signal.raise_signal(self.stop.told)
 
     def _accumulate(self, ids: Ids, batch: tuple[Tensor, ...], epoch: int, *, last: bool) -> None:
         fabric = self.run.fabric
@@ -198,27 +198,38 @@ class Trainer:
         self.saved_at = time.monotonic()
 
 
+class Stop:
+    """The signal that a training was told to end by, once there was one."""
+
+    told: int | None = None
+
+
 @contextmanager
-def told_to_stop(processes: int) -> Iterator[threading.Event]:
-    """An event that SIGTERM sets where it would end the process at once: a scheduler's, or a machine's going down,
-    leaves time for a checkpoint. A second one ends it. Of several processes none would wait for the others."""
-    stop = threading.Event()
+def told_to_stop(processes: int) -> Iterator[Stop]:
+    """Takes SIGTERM, and SIGHUP of a terminal that is closed, where they would end the process at once: a scheduler,
+    a machine's going down or a lost connection leaves time for a checkpoint. A second one ends it. Of several
+    processes none would wait for the others."""
+    stop, taken = Stop(), list[signal.Signals]()
 
-    def handle(*_: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    def handle(number: int, _: object) -> None:
+        stop.told = number
+        release()
 
-    ours = processes == 1 and threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield stop
-        return
-    signal.signal(signal.SIGTERM, handle)
+    def release() -> None:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+    if processes == 1 and threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, handle)
+                taken.append(number)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if stop.is_set():
-            signal.raise_signal(signal.SIGTERM)
+        release()
+        if stop.told:
+            signal.raise_signal(stop.told)
 
 
 def batches(samples: int, batch_size: int, parts: int) -> tuple[int, int]:
