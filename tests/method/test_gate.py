@@ -119,6 +119,17 @@ def test_stored_units_count_not_stored_numbers():
     assert holds_hounsfield(scan(stored, intercept=-1024.0)) and not holds_hounsfield(scan(stored))
 
 
+@pytest.mark.parametrize("padding", [-2000, -3024, -32768])
+def test_a_ct_may_have_padding_of_one_value_far_below_air(padding):
+    units = np.random.default_rng(0).normal(-1000, 20, (40, 40, 8)).astype(np.int16)
+    units[10:30, 10:30] = 40
+    units[:, :8] = padding
+    assert holds_hounsfield(scan(units))
+    units[:, :4], units[:, 4:6] = -30000, -20000
+    assert not holds_hounsfield(scan(units))
+    assert not holds_hounsfield(scan(np.full((8, 8, 8), padding * 10.0, np.float32)))
+
+
 @pytest.mark.parametrize("labels", [1, 3, 60])
 def test_labels_in_areas_are_no_scan(labels):
     coarse = np.random.default_rng(0).integers(0, labels + 1, (4, 8, 8))

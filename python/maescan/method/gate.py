@@ -64,6 +64,7 @@ UNITS = {
 """What RescaleType calls values of a CT that are no Hounsfield units: of maps of two energies (PS3.3, C.11.1.1.2)."""
 
 AIR_HU = (-1100.0, -900.0)
+LEAST_HU = -1e4
 AIR_SHARE = 0.01
 """Share of voxels that a CT shows as air, at the least, also where the table is cut away."""
 
@@ -159,13 +160,17 @@ def _no_hounsfield(scan: Scan, organ: str | None) -> str:
 
 
 def holds_hounsfield(scan: Scan) -> bool:
-    """Whether part of a scan lies where CT shows air, and nothing under the least that CT's padding goes."""
+    """Whether part of a scan lies where CT shows air, and nothing under the least that CT's padding goes: -10,000, or
+    one value of a scanner's own, such as -32,768."""
     raw, (low, high) = _some(scan.voxels), AIR_HU
     ends = sorted(float(end) * scan.slope + scan.intercept for end in (raw.min(), raw.max()))
-    if not -1e4 <= ends[0] <= high:  # as of any MR whose values are not negative
+    if not ends[0] <= high:  # as of any MR whose values are not negative
         return False
     values = raw.astype(np.float32) * scan.slope + scan.intercept
-    return bool(((values >= low) & (values <= high)).mean() >= AIR_SHARE)
+    seen = values >= LEAST_HU
+    if not seen.any() or (values[~seen] != values.min()).any():
+        return False
+    return bool(((values[seen] >= low) & (values[seen] <= high)).mean() >= AIR_SHARE)
 
 
 def is_label_map(scan: Scan) -> bool:
