@@ -85,18 +85,25 @@ def test_a_report_with_all_that_can_be_said(tmp_path):
 
     scores = score_set(labelled_slices(seed=1), StubEngine(), TINY).score
     groups = {"sex": {f"p{i}": "MF"[i % 2] for i in range(6)}}
-    beside = {"healthy": HealthyScores("validation", scores), "groups": groups}
+    beside = {"healthy": HealthyScores("validation", scores), "groups": groups, "marked_over": 0.05}
     options = EvaluateOptions(resamples=10, draw=False, stressed=0)
     found = evaluate_slices(labelled_slices(), StubEngine(), TINY, tmp_path, beside, options)
     at = found["healthy_threshold"]
     assert at["slices"] == 48 and 0.5 < at["specificity"] <= 1 and at["sensitivity"] is not None
     assert found["slice"]["within_patients"]["patients"] == 6 and found["dice"]["source"] == "the set's own"
     assert 0 < found["dice"]["dice"] <= found["pixels"]["heat"]["best_dice"]
+    assert found["dice"]["marked"]["threshold"] == 0.05 and 0 <= found["dice"]["marked"]["dice"] <= 1
     assert found["froc"]["lesions"] == 16 and [row["value"] for row in found["groups"]["sex"]] == ["F", "M"]
     text = (tmp_path / "report.md").read_text()
-    for words in ("within patients", "48 healthy slices (validation)", "## Lesions and false alerts", "| sex |"):
+    for words in (
+        "within patients",
+        "48 healthy slices (validation)",
+        "all over 0.050",
+        "## Lesions and false alerts",
+        "| sex |",
+    ):
         assert words in text, words
-    assert "healthy" not in found["model"] and "groups" not in found["model"]
+    assert "healthy" not in found["model"] and not {"groups", "marked_over"} & set(found["model"])
 
 
 @pytest.mark.skipif(bool(gpus()), reason="has a GPU")

@@ -50,6 +50,14 @@ def test_the_share_of_healthy_scans_as_high_at_this_place():
     assert shares.min() >= 0.1 and shares.max() <= 1
 
 
+@pytest.mark.parametrize(("count", "over"), [(9, 0), (19, 0), (20, 1), (40, 2)])
+def test_few_healthy_scans_are_over_what_is_rare_anywhere(count, over):
+    found, seen = reference(count), maps(1, count)
+    inside = [each[2:20, 3:40, 5:33] for each in seen]
+    assert sum((each > found.rare).any() for each in inside) <= over
+    assert sum((each > 0.9 * found.rare).any() for each in inside) > over
+
+
 @pytest.mark.slow
 def test_a_healthy_scan_is_seldom_rare_at_a_place():
     """Conformal: of all places of healthy scans at most a tenth are as high as none of nine others."""

@@ -37,6 +37,18 @@ def test_a_map_says_what_it_is_and_how_it_is_shown(tmp_path):
     assert header.get_intent()[0] == "estimate" and header.get_intent()[2] == "anomaly"
 
 
+def test_a_judges_colours_end_at_certainty_and_are_half_at_what_is_rare_in_healthy_scans(tmp_path):
+    cells = np.full((19, *CELLS), 80, np.uint8)
+    cells[-1, 0, 0, 0] = 160
+    scale = Scale.of(preset("brats+"), {"maps": HealthyMaps(1.0, 0.1, cells).to_json()})
+    assert scale.middle == pytest.approx(2 * (160.5 / 255) ** 2) and scale.top == 1
+    assert scale.shares([0, scale.middle / 2, scale.middle, 1, 2]).tolist() == [0, 0.25, 0.5, 1, 1]
+    write_map(tmp_path / "a.nii.gz", volume(), AFFINE, scale)
+    header = nibabel.load(tmp_path / "a.nii.gz").header
+    assert header["descrip"] == b"probability of anomaly; at most 5 % of healthy scans reach 0.7923"
+    assert header["cal_max"] == 1
+
+
 @pytest.mark.parametrize("name", ["brats", "brats-official", "luna16", "brats+"])
 def test_an_uncalibrated_map_has_the_presets_scale(tmp_path, name):
     scale = Scale.of(preset(name))

@@ -6,7 +6,7 @@ from PIL import Image
 
 from helpers.stubs import StubEngine
 from maescan.config import preset
-from maescan.results.pictures import colours, draw, key_of, level_colours, panels, peaks, save, strip, wanted
+from maescan.results.pictures import colours, draw, key_of, panels, peaks, save, strip, wanted
 from maescan.results.rows import ScanRow
 from maescan.results.tables import Tables
 
@@ -69,7 +69,7 @@ def test_colours_rise_and_are_clear_at_nothing():
     assert found[0, 3] == 0 and found[-1, 3] == 255 and (np.diff(found[:, 3]) >= 0).all()
     light = (found[:, :3] @ [0.2126, 0.7152, 0.0722]) * found[:, 3]
     assert (np.diff(light) >= 0).all()
-    assert level_colours(1.0, 0.5)[-1].tolist() == found[-1].tolist()
+    assert colours(2.0).tolist() == found[-1].tolist()
 
 
 def test_panels():
@@ -77,7 +77,7 @@ def test_panels():
     image[:32] = 2
     made, difference = np.full_like(image, 1), np.zeros_like(image)
     difference[0, 0] = 1
-    found = panels(image, made, difference, 1.0)
+    found = panels(image, made, difference)
     assert found.shape == (4 * 64, 4 * 4 * 64, 3)
     assert found[0, 0].tolist() == [255] * 3 and found[-1, 0].tolist() == [0] * 3  # slice
     assert found[0, 256].tolist() == [128] * 3  # reconstruction

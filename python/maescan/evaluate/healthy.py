@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maescan.config import Preset
+from maescan.config.types import Json
 from maescan.datasets.sliceset import SliceSet
 from maescan.evaluate.pixels import PixelCounts
 from maescan.evaluate.scored import score_set
 from maescan.method.engine import Engine
+from maescan.method.healthy import HealthyMaps
+from maescan.method.heat import units
 
 SPECIFICITY = 0.95
 PIXELS = 0.99
@@ -75,10 +78,17 @@ def at_healthy_threshold(
     return AtThreshold(healthy.source, len(ordered), threshold, *shares, shared)
 
 
-def dice_at_healthy_threshold(heat: PixelCounts, healthy: PixelCounts, source: str) -> dict[str, object]:
+def dice_at_healthy_threshold(heat: PixelCounts, healthy: PixelCounts, source: str) -> Json:
     """Dice of a heat map at the threshold that `PIXELS` of the pixels of healthy slices stay under."""
     threshold = healthy.least_over(PIXELS)
     return {"dice": heat.dice_at(threshold), "threshold": threshold, "source": source}
+
+
+def marked_over(manifest: Json, preset: Preset) -> float | None:
+    """What map values are over where a bundle's segmentations mark them; None without a calibration's maps."""
+    calibration = manifest.get("calibration")
+    maps = HealthyMaps.from_json(calibration.get("maps") if isinstance(calibration, Mapping) else None)
+    return maps.threshold(units(preset)) if maps else None
 
 
 def _share(found: NDArray[np.bool_]) -> float | None:

@@ -23,6 +23,7 @@ from maescan.evaluate.healthy import (
     at_healthy_threshold,
     dice_at_healthy_threshold,
     healthy_scores,
+    marked_over,
 )
 from maescan.evaluate.markdown import report
 from maescan.evaluate.output import EVALUATION, FILES, PICTURES, output, told
@@ -82,6 +83,7 @@ def evaluate(
             model["aggregation"] = bundle.manifest.get("aggregation")
             model["healthy"] = healthy_scores(data, slices, bundle.manifest, running, bundle.preset)
             model["groups"] = read_groups(table) if table else {}
+            model["marked_over"] = marked_over(bundle.manifest, bundle.preset)
             return _judge(slices, running, bundle.preset, run, model, options)
         finally:
             running.close()
@@ -144,7 +146,7 @@ def _judge(
 AT_ONCE = 256
 """Slices that are read to be hashed."""
 
-BESIDE = ("about", "aggregation", "healthy", "groups")
+BESIDE = ("about", "aggregation", "healthy", "groups", "marked_over")
 
 
 def found_beside(slices: SliceSet, scored: Scored, model: Json, missing: dict[str, str]) -> dict[str, object]:
@@ -161,6 +163,8 @@ def found_beside(slices: SliceSet, scored: Scored, model: Json, missing: dict[st
         beside = healthy.heat if healthy else None
         source = "the set's own" if beside is None else "validation"
         dice = dice_at_healthy_threshold(pixels.heat, beside or pixels.healthy, source)
+        if over := model.get("marked_over"):
+            dice["marked"] = {"dice": pixels.heat.dice_at(over), "threshold": over}
     lesions = froc(scored.detections, label, patient, slices.slice) if scored.detections else None
     if lesions is None:
         why = f"{NO_MASKS}, or no slice without a lesion"

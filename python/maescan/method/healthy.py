@@ -21,7 +21,9 @@ CELLS = (12, 16, 16)
 MOST = 100
 """Healthy scans whose cells are kept, the first ones by name."""
 RED = 0.99
-"""The share of healthy tissue that lies below the middle of the colour scale."""
+"""The share of healthy tissue that lies below the middle of a difference's colours."""
+RARE = 0.05
+"""The share of healthy scans that come up to the middle of a judge's colours anywhere, at the most."""
 
 Box = Sequence[Sequence[float]]
 """Where the tissue of a scan lies in its axial view, in voxels: from, to, along slices, rows and columns."""
@@ -59,6 +61,17 @@ class HealthyMaps:
         reached = int(np.searchsorted(np.cumsum(counts), RED * counts.sum()))
         cells = np.sort(np.stack(maxima[:MOST]), axis=0)
         return cls(full, max(float(level_values(full)[min(reached, LEVELS - 1)]), full / 1024), cells)
+
+    @property
+    def rare(self) -> float:
+        """What at most RARE of the healthy scans are over anywhere."""
+        highest = np.sort(self.cells, axis=None)[-1 - int(RARE * len(self.cells))]
+        return float(2 * self.full * ((int(highest) + 0.5) / (LEVELS - 1)) ** 2)
+
+    def threshold(self, units: str) -> float:
+        """What healthy scans are seldom over, of maps of these `heat.units`: a judge's are over p99 far around a
+        lesion, and over `rare` at it."""
+        return self.rare if units == "probability" else self.p99
 
     def to_json(self) -> dict[str, object]:
         """For a manifest."""

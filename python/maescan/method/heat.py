@@ -39,6 +39,11 @@ def units(preset: Preset) -> str:
     return named.get(preset.intensity.method, "standard deviations")
 
 
+def colour_shares(values: ArrayLike, middle: float, top: float) -> NDArray[np.float64]:
+    """Where map values lie in colours from 0 to 1: `middle` in their middle, `top` and over at their end."""
+    return np.interp(np.asarray(values, np.float64), (0, min(middle, 0.999 * top), top), (0, 0.5, 1))
+
+
 def levels(values: ArrayLike, full: float) -> NDArray[np.uint8]:
     """Map values as 0..255, finer where they are low: 255 is twice `full` and over. Never out of order."""
     shares = np.clip(np.asarray(values, np.float32) / np.float32(2 * full), 0, 1)

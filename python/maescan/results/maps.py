@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from maescan.config import Preset
 from maescan.config.types import Json
 from maescan.decimals import counted
 from maescan.errors import ScanError
 from maescan.files import atomic_file, nifti_image, short_hash
-from maescan.method.healthy import HealthyMaps
-from maescan.method.heat import STEPS, full_scale, units
+from maescan.method.healthy import RARE, HealthyMaps
+from maescan.method.heat import STEPS, colour_shares, full_scale, units
 from maescan.results.geometry import Geometry, axial_of, tissue_box
 from maescan.scans.nifti import MAP, MAP_KEY, placement
 from maescan.scans.scan import axial_axes
@@ -48,13 +48,22 @@ class Scale:
 
     @property
     def middle(self) -> float:
-        """The value in the middle of the colours: healthy tissue's 99th percentile where that is known."""
-        return self.healthy.p99 if self.healthy else self.full / 2
+        """The value in the middle of the colours: the threshold of healthy scans, where they are known."""
+        return self.healthy.threshold(self.units) if self.healthy else self.full / 2
 
     @property
     def top(self) -> float:
-        """The value of the full colour."""
-        return 2 * self.middle
+        """The value of the full colour: of a judge certainty."""
+        return self.full if self.certain else 2 * self.middle
+
+    @property
+    def certain(self) -> bool:
+        """Whether the values are probabilities."""
+        return self.units == "probability"
+
+    def shares(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Where values lie in the colours, from 0 to 1."""
+        return colour_shares(values, self.middle, self.top)
 
     @property
     def step(self) -> float:
@@ -66,7 +75,7 @@ class Scale:
         """Which calibration a map's header and an exceedance map are of."""
         if self.healthy is None:
             return f"{MAP_KEY}uncalibrated"
-        return f"{MAP_KEY}{short_hash(f'{self.healthy.p99}{self.healthy.cells.tobytes().hex()}')}"
+        return f"{MAP_KEY}{short_hash(f'{self.middle}{self.healthy.cells.tobytes().hex()}')}"
 
     @property
     def values(self) -> str:
@@ -76,8 +85,8 @@ class Scale:
 
     def describe(self) -> str:
         """At most 79 characters for a header."""
-        mark = f"; p99 of healthy {self.middle:.4g}" if self.healthy else ""
-        return f"{self.values}{mark}"[:79]
+        mark = f"; at most {100 * RARE:g} % of healthy scans reach" if self.certain else "; p99 of healthy"
+        return f"{self.values}{f'{mark} {self.middle:.4g}' if self.healthy else ''}"[:79]
 
 
 def write_map(

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from maescan import files as outputs
 from maescan.config import Preset
 from maescan.method.engine import Engine
-from maescan.method.heat import full_scale, level_values, levels, mapped_slices
+from maescan.method.heat import full_scale, levels, mapped_slices
 from maescan.method.preprocess import upright
 from maescan.results.rows import ScanRow
 from maescan.results.tables import Tables
@@ -34,7 +34,7 @@ COLOURS = (
     (0.75, (255, 145, 0, 225)),
     (1.0, (255, 250, 120, 255)),
 )
-"""Red, green, blue and opacity of the heat, from 0 to `Scale.top`: over a slice, or over black."""
+"""Red, green, blue and opacity of the heat by `Scale.shares`: over a slice, or over black."""
 
 
 def wanted(tables: Tables, count: int) -> list[ScanRow]:
@@ -86,27 +86,22 @@ def strip(images: Floats, reconstructions: Floats, heat: Floats, preset: Preset)
 
 
 def colours(shares: ArrayLike) -> NDArray[np.uint8]:
-    """The colour and opacity [..., 4] of map values as shares of `Scale.top`."""
+    """The colour and opacity [..., 4] of map values, given as `Scale.shares`."""
     at, rgba = [share for share, _ in COLOURS], np.array([colour for _, colour in COLOURS])
     channels = [np.interp(np.asarray(shares, float), at, rgba[:, channel]) for channel in range(4)]
     return np.asarray(np.stack(channels, axis=-1) + 0.5, np.uint8)
 
 
-def level_colours(full: float, top: float) -> NDArray[np.uint8]:
-    """The colour and opacity [256, 4] of each grey of a picture's map."""
-    return colours(level_values(full) / top)
-
-
-def panels(image: Floats, reconstruction: Floats, difference: Floats, top: float) -> NDArray[np.uint8]:
-    """Slice, reconstruction, map and overlay of a slice: three times [H, W] -> [H k, 4 W k, 3]. top: the map value of
-    the full colour."""
+def panels(image: Floats, reconstruction: Floats, shares: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Slice, reconstruction, map and overlay of a slice: three times [H, W] -> [H k, 4 W k, 3]. shares: the map's, as
+    of `Scale`."""
     low, high = float(image.min()), float(image.max())
     span = max(high - low, 1e-6)
     grey, made = (
         np.repeat((255 * np.clip((part - low) / span, 0, 1) + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
         for part in (image, reconstruction)
     )
-    colour, opacity = np.split(colours(difference / top).astype(np.uint16), [3], axis=-1)
+    colour, opacity = np.split(colours(shares).astype(np.uint16), [3], axis=-1)
     heat, overlay = (((255 - opacity) * under + opacity * colour) // 255 for under in (np.uint16(0), grey))
     row = np.concatenate([grey, made, heat.astype(np.uint8), overlay.astype(np.uint8)], axis=1)
     factor = max(1, round(PANEL / image.shape[1]))

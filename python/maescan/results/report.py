@@ -16,9 +16,11 @@ import numpy as np
 from maescan import files as outputs
 from maescan.decimals import counted, short
 from maescan.method.aggregate import likely_rate, several_of
+from maescan.method.healthy import RARE
+from maescan.method.heat import level_values
 from maescan.results.cards import Card, Seen, cards_of, columns_of
 from maescan.results.maps import Scale
-from maescan.results.pictures import colours, level_colours
+from maescan.results.pictures import colours
 from maescan.results.profile import Axis, band_of, height_of
 from maescan.results.rows import NO_DICOM
 from maescan.results.tables import FAILURES, Tables
@@ -158,12 +160,14 @@ def _scale(scale: Scale) -> dict[str, object]:
     shown = colours(np.linspace(0, 1, 21)).tolist()
     stops = [f"rgb({r} {g} {b} / {a / 255:.3f}) {5 * i}%" for i, (r, g, b, a) in enumerate(shown)]
     named = {"middle": f"{scale.middle:.3g}", "top": f"{scale.top:.3g}", "said": scale.values}
-    return {**named, "healthy": scale.healthy is not None, "gradient": _raw(",".join(stops))}
+    of_scans = f"at most {100 * RARE:g}\u202f% of healthy scans reach it"
+    said = of_scans if scale.certain else "99\u202f% of healthy tissue is lower"
+    return {**named, "healthy": said if scale.healthy else "", "gradient": _raw(",".join(stops))}
 
 
 def _heat(scale: Scale) -> dict[str, str]:
     """The filter that gives greys of pictures their colours, channel by channel."""
-    table = level_colours(scale.full, scale.top) / 255
+    table = colours(scale.shares(level_values(scale.full))) / 255
     return {name: _raw(" ".join(f"{v:.3g}" for v in table[::3, i])) for i, name in enumerate("rgba")}
 
 

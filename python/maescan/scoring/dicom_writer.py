@@ -105,7 +105,7 @@ def _finding(job: Job, scan: LoadedScan, row: ScanRow, volume: NDArray[np.float3
         p_value=p_value,
         alert=None if judge is None else alert == "yes",
         slice_p=tuple(judge.slice_p(row.scores, row.positions)) if judge else (),
-        threshold=healthy.p99 if healthy else None,
+        threshold=job.scale.middle if healthy else None,
         units="score" if patches else job.scale.units,
         fit=str(row.fit),
         notes=(*job.bundle.cautions(), *tables.notes(row)),

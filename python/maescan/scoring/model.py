@@ -141,7 +141,7 @@ class Model:
             None if alert is None else alert == "yes",
             str(gate.fit_of(other, prepared.warnings)),
             tuple(dict.fromkeys(notes)),
-            panels(image, expected, heat, self.scale.top),
+            panels(image, expected, self.scale.shares(heat)),
             found.placed,
             scale=self.scale,
         )

@@ -21,11 +21,13 @@ def test_frames_ascend_along_the_normal_and_hold_the_map_to_the_bit(tmp_path):
     assert found.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices == 3
 
 
-def test_a_window_of_less_than_one_is_exact(tmp_path):
+@pytest.mark.parametrize(("units", "width"), [("of intensities 0 to 2", 0.02), ("probability", 1)])
+def test_a_window_of_less_than_one_is_exact_and_a_judges_ends_at_certainty(tmp_path, units, width):
     write_oriented(tmp_path, shape=(3, 36, 40))
-    shared = read(made_of(tmp_path, ["pm"], threshold=0.01), "pm").SharedFunctionalGroupsSequence[0]
+    shared = read(made_of(tmp_path, ["pm"], threshold=0.01, units=units), "pm").SharedFunctionalGroupsSequence[0]
     window = shared.FrameVOILUTSequence[0]
-    assert (window.VOILUTFunction, float(window.WindowWidth)) == ("LINEAR_EXACT", 0.02)
+    assert (window.VOILUTFunction, float(window.WindowWidth)) == ("LINEAR_EXACT", width)
+    assert float(window.WindowCenter) == width / 2
     assert shared.FrameAnatomySequence[0].FrameLaterality == "U"
 
 

@@ -32,6 +32,19 @@ def test_the_map_is_red_at_its_place_with_the_patients_right_on_the_left(tmp_pat
     assert abs(column - middle) < 0.05 * half
 
 
+def test_a_judges_map_is_half_red_at_what_is_rare_in_healthy_scans(tmp_path):
+    write_oriented(tmp_path)
+    scan = read_scan(source_of(tmp_path))
+    halves = []
+    for units, value in (("probability", 0.9), ("probability", 0.45), ("of intensities 0 to 2", 0.9)):
+        finding = replace(
+            finding_of(scan), units=units, threshold=0.9, volume=np.full(scan.voxels.shape, value, "f4")
+        )
+        pixels = drawn(scan, finding, 0).astype(int)[STRIP:-STRIP, :, 1]
+        halves.append(pixels[:, pixels.shape[1] // 2 :].sum() / pixels[:, : pixels.shape[1] // 2].sum())
+    assert np.allclose(halves, [0.5, 0.75, 0.5], atol=0.03)
+
+
 def test_a_chest_is_shown_as_lungs_are_whatever_the_bundle_is_called(tmp_path):
     write_oriented(tmp_path)
     scan = read_scan(source_of(tmp_path))

@@ -40,6 +40,14 @@ class Finding:
         _, _, (start, step) = axial_places(self.affine, self.volume.shape)
         return f"axial slice {self.levels[index]} at {start + step * int(self.levels[index]):+.1f} mm"
 
+    def colours(self) -> tuple[float, float]:
+        """The map's values that are drawn in half and in full red: what is rare in healthy scans and, of a judge,
+        certainty, else twice that; where that is not known half of this scan's highest, and the highest."""
+        if self.units == "probability":
+            return self.threshold or 0.5, 1.0
+        middle = self.threshold or max(float(self.volume.max()) / 2, 1e-6)
+        return middle, 2 * middle
+
     def highest(self, count: int = HIGHEST) -> list[int]:
         """Indices of the highest scores, one a level, highest first."""
         found: dict[int, int] = {}

@@ -25,7 +25,7 @@ def parametric_map(series: Series, finding: Finding, maker: Maker, limit: int) -
         reason = f"its map has {frames.nbytes / 1e6:.0f} MB"
         raise ScanError(f"{reason}, over the {limit / 1e6:.0f} MB allowed", remedy="raise --max-map")
     low, high = float(frames.min()), float(frames.max())
-    top = max(finding.threshold or high, 1e-6)
+    _, top = finding.colours()
     mapping = hd.pm.RealWorldValueMapping(
         lut_label="ANOMALY",
         lut_explanation=map_quantity(finding.units).meaning,
@@ -36,7 +36,7 @@ def parametric_map(series: Series, finding: Finding, maker: Maker, limit: int) -
         quantity_definition=map_quantity(finding.units),
     )
     window = hd.VOILUTTransformation(
-        window_center=decimal(top), window_width=decimal(2 * top), voi_lut_function="LINEAR_EXACT"
+        window_center=decimal(top / 2), window_width=decimal(top), voi_lut_function="LINEAR_EXACT"
     )
     made = hd.pm.ParametricMap(
         series.images,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maescan.decimals import decimal, short
+from maescan.method.heat import colour_shares
 from maescan.results.dicom.codes import map_values
 from maescan.results.dicom.finding import Finding, Maker
 from maescan.results.dicom.finish import finished, identity
@@ -70,9 +71,9 @@ def drawn(scan: Scan, finding: Finding, index: int, organ: str = "") -> NDArray[
     from PIL import Image
 
     view, axes = axial_view(scan)
-    level, top = int(finding.levels[index]), _full_red(finding)
+    level, ends = int(finding.levels[index]), finding.colours()
     grey = _grey(view, level, scan, organ)
-    heat = np.clip(axes.to_axial(finding.volume)[level] / top, 0, 1)
+    heat = colour_shares(axes.to_axial(finding.volume)[level], *ends)
     height, width = _size(view.shape[1:], [scan.spacing[axis] for axis in axes.order[1:]])
     panels = []
     for red in (np.zeros_like(heat), heat):
@@ -82,12 +83,7 @@ def drawn(scan: Scan, finding: Finding, index: int, organ: str = "") -> NDArray[
         resized = picture.resize((width, height), Image.Resampling.BILINEAR)
         panel.paste(resized, ((panel.width - width) // 2, 0))
         panels.append(np.asarray(panel))
-    return _labelled(np.concatenate(panels, axis=1), _lines(finding, index, top))
-
-
-def _full_red(finding: Finding) -> float:
-    """The map's value that is drawn in full red: twice what is rare in healthy scans, or this scan's own highest."""
-    return max(2 * finding.threshold if finding.threshold is not None else float(finding.volume.max()), 1e-6)
+    return _labelled(np.concatenate(panels, axis=1), _lines(finding, index, *ends))
 
 
 def _grey(view: NDArray[np.generic], level: int, scan: Scan, organ: str) -> NDArray[np.float64]:
@@ -114,13 +110,16 @@ def _size(shape: tuple[int, ...], spacing: list[float]) -> tuple[int, int]:
     return height, width
 
 
-def _lines(finding: Finding, index: int, top: float) -> tuple[str, str]:
+def _lines(finding: Finding, index: int, middle: float, top: float) -> tuple[str, str]:
     text = f"{finding.where(index)}, score {short(float(finding.scores[index]))}"
     text += f"; scan score {short(finding.score)}"
     text += f", p {short(finding.p_value)}" if finding.p_value is not None else ""
     text += {True: ", ALERT", False: ", no alert", None: ""}[finding.alert]
-    anchor = "2 x the healthy threshold" if finding.threshold is not None else "highest of this scan"
-    return f"maescan  RESEARCH ONLY  {text}", f"right: {map_values(finding.units)}; full red at {top:.3g} ({anchor})"
+    anchor = f"half at {middle:.3g}, the healthy threshold" if finding.threshold else "highest of this scan"
+    below = f"right: {map_values(finding.units)}; full red at {top:.3g}"
+    if finding.threshold or finding.units != "probability":
+        below += f" ({anchor})"
+    return f"maescan  RESEARCH ONLY  {text}", below
 
 
 def _labelled(pixels: NDArray[np.uint8], lines: tuple[str, str]) -> NDArray[np.uint8]:
