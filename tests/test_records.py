@@ -31,12 +31,14 @@ def test_what_is_not_as_it_should_be_is_one_line(tmp_path, content):
     assert "\n" not in str(error.value) and "a.json" in str(error.value) and "make it anew" in str(error.value)
 
 
-def test_a_path_that_is_no_utf_8_is_read_as_it_was_written():
-    written = json.dumps({"path": os.fsdecode(b"\xfc")})
-    assert decode(dict[str, str], written, path=Path("a.json"), remedy="") == {"path": os.fsdecode(b"\xfc")}
+def test_a_path_that_is_no_utf_8_is_read_as_it_was_written(tmp_path):
+    file, written = tmp_path / "a.json", json.dumps({"path": os.fsdecode(b"\xfc")})
+    file.write_text(written)
+    assert read(dict[str, str], file, remedy="") == {"path": os.fsdecode(b"\xfc")}
     for faulty in (written[:-1], written.replace("{", '{"count": 3, ')):
+        file.write_text(faulty)
         with pytest.raises(DataError, match="not as maescan writes it"):
-            decode(dict[str, str], faulty, path=Path("a.json"), remedy="")
+            read(dict[str, str], file, remedy="")
 
 
 def test_nesting_without_end_is_refused():

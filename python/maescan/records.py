@@ -34,13 +34,16 @@ class StrictRecord(Record, frozen=True, forbid_unknown_fields=True):
 
 def read(kind: type[Kind], path: Path, *, remedy: str, error: type[MaescanError] = DataError) -> Kind:
     """The JSON file as a `kind`. Raises `error` naming the file: it cannot be read, is no JSON, or lacks or has what
-    a `kind` does not."""
+    a `kind` does not. Paths in it that are no UTF-8 are read, as Python writes them."""
     try:
         content = read_content(path)
     except OSError as fault:
         raise error(
             f"cannot be read: {fault.strerror or fault}", path=path, remedy=unread(fault, path, remedy)
         ) from fault
+    if b"\\ud" in content:  # half a surrogate pair, maybe: msgspec reads none
+        with contextlib.suppress(ValueError, RecursionError):
+            return check(kind, json.loads(content), path=path, remedy=remedy, error=error)
     return decode(kind, content, path=path, remedy=remedy, error=error)
 
 
@@ -49,19 +52,9 @@ def decode(
 ) -> Kind:
     """JSON text as a `kind`; raises as `read`."""
     try:
-        return _decoded(kind, content)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as fault:
-        raise error(_reason(fault), path=path, remedy=remedy) from None
-
-
-def _decoded(kind: type[Kind], content: bytes | str) -> Kind:
-    """Also with paths that are no UTF-8, which Python writes as halves of surrogate pairs: msgspec reads none."""
-    try:
         return msgspec.json.decode(content, type=kind)
-    except msgspec.DecodeError as fault:
-        if "surrogate" not in str(fault):
-            raise
-    return msgspec.convert(json.loads(content), type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as fault:
+        raise error(_reason(fault), path=path, remedy=remedy) from None
 
 
 def check(
