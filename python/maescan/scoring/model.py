@@ -61,7 +61,7 @@ class ScanScores:
         return int(np.nanargmax(self.slice_scores))
 
     def show(self) -> Image:
-        """The highest-scoring slice: image, reconstruction, difference, overlay. A notebook draws it."""
+        """The highest-scoring slice: image, reconstruction, map, overlay. A notebook draws it."""
         from PIL import Image
 
         return Image.fromarray(self.picture)
