@@ -49,10 +49,11 @@ def copies_told(slices: SliceSet) -> str:
     trained on and the other judged. "" for none."""
     from maescan.method.prints import every_print
 
-    names, area, first, copies = np.asarray(slices.patient), np.asarray(slices.area), dict[str, str](), list[str]()
-    for name in np.unique(names).tolist():
-        rows = np.flatnonzero(names == name)
-        (one,) = every_print(np.asarray(slices.images[rows[[np.argmax(area[rows])]]]))
+    names, of = np.unique(np.asarray(slices.patient), return_inverse=True)
+    order = np.lexsort((-np.asarray(slices.area, np.float64), of))
+    first, copies = dict[str, str](), list[str]()
+    for name, row in zip(names.tolist(), order[np.searchsorted(of[order], np.arange(len(names)))], strict=True):
+        (one,) = every_print(np.asarray(slices.images[[row]]))
         if one and (other := first.setdefault(one, name)) != name:
             copies.append(f"{name} is {other}")
     told = f"; {counted(len(copies), 'copy', 'copies')} by their values under other names"
